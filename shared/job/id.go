@@ -1,0 +1,28 @@
+package job
+
+import (
+	"fmt"
+
+	"github.com/google/uuid"
+)
+
+// idSpace is the UUID namespace of derived job ids. It must never change: the
+// same tenant and key would name another job.
+var idSpace = uuid.MustParse("5b1f9f0e-7b0a-5c41-9c55-6f5a3a1d7c11")
+
+// NewID returns a fresh job id: a UUIDv7, so that ids sort by creation.
+func NewID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// DeriveID returns the job id of an idempotency key: the same tenant and key
+// always give the same id. The length prefix keeps ("a","bc") and ("ab","c")
+// apart.
+func DeriveID(tenant, key string) string {
+	return uuid.NewSHA1(idSpace, fmt.Appendf(nil, "%d:%s%s", len(tenant), tenant, key)).String()
+}
+
+// ValidID reports whether s is a job id in its canonical form: 36 lower-case
+// characters. Anything else cannot name a job and is not worth a look-up.
+func ValidID(s string) bool {
+	id, err := uuid.Parse(s)
+	return err == nil && id.String() == s
+}

@@ -1,0 +1,139 @@
+// Package job holds the words that every step of the pipeline speaks: a job,
+// its states, the sweep it asks for and the rows that come back. It knows no
+// transport and no store.
+package job
+
+import "time"
+
+// Type is the only kind of job there is today. It stands in events, rows and
+// metrics so that a second kind needs no migration.
+const Type = "trading-sweep"
+
+// DefaultTenant owns every job while no tenant keys are configured.
+const DefaultTenant = "default"
+
+// State is where a job stands: QUEUED → RUNNING → COMPLETED | FAILED. A
+// terminal state never changes.
+type State string
+
+// The states of a job.
+const (
+	Queued    State = "QUEUED"
+	Running   State = "RUNNING"
+	Completed State = "COMPLETED"
+	Failed    State = "FAILED"
+)
+
+// Terminal reports whether s never changes again.
+func (s State) Terminal() bool { return s == Completed || s == Failed }
+
+// Valid reports whether s is one of the four states.
+func (s State) Valid() bool {
+	switch s {
+	case Queued, Running, Completed, Failed:
+		return true
+	}
+	return false
+}
+
+// ErrorCode says, for machines, why a job is FAILED.
+type ErrorCode string
+
+// The reasons for which a job fails.
+const (
+	// Rejected: the trading API refused the sweep with a permanent error.
+	Rejected ErrorCode = "rejected"
+	// SweepFailed: the sweep ran and failed.
+	SweepFailed ErrorCode = "failed"
+	// TimedOut: no result arrived before the job's deadline.
+	TimedOut ErrorCode = "timed_out"
+	// Undeliverable: an event of the job exhausted its retries.
+	Undeliverable ErrorCode = "undeliverable"
+	// Cancelled: the job's owner cancelled it.
+	Cancelled ErrorCode = "cancelled"
+)
+
+// Header is what every event of a job carries, so that any of them, arriving
+// first, is enough to write the job down.
+type Header struct {
+	JobID      string    `json:"job_id"`
+	TenantID   string    `json:"tenant_id"`
+	JobType    string    `json:"job_type"`
+	Parameters Sweep     `json:"parameters"`
+	CreatedAt  time.Time `json:"created_at"`
+	// RetryOf names the job that this one repeats, if any.
+	RetryOf string `json:"retry_of,omitempty"`
+}
+
+// Job is a job as its owner sees it: the JSON of GET /webhook/jobs/{id}.
+type Job struct {
+	JobID        string     `json:"job_id"`
+	TenantID     string     `json:"tenant_id"`
+	JobType      string     `json:"job_type"`
+	Status       State      `json:"status"`
+	ErrorCode    ErrorCode  `json:"error_code,omitempty"`
+	ErrorMessage string     `json:"error_message,omitempty"`
+	Ticker       string     `json:"ticker"`
+	Parameters   Sweep      `json:"parameters"`
+	Progress     int        `json:"progress"`
+	SweepRunID   string     `json:"sweep_run_id,omitempty"`
+	TradingJobID string     `json:"trading_job_id,omitempty"`
+	RetryOf      string     `json:"retry_of,omitempty"`
+	Attempts     int        `json:"attempts"`
+	CreatedAt    time.Time  `json:"created_at"`
+	StartedAt    *time.Time `json:"started_at,omitempty"`
+	CompletedAt  *time.Time `json:"completed_at,omitempty"`
+	// DurationSeconds runs from CreatedAt to CompletedAt.
+	DurationSeconds *float64 `json:"duration_seconds,omitempty"`
+	Metrics         *Metrics `json:"metrics,omitempty"`
+	// Results are the best rows by score, at most ten; never null in JSON.
+	Results []Row `json:"results"`
+}
+
+// Metrics sums a finished sweep up.
+type Metrics struct {
+	// Combinations counts the rows that the sweep computed.
+	Combinations int `json:"combinations"`
+	// BestScore is the highest score among them; 0 where there are none.
+	BestScore float64 `json:"best_score"`
+	// ExecutionSeconds is the trading API's own figure, where it gives one.
+	ExecutionSeconds float64 `json:"execution_seconds,omitempty"`
+	// Synthetic marks results computed on made-up prices.
+	Synthetic bool `json:"synthetic,omitempty"`
+}
+
+// TimelineEvent is one entry of a job's timeline.
+type TimelineEvent struct {
+	// ID is the CloudEvent's id: "{job id}/{step}".
+	ID      string    `json:"id"`
+	Type    string    `json:"type"`
+	Time    time.Time `json:"time"`
+	Attempt int       `json:"attempt,omitempty"`
+	Error   string    `json:"error,omitempty"`
+	// Data is the event's data as it was sent.
+	Data map[string]any `json:"data,omitempty"`
+}
+
+// Row is one parameter set of a sweep with its figures, as the trading API
+// gives it. Pointers are fields that the API may leave out.
+type Row struct {
+	Ticker             string   `json:"ticker"`
+	StrategyType       string   `json:"strategy_type"`
+	FastPeriod         int      `json:"fast_period"`
+	SlowPeriod         int      `json:"slow_period"`
+	SignalPeriod       *int     `json:"signal_period,omitempty"`
+	Score              float64  `json:"score"`
+	SharpeRatio        float64  `json:"sharpe_ratio"`
+	SortinoRatio       float64  `json:"sortino_ratio"`
+	TotalReturnPct     float64  `json:"total_return_pct"`
+	AnnualizedReturn   *float64 `json:"annualized_return,omitempty"`
+	MaxDrawdownPct     float64  `json:"max_drawdown_pct"`
+	WinRatePct         float64  `json:"win_rate_pct"`
+	ProfitFactor       float64  `json:"profit_factor"`
+	TotalTrades        int      `json:"total_trades"`
+	TradesPerMonth     *float64 `json:"trades_per_month,omitempty"`
+	AvgTradeDuration   *float64 `json:"avg_trade_duration,omitempty"`
+	ExpectancyPerTrade *float64 `json:"expectancy_per_trade,omitempty"`
+	CalmarRatio        *float64 `json:"calmar_ratio,omitempty"`
+	ResultID           string   `json:"result_id,omitempty"`
+}

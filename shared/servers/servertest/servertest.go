@@ -1,0 +1,162 @@
+// Package servertest gives tests their Redis and PostgreSQL: the ones named by
+// REDIS_URL and DATABASE_URL, else private ones started from the programs on
+// this machine, one of each for a test binary. Where there is none, the test is
+// skipped and says so; with SWEEPLINE_REQUIRE_SERVERS=1 it fails.
+package servertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/jackc/pgx/v5"
+	"github.com/kelseyhightower/envconfig"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/shared/servers"
+)
+
+type config struct {
+	RedisURL    string `envconfig:"REDIS_URL"`
+	DatabaseURL string `envconfig:"DATABASE_URL"`
+	Require     bool   `envconfig:"SWEEPLINE_REQUIRE_SERVERS"`
+}
+
+var env = sync.OnceValue(func() config {
+	var c config
+	envconfig.MustProcess("", &c)
+	return c
+})
+
+// dir is the private servers' folder, removed by Main.
+var dir = sync.OnceValues(func() (string, error) {
+	d, err := os.MkdirTemp("", "sweepline-test-")
+	if err != nil {
+		return "", fmt.Errorf("make test folder: %w", err)
+	}
+	return d, os.Chmod(d, 0o755) //nolint:gosec // PostgreSQL may run as another user
+})
+
+var started struct {
+	mu   sync.Mutex
+	stop []func()
+}
+
+func atEnd(stop func()) {
+	started.mu.Lock()
+	defer started.mu.Unlock()
+	started.stop = append(started.stop, stop)
+}
+
+var redis = sync.OnceValues(func() (string, error) {
+	if u := env().RedisURL; u != "" {
+		return u, nil
+	}
+	d, err := dir()
+	if err != nil {
+		return "", err
+	}
+	// Durability is not what most tests look at; those that do start their own.
+	r, err := servers.StartRedis(context.Background(), d+"/redis", "--appendonly", "no")
+	if err != nil {
+		return "", err
+	}
+	atEnd(r.Stop)
+	return r.URL, nil
+})
+
+var postgres = sync.OnceValues(func() (string, error) {
+	if u := env().DatabaseURL; u != "" {
+		return u, nil
+	}
+	d, err := dir()
+	if err != nil {
+		return "", err
+	}
+	p, err := servers.StartPostgres(context.Background(), d+"/postgres", "-c", "fsync=off", "-c", "shared_buffers=32MB")
+	if err != nil {
+		return "", err
+	}
+	atEnd(p.Stop)
+	return p.URL, nil
+})
+
+// Main runs the tests of a package and then stops its servers and removes
+// their files: call it from TestMain.
+func Main(m *testing.M) {
+	code := m.Run()
+	started.mu.Lock()
+	for _, stop := range started.stop {
+		stop()
+	}
+	if len(started.stop) > 0 {
+		if d, err := dir(); err == nil {
+			_ = os.RemoveAll(d)
+		}
+	}
+	os.Exit(code)
+}
+
+// Redis gives the URL of a real Redis that the tests of this binary share: use
+// keys of your own and never flush it.
+func Redis(t testing.TB) string {
+	t.Helper()
+	u, err := redis()
+	return orSkip(t, "Redis", u, err)
+}
+
+// Miniredis gives the URL of an embedded Redis of the test's own.
+func Miniredis(t testing.TB) string {
+	t.Helper()
+	m := miniredis.NewMiniRedis()
+	require.NoError(t, m.Start())
+	t.Cleanup(m.Close)
+	return "redis://" + m.Addr()
+}
+
+var databases atomic.Int64
+
+// Postgres gives the URL of a fresh, empty database on a real PostgreSQL,
+// dropped when the test ends. Its role owns it and is no superuser.
+func Postgres(t testing.TB) string {
+	t.Helper()
+	base, err := postgres()
+	base = orSkip(t, "PostgreSQL", base, err)
+	name := fmt.Sprintf("sweepline_test_%d_%d", os.Getpid(), databases.Add(1))
+	execute(t, base, "CREATE DATABASE "+name)
+	t.Cleanup(func() { execute(t, base, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
+	u, err := url.Parse(base)
+	require.NoError(t, err)
+	u.Path = "/" + name
+	return u.String()
+}
+
+func execute(t testing.TB, database, statement string) {
+	t.Helper()
+	c, err := pgx.Connect(context.Background(), database)
+	require.NoError(t, err)
+	defer func() { _ = c.Close(context.Background()) }()
+	_, err = c.Exec(context.Background(), statement)
+	require.NoError(t, err)
+}
+
+func orSkip(t testing.TB, server, u string, err error) string {
+	t.Helper()
+	switch {
+	case err == nil:
+		return u
+	case errors.Is(err, servers.ErrNotInstalled) && !env().Require:
+		t.Skipf("left out: needs a real %s (install it, or set %s_URL)", server,
+			map[string]string{"Redis": "REDIS", "PostgreSQL": "DATABASE"}[server])
+	default:
+		t.Fatalf("%s for the test: %s", server, strings.TrimSpace(err.Error()))
+	}
+	return ""
+}
