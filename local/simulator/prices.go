@@ -1,0 +1,180 @@
+package simulator
+
+import (
+	"bytes"
+	"embed"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Bounds of a price file: what a person would put into the folder fits many
+// times over, and nothing can exhaust the memory.
+const (
+	maxPriceFile = 32 << 20
+	maxPriceRows = 100_000
+)
+
+//go:embed prices/*.csv
+var builtin embed.FS
+
+// series is one ticker's daily closes, oldest first, all finite and positive.
+type series struct {
+	ticker    string
+	source    string
+	synthetic bool
+	closes    []float64
+}
+
+// loadSeries finds the prices of ticker: first in dir (may be empty), then in
+// the built-in files; for any other ticker it makes a synthetic series.
+func loadSeries(dir, ticker string, seed uint64) (series, error) {
+	if dir != "" {
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			return series{}, fmt.Errorf("open prices folder: %w", err)
+		}
+		defer root.Close()
+		s, found, err := findSeries(root.FS(), ".", ticker)
+		if err != nil || found {
+			return s, err
+		}
+	}
+	s, found, err := findSeries(builtin, "prices", ticker)
+	if err != nil || found {
+		return s, err
+	}
+	return synthesize(ticker, seed), nil
+}
+
+// findSeries looks for a file named after the ticker, then for a column of that
+// name in any other file. Case does not matter; "/" in a ticker is "_" in a name.
+func findSeries(files fs.FS, dir, ticker string) (series, bool, error) {
+	names, err := fs.Glob(files, path.Join(dir, "*.[cC][sS][vV]"))
+	if err != nil {
+		return series{}, false, fmt.Errorf("list prices: %w", err)
+	}
+	slices.Sort(names)
+	own := strings.ReplaceAll(ticker, "/", "_") + ".csv"
+	for _, name := range names {
+		if !strings.EqualFold(path.Base(name), own) {
+			continue
+		}
+		s, found, err := readSeries(files, name, ticker)
+		if err == nil && !found {
+			err = fmt.Errorf("read prices %s: no column close, adj close or %s", path.Base(name), ticker)
+		}
+		return s, true, err
+	}
+	for _, name := range names {
+		s, found, err := readColumn(files, name, ticker)
+		if err != nil || found {
+			return s, found, err
+		}
+	}
+	return series{}, false, nil
+}
+
+// readSeries reads a file of one ticker: its adjusted close where there is one,
+// else its close, else a column of the ticker's name.
+func readSeries(files fs.FS, name, ticker string) (series, bool, error) {
+	return readPrices(files, name, ticker, "adj close", "adj_close", "close", ticker)
+}
+
+// readColumn reads a wide file: one column for each ticker.
+func readColumn(files fs.FS, name, ticker string) (series, bool, error) {
+	return readPrices(files, name, ticker, ticker)
+}
+
+func readPrices(files fs.FS, name, ticker string, columns ...string) (series, bool, error) {
+	f, err := files.Open(name)
+	if err != nil {
+		return series{}, false, fmt.Errorf("open prices: %w", err)
+	}
+	defer f.Close()
+	closes, found, err := parsePrices(f, columns...)
+	if err != nil {
+		return series{}, false, fmt.Errorf("read prices %s: %w", path.Base(name), err)
+	}
+	return series{ticker: ticker, source: path.Base(name), closes: closes}, found, nil
+}
+
+// parsePrices reads the first of columns that the CSV's header names, oldest
+// price first. The first column is the date: ISO dates or decimal years; a file
+// with the newest day first is turned around. Days without a price (empty,
+// "null", "nan") are left out.
+func parsePrices(r io.Reader, columns ...string) (closes []float64, found bool, err error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxPriceFile+1))
+	if err != nil {
+		return nil, false, fmt.Errorf("read file: %w", err)
+	}
+	if len(data) > maxPriceFile {
+		return nil, false, fmt.Errorf("file is larger than %d bytes", maxPriceFile)
+	}
+	rows := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))))
+	rows.ReuseRecord = true
+	header, err := rows.Read()
+	if errors.Is(err, io.EOF) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("read header: %w", err)
+	}
+	column := findColumn(header, columns)
+	if column < 0 {
+		return nil, false, nil
+	}
+
+	var first, last string
+	for {
+		record, err := rows.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, false, fmt.Errorf("read row: %w", err)
+		}
+		text := strings.TrimSpace(record[column])
+		if text == "" || strings.EqualFold(text, "null") || strings.EqualFold(text, "nan") {
+			continue
+		}
+		line, _ := rows.FieldPos(0)
+		price, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(price > 0) || math.IsInf(price, 0) {
+			return nil, false, fmt.Errorf("line %d: %q is no positive price", line, text)
+		}
+		if len(closes) == maxPriceRows {
+			return nil, false, fmt.Errorf("more than %d days", maxPriceRows)
+		}
+		if first == "" {
+			first = strings.Clone(record[0])
+		}
+		last = record[0]
+		closes = append(closes, price)
+	}
+	if first > last {
+		slices.Reverse(closes)
+	}
+	return closes, true, nil
+}
+
+// findColumn returns the index of the first wanted column, -1 without one. The
+// first column is the date and never a price.
+func findColumn(header, wanted []string) int {
+	for _, name := range wanted {
+		for i, h := range header {
+			if i > 0 && strings.EqualFold(strings.TrimSpace(h), name) {
+				return i
+			}
+		}
+	}
+	return -1
+}

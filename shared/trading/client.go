@@ -1,0 +1,181 @@
+package trading
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"sync/atomic"
+	"time"
+)
+
+// Bounds of what is read from the API: a list of a thousand jobs or a page of
+// 500 rows fits many times over.
+const (
+	maxAnswer      = 16 << 20
+	maxErrorAnswer = 64 << 10
+)
+
+// Endpoints are the values that an [Observer] gets to see, all of them.
+var Endpoints = []string{"health", "submit", "job", "jobs", "cancel", "best", "results"}
+
+// Observer is told how long each call took, answered or not; endpoint is one of
+// [Endpoints]. It feeds pipeline_trading_api_latency_seconds{endpoint}.
+type Observer func(endpoint string, took time.Duration)
+
+// Client speaks to the trading API. It is safe for concurrent use and retries
+// nothing.
+type Client struct {
+	cfg     Config
+	base    *url.URL
+	http    *http.Client
+	observe Observer
+}
+
+// Option changes how New builds a client.
+type Option func(*Client)
+
+// WithObserver reports the duration of every call.
+func WithObserver(o Observer) Option { return func(c *Client) { c.observe = o } }
+
+// WithTransport replaces the transport, for tracing or tests.
+func WithTransport(t http.RoundTripper) Option { return func(c *Client) { c.http.Transport = t } }
+
+// New checks the configuration, naming every variable that is wrong. It makes
+// no connection.
+func New(cfg Config, options ...Option) (*Client, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	base, err := url.Parse(cfg.URL)
+	if err != nil {
+		return nil, fmt.Errorf("TRADING_API_URL: %w", err)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = 16
+	c := &Client{
+		cfg:     cfg,
+		base:    base,
+		http:    &http.Client{Transport: transport, CheckRedirect: sameHost},
+		observe: func(string, time.Duration) {},
+	}
+	for _, option := range options {
+		option(c)
+	}
+	if c.observe == nil || c.http.Transport == nil {
+		return nil, errors.New("new trading client: nil option")
+	}
+	return c, nil
+}
+
+// Close gives idle connections up.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// sameHost follows a few redirects, such as the API's own for a trailing slash,
+// but never carries the key to another host.
+func sameHost(req *http.Request, via []*http.Request) error {
+	first := via[0].URL
+	if len(via) > 3 || req.URL.Host != first.Host || req.URL.Scheme != first.Scheme {
+		return http.ErrUseLastResponse
+	}
+	return nil
+}
+
+// call is one request to the API.
+type call struct {
+	op       string // for errors: "submit sweep"
+	endpoint string
+	method   string
+	path     []string // unescaped elements
+	query    url.Values
+	kind     string // content type of body
+	body     []byte
+	timeout  time.Duration
+}
+
+// do makes the call and decodes a 2xx answer into into, unless that is nil. Its
+// error is always an *Error.
+func (c *Client) do(ctx context.Context, r call, into any) error {
+	if r.timeout == 0 {
+		r.timeout = c.cfg.Timeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	start := time.Now()
+	defer func() { c.observe(r.endpoint, time.Since(start)) }()
+
+	// Until the headers are written the API can't know of the request; after
+	// that an error leaves open whether it does.
+	var sent atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
+	fail := func(err error) error { return &Error{Op: r.op, sent: sent.Load(), cause: err} }
+
+	req, err := http.NewRequestWithContext(ctx, r.method, c.url(r), bytes.NewReader(r.body))
+	if err != nil {
+		return fail(err)
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", "sweepline")
+	req.Header.Set("X-API-Key", c.cfg.Key)
+	if r.kind != "" {
+		req.Header.Set("Content-Type", r.kind)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fail(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return readError(r.op, resp)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil {
+		return fail(fmt.Errorf("read answer: %w", err))
+	}
+	if len(body) > maxAnswer {
+		return &Error{Op: r.op, Status: resp.StatusCode, sent: true, cause: errors.New("answer is too large")}
+	}
+	if into == nil {
+		return nil
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return &Error{Op: r.op, Status: resp.StatusCode, sent: true, cause: fmt.Errorf("read answer: %w", err)}
+	}
+	return nil
+}
+
+// url joins the base with the path, each element escaped: ids come from outside.
+func (c *Client) url(r call) string {
+	elements := make([]string, len(r.path))
+	for i, e := range r.path {
+		elements[i] = url.PathEscape(e)
+	}
+	u := c.base.JoinPath(elements...)
+	if len(r.path) > 0 && r.path[len(r.path)-1] == "" {
+		u = u.JoinPath("/")
+	}
+	u.RawQuery = r.query.Encode()
+	return u.String()
+}
+
+// Health asks whether the API is up; nil means that it says it is healthy.
+func (c *Client) Health(ctx context.Context) error {
+	const op = "check trading API"
+	var answer struct {
+		Status string `json:"status"`
+	}
+	err := c.do(ctx, call{op: op, endpoint: "health", method: http.MethodGet, path: []string{"health"}}, &answer)
+	if err != nil {
+		return err
+	}
+	if answer.Status != "healthy" && answer.Status != "ok" {
+		return &Error{Op: op, Status: http.StatusOK, Detail: "status is " + clean(answer.Status, 40)}
+	}
+	return nil
+}
