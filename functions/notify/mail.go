@@ -1,0 +1,144 @@
+package notify
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	netmail "net/mail"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/wneessen/go-mail"
+)
+
+// mailChannel sends one message to all recipients, over a connection of its
+// own: jobs end minutes apart, and servers hang up sooner.
+type mailChannel struct {
+	host    string
+	options []mail.Option
+	from    string
+	to      []string
+	domain  string
+}
+
+func newMail(cfg Config) (*mailChannel, error) {
+	c := &mailChannel{from: cfg.EmailFrom}
+	var errs []error
+	from, err := netmail.ParseAddress(cfg.EmailFrom)
+	if err != nil {
+		errs = append(errs, errors.New("NOTIFY_EMAIL_FROM is not an address, and is required with SMTP_URL"))
+	} else {
+		_, c.domain, _ = strings.Cut(from.Address, "@")
+	}
+	for _, to := range cfg.EmailTo {
+		if to = strings.TrimSpace(to); to == "" {
+			continue
+		}
+		if _, err := netmail.ParseAddress(to); err != nil {
+			errs = append(errs, errors.New("NOTIFY_EMAIL_TO holds something that is not an address"))
+		}
+		c.to = append(c.to, to)
+	}
+	if len(c.to) == 0 {
+		errs = append(errs, errors.New("NOTIFY_EMAIL_TO is required with SMTP_URL"))
+	}
+	c.host, c.options, err = dial(cfg.SMTPURL)
+	c.options = append(c.options, mail.WithTimeout(cfg.Timeout))
+	return c, errors.Join(append(errs, err)...)
+}
+
+// dial reads SMTP_URL. Its errors repeat nothing of it.
+func dial(raw string) (string, []mail.Option, error) {
+	u, err := url.Parse(raw)
+	if err != nil || (u.Scheme != "smtp" && u.Scheme != "smtps") || u.Hostname() == "" {
+		return "", nil, errors.New("SMTP_URL is not of the form smtp://user:password@host:port or smtps://…")
+	}
+	user := u.User.Username()
+	mode := u.Query().Get("tls")
+	if mode == "" {
+		switch {
+		case u.Scheme == "smtps":
+			mode = "implicit"
+		case user != "":
+			mode = "starttls"
+		default:
+			mode = "opportunistic"
+		}
+	}
+	port := mail.DefaultPortTLS
+	var options []mail.Option
+	switch mode {
+	case "implicit":
+		port = mail.DefaultPortSSL
+		options = append(options, mail.WithSSL())
+	case "starttls":
+		options = append(options, mail.WithTLSPolicy(mail.TLSMandatory))
+	case "opportunistic":
+		options = append(options, mail.WithTLSPolicy(mail.TLSOpportunistic))
+	case "none":
+		options = append(options, mail.WithTLSPolicy(mail.NoTLS))
+	default:
+		return "", nil, errors.New("SMTP_URL: tls must be starttls, opportunistic, none or implicit")
+	}
+	if u.Port() != "" {
+		if port, err = strconv.Atoi(u.Port()); err != nil || port < 1 || port > 65535 {
+			return "", nil, errors.New("SMTP_URL: its port is no port")
+		}
+	}
+	options = append(options, mail.WithPort(port))
+	if user != "" {
+		password, _ := u.User.Password()
+		auth := mail.SMTPAuthAutoDiscover
+		if mode == "none" {
+			auth = mail.SMTPAuthPlainNoEnc // asked for in so many words
+		}
+		options = append(options, mail.WithSMTPAuth(auth), mail.WithUsername(user), mail.WithPassword(password))
+	}
+	return u.Hostname(), options, nil
+}
+
+// trust makes the channel believe other certificates than the system's.
+func (c *mailChannel) trust(t *tls.Config) { c.options = append(c.options, mail.WithTLSConfig(t)) }
+
+func (*mailChannel) name() string { return "email" }
+
+func (c *mailChannel) tell(ctx context.Context, m message) error {
+	msg, err := c.compose(m)
+	if err != nil {
+		return err
+	}
+	client, err := mail.NewClient(c.host, c.options...)
+	if err != nil {
+		return fmt.Errorf("set mail up: %w", err)
+	}
+	if err := client.DialAndSendWithContext(ctx, msg); err != nil && !msg.IsDelivered() {
+		return fmt.Errorf("send mail: %w", err)
+	}
+	return nil // delivered, even if the goodbye went wrong
+}
+
+func (c *mailChannel) compose(m message) (*mail.Msg, error) {
+	plain, err := m.render("mail.txt")
+	if err != nil {
+		return nil, err
+	}
+	rich, err := m.render("mail.html")
+	if err != nil {
+		return nil, err
+	}
+	msg := mail.NewMsg()
+	if err := errors.Join(msg.From(c.from), msg.To(c.to...)); err != nil {
+		return nil, fmt.Errorf("address mail: %w", err)
+	}
+	msg.Subject(m.Subject())
+	msg.SetDate()
+	// The same job always has the same id, so that mail servers may drop a
+	// repeat; the second header keeps auto-responders quiet (RFC 3834).
+	msg.SetMessageIDWithValue(m.Job.JobID + ".ended@" + c.domain)
+	msg.SetGenHeader("Auto-Submitted", "auto-generated")
+	msg.SetBodyString(mail.TypeTextPlain, plain)
+	msg.AddAlternativeString(mail.TypeTextHTML, rich)
+	return msg, nil
+}

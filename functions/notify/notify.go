@@ -1,0 +1,222 @@
+// Package notify is the last step: it tells people how a job ended, by Slack,
+// by mail, or, where neither is set up, by a log line. Each channel is told
+// once for each job; store learns of it from JobNotified.
+package notify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+// Config of the step. A channel whose first variable is not set is off; with
+// all of them off the notification is logged.
+type Config struct {
+	// BaseURL is where people reach the jobs that messages link to.
+	BaseURL string `envconfig:"WEBHOOK_BASE_URL" default:"http://localhost:8080"`
+	// SlackWebhookURL is a Slack incoming webhook. It is a secret.
+	SlackWebhookURL string `envconfig:"SLACK_WEBHOOK_URL"`
+	// SMTPURL is smtp://user:password@host:port or smtps://…, a secret. Its
+	// query may say tls=starttls (the default where there is a user),
+	// tls=opportunistic (the default otherwise), tls=none, or tls=implicit
+	// (the default of smtps). The port is 587, or 465 for implicit TLS.
+	SMTPURL string `envconfig:"SMTP_URL"`
+	// EmailFrom is the sender, required with SMTPURL.
+	EmailFrom string `envconfig:"NOTIFY_EMAIL_FROM"`
+	// EmailTo are the recipients, required with SMTPURL.
+	EmailTo []string `envconfig:"NOTIFY_EMAIL_TO"`
+	// Timeout bounds the telling of one channel.
+	Timeout time.Duration `envconfig:"NOTIFY_TIMEOUT" default:"10s"`
+	// Keep is for how long a channel is known to have been told. It must
+	// outlast redrives of dead letters.
+	Keep time.Duration `envconfig:"NOTIFY_KEEP" default:"168h"`
+}
+
+// Guard is what notify needs of shared/wait: it lets one process at a time do a
+// thing, and lets all know that it has been done. A lease that runs out means that its owner died: then the thing is
+// done again, since nobody can know how far it got.
+type Guard interface {
+	Claim(ctx context.Context, key string, lease time.Duration) (wait.Claim, error)
+	MarkDone(ctx context.Context, key string, keep time.Duration) error
+	Release(ctx context.Context, key string) error
+	Ping(ctx context.Context) error
+}
+
+// Sender posts events to the broker; nil means that it keeps all of them.
+type Sender interface {
+	Send(ctx context.Context, events ...cloudevents.Event) error
+}
+
+// channel tells people. An error means that they were not told.
+type channel interface {
+	name() string
+	tell(ctx context.Context, m message) error
+}
+
+// Function is the step.
+type Function struct {
+	cfg      Config
+	guard    Guard
+	sender   Sender
+	channels []channel
+	now      func() time.Time
+	close    func() error
+}
+
+// Option changes how New builds the step.
+type Option func(*options)
+
+type options struct {
+	log *slog.Logger
+	now func() time.Time
+}
+
+// WithLog sets where the log channel writes; the default is slog's.
+func WithLog(l *slog.Logger) Option { return func(o *options) { o.log = l } }
+
+// WithClock sets the time that notifications carry.
+func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
+
+// New checks the configuration, naming each variable that is wrong but never
+// its value, and does no I/O. The caller closes what it hands in.
+func New(cfg Config, g Guard, s Sender, opts ...Option) (*Function, error) {
+	if g == nil || s == nil {
+		return nil, errors.New("notify needs a guard and a sender")
+	}
+	o := options{log: slog.Default(), now: time.Now}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	var errs []error
+	if !absolute(cfg.BaseURL) {
+		errs = append(errs, errors.New("WEBHOOK_BASE_URL is not an absolute http or https URL"))
+	}
+	if cfg.Timeout <= 0 || cfg.Keep <= 0 {
+		errs = append(errs, errors.New("NOTIFY_TIMEOUT and NOTIFY_KEEP must be above zero"))
+	}
+	f := &Function{
+		cfg: cfg, guard: g, sender: s, now: o.now,
+		close: func() error { return nil },
+	}
+	if cfg.SlackWebhookURL != "" {
+		c, err := newSlack(cfg)
+		f.channels, errs = append(f.channels, c), append(errs, err)
+	}
+	if cfg.SMTPURL != "" {
+		c, err := newMail(cfg)
+		f.channels, errs = append(f.channels, c), append(errs, err)
+	}
+	if len(f.channels) == 0 {
+		f.channels = []channel{logLine{o.log}}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func absolute(raw string) bool {
+	u, err := url.Parse(raw)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
+
+// Handle tells every channel that has not been told yet. An error means that
+// one is left: the broker gives the event again, and only that one is told
+// then. An event that cannot be read is rejected (422).
+func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevents.Event, error) {
+	j, err := read(e)
+	if err != nil {
+		return nil, cehttp.NewResult(http.StatusUnprocessableEntity, "%w", err)
+	}
+	m := newMessage(j, f.cfg.BaseURL)
+	var errs []error
+	for _, c := range f.channels {
+		if err := f.once(ctx, e, c, m); err != nil {
+			errs = append(errs, fmt.Errorf("tell %s of job %s: %w", c.name(), j.JobID, err))
+		}
+	}
+	return nil, errors.Join(errs...)
+}
+
+// read checks what messages are made of; all else in them is text.
+func read(e cloudevents.Event) (job.Job, error) {
+	if e.Type() != event.JobCompleted && e.Type() != event.JobFailed {
+		return job.Job{}, fmt.Errorf("event %s has the foreign type %s", e.ID(), e.Type())
+	}
+	d, err := event.Data[event.Finished](e)
+	if err != nil {
+		return job.Job{}, err
+	}
+	j := d.Job
+	switch {
+	case !job.ValidID(j.JobID) || e.Subject() != j.JobID || j.TenantID == "":
+		return job.Job{}, fmt.Errorf("event %s names no job", e.ID())
+	case (j.Status == job.Completed) != (e.Type() == event.JobCompleted) || !j.Status.Terminal():
+		return job.Job{}, fmt.Errorf("event %s is of a job that is %s", e.ID(), j.Status)
+	}
+	return j, j.Parameters.Validate()
+}
+
+// once tells one channel, unless it has been told. The mark is set before the
+// event is sent, so that a broker that is away costs no second message; the
+// event is sent again instead, and dropped as a repeat.
+func (f *Function) once(ctx context.Context, e cloudevents.Event, c channel, m message) error {
+	key := "notify/" + e.ID() + "/" + c.name()
+	claim, err := f.guard.Claim(ctx, key, 3*f.cfg.Timeout)
+	switch {
+	case err != nil:
+		return fmt.Errorf("claim: %w", err)
+	case claim == wait.Held:
+		return &serve.Unavailable{RetryAfter: f.cfg.Timeout, Err: errors.New("another delivery is at it")}
+	case claim == wait.Won:
+		if err := f.tell(ctx, c, m, key); err != nil {
+			return err
+		}
+	}
+	h := job.Header{JobID: m.Job.JobID, TenantID: m.Job.TenantID, JobType: m.Job.JobType, Parameters: m.Job.Parameters, CreatedAt: m.Job.CreatedAt, RetryOf: m.Job.RetryOf}
+	told, err := event.NewNotified(event.Notified{Header: h, Channel: c.name(), NotifiedAt: f.now().UTC()})
+	if err != nil {
+		return err
+	}
+	event.CopyTrace(e, &told)
+	return f.sender.Send(ctx, told)
+}
+
+// tell holds the claim on key. Where the channel fails the claim is given back
+// at once; where the mark fails it stays until the lease ends, so that the
+// message is repeated late rather than at every retry.
+func (f *Function) tell(ctx context.Context, c channel, m message, key string) error {
+	// The claim must be settled even if the broker has hung up meanwhile.
+	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*f.cfg.Timeout)
+	defer cancel()
+	send, done := context.WithTimeout(ctx, f.cfg.Timeout)
+	defer done()
+	if err := c.tell(send, m); err != nil {
+		return errors.Join(err, f.guard.Release(settle, key))
+	}
+	if err := f.guard.MarkDone(settle, key, f.cfg.Keep); err != nil {
+		return fmt.Errorf("mark as told: %w", err)
+	}
+	return nil
+}
+
+// Ready reports whether Redis, which keeps the claims, answers. Slack and the
+// mail server are not asked: a notification can wait.
+func (f *Function) Ready(ctx context.Context) (bool, error) {
+	return serve.Check(ctx, map[string]func(context.Context) error{"Redis": f.guard.Ping})
+}
+
+// Stop frees what FromEnv opened.
+func (f *Function) Stop(context.Context) error { return f.close() }

@@ -1,0 +1,185 @@
+package ledgertest
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/ledger"
+)
+
+func unreadable(t *testing.T, l ledger.Ledger) {
+	h := Header("default")
+	good := Life(t, h).Requested
+	for name, spoil := range map[string]func(*cloudevents.Event){
+		"foreign type":      func(e *cloudevents.Event) { e.SetType("com.example.x") },
+		"no JSON":           func(e *cloudevents.Event) { require.NoError(t, e.SetData("text/plain", "{")) },
+		"empty data":        func(e *cloudevents.Event) { require.NoError(t, e.SetData("application/json", map[string]any{})) },
+		"another job's id":  func(e *cloudevents.Event) { e.SetID(job.NewID() + "/requested") },
+		"endless id":        func(e *cloudevents.Event) { e.SetID(h.JobID + "/" + strings.Repeat("x", 500)) },
+		"id with NUL":       func(e *cloudevents.Event) { e.SetID(h.JobID + "/\x00") },
+		"broken parameters": func(e *cloudevents.Event) { data(t, e, func(h *job.Header) { h.Parameters.Ticker = "\x00\x00\x00" }) },
+		"no tenant":         func(e *cloudevents.Event) { data(t, e, func(h *job.Header) { h.TenantID = "" }) },
+		"tenant with NUL":   func(e *cloudevents.Event) { data(t, e, func(h *job.Header) { h.TenantID = "a\x00" }) },
+		"foreign job type":  func(e *cloudevents.Event) { data(t, e, func(h *job.Header) { h.JobType = "x" }) },
+		"no job id":         func(e *cloudevents.Event) { data(t, e, func(h *job.Header) { h.JobID = "x" }) },
+		"retry of nothing":  func(e *cloudevents.Event) { data(t, e, func(h *job.Header) { h.RetryOf = "x" }) },
+		"no creation": func(e *cloudevents.Event) {
+			data(t, e, func(h *job.Header) { h.CreatedAt = h.CreatedAt.AddDate(-1000, 0, 0) })
+		},
+	} {
+		bad := Life(t, Header("default")).Requested.Clone()
+		bad.SetID(good.ID())
+		require.NoError(t, bad.SetData("application/json", event.Requested{Header: h}))
+		require.NoError(t, l.Apply(t.Context(), Life(t, Header("default")).Requested))
+		spoil(&bad)
+		other := Header("default")
+		err := l.Apply(t.Context(), Life(t, other).Requested, bad)
+		require.ErrorIs(t, err, ledger.ErrUnreadable, name)
+		_, err = l.Job(t.Context(), other.TenantID, other.JobID)
+		require.ErrorIs(t, err, ledger.ErrNotFound, name)
+		_, err = l.Finish(t.Context(), bad, ledger.Outcome{})
+		require.ErrorIs(t, err, ledger.ErrUnreadable, name)
+	}
+}
+
+// data changes the header inside a requested event.
+func data(t *testing.T, e *cloudevents.Event, change func(*job.Header)) {
+	t.Helper()
+	d, err := event.Data[event.Requested](*e)
+	require.NoError(t, err)
+	change(&d.Header)
+	require.NoError(t, e.SetData("application/json", d))
+}
+
+func foreign(t *testing.T, l ledger.Ledger) {
+	h := Header("owner")
+	apply(t, l, Life(t, h).Requested)
+	before := get(t, l, h)
+
+	thief := h
+	thief.TenantID = "thief"
+	thief.Parameters.Ticker = "CAC"
+	apply(t, l, Life(t, thief).Submitted, Life(t, h).Requested, Life(t, thief).Failed)
+	_, err := l.Finish(t.Context(), Life(t, thief).Completed, outcome(Rows(2)))
+	require.ErrorIs(t, err, ledger.ErrUnreadable)
+
+	require.Equal(t, before, get(t, l, h))
+	require.Len(t, timeline(t, l, h), 1)
+	_, err = l.Job(t.Context(), "thief", h.JobID)
+	require.ErrorIs(t, err, ledger.ErrNotFound)
+	_, err = l.Timeline(t.Context(), "thief", h.JobID)
+	require.ErrorIs(t, err, ledger.ErrNotFound)
+	require.Empty(t, rowsOf(t, l, h, ledger.ByScore))
+}
+
+func hostileText(t *testing.T, l ledger.Ledger) {
+	for _, text := range []string{"a\x00b", "\xff", "'; drop table pipeline_jobs; --", strings.Repeat("é", 5000), `\u0000 \ud800`, "\U0001F600\u202e"} {
+		h := Header("default")
+		f, err := event.NewFailed(event.Failed{Header: h, TradingJobID: text, ErrorCode: job.ErrorCode(text), ErrorMessage: text, FailedAt: Start, Via: event.ViaPoll})
+		require.NoError(t, err)
+		require.True(t, finish(t, l, f, ledger.Outcome{}).First)
+		j := get(t, l, h)
+		require.Equal(t, ledger.Message(text), j.ErrorMessage)
+		events, err := l.Timeline(t.Context(), h.TenantID, h.JobID)
+		require.NoError(t, err)
+		require.Len(t, events, 2)
+
+		h = Header("default")
+		rows := Rows(1)
+		rows[0].Ticker, rows[0].StrategyType, rows[0].ResultID = text, text, text
+		finish(t, l, Life(t, h).Completed, ledger.Outcome{Rows: rows})
+		require.Equal(t, []job.Row{ledger.Clean(rows[0])}, rowsOf(t, l, h, ledger.ByScore))
+		require.Equal(t, []job.Row{ledger.Clean(rows[0])}, get(t, l, h).Results)
+		_, err = l.Jobs(t.Context(), "default", ledger.Query{Text: text, Ticker: text, Status: []job.State{job.State(text)}})
+		require.NoError(t, err)
+		_, err = l.Jobs(t.Context(), text, ledger.Query{})
+		if !strings.Contains(text, "\x00") && text != "\xff" {
+			require.NoError(t, err)
+		}
+	}
+	// Escapes that are valid JSON and no text in PostgreSQL.
+	h := Header("default")
+	e := Life(t, h).Failed
+	raw := strings.Replace(string(e.Data()), "no result", `\u0000\ud800`, 1)
+	require.NoError(t, e.SetData("application/json", []byte(raw)))
+	require.True(t, finish(t, l, e, ledger.Outcome{}).First)
+	_, err := l.Timeline(t.Context(), h.TenantID, h.JobID)
+	require.NoError(t, err)
+}
+
+func hostileFigures(t *testing.T, l ledger.Ledger) {
+	h := Header("default")
+	figures := []float64{math.NaN(), math.Inf(1), math.Inf(-1), 1e300, -1e300, 1e14, 99999999999999.9, 1e-300, 0.1234565, -0.0000001,
+		123456789.123456, 12345678901.123456, 99999999999998.9, math.MaxFloat64, math.SmallestNonzeroFloat64, 1.0 / 3}
+	var rows []job.Row
+	for i, f := range figures {
+		own := f
+		signal := math.MaxInt
+		rows = append(rows, job.Row{
+			Ticker: "DAX", StrategyType: job.MACD, FastPeriod: i, SlowPeriod: math.MinInt, SignalPeriod: &signal, Score: f, SharpeRatio: f,
+			TotalReturnPct: f, ProfitFactor: f, AnnualizedReturn: &own, CalmarRatio: &own, TotalTrades: math.MaxInt,
+		})
+	}
+	f := finish(t, l, Life(t, h).Completed, ledger.Outcome{Rows: rows})
+	require.True(t, f.First)
+	require.Equal(t, job.Completed, f.Job.Status)
+	require.Equal(t, ledger.CleanAll(rows), rowsOf(t, l, h, ledger.ByScore))
+	require.True(t, math.IsNaN(*rows[0].CalmarRatio), "the caller's rows were changed")
+}
+
+func duplicateRows(t *testing.T, l ledger.Ledger) {
+	h := Header("default")
+	rows := Rows(3)
+	nine := 9
+	signalled := rows[0]
+	signalled.SignalPeriod = &nine
+	twice := rows[0]
+	twice.Score = 99
+	rows = append(rows, signalled, twice, signalled)
+	finish(t, l, Life(t, h).Completed, ledger.Outcome{Rows: rows})
+	got := rowsOf(t, l, h, ledger.ByPeriods)
+	require.Len(t, got, 4)
+	require.Equal(t, ledger.Clean(rows[0]), got[0])
+	require.Equal(t, ledger.Clean(signalled), got[1])
+}
+
+func manyRows(t *testing.T, l ledger.Ledger) {
+	h, other := Header("default"), Header("default")
+	const n = 12_001
+	finish(t, l, Life(t, h).Completed, outcome(Rows(n)))
+	finish(t, l, Life(t, other).Completed, outcome(Rows(7)))
+	rows := rowsOf(t, l, h, ledger.ByScore)
+	require.Len(t, rows, n)
+	for i, r := range rows {
+		require.Equal(t, float64(n-1-i)/100, r.Score)
+	}
+	rows = rowsOf(t, l, h, ledger.ByPeriods)
+	require.Len(t, rows, n)
+	for i, r := range rows {
+		require.Equal(t, [2]int{i/400 + 1, i%400 + 2}, [2]int{r.FastPeriod, r.SlowPeriod})
+	}
+	// Equal scores over more than one chunk.
+	same := Header("default")
+	flat := Rows(n)
+	for i := range flat {
+		flat[i].Score = -1.5
+	}
+	finish(t, l, Life(t, same).Completed, outcome(flat))
+	seen := map[[2]int]bool{}
+	for _, r := range rowsOf(t, l, same, ledger.ByScore) {
+		seen[[2]int{r.FastPeriod, r.SlowPeriod}] = true
+	}
+	require.Len(t, seen, n)
+	// A reader may stop early, and write while it reads.
+	for _, err := range l.Results(t.Context(), h.TenantID, h.JobID, ledger.ByScore) {
+		require.NoError(t, err)
+		apply(t, l, Notified(t, h, "log"))
+		break
+	}
+}

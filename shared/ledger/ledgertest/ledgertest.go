@@ -1,0 +1,151 @@
+// Package ledgertest holds every implementation of the ledger to the same
+// behaviour.
+package ledgertest
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/ledger"
+)
+
+// Exercise runs the suite. open returns a ledger on an empty database of its
+// own, with its schema in place, and closes it when the test ends.
+func Exercise(t *testing.T, open func(t *testing.T) ledger.Ledger) {
+	t.Helper()
+	for _, c := range []struct {
+		name string
+		run  func(*testing.T, ledger.Ledger)
+	}{
+		{"a job's life", life},
+		{"events in any order", anyOrder},
+		{"a batch is as good as single events", batches},
+		{"a failed job", failure},
+		{"the results cannot be had", failedFetch},
+		{"the first end wins", firstEndWins},
+		{"ends at once", concurrentEnds},
+		{"late events touch the timeline alone", late},
+		{"an unreadable event spoils its batch", unreadable},
+		{"foreign events change nothing", foreign},
+		{"hostile text", hostileText},
+		{"hostile figures", hostileFigures},
+		{"one row for each parameter set", duplicateRows},
+		{"many rows", manyRows},
+		{"pages", pages},
+		{"filters", filters},
+		{"tenants", tenants},
+		{"unfinished and unannounced", recovery},
+		{"batches at once", concurrentBatches},
+		{"nothing there", nothing},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.run(t, open(t))
+		})
+	}
+}
+
+// Start is the creation time of the jobs made here.
+var Start = time.Date(2026, 3, 1, 12, 0, 0, 123456000, time.UTC)
+
+// Header makes a new job.
+func Header(tenant string) job.Header {
+	return job.Header{
+		JobID: job.NewID(), TenantID: tenant, JobType: job.Type, CreatedAt: Start,
+		Parameters: job.Sweep{Ticker: "DAX", FastRange: [2]int{5, 20}, SlowRange: [2]int{10, 50}, Step: 5, MinTrades: 50, StrategyType: job.SMA},
+	}
+}
+
+// Events are the events of one job's life.
+type Events struct {
+	Requested, Submitted, Again, Completed, Failed cloudevents.Event
+}
+
+// Life builds the events of a job.
+func Life(t testing.TB, h job.Header) Events {
+	t.Helper()
+	at := func(s int) time.Time { return h.CreatedAt.Add(time.Duration(s) * time.Second) }
+	must := func(e cloudevents.Event, err error) cloudevents.Event {
+		require.NoError(t, err)
+		return e
+	}
+	return Events{
+		Requested: must(event.NewRequested(event.Requested{Header: h})),
+		Submitted: must(event.NewSubmitted(event.Submitted{Header: h, TradingJobID: "t-1", SubmittedAt: at(1), Turn: 1})),
+		Again:     must(event.NewSubmitted(event.Submitted{Header: h, TradingJobID: "t-2", SubmittedAt: at(5), Turn: 2})),
+		Completed: must(event.NewCompleted(event.Completed{Header: h, TradingJobID: "t-2", SweepRunID: "run-1", CompletedAt: at(90), ExecutionSeconds: 80, Via: event.ViaCallback})),
+		Failed:    must(event.NewFailed(event.Failed{Header: h, TradingJobID: "t-2", ErrorCode: job.TimedOut, ErrorMessage: "no result", FailedAt: at(91), Via: event.ViaDeadline})),
+	}
+}
+
+// Notified builds a job's notification.
+func Notified(t testing.TB, h job.Header, channel string) cloudevents.Event {
+	t.Helper()
+	e, err := event.NewNotified(event.Notified{Header: h, Channel: channel, NotifiedAt: h.CreatedAt.Add(2 * time.Minute)})
+	require.NoError(t, err)
+	return e
+}
+
+// Rows makes n rows of distinct parameters; row i has score i/100.
+func Rows(n int) []job.Row {
+	rows := make([]job.Row, n)
+	for i := range rows {
+		annual, calmar := float64(i)/3, -0.25
+		rows[i] = job.Row{
+			Ticker: "DAX", StrategyType: job.SMA, FastPeriod: i/400 + 1, SlowPeriod: i%400 + 2, Score: float64(i) / 100,
+			SharpeRatio: 1.25, SortinoRatio: 1.5, TotalReturnPct: 12.345678, AnnualizedReturn: &annual, MaxDrawdownPct: -20.5,
+			WinRatePct: 55, ProfitFactor: 1.1, TotalTrades: 60 + i, CalmarRatio: &calmar, ResultID: fmt.Sprint("r-", i),
+		}
+	}
+	return rows
+}
+
+// outcome is what store makes of rows.
+func outcome(rows []job.Row) ledger.Outcome {
+	return ledger.Outcome{Rows: rows, Metrics: job.Metrics{Combinations: len(rows), BestScore: float64(len(rows)-1) / 100, ExecutionSeconds: 80}}
+}
+
+func apply(t *testing.T, l ledger.Ledger, events ...cloudevents.Event) {
+	t.Helper()
+	require.NoError(t, l.Apply(t.Context(), events...))
+}
+
+func finish(t *testing.T, l ledger.Ledger, e cloudevents.Event, o ledger.Outcome) ledger.Finished {
+	t.Helper()
+	f, err := l.Finish(t.Context(), e, o)
+	require.NoError(t, err)
+	return f
+}
+
+func get(t *testing.T, l ledger.Ledger, h job.Header) job.Job {
+	t.Helper()
+	j, err := l.Job(t.Context(), h.TenantID, h.JobID)
+	require.NoError(t, err)
+	return j
+}
+
+func rowsOf(t *testing.T, l ledger.Ledger, h job.Header, by ledger.Order) []job.Row {
+	t.Helper()
+	var rows []job.Row
+	for r, err := range l.Results(t.Context(), h.TenantID, h.JobID, by) {
+		require.NoError(t, err)
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+func timeline(t *testing.T, l ledger.Ledger, h job.Header) (types []string) {
+	t.Helper()
+	events, err := l.Timeline(t.Context(), h.TenantID, h.JobID)
+	require.NoError(t, err)
+	for _, e := range events {
+		types = append(types, e.Type)
+	}
+	return types
+}

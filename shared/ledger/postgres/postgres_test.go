@@ -1,0 +1,147 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/shared/ledger"
+	"github.com/zixly/sweepline/shared/ledger/ledgertest"
+	"github.com/zixly/sweepline/shared/ledger/postgres"
+	"github.com/zixly/sweepline/shared/servers/servertest"
+)
+
+func TestMain(m *testing.M) { servertest.Main(m) }
+
+func open(t testing.TB, url string, migrate bool) *postgres.Ledger {
+	t.Helper()
+	l, err := postgres.Open(context.Background(), postgres.Config{DatabaseURL: url, Timeout: 20 * time.Second, BulkTimeout: time.Minute, Migrate: migrate})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, l.Close()) })
+	return l
+}
+
+func TestLedger(t *testing.T) {
+	t.Parallel()
+	ledgertest.Exercise(t, func(t *testing.T) ledger.Ledger { return open(t, servertest.Postgres(t), true) })
+}
+
+func BenchmarkLedger(b *testing.B) {
+	var url string
+	ledgertest.Bench(b, func(b *testing.B) ledger.Ledger {
+		url = servertest.Postgres(b)
+		return open(b, url, true)
+	}, func(b *testing.B) { // what autovacuum does within a minute
+		conn, err := pgx.Connect(b.Context(), url)
+		require.NoError(b, err)
+		_, err = conn.Exec(b.Context(), "vacuum analyze")
+		require.NoError(b, err)
+		require.NoError(b, conn.Close(b.Context()))
+	})
+}
+
+func TestManyProcessesMigrateAtOnce(t *testing.T) {
+	t.Parallel()
+	url := servertest.Postgres(t)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	applied := 0
+	for range 5 {
+		l := open(t, url, false)
+		wg.Go(func() {
+			done, err := l.Migrate(context.Background())
+			mu.Lock()
+			defer mu.Unlock()
+			applied += len(done)
+			if err != nil {
+				t.Errorf("migrate: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	require.Equal(t, 1, applied, "a migration ran twice")
+	status, err := open(t, url, false).Status(t.Context())
+	require.NoError(t, err)
+	require.Len(t, status, 1)
+	require.Equal(t, "00001_pipeline.sql", status[0].Name)
+	require.False(t, status[0].AppliedAt.IsZero())
+}
+
+func TestPingNeedsTheSchema(t *testing.T) {
+	t.Parallel()
+	url := servertest.Postgres(t)
+	l := open(t, url, false)
+	require.Error(t, l.Ping(t.Context()))
+	status, err := l.Status(t.Context())
+	require.NoError(t, err)
+	require.True(t, status[0].AppliedAt.IsZero())
+	require.NoError(t, open(t, url, true).Ping(t.Context()))
+	require.NoError(t, l.Ping(t.Context()))
+}
+
+func TestRowLevelSecurity(t *testing.T) {
+	t.Parallel()
+	url := servertest.Postgres(t)
+	l := open(t, url, true)
+	for _, tenant := range []string{"a", "b"} {
+		_, err := l.Finish(t.Context(), ledgertest.Life(t, ledgertest.Header(tenant)).Completed, ledger.Outcome{Rows: ledgertest.Rows(2)})
+		require.NoError(t, err)
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(context.Background()) }()
+	count := func(setting, value string) (n [3]int) {
+		tx, err := conn.Begin(t.Context())
+		require.NoError(t, err)
+		defer func() { _ = tx.Rollback(context.Background()) }()
+		if setting != "" {
+			_, err = tx.Exec(t.Context(), "select set_config($1, $2, true)", setting, value)
+			require.NoError(t, err)
+		}
+		for i, table := range []string{"pipeline_jobs", "trading_sweep_results", "pipeline_job_events"} {
+			require.NoError(t, tx.QueryRow(t.Context(), "select count(*) from "+table).Scan(&n[i]))
+		}
+		return n
+	}
+	require.Equal(t, [3]int{0, 0, 0}, count("", ""), "without a tenant nothing is seen")
+	require.Equal(t, [3]int{1, 2, 2}, count("sweepline.tenant", "a"))
+	require.Equal(t, [3]int{0, 0, 0}, count("sweepline.tenant", ""))
+	require.Equal(t, [3]int{2, 4, 4}, count("sweepline.scope", "service"))
+	require.Equal(t, [3]int{0, 0, 0}, count("", ""), "the setting outlived its transaction")
+
+	tx, err := conn.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "select set_config('sweepline.tenant', 'a', true)")
+	require.NoError(t, err)
+	tag, err := tx.Exec(t.Context(), "update pipeline_jobs set error_message = 'x'")
+	require.NoError(t, err)
+	require.EqualValues(t, 1, tag.RowsAffected())
+	_, err = tx.Exec(t.Context(), "update pipeline_jobs set tenant_id = 'b'")
+	require.Error(t, err, "a tenant gave its job away")
+	require.NoError(t, tx.Rollback(context.Background()))
+}
+
+func TestAServerThatIsAway(t *testing.T) {
+	t.Parallel()
+	l, err := postgres.Open(t.Context(), postgres.Config{DatabaseURL: "postgres://u:secret@127.0.0.1:1/x", Timeout: time.Second, BulkTimeout: time.Second, Migrate: true})
+	require.NoError(t, err, "a database that is down does not keep a function from starting")
+	defer func() { require.NoError(t, l.Close()) }()
+	err = l.Apply(t.Context(), ledgertest.Life(t, ledgertest.Header("a")).Requested)
+	require.Error(t, err)
+	require.False(t, errors.Is(err, ledger.ErrUnreadable))
+	require.NotContains(t, err.Error(), "secret")
+}
+
+func TestConfig(t *testing.T) {
+	t.Parallel()
+	_, err := postgres.Open(t.Context(), postgres.Config{DatabaseURL: "postgres://u:secret@h:port/x", Timeout: 1, BulkTimeout: 1})
+	require.ErrorContains(t, err, "DATABASE_URL")
+	require.NotContains(t, err.Error(), "secret")
+	_, err = postgres.Open(t.Context(), postgres.Config{DatabaseURL: "postgres://h/x"})
+	require.ErrorContains(t, err, "DATABASE_TIMEOUT")
+}

@@ -1,0 +1,223 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/ledger"
+)
+
+// jobColumns are read by scanJob.
+const jobColumns = `id, tenant_id, job_type, status, parameters, result, metrics, error_code, error_message,
+    created_at, started_at, completed_at, attempts, trading_job_id, sweep_run_id, retry_of`
+
+// listColumns leave the rows out.
+var listColumns = strings.Replace(jobColumns, "result,", "null,", 1)
+
+// scanner is a *sql.Row or *sql.Rows.
+type scanner interface{ Scan(into ...any) error }
+
+func scanJob(row scanner) (job.Job, error) {
+	var j job.Job
+	var parameters string
+	var best, metrics, code, message, tradingJob, sweepRun, retryOf sql.NullString
+	var created int64
+	var started, completed sql.NullInt64
+	err := row.Scan(&j.JobID, &j.TenantID, &j.JobType, &j.Status, &parameters, &best, &metrics, &code, &message,
+		&created, &started, &completed, &j.Attempts, &tradingJob, &sweepRun, &retryOf)
+	if err != nil {
+		return j, fmt.Errorf("read job: %w", err)
+	}
+	for _, part := range []struct {
+		raw  string
+		into any
+	}{{parameters, &j.Parameters}, {best.String, &j.Results}, {metrics.String, &j.Metrics}} {
+		if part.raw == "" {
+			continue
+		}
+		if err := json.Unmarshal([]byte(part.raw), part.into); err != nil {
+			return j, fmt.Errorf("read job %s: %w", j.JobID, err)
+		}
+	}
+	j.CreatedAt = time.UnixMicro(created)
+	j.StartedAt, j.CompletedAt = instant(started), instant(completed)
+	j.ErrorCode, j.ErrorMessage = job.ErrorCode(code.String), message.String
+	j.TradingJobID, j.SweepRunID, j.RetryOf = tradingJob.String, sweepRun.String, retryOf.String
+	return ledger.Complete(j), nil
+}
+
+func instant(n sql.NullInt64) *time.Time {
+	if !n.Valid {
+		return nil
+	}
+	t := time.UnixMicro(n.Int64)
+	return &t
+}
+
+// Job returns one job; see ledger.Ledger.
+func (l *Ledger) Job(ctx context.Context, tenant, id string) (job.Job, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	j, err := scanJob(l.reader.QueryRowContext(ctx, "select "+jobColumns+" from pipeline_jobs where id = ? and tenant_id = ?", id, tenant))
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return job.Job{}, ledger.ErrNotFound
+	case err != nil:
+		return job.Job{}, fmt.Errorf("read job %s: %w", id, err)
+	}
+	return j, nil
+}
+
+// read runs a query and hands each row to scan.
+func (l *Ledger) read(ctx context.Context, query string, args []any, scan func(*sql.Rows) error) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	rows, err := l.reader.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close() //nolint:errcheck // Err below tells what there is to tell
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func (l *Ledger) list(ctx context.Context, query string, args ...any) ([]job.Job, error) {
+	jobs := []job.Job{}
+	err := l.read(ctx, query, args, func(rows *sql.Rows) error {
+		j, err := scanJob(rows)
+		jobs = append(jobs, j)
+		return err
+	})
+	return jobs, err
+}
+
+// filter is a growing where clause.
+type filter struct {
+	clauses []string
+	args    []any
+}
+
+func (f *filter) add(clause string, args ...any) {
+	f.clauses = append(f.clauses, clause)
+	f.args = append(f.args, args...)
+}
+
+func (f *filter) where() string { return " where " + strings.Join(f.clauses, " and ") }
+
+// narrow holds the filters that Jobs and Counts share.
+func narrow(tenant string, q ledger.Query) *filter {
+	f := &filter{}
+	f.add("tenant_id = ?", tenant)
+	if q.Ticker != "" {
+		f.add("ticker = upper(?)", q.Ticker)
+	}
+	if !q.Since.IsZero() {
+		f.add("created_at >= ?", q.Since.UnixMicro())
+	}
+	if !q.Until.IsZero() {
+		f.add("created_at < ?", q.Until.UnixMicro())
+	}
+	if needle := q.Needle(); needle != "" {
+		f.add("instr(search, lower(?)) > 0", needle)
+	}
+	return f
+}
+
+// Jobs returns a page of jobs; see ledger.Ledger.
+func (l *Ledger) Jobs(ctx context.Context, tenant string, q ledger.Query) (ledger.Page, error) {
+	after, paging, err := ledger.DecodePosition(q.Cursor)
+	if err != nil {
+		return ledger.Page{}, err
+	}
+	f := narrow(tenant, q)
+	if len(q.Status) > 0 {
+		states, err := json.Marshal(q.States())
+		if err != nil {
+			return ledger.Page{}, fmt.Errorf("encode states: %w", err)
+		}
+		f.add("status in (select value from json_each(?))", string(states))
+	}
+	if paging {
+		f.add("(created_at, id) < (?, ?)", after.CreatedAt.UnixMicro(), after.ID)
+	}
+	jobs, err := l.list(ctx, "select "+listColumns+" from pipeline_jobs"+f.where()+
+		fmt.Sprintf(" order by created_at desc, id desc limit %d", q.PageSize()+1), f.args...)
+	if err != nil {
+		return ledger.Page{}, fmt.Errorf("list jobs: %w", err)
+	}
+	return ledger.Cut(jobs, q.PageSize()), nil
+}
+
+// Counts returns how many jobs stand in each state; see ledger.Ledger.
+func (l *Ledger) Counts(ctx context.Context, tenant string, q ledger.Query) (map[job.State]int, error) {
+	counts := map[job.State]int{job.Queued: 0, job.Running: 0, job.Completed: 0, job.Failed: 0}
+	f := narrow(tenant, q)
+	err := l.read(ctx, "select status, count(*) from pipeline_jobs"+f.where()+" group by status", f.args, func(rows *sql.Rows) error {
+		var s job.State
+		var n int
+		err := rows.Scan(&s, &n)
+		counts[s] = n
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count jobs: %w", err)
+	}
+	return counts, nil
+}
+
+// Unfinished returns every job that has not ended; see ledger.Ledger.
+func (l *Ledger) Unfinished(ctx context.Context) ([]job.Header, error) {
+	jobs, err := l.list(ctx, "select "+listColumns+" from pipeline_jobs where status in ('QUEUED', 'RUNNING') order by created_at, id")
+	if err != nil {
+		return nil, fmt.Errorf("list unfinished jobs: %w", err)
+	}
+	headers := make([]job.Header, len(jobs))
+	for i, j := range jobs {
+		headers[i] = ledger.HeaderOf(j)
+	}
+	return headers, nil
+}
+
+// Unannounced returns the ended jobs nobody was told of; see ledger.Ledger.
+func (l *Ledger) Unannounced(ctx context.Context) ([]job.Job, error) {
+	jobs, err := l.list(ctx, "select "+jobColumns+` from pipeline_jobs
+		where announced_at is null and status in ('COMPLETED', 'FAILED') order by created_at, id`)
+	if err != nil {
+		return nil, fmt.Errorf("list unannounced jobs: %w", err)
+	}
+	return jobs, nil
+}
+
+// Timeline returns a job's events; see ledger.Ledger.
+func (l *Ledger) Timeline(ctx context.Context, tenant, id string) ([]job.TimelineEvent, error) {
+	events := []job.TimelineEvent{}
+	err := l.read(ctx, `select id, type, time, attempt, error, data from pipeline_job_events
+		where job_id = ? and tenant_id = ? order by time, seq`, []any{id, tenant}, func(rows *sql.Rows) error {
+		var e job.TimelineEvent
+		var at int64
+		var data []byte
+		if err := rows.Scan(&e.ID, &e.Type, &at, &e.Attempt, &e.Error, &data); err != nil {
+			return err
+		}
+		e.Time = time.UnixMicro(at).UTC()
+		events = append(events, e)
+		return json.Unmarshal(data, &events[len(events)-1].Data)
+	})
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read timeline of job %s: %w", id, err)
+	case len(events) == 0:
+		return nil, ledger.ErrNotFound
+	}
+	return events, nil
+}

@@ -1,0 +1,114 @@
+// Package sqlite keeps the ledger in one SQLite file: the embedded mode of the
+// local runner. Function binaries link ledger/postgres alone.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"runtime"
+	"time"
+
+	_ "github.com/ncruces/go-sqlite3/driver" // registers "sqlite3"
+
+	"github.com/zixly/sweepline/shared/ledger"
+)
+
+// Deadlines under the caller's own. A write waits for those before it.
+const (
+	readTimeout  = 10 * time.Second
+	writeTimeout = time.Minute
+)
+
+// Ledger is a ledger.Ledger on a SQLite file. One connection writes, since
+// SQLite takes one writer at a time; others read beside it (write-ahead log).
+// An Apply or Finish that has returned nil is on disk (synchronous=FULL).
+type Ledger struct {
+	writer, reader *sql.DB
+	write          statements
+}
+
+var _ ledger.Ledger = (*Ledger)(nil)
+
+// Open opens the file, or makes it, and brings its schema up to date. Its
+// folder must exist. Only one process should write at a time; a second one
+// waits five seconds for the first.
+func Open(ctx context.Context, file string) (*Ledger, error) {
+	if file == "" {
+		return nil, errors.New("the ledger needs a file")
+	}
+	writer, err := sql.Open("sqlite3", dsn(file, "journal_mode(wal)", "synchronous(full)", "foreign_keys(on)"))
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", file, err)
+	}
+	writer.SetMaxOpenConns(1)
+	l := &Ledger{writer: writer}
+	if err := l.prepare(ctx, file); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", file, err), l.Close())
+	}
+	return l, nil
+}
+
+func (l *Ledger) prepare(ctx context.Context, file string) error {
+	if _, err := l.Migrate(ctx); err != nil {
+		return err
+	}
+	var err error
+	if l.write, err = prepareAll(ctx, l.writer); err != nil {
+		return err
+	}
+	if l.reader, err = sql.Open("sqlite3", dsn(file, "query_only(on)")); err != nil {
+		return err
+	}
+	readers := max(4, runtime.NumCPU())
+	l.reader.SetMaxOpenConns(readers)
+	l.reader.SetMaxIdleConns(readers)
+	return nil
+}
+
+// dsn is a file URI. The busy timeout comes first: the other pragmas may have
+// to wait as well.
+func dsn(file string, pragmas ...string) string {
+	q := url.Values{"_pragma": append([]string{"busy_timeout(5000)", "temp_store(memory)"}, pragmas...)}
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: file}).EscapedPath(), RawQuery: q.Encode()}).String()
+}
+
+// Ping reports whether the file answers.
+func (l *Ledger) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var n int
+	if err := l.reader.QueryRowContext(ctx, "select count(*) from (select 1 from pipeline_jobs limit 1)").Scan(&n); err != nil {
+		return fmt.Errorf("ping: %w", err)
+	}
+	return nil
+}
+
+// Close waits for calls under way and closes the file.
+func (l *Ledger) Close() error {
+	err := l.write.close()
+	if l.reader != nil {
+		err = errors.Join(err, l.reader.Close())
+	}
+	return errors.Join(err, l.writer.Close())
+}
+
+// inTx runs f in the one write transaction at a time. f sees l's prepared
+// statements bound to it.
+func (l *Ledger) inTx(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	tx, err := l.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	if err := f(ctx, tx); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
