@@ -1,0 +1,58 @@
+# make help lists what there is.
+SHELL      := /bin/bash
+GO         ?= go
+VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+TOOLS      := .build/tools
+GOTESTSUM  := $(TOOLS)/gotestsum
+GOLANGCI   := $(TOOLS)/golangci-lint
+PACKAGES   ?= ./...
+BENCHTIME  ?= 1s
+FUZZTIME   ?= 10s
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test race lint vet bench fuzz tidy-check clean
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build ## Build and run everything on this machine, with one demo sweep
+	bin/sweepline up --demo
+
+build: ## Build bin/sweepline
+	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/sweepline ./local/cmd/sweepline
+
+test: $(GOTESTSUM) ## Run all tests; says what it left out where a server is missing
+	$(GOTESTSUM) --format pkgname --hide-summary=output -- $(PACKAGES)
+
+race: $(GOTESTSUM) ## Run all tests under the race detector
+	$(GOTESTSUM) --format pkgname --hide-summary=output -- -race $(PACKAGES)
+
+vet: ## Run go vet
+	$(GO) vet $(PACKAGES)
+
+lint: $(GOLANGCI) ## Run the linters
+	$(GOLANGCI) run $(PACKAGES)
+
+bench: ## Run the benchmarks (BENCHTIME=1s)
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PACKAGES) | grep -Ev '^(\?|PASS|ok .*no test files)'
+
+fuzz: ## Run each fuzz test for FUZZTIME (10s)
+	@set -e; for p in $$($(GO) list $(PACKAGES)); do \
+	  dir=$$($(GO) list -f '{{.Dir}}' $$p); \
+	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$dir/*_test.go 2>/dev/null | cut -d' ' -f2); do \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p | tail -n 1; \
+	  done; done
+
+tidy-check: ## Check that go.mod and go.sum are tidy
+	$(GO) mod tidy -diff
+
+clean: ## Remove what was built
+	rm -rf bin .build
+
+$(GOTESTSUM): .ci/tools/go.mod
+	@mkdir -p $(TOOLS)
+	$(GO) build -C .ci/tools -o $(CURDIR)/$(TOOLS)/ gotest.tools/gotestsum
+
+$(GOLANGCI): .ci/tools/go.mod
+	@mkdir -p $(TOOLS)
+	$(GO) build -C .ci/tools -o $(CURDIR)/$(TOOLS)/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint

@@ -1,0 +1,192 @@
+// Package callback takes the trading API's word that a sweep has ended: POST
+// /webhook/sweep-callback. It ends the job's wait and tells the broker, with
+// sweep.completed or sweep.failed; store takes it from there.
+//
+// The API calls once, unsigned, and never again. So the caller must show the
+// token that submit gave out for the job, and what could not be passed on to
+// the broker stays behind in the wait record, where the supervisor finds it. A
+// callback that never comes is the supervisor's as well.
+package callback
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/telemetry"
+	"github.com/zixly/sweepline/shared/trading"
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+const (
+	// maxBody is the largest body that is taken.
+	maxBody = 64 << 10
+	// patience bounds one callback; the API hangs up after 30 s.
+	patience = 20 * time.Second
+)
+
+// Config is read from the environment.
+type Config struct {
+	// Secret signs callback tokens.
+	Secret string `envconfig:"CALLBACK_SECRET" required:"true"`
+	// OldSecret is still taken while secrets rotate. Default none.
+	OldSecret string `envconfig:"CALLBACK_SECRET_OLD"`
+}
+
+// asker knows how a sweep stands: trading.Client.
+type asker interface {
+	Job(ctx context.Context, id string) (trading.Job, error)
+}
+
+// Function is the step.
+type Function struct {
+	cfg      Config
+	waits    *wait.Waits
+	api      asker
+	sink     wait.Sender
+	outcomes *prometheus.CounterVec
+	close    func() error
+}
+
+// New refuses missing dependencies and bad configuration, and does no I/O. The
+// caller closes what it hands in.
+func New(cfg Config, waits *wait.Waits, api asker, sink wait.Sender, reg prometheus.Registerer) (*Function, error) {
+	if waits == nil || api == nil || sink == nil || reg == nil {
+		return nil, errors.New("callback needs waits, the trading API, a sink and a registry")
+	}
+	if cfg.Secret == "" {
+		return nil, errors.New("CALLBACK_SECRET is required")
+	}
+	f := &Function{cfg: cfg, waits: waits, api: api, sink: sink}
+	f.outcomes = telemetry.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "pipeline_callbacks_total", Help: "Callbacks of the trading API by what became of them.",
+	}, []string{"outcome"}))
+	for _, o := range []outcome{completed, failed, duplicate, late, unauthorized, unknown, invalid, unavailable} {
+		f.outcomes.WithLabelValues(string(o))
+	}
+	return f, nil
+}
+
+// outcome is what became of a callback, as it is counted.
+type outcome string
+
+const (
+	completed    outcome = "completed"
+	failed       outcome = "failed"
+	duplicate    outcome = "duplicate"
+	late         outcome = "late"
+	unauthorized outcome = "unauthorized"
+	unknown      outcome = "unknown"
+	invalid      outcome = "invalid"
+	unavailable  outcome = "unavailable"
+)
+
+// Ready reports whether Redis answers.
+func (f *Function) Ready(ctx context.Context) (bool, error) {
+	return serve.Check(ctx, map[string]func(context.Context) error{"redis": f.waits.Ping})
+}
+
+// Stop closes what FromEnv opened.
+func (f *Function) Stop(context.Context) error {
+	if f.close == nil {
+		return nil
+	}
+	if err := f.close(); err != nil {
+		return fmt.Errorf("close callback: %w", err)
+	}
+	return nil
+}
+
+// Handle answers 200 only once the broker keeps the event, or where there is
+// nothing to tell. The token is judged before anything of the body is read.
+func (f *Function) Handle(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.URL.Path != trading.CallbackPath:
+		serve.WriteError(w, http.StatusNotFound, serve.CodeNotFound, "no such address")
+		return
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", http.MethodPost)
+		serve.WriteError(w, http.StatusMethodNotAllowed, serve.CodeMethod, "callbacks are posted")
+		return
+	}
+	jobID := r.URL.Query().Get("job")
+	if !f.authorized(r, jobID) {
+		f.count(unauthorized)
+		w.Header().Set("WWW-Authenticate", `Bearer realm="sweepline"`)
+		serve.WriteError(w, http.StatusUnauthorized, serve.CodeUnauthorized, "a valid token is required")
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	c, ok := f.read(w, r)
+	if !ok {
+		f.count(invalid)
+		return
+	}
+	o, err := f.take(ctx, jobID, c)
+	f.count(o)
+	switch {
+	case o == unknown:
+		serve.WriteError(w, http.StatusNotFound, serve.CodeNotFound, "no such job")
+	case err != nil:
+		slog.WarnContext(ctx, "Callback not passed on", "job_id", jobID, "error", err)
+		serve.WriteUnavailable(w, err)
+	default:
+		slog.InfoContext(ctx, "Callback taken", "job_id", jobID, "outcome", string(o))
+		serve.WriteJSON(w, http.StatusOK, map[string]string{"message": messages[o]})
+	}
+}
+
+var messages = map[outcome]string{
+	completed: "Sweep completed",
+	failed:    "Sweep failed",
+	duplicate: "Already known",
+	late:      "The job has ended before; noted",
+}
+
+func (f *Function) count(o outcome) { f.outcomes.WithLabelValues(string(o)).Inc() }
+
+// authorized looks at the token in the query, and at the bearer token that
+// comes back from webhook_headers, for callers that lose one of them.
+func (f *Function) authorized(r *http.Request, jobID string) bool {
+	ok := trading.Verify(r.URL.Query().Get("token"), jobID, f.cfg.Secret, f.cfg.OldSecret)
+	if scheme, token, found := strings.Cut(r.Header.Get("Authorization"), " "); found && strings.EqualFold(scheme, "Bearer") {
+		ok = trading.Verify(strings.TrimSpace(token), jobID, f.cfg.Secret, f.cfg.OldSecret) || ok
+	}
+	return ok && jobID != ""
+}
+
+// read reads the body, or answers why not.
+func (f *Function) read(w http.ResponseWriter, r *http.Request) (trading.Callback, bool) {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/json" || r.Header.Get("Content-Encoding") != "" {
+		serve.WriteError(w, http.StatusUnsupportedMediaType, serve.CodeMediaType, "the body must be application/json, not compressed")
+		return trading.Callback{}, false
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		w.Header().Set("Connection", "close") // the rest of the body is not read
+		serve.WriteError(w, http.StatusRequestEntityTooLarge, serve.CodeTooLarge, "the body is larger than 64 KiB")
+		return trading.Callback{}, false
+	case err != nil:
+		serve.WriteError(w, http.StatusBadRequest, serve.CodeInvalid, "the body could not be read")
+		return trading.Callback{}, false
+	}
+	c, err := trading.ParseCallback(body)
+	if err != nil {
+		serve.WriteError(w, http.StatusBadRequest, serve.CodeInvalid, "the body is not a callback of the trading API")
+		return trading.Callback{}, false
+	}
+	return c, true
+}

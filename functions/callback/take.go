@@ -1,0 +1,113 @@
+package callback
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/trading"
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+// take ends the wait and passes the end on. An error goes with unavailable: then
+// the supervisor will do what is left.
+func (f *Function) take(ctx context.Context, jobID string, c trading.Callback) (outcome, error) {
+	end, err := f.endOf(ctx, jobID, c)
+	switch {
+	case errors.Is(err, wait.ErrUnknown):
+		return unknown, nil
+	case err != nil:
+		return unavailable, err
+	}
+	res, err := f.waits.Resolve(ctx, jobID, end)
+	switch {
+	case errors.Is(err, wait.ErrUnknown):
+		return unknown, nil
+	case err != nil:
+		return unavailable, err
+	case res.Won || end.Same(res.Record):
+		// A repeat may come because the first got lost on the way.
+		if res.Record.Chores.Has(wait.ChoreEvent) {
+			if err := f.waits.Conclude(ctx, res.Record, f.sink); err != nil {
+				return unavailable, err
+			}
+		}
+		switch {
+		case !res.Won:
+			return duplicate, nil
+		case end.Code == "":
+			return completed, nil
+		default:
+			return failed, nil
+		}
+	}
+	end.At = f.waits.Now()
+	e, err := res.Record.LateEvent(ctx, end)
+	if err != nil {
+		return unavailable, err
+	}
+	if err := f.sink.Send(ctx, e); err != nil {
+		return unavailable, err
+	}
+	return late, nil
+}
+
+// endOf is the end that the callback tells of. A completed sweep without its run
+// id is asked for at the API; where that does not help now, the supervisor is to
+// poll at once.
+func (f *Function) endOf(ctx context.Context, jobID string, c trading.Callback) (wait.End, error) {
+	end := wait.End{TradingJobID: c.TradingJobID, ExecutionSeconds: c.ExecutionSeconds, Via: event.ViaCallback}
+	switch {
+	case c.Status == trading.Failed:
+		end.Code, end.Message = job.SweepFailed, c.ErrorMessage
+		if end.Message == "" {
+			end.Message = "the sweep failed at the trading API"
+		}
+		return end, nil
+	case c.Status == trading.Cancelled:
+		end.Code, end.Message = job.Cancelled, "the sweep was cancelled at the trading API"
+		return end, nil
+	case c.RunID != "":
+		end.RunID = c.RunID
+		return end, nil
+	}
+	r, err := f.waits.Get(ctx, jobID)
+	if err != nil {
+		return end, err
+	}
+	if r.State.Ended() {
+		end.RunID = r.SweepRunID
+		return end, nil
+	}
+	j, err := f.ask(ctx, c.TradingJobID)
+	if err == nil && j.RunID != "" {
+		end.RunID, end.ExecutionSeconds = j.RunID, max(end.ExecutionSeconds, j.ExecutionSeconds)
+		return end, nil
+	}
+	if r.State == wait.Waiting {
+		if _, err := f.waits.Schedule(ctx, r, f.waits.Now()); err != nil {
+			slog.WarnContext(ctx, "Poll not hastened", "job_id", jobID, "error", err)
+		}
+	}
+	return end, fmt.Errorf("job %s completed without a run id: %w", jobID, errors.Join(errNoRunID, err))
+}
+
+var errNoRunID = errors.New("the trading API does not name it either")
+
+func (f *Function) ask(ctx context.Context, tradingJobID string) (trading.Job, error) {
+	pause, err := f.waits.Allow(ctx, wait.Urgent)
+	switch {
+	case err != nil:
+		return trading.Job{}, err
+	case pause > 0:
+		return trading.Job{}, errors.New("the budget of calls is used up")
+	}
+	j, err := f.api.Job(ctx, tradingJobID)
+	if err == nil && j.Status != trading.Completed {
+		return trading.Job{}, fmt.Errorf("the trading API says it is %s", j.Status)
+	}
+	return j, err
+}

@@ -1,0 +1,9 @@
+// Command callback runs the function callback as a process of its own.
+package main
+
+import (
+	"github.com/zixly/sweepline/functions/callback"
+	"github.com/zixly/sweepline/shared/serve"
+)
+
+func main() { serve.Main("callback", callback.FromEnv) }

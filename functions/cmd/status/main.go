@@ -1,0 +1,9 @@
+// Command status runs the function status as a process of its own.
+package main
+
+import (
+	"github.com/zixly/sweepline/functions/status"
+	"github.com/zixly/sweepline/shared/serve"
+)
+
+func main() { serve.Main("status", status.FromEnv) }

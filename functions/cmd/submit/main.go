@@ -1,0 +1,9 @@
+// Command submit runs the function submit as a process of its own.
+package main
+
+import (
+	"github.com/zixly/sweepline/functions/submit"
+	"github.com/zixly/sweepline/shared/serve"
+)
+
+func main() { serve.Main("submit", submit.FromEnv) }

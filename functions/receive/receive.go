@@ -1,0 +1,179 @@
+// Package receive is the pipeline's front door: POST /webhook/trading-sweep.
+// It checks the payload, gives the job its id, and answers 202 as soon as the
+// broker keeps sweep.requested. Submit takes it from there.
+package receive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/zixly/sweepline/shared/intake"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/telemetry"
+	"github.com/zixly/sweepline/shared/tenant"
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+// path is the one address that receive answers at.
+const path = "/webhook/trading-sweep"
+
+// patience bounds the whole of taking a job in. A client should hear 503
+// rather than run into its own timeout.
+const patience = 8 * time.Second
+
+// Config is read from the environment.
+type Config struct {
+	// BaseURL is where the trading API reaches us: webhook_url in answers.
+	BaseURL string `envconfig:"WEBHOOK_BASE_URL" default:"http://localhost:8080"`
+}
+
+// intaker takes a job in: intake.Intake.
+type intaker interface {
+	Take(ctx context.Context, r intake.Request) (intake.Accepted, error)
+}
+
+// Function answers the webhook.
+type Function struct {
+	intake  intaker
+	keys    *tenant.Keys
+	webhook string
+	guarded http.Handler
+	pings   map[string]func(context.Context) error
+	close   func() error
+}
+
+// New refuses missing dependencies and a bad base URL, and does no I/O. pings
+// are asked by Ready, each under the name of its dependency; they may be nil.
+func New(cfg Config, in intaker, keys *tenant.Keys, pings map[string]func(context.Context) error) (*Function, error) {
+	if in == nil || keys == nil {
+		return nil, errors.New("receive needs an intake and tenant keys")
+	}
+	u, err := url.Parse(cfg.BaseURL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return nil, errors.New("WEBHOOK_BASE_URL is not an absolute http or https URL")
+	}
+	f := &Function{intake: in, keys: keys, pings: pings, webhook: strings.TrimSuffix(cfg.BaseURL, "/") + "/webhook/sweep-callback"}
+	f.guarded = keys.Require(http.HandlerFunc(f.take))
+	return f, nil
+}
+
+// FromEnv makes the function of a process of its own.
+func FromEnv(ctx context.Context) (*Function, error) {
+	var (
+		cfg     Config
+		out     serve.Config
+		tenants tenant.Config
+		waiting wait.Config
+	)
+	if err := serve.Load(&cfg, &out, &tenants, &waiting); err != nil {
+		return nil, err
+	}
+	keys, err := tenant.New(tenants)
+	if err != nil {
+		return nil, err
+	}
+	sink, err := serve.NewSink(out)
+	if err != nil {
+		return nil, err
+	}
+	waits, err := wait.Open(ctx, waiting)
+	if err != nil {
+		return nil, err
+	}
+	f, err := FromDeps(cfg, waits, sink, keys)
+	if err != nil {
+		return nil, errors.Join(err, waits.Close())
+	}
+	f.close = waits.Close
+	return f, nil
+}
+
+// FromDeps joins the function to what it stands on, which the caller closes.
+func FromDeps(cfg Config, waits *wait.Waits, sink *serve.Sink, keys *tenant.Keys) (*Function, error) {
+	in, err := intake.New(waits, sink, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	return New(cfg, in, keys, map[string]func(context.Context) error{"redis": waits.Ping})
+}
+
+// Ready reports whether Redis answers. The broker is not asked: it refuses for
+// itself, with 503.
+func (f *Function) Ready(ctx context.Context) (bool, error) { return serve.Check(ctx, f.pings) }
+
+// Stop closes what FromEnv opened.
+func (f *Function) Stop(context.Context) error {
+	if f.close == nil {
+		return nil
+	}
+	if err := f.close(); err != nil {
+		return fmt.Errorf("close receive: %w", err)
+	}
+	return nil
+}
+
+// Handle answers one request. The method is judged first, then the key, then
+// what the body claims to be, and only then is the body read.
+func (f *Function) Handle(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.URL.Path != path:
+		serve.WriteError(w, http.StatusNotFound, serve.CodeNotFound, "no such address")
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", http.MethodPost)
+		serve.WriteError(w, http.StatusMethodNotAllowed, serve.CodeMethod, "sweeps are asked for with POST")
+	default:
+		f.guarded.ServeHTTP(w, r)
+	}
+}
+
+// accepted is the body of a 202.
+type accepted struct {
+	JobID      string    `json:"job_id"`
+	Status     job.State `json:"status"`
+	Message    string    `json:"message"`
+	WebhookURL string    `json:"webhook_url"`
+	CreatedAt  time.Time `json:"created_at"`
+}
+
+func (f *Function) take(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	req, ctx, err := read(ctx, w, r)
+	if err != nil {
+		answerRefusal(w, err)
+		return
+	}
+	ctx = telemetry.Start(ctx)
+	req.Tenant = tenant.FromContext(ctx)
+	got, err := f.intake.Take(ctx, req)
+	switch {
+	case errors.Is(err, intake.ErrConflict):
+		serve.WriteError(w, http.StatusUnprocessableEntity, serve.CodeKeyReused, "the idempotency key was used before with another payload")
+		return
+	case err != nil:
+		slog.WarnContext(ctx, "Job not taken", "tenant_id", req.Tenant, "error", err)
+		serve.WriteUnavailable(w, err)
+		return
+	}
+	h := got.Header
+	log := slog.With("job_id", h.JobID, "job_type", h.JobType, "tenant_id", h.TenantID, "ticker", h.Parameters.Ticker)
+	message := "The sweep is queued"
+	if got.Replayed {
+		message = "The sweep was asked for before"
+		w.Header().Set("Idempotency-Replayed", "true")
+		log.InfoContext(ctx, "Job asked for again")
+	} else {
+		log.InfoContext(ctx, "Job queued", "status", string(job.Queued), "created_at", h.CreatedAt)
+	}
+	w.Header().Set("Location", "/webhook/jobs/"+h.JobID)
+	serve.WriteJSON(w, http.StatusAccepted, accepted{
+		JobID: h.JobID, Status: job.Queued, Message: message, WebhookURL: f.webhook, CreatedAt: h.CreatedAt,
+	})
+}

@@ -1,0 +1,145 @@
+package receive
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/cloudevents/sdk-go/v2/binding"
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+
+	"github.com/zixly/sweepline/shared/intake"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/telemetry"
+)
+
+// maxBody is the largest body that is taken.
+const maxBody = 64 << 10
+
+var (
+	errTooLarge  = errors.New("the body is larger than 64 KiB")
+	errMediaType = errors.New("the body must be application/json or a CloudEvent with JSON data, in UTF-8 and not compressed")
+)
+
+// answerRefusal answers a request that asks for nothing we could do.
+func answerRefusal(w http.ResponseWriter, err error) {
+	var invalid job.Invalid
+	switch {
+	case errors.Is(err, errTooLarge):
+		w.Header().Set("Connection", "close") // the rest of the body is not read
+		serve.WriteError(w, http.StatusRequestEntityTooLarge, serve.CodeTooLarge, err.Error())
+	case errors.Is(err, errMediaType):
+		serve.WriteError(w, http.StatusUnsupportedMediaType, serve.CodeMediaType, err.Error())
+	case errors.As(err, &invalid):
+		serve.WriteError(w, http.StatusBadRequest, serve.CodeInvalid, "the payload is not valid", invalid...)
+	default:
+		serve.WriteError(w, http.StatusBadRequest, serve.CodeInvalid, "the body could not be read")
+	}
+}
+
+// read makes an intake request of an HTTP request, and takes up the trace that
+// the body's event carries, if it is one.
+func read(ctx context.Context, w http.ResponseWriter, r *http.Request) (intake.Request, context.Context, error) {
+	form, err := formOf(r.Header)
+	if err != nil {
+		return intake.Request{}, ctx, err
+	}
+	body, err := readBody(w, r)
+	if err != nil {
+		return intake.Request{}, ctx, err
+	}
+	var problems job.Invalid
+	key := headerKey(r.Header, &problems)
+	payload := body
+	if form != plainJSON {
+		e, err := readEvent(ctx, r.Header, body)
+		if err != nil {
+			return intake.Request{}, ctx, append(problems, job.Problem{Field: "event", Message: err.Error()})
+		}
+		payload = e.Data()
+		if key == "" {
+			key = eventKey(e, &problems)
+		}
+		ctx = telemetry.FromEvent(ctx, *e)
+	}
+	sweep, err := job.ParseSweep(payload)
+	var invalid job.Invalid
+	if errors.As(err, &invalid) {
+		problems = append(problems, invalid...)
+	}
+	if len(problems) > 0 {
+		return intake.Request{}, ctx, problems
+	}
+	return intake.Request{Key: key, Sweep: sweep}, ctx, err
+}
+
+// form is how a body carries its payload.
+type form int
+
+const (
+	plainJSON form = iota
+	binaryEvent
+	structuredEvent
+)
+
+// formOf judges the headers alone.
+func formOf(h http.Header) (form, error) {
+	if enc := h.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		return 0, errMediaType
+	}
+	kind, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if err != nil {
+		return 0, errMediaType
+	}
+	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
+		return 0, errMediaType
+	}
+	switch {
+	case kind == cloudevents.ApplicationCloudEventsJSON:
+		return structuredEvent, nil
+	case kind != cloudevents.ApplicationJSON:
+		return 0, errMediaType
+	case h.Get("Ce-Specversion") != "" || h.Get("Ce-Id") != "" || h.Get("Ce-Type") != "":
+		return binaryEvent, nil // or meant to be one: half an event is a mistake to be told
+	default:
+		return plainJSON, nil
+	}
+}
+
+// readBody reads no more than maxBody, and nothing of a body that says it is
+// longer.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength > maxBody {
+		return nil, errTooLarge
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return nil, errTooLarge
+	}
+	return body, err
+}
+
+// readEvent reads a CloudEvent 1.0 in either mode. Its errors are for the
+// client and repeat nothing of the event.
+func readEvent(ctx context.Context, h http.Header, body []byte) (*cloudevents.Event, error) {
+	e, err := binding.ToEvent(ctx, cehttp.NewMessage(h, io.NopCloser(bytes.NewReader(body))))
+	if err != nil {
+		return nil, errors.New("is not a readable CloudEvent")
+	}
+	switch {
+	case e.SpecVersion() != cloudevents.CloudEventsVersionV1:
+		return nil, errors.New("specversion must be 1.0")
+	case e.Validate() != nil:
+		return nil, errors.New("needs id, source and type, and valid attributes")
+	case e.DataContentType() != "" && e.DataMediaType() != cloudevents.ApplicationJSON:
+		return nil, errors.New("datacontenttype must be application/json")
+	}
+	return e, nil
+}

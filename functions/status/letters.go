@@ -1,0 +1,139 @@
+package status
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/zixly/sweepline/shared/broker"
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/tenant"
+)
+
+const (
+	defaultLetters = 100
+	maxLetters     = 500
+	// maxLetterPages bounds how far one request looks past others' letters.
+	maxLetterPages = 20
+)
+
+// owns reports whether a dead letter is of the caller's tenant.
+func owns(ctx context.Context, l broker.DeadLetter) bool {
+	owner, _ := l.Event.Extensions()[event.ExtTenant].(string)
+	return owner != "" && owner == tenant.FromContext(ctx)
+}
+
+func (f *Function) listLetters(w http.ResponseWriter, r *http.Request) {
+	limit := defaultLetters
+	if text := r.URL.Query().Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxLetters {
+			answerBadQuery(w, job.Invalid{{Field: "limit", Message: "must be 1 to " + strconv.Itoa(maxLetters)}})
+			return
+		}
+		limit = n
+	}
+	q := broker.DeadLetterQuery{Trigger: r.URL.Query().Get("trigger"), Limit: limit}
+	if text := r.URL.Query().Get("cursor"); text != "" {
+		at, err := time.Parse(time.RFC3339Nano, text)
+		if err != nil {
+			answerBadQuery(w, job.Invalid{{Field: "cursor", Message: "is not one that this list gave"}})
+			return
+		}
+		q.Before = at
+	}
+	own, next, err := f.ownLetters(r.Context(), q)
+	if err != nil {
+		slog.WarnContext(r.Context(), "Dead letters not listed", "error", err)
+		serve.WriteUnavailable(w, err)
+		return
+	}
+	serve.WriteJSON(w, http.StatusOK, struct {
+		Letters []letterView `json:"dead_letters"`
+		Next    string       `json:"next_cursor,omitempty"`
+	}{own, next})
+}
+
+// letterView is a dead letter as its owner sees it: the broker's inside, such
+// as the address of a subscriber, is left out.
+type letterView struct {
+	ID       string            `json:"id"`
+	Trigger  string            `json:"trigger"`
+	Type     string            `json:"type"`
+	EventID  string            `json:"event_id"`
+	JobID    string            `json:"job_id"`
+	Attempts int               `json:"attempts"`
+	Code     int               `json:"code"`
+	Reason   string            `json:"reason"`
+	Taken    bool              `json:"taken"`
+	Time     time.Time         `json:"time"`
+	Event    cloudevents.Event `json:"event"`
+}
+
+func viewOf(l broker.DeadLetter) letterView {
+	return letterView{
+		ID: l.ID, Trigger: l.Trigger, Type: l.Event.Type(), EventID: l.Event.ID(), JobID: l.Event.Subject(),
+		Attempts: l.Attempts, Code: l.Code, Reason: l.Reason, Taken: l.Taken, Time: l.Died.UTC(), Event: l.Event,
+	}
+}
+
+// ownLetters pages through all letters until it has q.Limit of the caller's.
+func (f *Function) ownLetters(ctx context.Context, q broker.DeadLetterQuery) (own []letterView, next string, err error) {
+	own = []letterView{}
+	for range maxLetterPages {
+		page, err := f.Letters.DeadLetters(ctx, q)
+		if err != nil {
+			return nil, "", fmt.Errorf("list dead letters: %w", err)
+		}
+		for _, l := range page {
+			if owns(ctx, l) {
+				own = append(own, viewOf(l))
+			}
+			q.Before = l.Died
+			if len(own) == q.Limit {
+				return own, q.Before.UTC().Format(time.RFC3339Nano), nil
+			}
+		}
+		if len(page) < q.Limit {
+			return own, "", nil
+		}
+	}
+	return own, q.Before.UTC().Format(time.RFC3339Nano), nil
+}
+
+func (f *Function) redrive(w http.ResponseWriter, r *http.Request) {
+	f.onLetter(w, r, "Dead letter redriven", http.StatusAccepted, f.Letters.Redrive)
+}
+
+func (f *Function) discard(w http.ResponseWriter, r *http.Request) {
+	f.onLetter(w, r, "Dead letter discarded", http.StatusOK, f.Letters.Discard)
+}
+
+func (f *Function) onLetter(w http.ResponseWriter, r *http.Request, done string, status int, act func(context.Context, string) error) {
+	ctx, id := r.Context(), r.PathValue("id")
+	l, err := f.Letters.DeadLetter(ctx, id)
+	if err == nil && !owns(ctx, l) {
+		err = broker.ErrNotFound
+	}
+	if err == nil {
+		err = act(ctx, id)
+	}
+	switch {
+	case errors.Is(err, broker.ErrNotFound):
+		serve.WriteError(w, http.StatusNotFound, serve.CodeNotFound, "no such dead letter")
+	case err != nil:
+		slog.WarnContext(ctx, "Dead letter not handled", "dead_letter", id, "error", err)
+		serve.WriteUnavailable(w, err)
+	default:
+		slog.With("dead_letter", id, "event_id", l.Event.ID()).InfoContext(ctx, "Dead letter handled", "act", done)
+		serve.WriteJSON(w, status, map[string]string{"id": id, "message": done})
+	}
+}

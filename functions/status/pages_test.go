@@ -1,0 +1,109 @@
+package status_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/shared/job"
+)
+
+func TestPages(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "")
+	require.Contains(t, call(h, "GET", "/").Body.String(), "No jobs yet")
+	failed, early := w.stored("default", job.Failed), w.recorded("default")
+	done := w.stored("default", job.Completed)
+	done.ErrorMessage, done.Ticker = "", "<script>alert(1)</script>"
+	done.Results = []job.Row{{FastPeriod: 10, SlowPeriod: 20, Score: 1.234}}
+	w.set(func() { w.jobs[done.JobID] = done })
+	w.events[done.JobID] = []job.TimelineEvent{{Type: "com.zixly.sweep.failed.v1", Time: created, Attempt: 2, Error: "timeout"}}
+
+	list := call(h, "GET", "/?status=FAILED&ticker=DAX")
+	require.Equal(t, 200, list.Code)
+	require.Contains(t, list.Header().Get("Content-Security-Policy"), "script-src 'self'")
+	body := list.Body.String()
+	require.Contains(t, body, "/jobs/"+failed.JobID)
+	require.Contains(t, body, "cursor=next")
+	require.Contains(t, body, `<option value="FAILED" selected>`)
+	require.NotContains(t, body, "<script>alert")
+	require.Equal(t, 400, call(h, "GET", "/?status=odd").Code)
+	require.Equal(t, 400, call(h, "GET", "/?cursor=bad").Code)
+
+	page := call(h, "GET", "/jobs/"+done.JobID).Body.String()
+	require.Contains(t, page, "1.23")
+	require.Contains(t, page, "results.csv")
+	require.Contains(t, page, "attempt 2")
+	require.NotContains(t, page, "data-stream", "nothing more to come")
+	require.NotContains(t, page, ">Retry<")
+	page = call(h, "GET", "/jobs/"+early.JobID).Body.String()
+	require.Contains(t, page, `data-stream="/api/jobs/`+early.JobID+`/stream"`)
+	require.Contains(t, page, ">Cancel<")
+	page = call(h, "GET", "/jobs/"+failed.JobID).Body.String()
+	require.Contains(t, page, ">Retry<")
+	require.Contains(t, page, "no result within an hour")
+	require.Equal(t, 404, call(h, "GET", "/jobs/"+job.NewID()).Code)
+
+	w.broken["ledger"] = true
+	require.Equal(t, 503, call(h, "GET", "/").Code)
+	require.Contains(t, call(h, "GET", "/jobs/"+early.JobID).Body.String(), "timeline is not available")
+}
+
+func TestActsFromPages(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "")
+	failed, early := w.stored("default", job.Failed), w.recorded("default")
+	r := call(h, "POST", "/jobs/"+early.JobID+"/cancel")
+	require.Equal(t, 303, r.Code)
+	require.Equal(t, "/jobs/"+early.JobID, r.Header().Get("Location"))
+	r = form(h, "/jobs/"+failed.JobID+"/retry", url.Values{"key": {"once"}})
+	require.Equal(t, 303, r.Code)
+	require.Contains(t, w.taken[0].Key, "once")
+	require.Equal(t, 409, call(h, "POST", "/jobs/"+failed.JobID+"/cancel").Code)
+	require.Equal(t, 404, call(h, "POST", "/jobs/"+job.NewID()+"/cancel").Code)
+}
+
+func form(h http.Handler, path string, v url.Values, cookies ...*http.Cookie) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(v.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	for _, c := range cookies {
+		r.AddCookie(c)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func TestSignIn(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "acme:one,globex:two")
+	j := w.stored("acme", job.Failed)
+	asked := call(h, "GET", "/jobs/"+j.JobID)
+	require.Equal(t, 401, asked.Code)
+	require.Contains(t, asked.Body.String(), `name="next" value="/jobs/`+j.JobID+`"`)
+	wrong := form(h, "/login", url.Values{"key": {"three"}, "next": {"/"}})
+	require.Equal(t, 401, wrong.Code)
+	require.Empty(t, wrong.Header().Get("Set-Cookie"))
+	require.NotContains(t, wrong.Body.String(), "three")
+
+	in := form(h, "/login", url.Values{"key": {"one"}, "next": {"/jobs/" + j.JobID}})
+	require.Equal(t, 303, in.Code)
+	require.Equal(t, "/jobs/"+j.JobID, in.Header().Get("Location"))
+	cookie := in.Result().Cookies()[0]
+	page := httptest.NewRequest(http.MethodGet, "/jobs/"+j.JobID, http.NoBody)
+	page.AddCookie(cookie)
+	shown := httptest.NewRecorder()
+	h.ServeHTTP(shown, page)
+	require.Equal(t, 200, shown.Code)
+	require.Contains(t, shown.Body.String(), "Sign out")
+	out := form(h, "/logout", nil, cookie)
+	require.Negative(t, out.Result().Cookies()[0].MaxAge)
+
+	for _, evil := range []string{"//evil.example", "https://evil.example/", `/\evil.example`, "evil", "javascript:alert(1)", "/\t/evil", ""} {
+		require.Equal(t, "/", form(h, "/login", url.Values{"key": {"one"}, "next": {evil}}).Header().Get("Location"), evil)
+	}
+}

@@ -1,0 +1,141 @@
+package status
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/serve"
+)
+
+const (
+	// writePatience bounds one write to a slow browser.
+	writePatience = 10 * time.Second
+	// settlePause is the first pause between two looks whether an end that the
+	// wait record knows is in the ledger; it doubles up to maxPause.
+	settlePause = 250 * time.Millisecond
+	// maxPause is also how often a job is looked at although nobody said that
+	// it changed: a push may be lost.
+	maxPause = 10 * time.Second
+	// reconnect is what browsers are told to wait before they come back.
+	reconnect = 2 * time.Second
+)
+
+// Event ids count how far a job has come, so a browser that comes back with
+// Last-Event-ID, to whichever replica, gets what is new to it and no more.
+const (
+	markRunning = 1000 // plus the progress
+	markEnded   = 2000
+	markResult  = 3000
+)
+
+func mark(j found) int {
+	switch {
+	case j.Status.Terminal():
+		return markEnded
+	case j.Status == job.Running:
+		return markRunning + j.Progress
+	default:
+		return 0
+	}
+}
+
+// stream sends a job's changes as Server-Sent Events until its end:
+//
+//	event: status    {job_id, status, progress, place?}
+//	event: progress  {job_id, progress}
+//	event: result    the job, as GET gives it; nothing follows
+func (f *Function) stream(w http.ResponseWriter, r *http.Request) {
+	j, err := f.find(r.Context(), r.PathValue("id"))
+	if err != nil {
+		answerMissing(w, err)
+		return
+	}
+	last, err := strconv.Atoi(r.Header.Get("Last-Event-ID"))
+	if err != nil {
+		last = -1
+	}
+	if last >= markResult {
+		w.WriteHeader(http.StatusNoContent) // tells a browser not to come back
+		return
+	}
+	select {
+	case f.streams <- struct{}{}:
+		defer func() { <-f.streams }()
+	default:
+		serve.WriteUnavailable(w, &serve.Unavailable{RetryAfter: 5 * time.Second, Err: fmt.Errorf("%d streams are open", cap(f.streams))})
+		return
+	}
+	out := newEventWriter(w)
+	if out.open() != nil {
+		return
+	}
+	f.follow(r.Context(), out, j, last)
+}
+
+// follow returns when the result is sent, the client is gone or the server
+// stops.
+func (f *Function) follow(ctx context.Context, out *eventWriter, j found, last int) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	changes, err := f.Waits.Watch(ctx, j.JobID)
+	if err != nil { // without pushes the regular looks have to do
+		slog.WarnContext(ctx, "Job not watched", "job_id", j.JobID, "error", err)
+		changes = nil
+	}
+	look := func() {
+		if next, err := f.find(ctx, j.JobID); err == nil {
+			j = next
+		}
+	}
+	look() // what changed between the first look and the watch
+	heartbeat := time.NewTicker(f.cfg.Heartbeat)
+	defer heartbeat.Stop()
+	v := viewer{out: out, last: last}
+	settle, ending := settlePause, j.Ending
+	again := time.NewTimer(pauseOf(j, settle))
+	defer again.Stop()
+	for {
+		if v.show(j) != nil || j.Settled {
+			return
+		}
+		if j.Ending && !ending {
+			ending = true
+			again.Reset(settle)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.drain:
+			return
+		case <-heartbeat.C:
+			if out.comment() != nil {
+				return
+			}
+		case rec, ok := <-changes:
+			if !ok {
+				changes = nil
+			} else if j = merge(j.Job, rec); j.Ending {
+				look()
+			}
+		case <-again.C:
+			look()
+			if j.Ending {
+				settle = min(2*settle, maxPause)
+			}
+			again.Reset(pauseOf(j, settle))
+		}
+	}
+}
+
+// pauseOf is the time to the next look at a job that nobody says anything of.
+func pauseOf(j found, settle time.Duration) time.Duration {
+	if j.Ending {
+		return settle
+	}
+	return maxPause
+}

@@ -1,0 +1,261 @@
+package status_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/functions/status"
+	"github.com/zixly/sweepline/shared/broker"
+	"github.com/zixly/sweepline/shared/intake"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/ledger"
+	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/tenant"
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+var (
+	errGone = errors.New("dial tcp 10.0.0.7: refused")
+	created = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	sweep   = job.Sweep{Ticker: "DAX", FastRange: [2]int{10, 50}, SlowRange: [2]int{20, 200}, Step: 5, MinTrades: 50, StrategyType: "SMA"}
+)
+
+// world is everything that status stands on, in memory.
+type world struct {
+	mu      sync.Mutex
+	jobs    map[string]job.Job
+	events  map[string][]job.TimelineEvent
+	rows    []job.Row
+	rowErr  error
+	query   ledger.Query
+	records map[string]wait.Record
+	changes chan wait.Record
+	letters []broker.DeadLetter
+	acts    []string
+	taken   []intake.Request
+	// broken names what does not answer.
+	broken map[string]bool
+}
+
+func (w *world) fails(name string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.broken[name] {
+		return errGone
+	}
+	return nil
+}
+
+func (w *world) set(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
+}
+
+type books struct{ *world }
+
+func (b books) Job(_ context.Context, owner, id string) (job.Job, error) {
+	if err := b.fails("ledger"); err != nil {
+		return job.Job{}, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	j, ok := b.jobs[id]
+	if !ok || j.TenantID != owner {
+		return job.Job{}, ledger.ErrNotFound
+	}
+	return j, nil
+}
+
+func (b books) Jobs(_ context.Context, owner string, q ledger.Query) (ledger.Page, error) {
+	if err := b.fails("ledger"); err != nil {
+		return ledger.Page{}, err
+	}
+	if q.Cursor == "bad" {
+		return ledger.Page{}, ledger.ErrCursor
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.query = q
+	var page ledger.Page
+	for _, j := range b.jobs {
+		if j.TenantID == owner {
+			page.Jobs, page.Next = append(page.Jobs, j), "next"
+		}
+	}
+	return page, nil
+}
+
+func (b books) Timeline(_ context.Context, owner, id string) ([]job.TimelineEvent, error) {
+	if err := b.fails("ledger"); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if j, ok := b.jobs[id]; !ok || j.TenantID != owner {
+		return nil, ledger.ErrNotFound
+	}
+	return b.events[id], nil
+}
+
+func (b books) Results(context.Context, string, string, ledger.Order) iter.Seq2[job.Row, error] {
+	return func(yield func(job.Row, error) bool) {
+		for _, r := range b.rows {
+			if !yield(r, nil) {
+				return
+			}
+		}
+		if b.rowErr != nil {
+			yield(job.Row{}, b.rowErr)
+		}
+	}
+}
+
+func (b books) Ping(context.Context) error { return b.fails("ledger") }
+
+type records struct{ *world }
+
+func (r records) Get(_ context.Context, id string) (wait.Record, error) {
+	if err := r.fails("redis"); err != nil {
+		return wait.Record{}, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rec, ok := r.records[id]
+	if !ok {
+		return wait.Record{}, wait.ErrUnknown
+	}
+	return rec, nil
+}
+
+func (r records) Watch(context.Context, string) (<-chan wait.Record, error) {
+	return r.changes, r.fails("redis")
+}
+
+func (r records) Cancel(ctx context.Context, id string) (wait.State, error) {
+	rec, err := r.Get(ctx, id)
+	if err != nil || rec.State.Ended() {
+		return rec.State, err
+	}
+	rec.State, rec.ErrorCode = wait.Failed, job.Cancelled
+	r.set(func() {
+		r.records[id] = rec
+		r.acts = append(r.acts, "cancel "+id)
+	})
+	return rec.State, nil
+}
+
+func (r records) Ping(context.Context) error { return r.fails("redis") }
+
+func (w *world) Take(_ context.Context, r intake.Request) (intake.Accepted, error) {
+	if err := w.fails("sink"); err != nil {
+		return intake.Accepted{}, err
+	}
+	w.set(func() { w.taken = append(w.taken, r) })
+	return intake.Accepted{Header: job.Header{JobID: job.NewID(), TenantID: r.Tenant, Parameters: r.Sweep, RetryOf: r.RetryOf, CreatedAt: created}}, nil
+}
+
+type mail struct{ *world }
+
+func (m mail) DeadLetters(_ context.Context, q broker.DeadLetterQuery) ([]broker.DeadLetter, error) {
+	if err := m.fails("redis"); err != nil {
+		return nil, err
+	}
+	var page []broker.DeadLetter
+	for _, l := range m.letters {
+		if (q.Before.IsZero() || l.Died.Before(q.Before)) && len(page) < q.Limit {
+			page = append(page, l)
+		}
+	}
+	return page, nil
+}
+
+func (m mail) DeadLetter(_ context.Context, id string) (broker.DeadLetter, error) {
+	for _, l := range m.letters {
+		if l.ID == id {
+			return l, nil
+		}
+	}
+	return broker.DeadLetter{}, broker.ErrNotFound
+}
+
+func (m mail) Redrive(_ context.Context, id string) error {
+	m.acts = append(m.acts, "redrive "+id)
+	return nil
+}
+
+func (m mail) Discard(_ context.Context, id string) error {
+	m.acts = append(m.acts, "discard "+id)
+	return nil
+}
+
+func setup(t *testing.T, keys string) (*world, *status.Function, http.Handler) {
+	t.Helper()
+	w := &world{
+		jobs: map[string]job.Job{}, events: map[string][]job.TimelineEvent{}, records: map[string]wait.Record{},
+		broken: map[string]bool{}, changes: make(chan wait.Record),
+	}
+	k, err := tenant.New(tenant.Config{Keys: keys})
+	require.NoError(t, err)
+	f, err := status.New(status.Config{Heartbeat: 20 * time.Millisecond, MaxStreams: 2, SessionSecret: "secret"}, status.Deps{
+		Jobs: books{w}, Waits: records{w}, Cancel: records{w}, Intake: w, Letters: mail{w}, Keys: k,
+	})
+	require.NoError(t, err)
+	h, err := serve.Handler("status", f, prometheus.NewRegistry())
+	require.NoError(t, err)
+	return w, f, h
+}
+
+func (w *world) stored(owner string, s job.State) job.Job {
+	j := job.Job{
+		JobID: job.NewID(), TenantID: owner, JobType: job.Type, Status: s, Ticker: "DAX", Parameters: sweep,
+		CreatedAt: created, Results: []job.Row{},
+	}
+	if s == job.Failed {
+		j.ErrorCode, j.ErrorMessage = job.TimedOut, "no result within an hour"
+	}
+	w.set(func() { w.jobs[j.JobID] = j })
+	return j
+}
+
+func (w *world) recorded(owner string) job.Header {
+	h := job.Header{JobID: job.NewID(), TenantID: owner, JobType: job.Type, Parameters: sweep, CreatedAt: created}
+	w.set(func() { w.records[h.JobID] = wait.Record{Header: h} })
+	return h
+}
+
+func call(h http.Handler, method, path string, header ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, path, http.NoBody)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func decode[T any](t *testing.T, w *httptest.ResponseRecorder) T {
+	t.Helper()
+	var v T
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &v), w.Body)
+	return v
+}
+
+// running and ended are wait records of a job on its way.
+func running(h job.Header, progress int) wait.Record {
+	return wait.Record{Header: h, State: wait.Waiting, Progress: progress}
+}
+
+func ended(h job.Header) wait.Record {
+	return wait.Record{Header: h, State: wait.Completed, Progress: 100}
+}

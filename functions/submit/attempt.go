@@ -1,0 +1,214 @@
+package submit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/trading"
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+// settlePatience bounds writing down how an attempt ended. It does not depend on
+// the event's own time, which may be over by then.
+const settlePatience = 10 * time.Second
+
+// attempt calls the API, being the attempt in charge. look: the sweep may be
+// there already.
+func (f *Function) attempt(ctx context.Context, r wait.Record, look bool) (*cloudevents.Event, error) {
+	call, stop := f.keepCharge(ctx, r)
+	defer stop()
+	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience+settlePatience)
+	defer cancel()
+
+	pause, err := f.waits.Allow(call, wait.Urgent)
+	if err != nil {
+		return nil, err
+	}
+	if pause > 0 {
+		return nil, f.waits.PutBack(settle, r, wait.Setback{Wait: pause, Uncertain: look})
+	}
+	// Without a healthy API there is no use in trying. Where it has no such
+	// page the submission will tell.
+	if err := f.api.Health(call); err != nil && !trading.Permanent(err) {
+		return nil, f.setBack(settle, r, err, look)
+	}
+	if look {
+		found, err := f.api.Find(call, r.Header.JobID)
+		if err != nil && !trading.Permanent(err) {
+			return nil, f.setBack(settle, r, err, true)
+		}
+		if best, ok := pick(found); ok {
+			return f.note(settle, r, trading.Submission{JobID: best.ID})
+		}
+	}
+	token := trading.Token(f.cfg.Secret, r.Header.JobID)
+	callbackURL, err := trading.CallbackURL(f.cfg.BaseURL, r.Header.JobID, token)
+	if err != nil {
+		return nil, err
+	}
+	sub, err := f.api.Submit(call, r.Header.Parameters, callbackURL, trading.CallbackHeaders(token))
+	switch {
+	case err == nil:
+		f.report(settle, nil)
+		return f.note(settle, r, sub)
+	case trading.Permanent(err):
+		f.report(settle, nil)
+		return f.reject(settle, r, err)
+	default:
+		return nil, f.setBack(settle, r, err, trading.Uncertain(err) && !f.absent(call, r, err))
+	}
+}
+
+// keepCharge prolongs the attempt's lease until stop is called. The context
+// ends should the lease be lost: then another attempt may be calling.
+func (f *Function) keepCharge(ctx context.Context, r wait.Record) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	lease := f.waits.Config().SubmitLease
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(lease / 4)
+		defer tick.Stop()
+		last := time.Now()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			ours, err := f.waits.Extend(ctx, r)
+			switch {
+			case err == nil && ours:
+				last = time.Now()
+			case err == nil, time.Since(last) > lease*3/4:
+				cancel()
+				return
+			}
+		}
+	}()
+	return ctx, func() {
+		cancel()
+		<-done
+	}
+}
+
+// absent asks, after an answer that leaves the sweep's fate open, whether the
+// API has it. Only a clear no counts.
+func (f *Function) absent(ctx context.Context, r wait.Record, cause error) bool {
+	var e *trading.Error
+	if !errors.As(cause, &e) || e.Status < http.StatusInternalServerError {
+		return false // without an answer it may still be taking it
+	}
+	found, err := f.api.Find(ctx, r.Header.JobID)
+	return err == nil && len(found) == 0
+}
+
+// setBack leaves the job QUEUED for a later attempt, and tells the others how
+// the API is.
+func (f *Function) setBack(ctx context.Context, r wait.Record, cause error, uncertain bool) error {
+	f.report(ctx, cause)
+	// The attempt itself counts: 1s, 2s, 4s, … for this job, however the
+	// others fare.
+	delay := min(time.Second<<min(r.Tries, 16), f.cfg.BackoffMax)
+	var e *trading.Error
+	if errors.As(cause, &e) {
+		delay = max(delay, e.RetryAfter)
+	}
+	slog.WarnContext(ctx, "Job put back", "job_id", r.Header.JobID, "tenant_id", r.Header.TenantID,
+		"delay_seconds", delay.Seconds(), "uncertain", uncertain, "error", cause)
+	return f.waits.PutBack(ctx, r, wait.Setback{Wait: delay, Uncertain: uncertain})
+}
+
+// report passes on how the API is. That it did not get through is logged only:
+// the attempt goes its way.
+func (f *Function) report(ctx context.Context, cause error) {
+	var retryAfter time.Duration
+	var e *trading.Error
+	if errors.As(cause, &e) {
+		retryAfter = e.RetryAfter
+	}
+	if cause != nil && !trading.Unavailable(cause) {
+		return // cut off by ourselves: says nothing of the API
+	}
+	if _, err := f.waits.Report(ctx, cause == nil, retryAfter); err != nil {
+		slog.WarnContext(ctx, "API state not shared", "error", err)
+	}
+}
+
+// note writes down that the API has the sweep. Should this fail, the event comes
+// again and the sweep is found.
+func (f *Function) note(ctx context.Context, r wait.Record, sub trading.Submission) (*cloudevents.Event, error) {
+	landing, now, err := f.waits.Note(ctx, r.Header.JobID, sub.JobID, sub.EstimatedDuration, f.firstPoll(sub))
+	if err != nil {
+		return nil, err
+	}
+	if landing == wait.Extra {
+		// Two attempts were at it at once, against all leases. One sweep is enough.
+		slog.WarnContext(ctx, "Sweep submitted twice", "job_id", r.Header.JobID, "trading_job_id", sub.JobID)
+		if err := f.api.Cancel(ctx, sub.JobID); err != nil && !trading.NotFound(err) {
+			slog.WarnContext(ctx, "Second sweep not cancelled", "job_id", r.Header.JobID, "error", err)
+		}
+		return nil, nil
+	}
+	h := now.Header
+	slog.InfoContext(ctx, "Job started", "job_id", h.JobID, "job_type", h.JobType, "tenant_id", h.TenantID,
+		"ticker", h.Parameters.Ticker, "started_at", now.StartedAt, "status", string(now.JobState()), "trading_job_id", sub.JobID)
+	return reply(ctx, now)
+}
+
+// firstPoll is a little after the sweep should have ended by itself.
+func (f *Function) firstPoll(sub trading.Submission) time.Duration {
+	first := f.cfg.FirstPoll
+	if sub.EstimatedDuration > 0 {
+		first = sub.EstimatedDuration + sub.EstimatedDuration/10
+	}
+	if p := f.cfg.ProgressEvery; p > 0 {
+		first = min(first, p)
+	}
+	return max(first, time.Second)
+}
+
+// reject ends a job that the API will never take.
+func (f *Function) reject(ctx context.Context, r wait.Record, cause error) (*cloudevents.Event, error) {
+	message := cause.Error()
+	var e *trading.Error
+	if errors.As(cause, &e) && e.Detail != "" {
+		message = e.Detail
+	}
+	res, err := f.waits.Resolve(ctx, r.Header.JobID, wait.End{Code: job.Rejected, Message: message, Via: event.ViaSubmit})
+	if err != nil {
+		return nil, err
+	}
+	if err := f.waits.FreeSlot(ctx, r.Header.JobID); err != nil {
+		slog.WarnContext(ctx, "Slot not freed", "job_id", r.Header.JobID, "error", err) // a chore of the supervisor's now
+	}
+	if !res.Won {
+		return nil, nil
+	}
+	out, err := res.Record.Event(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reject job %s: %w", r.Header.JobID, err)
+	}
+	return &out, nil
+}
+
+// pick chooses among the sweeps that the API has for one job: the one that is
+// furthest on.
+func pick(found []trading.Job) (trading.Job, bool) {
+	rank := map[trading.Status]int{trading.Completed: 5, trading.Running: 4, trading.Pending: 3, trading.Failed: 2, trading.Cancelled: 1}
+	var best trading.Job
+	for _, j := range found {
+		if best.ID == "" || rank[j.Status] > rank[best.Status] {
+			best = j
+		}
+	}
+	return best, best.ID != ""
+}

@@ -1,0 +1,169 @@
+// Package submit takes a job to the trading API. It stands behind the broker
+// and gets sweep.requested from receive and sweep.admitted from the supervisor;
+// it answers with sweep.submitted, or sweep.failed where the API refuses the
+// sweep. After it nobody waits in a function: the job's wait record does, until
+// callback or the supervisor ends it.
+//
+// It may be given the same event any number of times. The wait record says
+// which attempt is in charge, and an attempt that follows on one whose fate is
+// unknown looks for the sweep at the API before it submits again.
+package submit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/telemetry"
+	"github.com/zixly/sweepline/shared/trading"
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+// patience bounds one event: health, look and submission, each with a timeout of
+// its own. The Trigger waits a little longer.
+const patience = 55 * time.Second
+
+// Config is read from the environment.
+type Config struct {
+	// BaseURL is where the trading API reaches the callback step.
+	BaseURL string `envconfig:"WEBHOOK_BASE_URL" default:"http://localhost:8080"`
+	// Secret signs callback tokens.
+	Secret string `envconfig:"CALLBACK_SECRET" required:"true"`
+	// FirstPoll is when a sweep without an estimate is polled for the first
+	// time. Default 30s.
+	FirstPoll time.Duration `envconfig:"POLL_FIRST" default:"30s"`
+	// ProgressEvery, where it is set, polls earlier than the estimate, so that
+	// progress is seen. It costs calls from the API's budget. Default 0, off.
+	ProgressEvery time.Duration `envconfig:"POLL_PROGRESS" default:"0"`
+	// BackoffMax bounds how long one job stays away from the API after failed
+	// attempts of its own. Default 1m.
+	BackoffMax time.Duration `envconfig:"SUBMIT_BACKOFF_MAX" default:"1m"`
+}
+
+// sweeps is the part of the trading API that starts sweeps: trading.Client.
+type sweeps interface {
+	Health(ctx context.Context) error
+	Submit(ctx context.Context, s job.Sweep, callbackURL string, headers map[string]string) (trading.Submission, error)
+	Find(ctx context.Context, ourJobID string) ([]trading.Job, error)
+	Cancel(ctx context.Context, id string) error
+}
+
+// Function is the step.
+type Function struct {
+	cfg   Config
+	waits *wait.Waits
+	api   sweeps
+	close func() error
+}
+
+// New refuses missing dependencies and bad configuration, and does no I/O. The
+// caller closes what it hands in.
+func New(cfg Config, waits *wait.Waits, api sweeps) (*Function, error) {
+	if waits == nil || api == nil {
+		return nil, errors.New("submit needs waits and the trading API")
+	}
+	if cfg.Secret == "" {
+		return nil, errors.New("CALLBACK_SECRET is required")
+	}
+	if _, err := trading.CallbackURL(cfg.BaseURL, "", ""); err != nil {
+		return nil, err
+	}
+	if cfg.FirstPoll <= 0 {
+		cfg.FirstPoll = 30 * time.Second
+	}
+	if cfg.BackoffMax <= 0 {
+		cfg.BackoffMax = time.Minute
+	}
+	if cfg.ProgressEvery != 0 && cfg.ProgressEvery < time.Second {
+		return nil, errors.New("POLL_PROGRESS: must be 0 or at least 1s, the API's limit")
+	}
+	return &Function{cfg: cfg, waits: waits, api: api}, nil
+}
+
+// Ready reports whether Redis answers. The trading API is not asked: without it
+// jobs stay in line, which is work as well.
+func (f *Function) Ready(ctx context.Context) (bool, error) {
+	return ready(ctx, f.waits)
+}
+
+// Stop closes what FromEnv opened.
+func (f *Function) Stop(context.Context) error {
+	if f.close == nil {
+		return nil
+	}
+	if err := f.close(); err != nil {
+		return fmt.Errorf("close submit: %w", err)
+	}
+	return nil
+}
+
+// Handle acknowledges the event as soon as the wait record can be trusted to
+// bring the job on: also where the job was put in line, or back in line because
+// the API is down. An error means that the record could not be written and the
+// event must come again.
+func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevents.Event, error) {
+	h, err := header(e)
+	if err != nil {
+		return nil, cehttp.NewResult(http.StatusUnprocessableEntity, "%w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	entry, err := f.waits.Enter(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	r := entry.Record
+	switch entry.Verdict {
+	case wait.Go, wait.Look:
+		return f.attempt(ctx, r, entry.Verdict == wait.Look)
+	case wait.Submitted:
+		// The sweep is there; the answer that told so may have been lost.
+		return reply(ctx, r)
+	case wait.InLine:
+		slog.InfoContext(ctx, "Job parked", "job_id", h.JobID, "job_type", h.JobType, "tenant_id", h.TenantID)
+	case wait.Busy, wait.Over:
+	}
+	return nil, nil
+}
+
+// header reads the job that either event carries.
+func header(e cloudevents.Event) (job.Header, error) {
+	switch e.Type() {
+	case event.SweepRequested, event.SweepAdmitted:
+	default:
+		return job.Header{}, fmt.Errorf("submit takes no %s", e.Type())
+	}
+	d, err := event.Data[event.Requested](e) // the header stands alike in both
+	switch {
+	case err != nil:
+		return job.Header{}, err
+	case !job.ValidID(d.JobID) || d.TenantID == "":
+		return job.Header{}, errors.New("the event names no job")
+	}
+	return d.Header, d.Parameters.Validate()
+}
+
+// reply is the event that the sweep is at the API: the same, id and all, for
+// the same submission.
+func reply(ctx context.Context, r wait.Record) (*cloudevents.Event, error) {
+	if r.TradingJobID == "" {
+		return nil, nil
+	}
+	e, err := event.NewSubmitted(event.Submitted{
+		Header: r.Header, TradingJobID: r.TradingJobID, SubmittedAt: r.StartedAt,
+		EstimatedSeconds: r.EstimatedSeconds, Turn: max(r.Submissions, 1),
+	})
+	if err != nil {
+		return nil, err
+	}
+	telemetry.IntoEvent(r.Trace(ctx), &e)
+	return &e, nil
+}

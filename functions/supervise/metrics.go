@@ -1,0 +1,112 @@
+package supervise
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/telemetry"
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+// remembered is how many events a process knows again, so that one delivered
+// twice is counted once.
+const remembered = 1 << 14
+
+// metrics are the job metrics. The counters stand here, and not in the steps,
+// because those may scale to zero and take their counts along. The gauges say
+// the same in every replica.
+type metrics struct {
+	queued    *prometheus.CounterVec
+	duration  *prometheus.HistogramVec
+	processed *prometheus.CounterVec
+	waiting   prometheus.Gauge
+	parked    prometheus.Gauge
+
+	mu    sync.Mutex
+	seen  map[string]struct{}
+	order []string // ring of what is in seen
+	next  int
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	return &metrics{
+		queued: telemetry.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pipeline_jobs_queued_total", Help: "Jobs taken in.",
+		}, []string{"job_type", "tenant_id"})),
+		duration: telemetry.Register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "pipeline_job_duration_seconds", Help: "Time from a job's webhook to its end.",
+			Buckets: []float64{1, 5, 15, 30, 60, 300, 600, 1800, 3600},
+		}, []string{"job_type", "status"})),
+		processed: telemetry.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pipeline_jobs_processed_total", Help: "Jobs that have ended.",
+		}, []string{"job_type", "status"})),
+		waiting: telemetry.Register(reg, prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "pipeline_jobs_waiting", Help: "Jobs that hold a slot at the trading API.",
+		})),
+		parked: telemetry.Register(reg, prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "pipeline_jobs_parked", Help: "Jobs in line for a slot.",
+		})),
+		seen:  map[string]struct{}{},
+		order: make([]string, remembered),
+	}
+}
+
+// count takes an event in. Types that say nothing about a job's way are taken
+// and not counted.
+func (m *metrics) count(e cloudevents.Event) error {
+	switch e.Type() {
+	case event.SweepRequested:
+		d, err := event.Data[event.Requested](e)
+		if err != nil {
+			return cehttp.NewResult(http.StatusUnprocessableEntity, "%w", err)
+		}
+		if m.first(e) {
+			m.queued.WithLabelValues(d.JobType, d.TenantID).Inc()
+		}
+	case event.JobCompleted, event.JobFailed:
+		d, err := event.Data[event.Finished](e)
+		if err != nil {
+			return cehttp.NewResult(http.StatusUnprocessableEntity, "%w", err)
+		}
+		if !m.first(e) {
+			return nil
+		}
+		status := strings.ToLower(string(d.Job.Status))
+		m.processed.WithLabelValues(d.Job.JobType, status).Inc()
+		if d.Job.DurationSeconds != nil {
+			m.duration.WithLabelValues(d.Job.JobType, status).Observe(*d.Job.DurationSeconds)
+		}
+	}
+	return nil
+}
+
+func (m *metrics) first(e cloudevents.Event) bool {
+	key := e.Source() + " " + e.ID()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.seen[key]; ok {
+		return false
+	}
+	delete(m.seen, m.order[m.next])
+	m.order[m.next] = key
+	m.next = (m.next + 1) % remembered
+	m.seen[key] = struct{}{}
+	return true
+}
+
+func (m *metrics) gauge(ctx context.Context, waits *wait.Waits) error {
+	c, err := waits.Count(ctx)
+	if err != nil {
+		return err
+	}
+	m.waiting.Set(float64(c.Waiting))
+	m.parked.Set(float64(c.Parked))
+	return nil
+}

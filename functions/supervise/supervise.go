@@ -1,0 +1,217 @@
+// Package supervise is the long-wait supervisor: the one step that always runs.
+// It looks after everything that waits, so that a lost callback, a crash between
+// two steps, a slow or forgetful trading API and a full house do not matter to a
+// job:
+//
+//   - tend.go: waits that came due are polled, timed out, cancelled, revived,
+//     and what their end asks for is done (loop over shared/wait's due sets);
+//   - admit.go: whoever is next in line gets the slot that became free;
+//   - deadletter.go: a job's undeliverable event becomes sweep.failed;
+//   - metrics.go: job metrics are counted from the event stream.
+//
+// Any number of replicas may run, none special: they share the work by leases in
+// Redis, and killing any of them loses nothing.
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/trading"
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+// Config is read from the environment.
+type Config struct {
+	// PollMin and PollMax bound the interval between two polls of a sweep that
+	// is late; it grows from the one to the other. Defaults 5s and 1m. The API
+	// wants no more than one poll a second a job.
+	PollMin time.Duration `envconfig:"POLL_MIN" default:"5s"`
+	PollMax time.Duration `envconfig:"POLL_MAX" default:"1m"`
+	// ProgressEvery, where it is set, is the interval until a sweep's estimate
+	// has passed, so that progress is seen. Default 0: no polls before.
+	ProgressEvery time.Duration `envconfig:"POLL_PROGRESS" default:"0"`
+	// Tick is how often the supervisor looks without being told. Default 1s.
+	Tick time.Duration `envconfig:"SUPERVISE_TICK" default:"1s"`
+	// Batch is how many due waits of each shard are leased at once. Default 16.
+	Batch int `envconfig:"SUPERVISE_BATCH" default:"16"`
+	// Parallel is how many of them are worked on at once. Default 16.
+	Parallel int `envconfig:"SUPERVISE_PARALLEL" default:"16"`
+	// Lease is how long a leased wait is left to this replica. Default 30s.
+	Lease time.Duration `envconfig:"SUPERVISE_LEASE" default:"30s"`
+	// CancelPatience is how long a sweep that nobody wants is tried to be
+	// cancelled at the API. Default 1h.
+	CancelPatience time.Duration `envconfig:"CANCEL_PATIENCE" default:"1h"`
+	// Resubmissions is how often a sweep that the API lost is submitted again.
+	// Default 3.
+	Resubmissions int `envconfig:"RESUBMISSIONS" default:"3"`
+}
+
+func (c Config) withDefaults() (Config, error) {
+	var errs []error
+	for _, d := range []struct {
+		name  string
+		value *time.Duration
+		usual time.Duration
+		least time.Duration
+	}{
+		{"POLL_MIN", &c.PollMin, 5 * time.Second, time.Second},
+		{"POLL_MAX", &c.PollMax, time.Minute, time.Second},
+		{"SUPERVISE_TICK", &c.Tick, time.Second, 10 * time.Millisecond},
+		{"SUPERVISE_LEASE", &c.Lease, 30 * time.Second, time.Second},
+		{"CANCEL_PATIENCE", &c.CancelPatience, time.Hour, time.Second},
+	} {
+		if *d.value == 0 {
+			*d.value = d.usual
+		}
+		if *d.value < d.least {
+			errs = append(errs, fmt.Errorf("%s: must be at least %s", d.name, d.least))
+		}
+	}
+	if c.ProgressEvery != 0 && c.ProgressEvery < time.Second {
+		errs = append(errs, errors.New("POLL_PROGRESS: must be 0 or at least 1s, the API's limit"))
+	}
+	if c.PollMin > c.PollMax {
+		errs = append(errs, errors.New("POLL_MIN: must not be above POLL_MAX"))
+	}
+	for _, n := range []struct {
+		name  string
+		value *int
+		usual int
+	}{{"SUPERVISE_BATCH", &c.Batch, 16}, {"SUPERVISE_PARALLEL", &c.Parallel, 16}, {"RESUBMISSIONS", &c.Resubmissions, 3}} {
+		if *n.value == 0 {
+			*n.value = n.usual
+		}
+		if *n.value < 1 {
+			errs = append(errs, fmt.Errorf("%s: must be above 0", n.name))
+		}
+	}
+	return c, errors.Join(errs...)
+}
+
+// sweeps is the part of the trading API that tells of sweeps and ends them:
+// trading.Client.
+type sweeps interface {
+	Job(ctx context.Context, id string) (trading.Job, error)
+	Find(ctx context.Context, ourJobID string) ([]trading.Job, error)
+	Cancel(ctx context.Context, id string) error
+}
+
+// Function is the step.
+type Function struct {
+	cfg     Config
+	waits   *wait.Waits
+	api     sweeps
+	sink    wait.Sender
+	metrics *metrics
+	close   func() error
+
+	mu    sync.Mutex
+	stop  context.CancelFunc
+	loops sync.WaitGroup
+}
+
+// New refuses missing dependencies and bad configuration, and does no I/O. The
+// caller closes what it hands in, after Stop.
+func New(cfg Config, waits *wait.Waits, api sweeps, sink wait.Sender, reg prometheus.Registerer) (*Function, error) {
+	if waits == nil || api == nil || sink == nil || reg == nil {
+		return nil, errors.New("supervise needs waits, the trading API, a sink and a registry")
+	}
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return &Function{cfg: cfg, waits: waits, api: api, sink: sink, metrics: newMetrics(reg)}, nil
+}
+
+// Start sets the loops going and returns. They end with Stop, not with ctx,
+// which belongs to the start alone. The map is func-go's and not used.
+func (f *Function) Start(ctx context.Context, _ map[string]string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stop != nil {
+		return errors.New("supervise runs already")
+	}
+	ctx, f.stop = context.WithCancel(context.WithoutCancel(ctx))
+	admit, due := f.waits.Wakes(ctx)
+	f.loops.Go(func() { f.loop(ctx, "admit", admit, f.admit) })
+	f.loops.Go(func() { f.loop(ctx, "tend", due, f.tend) })
+	return nil
+}
+
+// Stop ends the loops, waits for what they are at, and closes what FromEnv
+// opened. What they leave comes up again elsewhere when its lease ends.
+func (f *Function) Stop(context.Context) error {
+	f.mu.Lock()
+	stop := f.stop
+	f.stop = nil
+	f.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+	f.loops.Wait()
+	if f.close == nil {
+		return nil
+	}
+	if err := f.close(); err != nil {
+		return fmt.Errorf("close supervise: %w", err)
+	}
+	return nil
+}
+
+// Ready reports whether Redis answers. Without the trading API there is still
+// enough to do.
+func (f *Function) Ready(ctx context.Context) (bool, error) {
+	return serve.Check(ctx, map[string]func(context.Context) error{"redis": f.waits.Ping})
+}
+
+// Handle takes events of two kinds: dead letters, which brokers mark with
+// attributes of their own, and those that the job metrics are counted from.
+func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevents.Event, error) {
+	if isDeadLetter(e) {
+		return nil, f.bury(ctx, e)
+	}
+	return nil, f.metrics.count(e)
+}
+
+// loop runs step when it is woken, when step said it should come again, and
+// with every tick at the latest. Trouble is logged when it begins and ends.
+func (f *Function) loop(ctx context.Context, name string, wake <-chan struct{}, step func(context.Context) (time.Duration, error)) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	troubled := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case _, ok := <-wake:
+			if !ok {
+				wake = nil // ctx is about to end
+				continue
+			}
+		case <-timer.C:
+		}
+		again, err := step(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil && !troubled:
+			slog.ErrorContext(ctx, "Supervision interrupted", "loop", name, "error", err)
+		case err == nil && troubled:
+			slog.InfoContext(ctx, "Supervision goes on", "loop", name)
+		}
+		troubled = err != nil
+		if err != nil || again > f.cfg.Tick {
+			again = f.cfg.Tick
+		}
+		timer.Reset(max(again, 0))
+	}
+}

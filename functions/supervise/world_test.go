@@ -1,0 +1,460 @@
+package supervise_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/functions/callback"
+	"github.com/zixly/sweepline/functions/submit"
+	"github.com/zixly/sweepline/functions/supervise"
+	"github.com/zixly/sweepline/local/simulator"
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/servers/servertest"
+	"github.com/zixly/sweepline/shared/trading"
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+func TestMain(m *testing.M) {
+	if !verbose() {
+		slog.SetDefault(slog.New(slog.DiscardHandler))
+	}
+	servertest.Main(m)
+}
+
+func verbose() bool {
+	flag.Parse()
+	return testing.Verbose()
+}
+
+var (
+	start  = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	prefix atomic.Int64
+)
+
+// world is the pipeline between receive and store: the three steps, the trading
+// API, and a stand-in for the broker that keeps its promises. Time passes only
+// by world.pass.
+type world struct {
+	t        *testing.T
+	clock    *simulator.ManualClock
+	sim      *simulator.Simulator
+	bus      *bus
+	url      string
+	waitCfg  wait.Config
+	superCfg supervise.Config
+	proc     *process
+	observer *wait.Waits // looks on; never crashes
+
+	mu          sync.Mutex
+	onCallback  func(*http.Request) // sees callbacks before the step does
+	callbackLog []int
+}
+
+// options change a world before it begins.
+type options struct {
+	sim       simulator.Config
+	wait      wait.Config
+	supervise supervise.Config
+	redis     string
+}
+
+func newWorld(t *testing.T, change ...func(*options)) *world {
+	t.Helper()
+	o := options{sim: simulator.Config{Workers: 1}}
+	o.wait.MaxConcurrent = 5
+	for _, c := range change {
+		c(&o)
+	}
+	if o.redis == "" {
+		o.redis = servertest.Miniredis(t)
+	}
+	w := &world{t: t, clock: simulator.NewManualClock(start), url: o.redis, waitCfg: o.wait, superCfg: o.supervise}
+	w.waitCfg.KeyPrefix = "test" + time.Now().Format("150405.000000000") + string(rune('a'+prefix.Add(1)%26)) + ":"
+	w.bus = &bus{world: w, seen: map[string]bool{}, ends: map[string][]cloudevents.Event{}}
+	sim, err := simulator.New(o.sim, slog.New(slog.DiscardHandler), simulator.WithClock(w.clock), simulator.WithTransport(transport(w.serveCallback)))
+	require.NoError(t, err)
+	t.Cleanup(sim.Close)
+	w.sim = sim
+	opts, err := redis.ParseURL(w.url)
+	require.NoError(t, err)
+	client := redis.NewClient(opts)
+	t.Cleanup(func() { _ = client.Close() })
+	w.observer, err = wait.New(client, w.waitCfg, wait.WithClock(w.clock.Now))
+	require.NoError(t, err)
+	w.restart(nil)
+	t.Cleanup(func() { w.proc.close() })
+	return w
+}
+
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func (w *world) serveCallback(r *http.Request) (*http.Response, error) {
+	w.mu.Lock()
+	p, hook := w.proc, w.onCallback
+	w.mu.Unlock()
+	if hook != nil {
+		hook(r)
+	}
+	rec := httptest.NewRecorder()
+	p.callback.Handle(rec, r)
+	w.mu.Lock()
+	w.callbackLog = append(w.callbackLog, rec.Code)
+	w.mu.Unlock()
+	return rec.Result(), nil
+}
+
+// process is one life of all three steps: a crash ends them all.
+type process struct {
+	redis     *redis.Client
+	waits     *wait.Waits
+	submit    *submit.Function
+	callback  *callback.Function
+	supervise *supervise.Function
+	faults    *faults
+}
+
+func (p *process) close() {
+	_ = p.waits.Close()
+	_ = p.redis.Close()
+}
+
+// restart begins a new life of the process.
+func (w *world) restart(f *faults) {
+	w.t.Helper()
+	if w.proc != nil {
+		w.proc.close()
+	}
+	if f == nil {
+		f = &faults{}
+	}
+	opts, err := redis.ParseURL(w.url)
+	require.NoError(w.t, err)
+	opts.MaxRetries = -1
+	client := redis.NewClient(opts)
+	client.AddHook(f)
+	waits, err := wait.New(client, w.waitCfg, wait.WithClock(w.clock.Now))
+	require.NoError(w.t, err)
+	api, err := trading.New(trading.Config{URL: "http://api.test"}, trading.WithTransport(transport(func(r *http.Request) (*http.Response, error) {
+		return f.roundTrip(r, w.sim.Handler())
+	})))
+	require.NoError(w.t, err)
+	p := &process{redis: client, waits: waits, faults: f}
+	sink := &sink{bus: w.bus, faults: f}
+	p.submit, err = submit.New(submit.Config{BaseURL: "http://hooks.test", Secret: "secret", ProgressEvery: w.superCfg.ProgressEvery}, waits, api)
+	require.NoError(w.t, err)
+	p.callback, err = callback.New(callback.Config{Secret: "secret"}, waits, api, sink, prometheus.NewRegistry())
+	require.NoError(w.t, err)
+	p.supervise, err = supervise.New(w.superCfg, waits, api, sink, prometheus.NewRegistry())
+	require.NoError(w.t, err)
+	w.mu.Lock()
+	w.proc = p
+	w.mu.Unlock()
+}
+
+// bus stands for the broker: it keeps what it takes, drops repeats by source
+// and id, and delivers to submit until that acknowledges.
+type bus struct {
+	world *world
+	mu    sync.Mutex
+	seen  map[string]bool
+	queue []cloudevents.Event
+	ends  map[string][]cloudevents.Event // by job, late ones left out
+	lates []cloudevents.Event
+	all   []cloudevents.Event
+}
+
+func (b *bus) take(e cloudevents.Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	key := e.Source() + " " + e.ID()
+	if b.seen[key] {
+		return
+	}
+	b.seen[key] = true
+	b.all = append(b.all, e)
+	switch e.Type() {
+	case event.SweepRequested, event.SweepAdmitted:
+		b.queue = append(b.queue, e)
+	case event.SweepCompleted, event.SweepFailed:
+		if strings.Contains(string(e.Data()), `"late":true`) {
+			b.lates = append(b.lates, e)
+			return
+		}
+		b.ends[e.Subject()] = append(b.ends[e.Subject()], e)
+	}
+}
+
+func (b *bus) count(typ string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 0
+	for _, e := range b.all {
+		if e.Type() == typ {
+			n++
+		}
+	}
+	return n
+}
+
+func (b *bus) ended(jobID string) []cloudevents.Event {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ends[jobID]
+}
+
+// sink is a process' way to the bus.
+type sink struct {
+	bus    *bus
+	faults *faults
+}
+
+func (s *sink) Send(_ context.Context, events ...cloudevents.Event) error {
+	return s.faults.do(func() error {
+		for _, e := range events {
+			s.bus.take(e)
+		}
+		return nil
+	})
+}
+
+// deliver hands everything queued to submit, each event twice.
+func (w *world) deliver() {
+	for {
+		w.bus.mu.Lock()
+		queue := w.bus.queue
+		w.bus.queue = nil
+		w.bus.mu.Unlock()
+		if len(queue) == 0 {
+			return
+		}
+		for i, e := range queue {
+			for range 2 {
+				reply, err := w.proc.submit.Handle(w.t.Context(), e)
+				if err != nil {
+					w.bus.mu.Lock()
+					w.bus.queue = append(w.bus.queue, queue[i:]...)
+					w.bus.mu.Unlock()
+					return
+				}
+				if reply != nil {
+					w.bus.take(*reply)
+				}
+			}
+		}
+	}
+}
+
+// turn lets everybody do what is to be done now. Errors are trouble that the
+// test made, or show in what comes of it.
+func (w *world) turn() {
+	w.deliver()
+	ctx := w.t.Context()
+	_, _ = supervise.Tend(w.proc.supervise, ctx)
+	_, _ = supervise.Admit(w.proc.supervise, ctx)
+	w.deliver()
+}
+
+// pass lets time go by in steps, with a turn after each, until all jobs have
+// ended or the time is over.
+func (w *world) pass(d, step time.Duration, jobs ...string) {
+	w.turn()
+	for range int(d / step) {
+		if w.allEnded(jobs) {
+			return
+		}
+		w.clock.Advance(step)
+		w.turn()
+	}
+}
+
+func (w *world) allEnded(jobs []string) bool {
+	if len(jobs) == 0 {
+		return false
+	}
+	for _, id := range jobs {
+		if len(w.bus.ended(id)) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// request is what receive does.
+func (w *world) request(tenant string) string {
+	w.t.Helper()
+	h := job.Header{
+		JobID: job.NewID(), TenantID: tenant, JobType: job.Type, CreatedAt: w.clock.Now(),
+		Parameters: job.Sweep{Ticker: "DAX", FastRange: [2]int{10, 20}, SlowRange: [2]int{30, 60}, Step: 10, MinTrades: 10, StrategyType: job.SMA},
+	}
+	w.requestHeader(h)
+	return h.JobID
+}
+
+func (w *world) requestHeader(h job.Header) {
+	w.t.Helper()
+	_, err := w.proc.waits.Accept(w.t.Context(), h, "print")
+	require.NoError(w.t, err)
+	e, err := event.NewRequested(event.Requested{Header: h})
+	require.NoError(w.t, err)
+	w.bus.take(e)
+}
+
+func (w *world) record(jobID string) wait.Record {
+	w.t.Helper()
+	r, err := w.observer.Get(w.t.Context(), jobID)
+	require.NoError(w.t, err)
+	return r
+}
+
+// onlyEnd is the job's one end.
+func (w *world) onlyEnd(jobID string) cloudevents.Event {
+	w.t.Helper()
+	ends := w.bus.ended(jobID)
+	require.Len(w.t, ends, 1, "ends of job %s", jobID)
+	return ends[0]
+}
+
+func (w *world) idle() { require.NoError(w.t, w.sim.Idle(w.t.Context())) }
+
+var errCrashed = errors.New("crashed")
+
+// faults lets a process crash at its n-th call to Redis, the API or the broker:
+// before the call takes place, or after it, so that its answer is lost. The dead
+// do nothing any more.
+type faults struct {
+	mu    sync.Mutex
+	at    int // 0: never
+	after bool
+	calls int
+	dead  bool
+}
+
+// enter is false for the dead; last is true for the call that kills.
+func (f *faults) enter() (alive, last bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.dead {
+		return false, false
+	}
+	f.calls++
+	if f.at > 0 && f.calls == f.at {
+		f.dead = true
+		return f.after, true
+	}
+	return true, false
+}
+
+func (f *faults) crashed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.dead
+}
+
+func (f *faults) do(call func() error) error {
+	alive, last := f.enter()
+	if !alive {
+		return errCrashed
+	}
+	err := call()
+	if last {
+		return errCrashed
+	}
+	return err
+}
+
+func (f *faults) roundTrip(r *http.Request, h http.Handler) (resp *http.Response, err error) {
+	err = f.do(func() error {
+		var body []byte
+		if r.Body != nil {
+			body, _ = io.ReadAll(r.Body)
+		}
+		in := httptest.NewRequest(r.Method, r.URL.String(), bytes.NewReader(body))
+		in.Header = r.Header
+		rec := httptest.NewRecorder()
+		defer func() {
+			if recover() != nil { // the simulator cut the connection
+				err = io.ErrUnexpectedEOF
+			}
+		}()
+		h.ServeHTTP(rec, in)
+		resp = rec.Result()
+		return nil
+	})
+	if err == nil && resp == nil {
+		return nil, io.ErrUnexpectedEOF
+	}
+	return resp, err
+}
+
+// faults is a hook of go-redis.
+func (f *faults) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
+}
+
+func (f *faults) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := f.do(func() error { return next(ctx, cmd) })
+		if errors.Is(err, errCrashed) {
+			cmd.SetErr(err)
+		}
+		return err
+	}
+}
+
+func (f *faults) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := f.do(func() error { return next(ctx, cmds) })
+		if errors.Is(err, errCrashed) {
+			for _, cmd := range cmds {
+				cmd.SetErr(err)
+			}
+		}
+		return err
+	}
+}
+
+// eachRedis tells a story on the embedded Redis and on a real one.
+func eachRedis(t *testing.T, story func(t *testing.T, on func(*options))) {
+	t.Helper()
+	t.Run("miniredis", func(t *testing.T) {
+		t.Parallel()
+		story(t, func(*options) {})
+	})
+	t.Run("redis", func(t *testing.T) {
+		t.Parallel()
+		u := servertest.Redis(t)
+		story(t, func(o *options) { o.redis = u })
+	})
+}
+
+// post sends a body as the trading API would, and returns the status.
+func (w *world) post(jobID, body string) int {
+	w.t.Helper()
+	u, err := trading.CallbackURL("http://hooks.test", jobID, trading.Token("secret", jobID))
+	require.NoError(w.t, err)
+	r := httptest.NewRequest(http.MethodPost, u, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	rec := httptest.NewRecorder()
+	w.proc.callback.Handle(rec, r)
+	return rec.Code
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/kelseyhightower/envconfig"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"net/http"
+
+	"github.com/zixly/sweepline/shared/broker"
+	brokerconfig "github.com/zixly/sweepline/shared/broker/config"
+)
+
+// brokerEnv is what the broker alone needs of the environment.
+type brokerEnv struct {
+	RedisURL string `envconfig:"REDIS_URL"`
+}
+
+func newBroker() *cobra.Command {
+	var (
+		dir, address    string
+		port, adminPort int
+	)
+	cmd := &cobra.Command{
+		Use:   "broker --config DIR",
+		Short: "Run the Redis Streams broker alone",
+		Long: `Runs the broker on $REDIS_URL with the Brokers and Triggers found in DIR: YAML of
+eventing.knative.dev/v1, subscribers by uri. Changed, new and deleted files are
+taken up while it runs. Its own settings are BROKER_… variables.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var env brokerEnv
+			cfg := broker.DefaultConfig()
+			if err := errors.Join(envconfig.Process("", &env), envconfig.Process("", &cfg)); err != nil {
+				return usageError{err}
+			}
+			if env.RedisURL == "" {
+				return usagef("REDIS_URL is not set: name the Redis to run on, as redis://localhost:6379/0")
+			}
+			opts, err := redis.ParseURL(env.RedisURL)
+			if err != nil {
+				return usagef("REDIS_URL must look like redis://host:6379/0")
+			}
+			if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+				return usagef("--config: %s is no folder", dir)
+			}
+			files := os.DirFS(dir)
+			set, err := brokerconfig.Load(files, brokerconfig.Options{})
+			if err != nil {
+				return usageError{err}
+			}
+			log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
+			client := redis.NewClient(opts)
+			defer func() { _ = client.Close() }()
+			b, err := broker.New(cfg, client, prometheus.DefaultRegisterer, log)
+			if err != nil {
+				return usageError{err}
+			}
+			defer func() { _ = b.Close() }()
+			ctx := cmd.Context()
+			if err := b.Check(ctx); err != nil {
+				return err
+			}
+			if err := b.Apply(ctx, set); err != nil {
+				return err
+			}
+			l, err := listen(ctx, address, port)
+			if err != nil {
+				return err
+			}
+			adminListener, err := listen(ctx, address, adminPort)
+			if err != nil {
+				return err
+			}
+			out := cmd.OutOrStdout()
+			for _, name := range set.Brokers {
+				fmt.Fprintf(out, "Broker http://%s/%s\n", l.Addr(), name)
+			}
+			fmt.Fprintf(out, "%d Triggers; metrics at http://%s/metrics\n", len(set.Triggers), adminListener.Addr())
+			g, ctx := errgroup.WithContext(ctx)
+			g.Go(func() error { return serveUntil(ctx, l, b.Handler()) })
+			g.Go(func() error { return serveUntil(ctx, adminListener, brokerAdmin(b)) })
+			g.Go(func() error { return b.Run(ctx) })
+			g.Go(func() error {
+				brokerconfig.Watch(ctx, files, brokerconfig.Options{}, time.Second, b.Apply, log)
+				return nil
+			})
+			return g.Wait()
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&dir, "config", "", "folder of Broker and Trigger YAML")
+	f.IntVar(&port, "port", 8081, "port of the ingress, 0 for any free one")
+	f.IntVar(&adminPort, "admin-port", 9090, "port of metrics and health, 0 for any free one")
+	f.StringVar(&address, "address", "127.0.0.1", "address to listen at")
+	_ = cmd.MarkFlagRequired("config")
+	return cmd
+}
+
+func brokerAdmin(b *broker.Server) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.Handler())
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := b.Ready(r.Context()); err != nil {
+			http.Error(w, "redis does not answer", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	return mux
+}

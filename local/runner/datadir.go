@@ -1,0 +1,64 @@
+package runner
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/kelseyhightower/envconfig"
+)
+
+// xdgDataHome is $XDG_DATA_HOME where it is set to an absolute path; the XDG
+// specification says to ignore others.
+func xdgDataHome() string {
+	var xdg struct {
+		DataHome string `envconfig:"XDG_DATA_HOME"`
+	}
+	if envconfig.Process("", &xdg) != nil || !filepath.IsAbs(xdg.DataHome) {
+		return ""
+	}
+	return xdg.DataHome
+}
+
+// lock keeps a second process out of dir until the returned file is closed,
+// also by a crash.
+func lock(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock data folder: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("another sweepline uses %s: stop it, or choose another --data-dir", dir)
+	}
+	return f, nil
+}
+
+// secret gives the key that signs callback tokens: made once, kept in dir, so
+// that callbacks of sweeps from before a restart are still taken.
+func secret(dir string) (string, error) {
+	file := filepath.Join(dir, "callback-secret")
+	raw, err := os.ReadFile(file)
+	if err == nil && len(strings.TrimSpace(string(raw))) >= 32 {
+		return strings.TrimSpace(string(raw)), nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("read callback secret: %w", err)
+	}
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails, see crypto/rand
+	text := base64.RawURLEncoding.EncodeToString(key)
+	// Written beside and renamed: a crash leaves the old one or the new one.
+	if err := os.WriteFile(file+".new", []byte(text+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("keep callback secret: %w", err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		return "", fmt.Errorf("keep callback secret: %w", err)
+	}
+	return text, nil
+}

@@ -1,0 +1,96 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// endpoint is a port with what answers at it.
+type endpoint struct {
+	l   net.Listener
+	srv *http.Server
+}
+
+// listen takes a loopback port: nothing here is meant for other machines.
+func listen(ctx context.Context, what string, port int, flag string) (*endpoint, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return nil, fmt.Errorf("%s: port %d is taken (choose another with %s, 0 for any): %w", what, port, flag, err)
+	}
+	return &endpoint{l: l}, nil
+}
+
+func (e *endpoint) url() string { return "http://" + e.l.Addr().String() }
+
+func (e *endpoint) port() int { return e.l.Addr().(*net.TCPAddr).Port }
+
+// serve answers with h until the endpoint is closed. Event streams are long, so
+// there is no write timeout; handlers have deadlines of their own.
+func (e *endpoint) serve(h http.Handler, log *slog.Logger) error {
+	e.srv = &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	if err := e.srv.Serve(e.l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", e.l.Addr(), err)
+	}
+	return nil
+}
+
+// close lets requests finish for a while, then cuts them.
+func (e *endpoint) close(ctx context.Context) {
+	if e == nil {
+		return
+	}
+	if e.srv == nil {
+		_ = e.l.Close()
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if e.srv.Shutdown(ctx) != nil {
+		_ = e.srv.Close()
+	}
+}
+
+// public sends each address to the step that owns it, as the gateway's routes
+// do on a cluster.
+func public(receive, callback, status http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/webhook/trading-sweep":
+			receive.ServeHTTP(w, r)
+		case "/webhook/sweep-callback":
+			callback.ServeHTTP(w, r)
+		default:
+			status.ServeHTTP(w, r)
+		}
+	})
+}
+
+// admin shows metrics and health of the whole process.
+func admin(metrics prometheus.Gatherer, checks map[string]func(context.Context) error) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		for name, check := range checks {
+			if err := check(ctx); err != nil {
+				http.Error(w, name+" does not answer", http.StatusServiceUnavailable)
+				return
+			}
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	return mux
+}

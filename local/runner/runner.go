@@ -1,0 +1,244 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/zixly/sweepline/local/simulator"
+	"github.com/zixly/sweepline/shared/broker"
+	"github.com/zixly/sweepline/shared/serve"
+)
+
+// sinkPath is the broker that the pipeline's manifests name.
+const sinkPath = "/sweepline/default"
+
+// Local is a running pipeline.
+type Local struct {
+	// PublicURL, BrokerURL, TradingURL and AdminURL are where it answers.
+	PublicURL, BrokerURL, TradingURL, AdminURL string
+	// Simulated says that TradingURL is the simulator.
+	Simulated bool
+	// Mode says in one line which stores are used and what does not last.
+	Mode string
+	// DataDir is the folder in use.
+	DataDir string
+	// TakenUp counts the jobs that an earlier process had left open.
+	TakenUp int
+
+	log    *slog.Logger
+	lock   *os.File
+	stores *stores
+	sim    *simulator.Simulator
+	broker *broker.Server
+	steps  []*step
+
+	// metrics are the broker's; the steps have theirs in the default registry.
+	metrics *prometheus.Registry
+
+	publicAt, brokerAt, tradingAt, adminAt *endpoint
+
+	group      *errgroup.Group
+	failed     context.Context //nolint:containedctx // ends when a part fails
+	stopBroker context.CancelFunc
+	brokerDone chan struct{}
+	closed     bool
+}
+
+// Start brings everything up and returns once it answers. Close ends it.
+func Start(ctx context.Context, cfg Config, log *slog.Logger) (_ *Local, err error) {
+	l := &Local{log: log, brokerDone: make(chan struct{}), metrics: prometheus.NewRegistry()}
+	l.group, l.failed = errgroup.WithContext(context.WithoutCancel(ctx))
+	defer func() {
+		if err != nil {
+			_ = l.Close()
+		}
+	}()
+	if err := l.prepare(ctx, &cfg); err != nil {
+		return nil, err
+	}
+	if err := l.startTrading(cfg); err != nil {
+		return nil, err
+	}
+	if err := l.startSteps(ctx, cfg); err != nil {
+		return nil, err
+	}
+	if err := l.startBroker(ctx, cfg); err != nil {
+		return nil, err
+	}
+	if err := l.open(ctx); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// prepare takes the folder, the ports and the stores.
+func (l *Local) prepare(ctx context.Context, cfg *Config) (err error) {
+	if l.DataDir, err = cfg.Folder(); err != nil {
+		return err
+	}
+	if l.lock, err = lock(l.DataDir); err != nil {
+		return err
+	}
+	if cfg.CallbackSecret == "" {
+		if cfg.CallbackSecret, err = secret(l.DataDir); err != nil {
+			return err
+		}
+	}
+	if l.publicAt, err = listen(ctx, "public port", cfg.Port, "--port"); err != nil {
+		return err
+	}
+	if l.brokerAt, err = listen(ctx, "broker", cfg.BrokerPort, "--broker-port"); err != nil {
+		return err
+	}
+	if l.adminAt, err = listen(ctx, "admin port", cfg.AdminPort, "--admin-port"); err != nil {
+		return err
+	}
+	l.TradingURL = cfg.TradingURL
+	if l.Simulated = cfg.TradingURL == ""; l.Simulated {
+		if l.tradingAt, err = listen(ctx, "trading API simulator", cfg.TradingPort, "--trading-port"); err != nil {
+			return err
+		}
+		l.TradingURL = l.tradingAt.url()
+	}
+	l.PublicURL, l.BrokerURL, l.AdminURL = l.publicAt.url(), l.brokerAt.url()+sinkPath, l.adminAt.url()
+	if cfg.WebhookBaseURL == "" {
+		cfg.WebhookBaseURL = l.PublicURL
+	}
+	if l.stores, err = openStores(ctx, *cfg, l.DataDir); err != nil {
+		return err
+	}
+	l.Mode = l.stores.mode
+	return nil
+}
+
+// startBroker opens the ingress and begins to deliver, by the same manifests
+// as a cluster.
+func (l *Local) startBroker(ctx context.Context, cfg Config) error {
+	bcfg := broker.DefaultConfig()
+	if err := load(nil, &bcfg); err != nil {
+		return err
+	}
+	if l.stores.embedded {
+		bcfg.Journal = journal(l.stores.ledger)
+	}
+	opts, err := redis.ParseURL(l.stores.redisURL)
+	if err != nil {
+		return errors.New("REDIS_URL must look like redis://host:6379/0")
+	}
+	client := redis.NewClient(opts)
+	l.stores.close = append(l.stores.close, func() { _ = client.Close() })
+	l.broker, err = broker.New(bcfg, client, l.metrics, l.log)
+	if err != nil {
+		return err
+	}
+	if err := l.broker.Check(ctx); err != nil {
+		return err
+	}
+	set, err := wiring(l.steps)
+	if err != nil {
+		return err
+	}
+	if err := l.broker.Apply(ctx, set); err != nil {
+		return err
+	}
+	l.group.Go(func() error { return l.brokerAt.serve(l.broker.Handler(), l.log) })
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	l.stopBroker = stop
+	l.group.Go(func() error {
+		defer close(l.brokerDone)
+		return l.broker.Run(run)
+	})
+	return nil
+}
+
+// open takes up what was left and lets the outside in.
+func (l *Local) open(ctx context.Context) error {
+	if l.stores.embedded {
+		sink, err := serve.NewSink(serve.Config{Sink: l.BrokerURL})
+		if err != nil {
+			return err
+		}
+		if l.TakenUp, err = takeUp(ctx, l.stores.ledger, sink); err != nil {
+			return err
+		}
+	}
+	checks := map[string]func(context.Context) error{"broker": l.broker.Ready, "ledger": l.stores.ledger.Ping}
+	l.group.Go(func() error {
+		return l.adminAt.serve(admin(prometheus.Gatherers{prometheus.DefaultGatherer, l.metrics}, checks), l.log)
+	})
+	front := public(l.handler("receive"), l.handler("callback"), l.handler("status"))
+	l.group.Go(func() error { return l.publicAt.serve(front, l.log) })
+	return nil
+}
+
+// Failed is done when a part has ended by itself; Close says why.
+func (l *Local) Failed() <-chan struct{} { return l.failed.Done() }
+
+// Close ends everything in order: no new requests, then the supervisor and the
+// deliveries in flight, then the steps they go to, then the stores. It returns
+// what failed, if anything did.
+func (l *Local) Close() error {
+	if l.closed {
+		return nil
+	}
+	l.closed = true
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for _, s := range l.steps {
+		s.drain()
+	}
+	l.publicAt.close(ctx)
+	var err error
+	for _, s := range l.steps {
+		err = errors.Join(err, s.stop(ctx))
+	}
+	if l.stopBroker != nil {
+		l.stopBroker()
+		<-l.brokerDone
+	}
+	for _, s := range l.steps {
+		s.at.close(ctx)
+	}
+	l.brokerAt.close(ctx)
+	l.adminAt.close(ctx)
+	l.tradingAt.close(ctx)
+	if l.sim != nil {
+		l.sim.Close()
+	}
+	err = errors.Join(err, l.group.Wait())
+	if l.broker != nil {
+		err = errors.Join(err, l.broker.Close())
+	}
+	if l.stores != nil {
+		l.stores.Close()
+	}
+	if l.lock != nil {
+		_ = l.lock.Close()
+	}
+	return err
+}
+
+// Summary says where everything is, a line each.
+func (l *Local) Summary() string {
+	trading := l.TradingURL
+	if l.Simulated {
+		trading += "  (simulator)"
+	}
+	var b strings.Builder
+	for _, line := range [][2]string{
+		{"Dashboard", l.PublicURL}, {"Webhook", "POST " + l.PublicURL + "/webhook/trading-sweep"}, {"Broker", l.BrokerURL},
+		{"Trading API", trading}, {"Metrics", l.AdminURL + "/metrics"}, {"Data", l.DataDir},
+	} {
+		fmt.Fprintf(&b, "  %-12s %s\n", line[0], line[1])
+	}
+	return b.String()
+}

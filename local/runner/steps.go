@@ -1,0 +1,178 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/zixly/sweepline/functions/callback"
+	"github.com/zixly/sweepline/functions/notify"
+	"github.com/zixly/sweepline/functions/receive"
+	"github.com/zixly/sweepline/functions/status"
+	"github.com/zixly/sweepline/functions/store"
+	"github.com/zixly/sweepline/functions/submit"
+	"github.com/zixly/sweepline/functions/supervise"
+	"github.com/zixly/sweepline/shared/broker"
+	"github.com/zixly/sweepline/shared/intake"
+	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/tenant"
+	"github.com/zixly/sweepline/shared/trading"
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+// step is a function on a loopback port of its own.
+type step struct {
+	name    string
+	fn      any
+	at      *endpoint
+	handler http.Handler
+}
+
+// starter and stopper are what Knative's function runtime calls, too.
+type (
+	starter interface {
+		Start(ctx context.Context, cfg map[string]string) error
+	}
+	stopper interface {
+		Stop(ctx context.Context) error
+	}
+)
+
+// drain ends streams, so that the public port can close.
+func (s *step) drain() {
+	if d, ok := s.fn.(serve.Drainer); ok {
+		d.Drain()
+	}
+}
+
+// stop ends what the step does by itself. It still answers.
+func (s *step) stop(ctx context.Context) error {
+	if f, ok := s.fn.(stopper); ok {
+		return f.Stop(ctx)
+	}
+	return nil
+}
+
+// handler gives a step's handler by its name.
+func (l *Local) handler(name string) http.Handler {
+	for _, s := range l.steps {
+		if s.name == name {
+			return s.handler
+		}
+	}
+	return http.NotFoundHandler()
+}
+
+// startSteps makes every function from the environment, as its own process
+// does, and serves it. The steps share clients, since they share the process.
+func (l *Local) startSteps(ctx context.Context, cfg Config) error {
+	fns, err := l.functions(cfg)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"receive", "submit", "callback", "store", "notify", "supervise", "status"} {
+		s := &step{name: name, fn: fns[name]}
+		if s.handler, err = serve.Handler(name, s.fn, serve.ProcessMetrics()); err != nil {
+			return err
+		}
+		if s.at, err = listen(ctx, name, 0, ""); err != nil {
+			return err
+		}
+		l.steps = append(l.steps, s)
+		l.group.Go(func() error { return s.at.serve(s.handler, l.log) })
+		if f, ok := s.fn.(starter); ok {
+			if err := f.Start(ctx, nil); err != nil {
+				return fmt.Errorf("start %s: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (l *Local) functions(cfg Config) (map[string]any, error) {
+	var (
+		out           serve.Config
+		waiting       wait.Config
+		api           trading.Config
+		tenants       tenant.Config
+		receiveConf   receive.Config
+		submitConf    submit.Config
+		callbackConf  callback.Config
+		superviseConf supervise.Config
+		storeConf     store.Config
+		notifyConf    notify.Config
+		statusConf    status.Config
+	)
+	set := map[string]string{
+		"K_SINK": l.BrokerURL, "REDIS_URL": l.stores.redisURL, "TRADING_API_URL": l.TradingURL,
+		"WEBHOOK_BASE_URL": cfg.WebhookBaseURL, "CALLBACK_SECRET": cfg.CallbackSecret,
+	}
+	if err := load(set, &out, &waiting, &api, &tenants, &receiveConf, &submitConf, &callbackConf, &superviseConf,
+		&storeConf, &notifyConf, &statusConf); err != nil {
+		return nil, err
+	}
+	if l.Simulated {
+		// The simulator has none of the real API's limits: progress can be
+		// watched closely, and lost callbacks are found soon.
+		waiting.RequestsPerMinute = 0
+		superviseConf.ProgressEvery = time.Second
+		superviseConf.PollMin = time.Second
+	}
+	keys, err := tenant.New(tenants)
+	if err != nil {
+		return nil, err
+	}
+	sink, err := serve.NewSink(out)
+	if err != nil {
+		return nil, err
+	}
+	opts, err := redis.ParseURL(l.stores.redisURL)
+	if err != nil {
+		return nil, errors.New("REDIS_URL must look like redis://host:6379/0")
+	}
+	client := redis.NewClient(opts)
+	l.stores.close = append(l.stores.close, func() { _ = client.Close() })
+	waits, err := wait.New(client, waiting)
+	if err != nil {
+		return nil, err
+	}
+	inspector, err := broker.NewInspector(client)
+	if err != nil {
+		return nil, err
+	}
+	tradingClient, err := trading.New(api)
+	if err != nil {
+		return nil, err
+	}
+	l.stores.close = append(l.stores.close, tradingClient.Close)
+	in, err := intake.New(waits, sink, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	metrics := serve.ProcessMetrics()
+	fns := map[string]any{}
+	var errs []error
+	add := func(name string, fn any, err error) {
+		fns[name] = fn
+		errs = append(errs, err)
+	}
+	f1, err := receive.FromDeps(receiveConf, waits, sink, keys)
+	add("receive", f1, err)
+	f2, err := submit.New(submitConf, waits, tradingClient)
+	add("submit", f2, err)
+	f3, err := callback.New(callbackConf, waits, tradingClient, sink, metrics)
+	add("callback", f3, err)
+	f4, err := store.New(storeConf, l.stores.ledger, tradingClient, l.log)
+	add("store", f4, err)
+	f5, err := notify.New(notifyConf, waits, sink, notify.WithLog(l.log))
+	add("notify", f5, err)
+	f6, err := supervise.New(superviseConf, waits, tradingClient, sink, metrics)
+	add("supervise", f6, err)
+	f7, err := status.New(statusConf, status.Deps{Jobs: l.stores.ledger, Waits: waits, Cancel: waits, Intake: in, Letters: inspector, Keys: keys})
+	add("status", f7, err)
+	return fns, errors.Join(errs...)
+}

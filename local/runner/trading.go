@@ -1,0 +1,34 @@
+package runner
+
+import (
+	"path/filepath"
+
+	"github.com/zixly/sweepline/local/simulator"
+)
+
+// startTrading runs the simulator where no trading API is named. It keeps its
+// sweeps over a restart, as an outside service does when we die.
+func (l *Local) startTrading(cfg Config) error {
+	if !l.Simulated {
+		return nil
+	}
+	sim := simulator.DefaultConfig()
+	if err := load(nil, &sim); err != nil {
+		return err
+	}
+	if cfg.SimulatorDelay > 0 {
+		sim.Delay = cfg.SimulatorDelay
+	}
+	if sim.StateDir == "" {
+		sim.StateDir = filepath.Join(l.DataDir, "simulator")
+	}
+	if cfg.PricesDir != "" {
+		sim.PricesDir = cfg.PricesDir
+	}
+	var err error
+	if l.sim, err = simulator.New(sim, l.log); err != nil {
+		return err
+	}
+	l.group.Go(func() error { return l.tradingAt.serve(l.sim.Handler(), l.log) })
+	return nil
+}

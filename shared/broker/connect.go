@@ -1,0 +1,81 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// clone opens a client of its own on the servers of c, so that the broker's
+// timeouts hold whatever the caller set, and readers, which sit in BLOCK, take
+// no connection from the rest. A kind of client it does not know is shared.
+func clone(c redis.UniversalClient, timeout time.Duration, pool int) (redis.UniversalClient, bool) {
+	switch c := c.(type) {
+	case *redis.Client:
+		o := *c.Options()
+		o.DialTimeout = min(timeout, time.Second)
+		o.ReadTimeout, o.WriteTimeout = timeout, timeout
+		o.PoolTimeout = timeout
+		o.ContextTimeoutEnabled = true
+		o.MaxRetries = 1
+		o.MinRetryBackoff, o.MaxRetryBackoff = 8*time.Millisecond, 64*time.Millisecond
+		o.DialerRetries = 1               // our loops and callers repeat, with their own waits
+		o.PushNotificationProcessor = nil // belongs to the client it came from
+		o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+		o.PoolSize = pool
+		o.MinIdleConns, o.MaxActiveConns = 0, 0
+		return redis.NewClient(&o), true
+	case *redis.ClusterClient:
+		o := *c.Options()
+		o.DialTimeout = min(timeout, time.Second)
+		o.ReadTimeout, o.WriteTimeout = timeout, timeout
+		o.PoolTimeout = timeout
+		o.ContextTimeoutEnabled = true
+		o.DialerRetries = 1
+		o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+		o.PoolSize = pool
+		o.MinIdleConns, o.MaxActiveConns = 0, 0
+		return redis.NewClusterClient(&o), true
+	}
+	return c, false
+}
+
+// ErrNotDurable is wrapped by Check where Redis may lose what it acknowledged.
+var ErrNotDurable = errors.New("redis is not durable")
+
+// checkDurability asks Redis whether a write it has answered survives a crash.
+// A server that does not let CONFIG be read (miniredis, some hosted ones) is
+// not durable as far as can be told.
+func checkDurability(ctx context.Context, c redis.UniversalClient) error {
+	want := [][2]string{{"appendonly", "yes"}, {"appendfsync", "always"}, {"maxmemory-policy", "noeviction"}}
+	var bad []string
+	for _, w := range want {
+		got, err := c.ConfigGet(ctx, w[0]).Result()
+		if err != nil {
+			var refused redis.Error
+			if errors.As(err, &refused) {
+				return fmt.Errorf("%w: its configuration cannot be read: %w", ErrNotDurable, err)
+			}
+			return fmt.Errorf("read redis configuration: %w", err)
+		}
+		if got[w[0]] != w[1] {
+			bad = append(bad, w[0]+" is "+strconv.Quote(got[w[0]])+", not "+strconv.Quote(w[1]))
+		}
+	}
+	if len(bad) > 0 {
+		return fmt.Errorf("%w: %s", ErrNotDurable, strings.Join(bad, ", "))
+	}
+	return nil
+}
+
+// hasCode reports whether Redis answered with this error code, the first word of
+// its error replies.
+func hasCode(err error, code string) bool {
+	return err != nil && redis.HasErrorPrefix(err, code)
+}

@@ -1,0 +1,47 @@
+package serve
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+)
+
+// EventFunction takes one event and may answer with another. Its error decides
+// what the broker does next: none means taken (the reply is stored before the
+// event is acknowledged); a plain error, or a cehttp result of 500 or above,
+// means try again; a cehttp result such as 422 means dead letter.
+type EventFunction interface {
+	Handle(context.Context, event.Event) (*event.Event, error)
+}
+
+// BatchFunction is an EventFunction that also takes many events at once, all
+// or none: an error means that none was taken. The replies are answered as one
+// batch.
+type BatchFunction interface {
+	EventFunction
+	HandleBatch(context.Context, []event.Event) ([]event.Event, error)
+}
+
+// HTTPFunction takes one request. It bounds and closes what it reads.
+type HTTPFunction interface {
+	Handle(http.ResponseWriter, *http.Request)
+}
+
+// Ready is implemented by functions that depend on others. The error names
+// what is missing; Check makes one.
+type Ready interface {
+	Ready(context.Context) (bool, error)
+}
+
+// Alive is implemented by functions that can find themselves broken.
+type Alive interface {
+	Alive(context.Context) (bool, error)
+}
+
+// Drainer is implemented by functions that hold requests open for long, such
+// as event streams. Drain ends them; it is called once, when the server stops
+// taking new requests.
+type Drainer interface {
+	Drain()
+}

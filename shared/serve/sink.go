@@ -1,0 +1,163 @@
+package serve
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/binding"
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+
+	"github.com/zixly/sweepline/shared/telemetry"
+)
+
+const (
+	// sinkTries counts the posts of one Send while the sink can't be reached.
+	// More patience is the caller's business: it knows who is waiting.
+	sinkTries = 2
+	sinkPause = 50 * time.Millisecond
+	// maxAnswer bounds what is read of an answer, so that its connection can
+	// be used again.
+	maxAnswer = 64 << 10
+)
+
+// Sink posts events to K_SINK. It is safe for concurrent use.
+type Sink struct {
+	url     string
+	timeout time.Duration
+	client  *http.Client
+}
+
+// NewSink checks cfg and does no I/O.
+func NewSink(cfg Config) (*Sink, error) {
+	u, err := url.Parse(cfg.Sink)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return nil, errors.New("K_SINK is not an absolute http or https URL")
+	}
+	if cfg.SinkTimeout <= 0 {
+		cfg.SinkTimeout = 5 * time.Second
+	}
+	return &Sink{url: u.String(), timeout: cfg.SinkTimeout, client: &http.Client{
+		Transport: &http.Transport{
+			DialContext:         (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			ForceAttemptHTTP2:   true,
+			MaxIdleConns:        256,
+			MaxIdleConnsPerHost: 256, // one host takes everything; the default of 2 would redial under load
+			IdleConnTimeout:     90 * time.Second,
+			TLSHandshakeTimeout: 5 * time.Second,
+		},
+		// A redirect would turn the POST into a GET, or send events elsewhere.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
+}
+
+// Send posts the events: one in binary mode, several as one batch, which the
+// sink takes all or none of. A sink that knows no batches gets them one by
+// one, in order; then an error may come after some were taken. nil means that
+// the sink has answered 2xx for every event, so it keeps them.
+//
+// The error is an Unavailable where a later try may succeed, and a Refused
+// where the sink will never take it. Sending the same event again is safe: its
+// id is the same.
+func (s *Sink) Send(ctx context.Context, events ...cloudevents.Event) error {
+	switch len(events) {
+	case 0:
+		return nil
+	case 1:
+		return s.sendOne(ctx, events[0])
+	}
+	body, err := json.Marshal(events)
+	if err != nil {
+		return fmt.Errorf("encode events: %w", err)
+	}
+	err = s.post(ctx, func(req *http.Request) error {
+		req.Header.Set("Content-Type", cloudevents.ApplicationCloudEventsBatchJSON)
+		setBody(req, body)
+		return nil
+	})
+	var refused *Refused
+	if !errors.As(err, &refused) || refused.Status != http.StatusUnsupportedMediaType {
+		return err
+	}
+	for _, e := range events {
+		if err := s.sendOne(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Sink) sendOne(ctx context.Context, e cloudevents.Event) error {
+	err := s.post(ctx, func(req *http.Request) error {
+		return cehttp.WriteRequest(binding.WithForceBinary(ctx), binding.ToMessage(&e), req)
+	})
+	if err != nil {
+		return fmt.Errorf("send %s: %w", e.Type(), err)
+	}
+	return nil
+}
+
+func setBody(req *http.Request, body []byte) {
+	req.ContentLength = int64(len(body))
+	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	req.Body, _ = req.GetBody()
+}
+
+// post makes at most sinkTries requests and stops at the first answer.
+func (s *Sink) post(ctx context.Context, write func(*http.Request) error) error {
+	for try := 1; ; try++ {
+		err := s.try(ctx, write)
+		var u *Unavailable
+		if !errors.As(err, &u) || u.Status != 0 || try == sinkTries {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(sinkPause):
+		}
+	}
+}
+
+func (s *Sink) try(ctx context.Context, write func(*http.Request) error) error {
+	tryCtx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(tryCtx, http.MethodPost, s.url, http.NoBody)
+	if err != nil {
+		return fmt.Errorf("make request to sink: %w", err)
+	}
+	if err := write(req); err != nil {
+		return fmt.Errorf("encode event: %w", err)
+	}
+	// The sink drops repeats by event id, so a request that met a closed idle
+	// connection may be sent again. The empty value tells net/http this and
+	// nobody else.
+	req.Header["Idempotency-Key"] = nil
+	telemetry.IntoHeader(ctx, req.Header)
+	resp, err := s.client.Do(req)
+	if err != nil {
+		var u *url.Error // its text repeats the address
+		if errors.As(err, &u) {
+			err = u.Err
+		}
+		return &Unavailable{RetryAfter: defaultRetryAfter, Err: fmt.Errorf("reach sink: %w", err)}
+	}
+	defer resp.Body.Close()
+	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer)
+	switch {
+	case resp.StatusCode < 300:
+		return nil
+	case resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode >= 500, resp.StatusCode == http.StatusRequestTimeout:
+		return &Unavailable{Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header, time.Now()), Err: &Refused{Status: resp.StatusCode}}
+	default:
+		return &Refused{Status: resp.StatusCode}
+	}
+}

@@ -1,0 +1,179 @@
+package serve_test
+
+import (
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/shared/serve"
+)
+
+func newEvent(id string) cloudevents.Event {
+	e := cloudevents.New()
+	e.SetID(id)
+	e.SetSource("/test")
+	e.SetType("com.example.thing")
+	e.SetExtension("tenantid", "acme")
+	if err := e.SetData(cloudevents.ApplicationJSON, map[string]string{"id": id}); err != nil {
+		panic(err)
+	}
+	return e
+}
+
+func newSink(t *testing.T, h http.HandlerFunc) *serve.Sink {
+	t.Helper()
+	srv := httptest.NewServer(h)
+	t.Cleanup(srv.Close)
+	s, err := serve.NewSink(serve.Config{Sink: srv.URL + "/ns/broker", SinkTimeout: time.Second})
+	require.NoError(t, err)
+	return s
+}
+
+func TestSinkSendsOneEventInBinaryMode(t *testing.T) {
+	t.Parallel()
+	var got *cloudevents.Event
+	var header http.Header
+	s := newSink(t, func(w http.ResponseWriter, r *http.Request) {
+		header = r.Header
+		got, _ = cehttp.NewEventFromHTTPRequest(r)
+		w.WriteHeader(http.StatusAccepted)
+	})
+	want := newEvent("a/requested")
+	require.NoError(t, s.Send(t.Context(), want))
+	require.Equal(t, want.String(), got.String())
+	require.Equal(t, "a/requested", header.Get("Ce-Id"))
+	require.Equal(t, "acme", header.Get("Ce-Tenantid"))
+	require.NotContains(t, header, "Idempotency-Key", "it is for net/http, not for the wire")
+}
+
+func TestSinkSendsSeveralAsOneBatch(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int32
+	var got []cloudevents.Event
+	s := newSink(t, func(w http.ResponseWriter, r *http.Request) {
+		calls.Add(1)
+		if cehttp.IsHTTPBatch(r.Header) {
+			_ = json.NewDecoder(r.Body).Decode(&got)
+		}
+		w.WriteHeader(http.StatusAccepted)
+	})
+	require.NoError(t, s.Send(t.Context()))
+	require.Zero(t, calls.Load(), "nothing to send, nobody to ask")
+	require.NoError(t, s.Send(t.Context(), newEvent("a"), newEvent("b")))
+	require.EqualValues(t, 1, calls.Load())
+	require.Len(t, got, 2)
+}
+
+func TestSinkWithoutBatchesGetsThemOneByOne(t *testing.T) {
+	t.Parallel()
+	var ids []string
+	s := newSink(t, func(w http.ResponseWriter, r *http.Request) {
+		if cehttp.IsHTTPBatch(r.Header) {
+			w.WriteHeader(http.StatusUnsupportedMediaType)
+			return
+		}
+		ids = append(ids, r.Header.Get("Ce-Id"))
+	})
+	require.NoError(t, s.Send(t.Context(), newEvent("a"), newEvent("b")))
+	require.Equal(t, []string{"a", "b"}, ids)
+}
+
+func TestSinkTellsWhatMayBeTriedAgain(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		status int
+		header string
+		wait   time.Duration // 0: refused for good
+	}{
+		{http.StatusServiceUnavailable, "7", 7 * time.Second},
+		{http.StatusTooManyRequests, "", time.Second},
+		{http.StatusInternalServerError, "-4", time.Second},
+		{http.StatusServiceUnavailable, "99999999", 5 * time.Minute},
+		{http.StatusServiceUnavailable, "Fri, 01 Jan 2100 00:00:00 GMT", 5 * time.Minute},
+		{http.StatusServiceUnavailable, "nonsense", time.Second},
+		{http.StatusBadRequest, "", 0},
+		{http.StatusFound, "", 0},
+	} {
+		var calls atomic.Int32
+		s := newSink(t, func(w http.ResponseWriter, _ *http.Request) {
+			calls.Add(1)
+			if c.header != "" {
+				w.Header().Set("Retry-After", c.header)
+			}
+			w.Header().Set("Location", "/elsewhere")
+			w.WriteHeader(c.status)
+		})
+		err := s.Send(t.Context(), newEvent("a"))
+		require.EqualValues(t, 1, calls.Load(), "an answer is an answer")
+		if c.wait == 0 {
+			var refused *serve.Refused
+			require.ErrorAs(t, err, &refused)
+			require.Equal(t, c.status, refused.Status)
+			var later *serve.Unavailable
+			require.NotErrorAs(t, err, &later)
+			continue
+		}
+		var later *serve.Unavailable
+		require.ErrorAs(t, err, &later)
+		require.Equal(t, c.wait, later.RetryAfter, c.header)
+		require.Equal(t, c.status, later.Status)
+	}
+}
+
+func TestSinkTriesAgainWhenTheConnectionBreaks(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int32
+	s := newSink(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if calls.Add(1) == 1 {
+			conn, _, _ := http.NewResponseController(w).Hijack()
+			_ = conn.Close()
+		}
+	})
+	require.NoError(t, s.Send(t.Context(), newEvent("a")))
+	require.EqualValues(t, 2, calls.Load())
+}
+
+func TestSinkThatIsGoneIsUnavailableAndUnnamed(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	s, err := serve.NewSink(serve.Config{Sink: "http://user:hushhush@" + l.Addr().String() + "/x"})
+	require.NoError(t, err)
+	err = s.Send(t.Context(), newEvent("a"))
+	var later *serve.Unavailable
+	require.ErrorAs(t, err, &later)
+	require.Zero(t, later.Status)
+	require.NotContains(t, err.Error(), "hushhush")
+}
+
+func TestSinkBoundsEachTry(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	t.Cleanup(srv.Close)
+	t.Cleanup(func() { close(release) })
+	s, err := serve.NewSink(serve.Config{Sink: srv.URL, SinkTimeout: 20 * time.Millisecond})
+	require.NoError(t, err)
+	var later *serve.Unavailable
+	require.ErrorAs(t, s.Send(t.Context(), newEvent("a")), &later)
+}
+
+func TestNewSinkRefusesWhatIsNoURL(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{"", "broker:8081", "ftp://x", "http://", "hushhush\x7f"} {
+		_, err := serve.NewSink(serve.Config{Sink: bad})
+		require.ErrorContains(t, err, "K_SINK")
+		require.NotContains(t, err.Error(), "hushhush")
+	}
+}

@@ -1,0 +1,74 @@
+package wait
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/zixly/sweepline/shared/job"
+)
+
+// Acceptance is what Accept found.
+type Acceptance struct {
+	// Header is the job as it was first stored.
+	Header job.Header
+	// Replayed: the job was known.
+	Replayed bool
+	// Conflict: the job was known, with another fingerprint.
+	Conflict bool
+}
+
+// Accept writes a job's first record, or finds the one that is there: of any
+// number of equal requests at the same instant exactly one is not Replayed.
+// The record is kept for 24 hours, and on from there once submit has begun. It
+// is no promise to run the job: that is the event's.
+func (w *Waits) Accept(ctx context.Context, h job.Header, fingerprint string) (Acceptance, error) {
+	id, ok := pack(h.JobID)
+	if !ok {
+		return Acceptance{}, fmt.Errorf("accept job: %q is not a job id", h.JobID)
+	}
+	header, err := encodeHeader(h)
+	if err != nil {
+		return Acceptance{}, fmt.Errorf("accept job %s: %w", h.JobID, err)
+	}
+	sum := sha256.Sum256([]byte(fingerprint))
+	reply, err := acceptScript.Run(ctx, w.redis, w.keys.of(id)[:1],
+		header, string(sum[:16]), encodeTrace(ctx), acceptedTTL.Milliseconds()).Slice()
+	if err != nil {
+		return Acceptance{}, fmt.Errorf("accept job %s: %w", h.JobID, err)
+	}
+	if len(reply) != 2 {
+		return Acceptance{}, fmt.Errorf("accept job %s: unexpected answer", h.JobID)
+	}
+	stored, _ := reply[1].(string)
+	first, err := decodeHeader(h.JobID, stored)
+	if err != nil {
+		return Acceptance{}, fmt.Errorf("accept job %s: read header: %w", h.JobID, err)
+	}
+	return Acceptance{Header: first, Replayed: reply[0] != int64(0), Conflict: reply[0] == int64(2)}, nil
+}
+
+// Get reads a job's record. It is ErrUnknown where there is none.
+func (w *Waits) Get(ctx context.Context, jobID string) (Record, error) {
+	id, ok := pack(jobID)
+	if !ok {
+		return Record{}, fmt.Errorf("read job: %w", ErrUnknown)
+	}
+	fields, err := w.redis.HGetAll(ctx, w.keys.of(id)[0]).Result()
+	if err != nil {
+		return Record{}, fmt.Errorf("read job %s: %w", jobID, err)
+	}
+	if len(fields) == 0 {
+		return Record{}, fmt.Errorf("read job %s: %w", jobID, ErrUnknown)
+	}
+	r, err := decodeMap(jobID, fields)
+	if err != nil {
+		return Record{}, fmt.Errorf("read job %s: %w", jobID, err)
+	}
+	if r.State == Parked {
+		if r.Place, err = w.place(ctx, id); err != nil {
+			return Record{}, fmt.Errorf("read job %s: %w", jobID, err)
+		}
+	}
+	return r, nil
+}

@@ -1,0 +1,114 @@
+package wait
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/telemetry"
+)
+
+// Sender is the way to the broker: serve.Sink. nil means that the broker keeps
+// the events.
+type Sender interface {
+	Send(ctx context.Context, events ...cloudevents.Event) error
+}
+
+// Event is the event of a wait's end. It is the same event, id and all, however
+// often it is made.
+func (r Record) Event(ctx context.Context) (cloudevents.Event, error) {
+	var e cloudevents.Event
+	var err error
+	switch r.State {
+	case Completed:
+		e, err = event.NewCompleted(event.Completed{
+			Header: r.Header, TradingJobID: r.TradingJobID, SweepRunID: r.SweepRunID,
+			CompletedAt: r.EndedAt, ExecutionSeconds: r.ExecutionSeconds, Via: r.Via,
+		})
+	case Failed:
+		e, err = event.NewFailed(event.Failed{
+			Header: r.Header, TradingJobID: r.TradingJobID, ErrorCode: r.ErrorCode,
+			ErrorMessage: r.ErrorMessage, FailedAt: r.EndedAt, Via: r.Via,
+		})
+	default:
+		return e, fmt.Errorf("job %s has not ended", r.Header.JobID)
+	}
+	if err != nil {
+		return e, err
+	}
+	telemetry.IntoEvent(r.Trace(ctx), &e)
+	return e, nil
+}
+
+// LateEvent is the event of an end that came after another: for the timeline.
+func (r Record) LateEvent(ctx context.Context, end End) (cloudevents.Event, error) {
+	var e cloudevents.Event
+	var err error
+	if end.Code == "" {
+		e, err = event.NewCompleted(event.Completed{
+			Header: r.Header, TradingJobID: end.TradingJobID, SweepRunID: end.RunID,
+			CompletedAt: end.At, ExecutionSeconds: end.ExecutionSeconds, Via: end.Via, Late: true,
+		})
+	} else {
+		e, err = event.NewFailed(event.Failed{
+			Header: r.Header, TradingJobID: end.TradingJobID, ErrorCode: end.Code,
+			ErrorMessage: end.Message, FailedAt: end.At, Via: end.Via, Late: true,
+		})
+	}
+	if err != nil {
+		return e, err
+	}
+	telemetry.IntoEvent(r.Trace(ctx), &e)
+	return e, nil
+}
+
+// AdmittedEvent is the event that gives the job its turn.
+func (r Record) AdmittedEvent(ctx context.Context, at time.Time) (cloudevents.Event, error) {
+	e, err := event.NewAdmitted(event.Admitted{Header: r.Header, AdmittedAt: at, Turn: r.Admissions})
+	if err != nil {
+		return e, err
+	}
+	telemetry.IntoEvent(r.Trace(ctx), &e)
+	return e, nil
+}
+
+// Conclude does the chores of an ended wait that need no API: it frees the
+// slot, unless the sweep still has to be cancelled, and sends the event. An
+// error means that chores are left, which the supervisor will do: the event is
+// not stored for certain.
+func (w *Waits) Conclude(ctx context.Context, r Record, s Sender) error {
+	var done Chores
+	var errs []error
+	if r.Chores.Has(ChoreSlot) && !r.Chores.Has(ChoreCancel) {
+		// First, so that the next in line need not wait for the broker.
+		if err := w.FreeSlot(ctx, r.Header.JobID); err != nil {
+			errs = append(errs, err)
+		} else {
+			done += ChoreSlot
+		}
+	}
+	if r.Chores.Has(ChoreEvent) {
+		if err := r.send(ctx, s); err != nil {
+			errs = append(errs, err)
+		} else {
+			done += ChoreEvent
+		}
+	}
+	if err := w.Done(ctx, r.Header.JobID, done); err != nil {
+		// It will be sent once more, which the broker takes for the repeat it is.
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (r Record) send(ctx context.Context, s Sender) error {
+	e, err := r.Event(ctx)
+	if err != nil {
+		return err
+	}
+	return s.Send(ctx, e)
+}

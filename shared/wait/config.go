@@ -1,0 +1,98 @@
+package wait
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Config is read from the environment. All processes of a pipeline must agree
+// on it.
+type Config struct {
+	// RedisURL is redis://, rediss:// or unix://. With ?addr=host:port&addr=…
+	// it names a Redis Cluster, with ?master_name=… a Sentinel.
+	RedisURL string `envconfig:"REDIS_URL" required:"true"`
+	// KeyPrefix begins every key and channel. Default "sweepline:".
+	KeyPrefix string `envconfig:"REDIS_KEY_PREFIX" default:"sweepline:"`
+	// Shards is how many hash tags the records are spread over. It must not
+	// change while jobs wait: their records would not be found. Default 16.
+	Shards int `envconfig:"WAIT_SHARDS" default:"16"`
+	// CallbackTimeout is how long a sweep may take from its submission to its
+	// result. Default 1h.
+	CallbackTimeout time.Duration `envconfig:"CALLBACK_TIMEOUT" default:"1h"`
+	// QueueTimeout is how long a job may stand in line before its submission.
+	// Default 24h.
+	QueueTimeout time.Duration `envconfig:"QUEUE_TIMEOUT" default:"24h"`
+	// MaxConcurrent is how many sweeps may be at the API at once, over all
+	// tenants and processes. Default 5; 0 means no limit.
+	MaxConcurrent int `envconfig:"TRADING_API_MAX_CONCURRENT" default:"5"`
+	// RequestsPerMinute is how many calls the API takes, over all processes.
+	// Default 100; 0 means no limit.
+	RequestsPerMinute int `envconfig:"TRADING_API_REQUESTS_PER_MINUTE" default:"100"`
+	// Retention is how long the record of an ended job is kept to answer late
+	// and repeated callbacks. Default 168h.
+	Retention time.Duration `envconfig:"WAIT_RETENTION" default:"168h"`
+	// SubmitLease is how long an attempt at submitting stays in charge after
+	// its last sign of life. Default 20s.
+	SubmitLease time.Duration `envconfig:"SUBMIT_LEASE" default:"20s"`
+	// TurnTimeout is how long an admitted job has until it is submitting; then
+	// it is admitted again. Default 30s.
+	TurnTimeout time.Duration `envconfig:"TURN_TIMEOUT" default:"30s"`
+	// ChoreDelay is when the supervisor takes over what should have followed a
+	// job's end at once: above all its event. Default 5s.
+	ChoreDelay time.Duration `envconfig:"CHORE_DELAY" default:"5s"`
+	// GateMin and GateMax bound how long nobody is submitted after the API was
+	// found unavailable. Defaults 1s and 30s.
+	GateMin time.Duration `envconfig:"TRADING_API_BACKOFF_MIN" default:"1s"`
+	GateMax time.Duration `envconfig:"TRADING_API_BACKOFF_MAX" default:"30s"`
+}
+
+// acceptedTTL is how long an idempotency key is remembered whose job was never
+// begun: the promise of the webhook.
+const acceptedTTL = 24 * time.Hour
+
+// withDefaults fills empty fields and names every one that is wrong. The two
+// limits have a meaning at 0 and stay.
+func (c Config) withDefaults() (Config, error) {
+	if c.KeyPrefix == "" {
+		c.KeyPrefix = "sweepline:"
+	}
+	if c.Shards == 0 {
+		c.Shards = 16
+	}
+	var errs []error
+	if c.Shards < 1 || c.Shards > 1024 {
+		errs = append(errs, errors.New("WAIT_SHARDS: must be 1 to 1024"))
+	}
+	if c.MaxConcurrent < 0 {
+		errs = append(errs, errors.New("TRADING_API_MAX_CONCURRENT: must not be negative"))
+	}
+	if c.RequestsPerMinute < 0 {
+		errs = append(errs, errors.New("TRADING_API_REQUESTS_PER_MINUTE: must not be negative"))
+	}
+	for _, d := range []struct {
+		name  string
+		value *time.Duration
+		usual time.Duration
+	}{
+		{"CALLBACK_TIMEOUT", &c.CallbackTimeout, time.Hour},
+		{"QUEUE_TIMEOUT", &c.QueueTimeout, 24 * time.Hour},
+		{"WAIT_RETENTION", &c.Retention, 7 * 24 * time.Hour},
+		{"SUBMIT_LEASE", &c.SubmitLease, 20 * time.Second},
+		{"TURN_TIMEOUT", &c.TurnTimeout, 30 * time.Second},
+		{"CHORE_DELAY", &c.ChoreDelay, 5 * time.Second},
+		{"TRADING_API_BACKOFF_MIN", &c.GateMin, time.Second},
+		{"TRADING_API_BACKOFF_MAX", &c.GateMax, 30 * time.Second},
+	} {
+		if *d.value == 0 {
+			*d.value = d.usual
+		}
+		if *d.value < time.Millisecond {
+			errs = append(errs, fmt.Errorf("%s: must be a duration above 0, such as %s", d.name, d.usual))
+		}
+	}
+	if c.GateMin > c.GateMax {
+		errs = append(errs, errors.New("TRADING_API_BACKOFF_MIN: must not be above TRADING_API_BACKOFF_MAX"))
+	}
+	return c, errors.Join(errs...)
+}

@@ -1,0 +1,114 @@
+package wait
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/zixly/sweepline/shared/job"
+)
+
+// headerVersion is the first byte of an encoded header.
+const headerVersion = 1
+
+// Words that stand as one byte in an encoded header; others are written out.
+// New ones may only be added at the end.
+var headerWords = []string{job.Type, job.DefaultTenant, job.SMA, job.EMA, job.MACD, "minimum", "standard", ""}
+
+var errHeader = errors.New("malformed header")
+
+// encodeHeader makes the compact form of a header: about 35 bytes against 250
+// of JSON. The job id is not in it, since the record's key holds it. Times are
+// kept to the millisecond.
+func encodeHeader(h job.Header) (string, error) {
+	if strings.ContainsAny(h.TenantID, "/\x00") || h.TenantID == "" {
+		return "", errors.New("tenant id is empty or holds a slash")
+	}
+	b := []byte{headerVersion}
+	b = binary.AppendVarint(b, h.CreatedAt.UnixMilli())
+	p := h.Parameters
+	for _, n := range []int{p.FastRange[0], p.FastRange[1], p.SlowRange[0], p.SlowRange[1], p.Step, p.MinTrades} {
+		b = binary.AppendVarint(b, int64(n))
+	}
+	for _, s := range []string{h.JobType, h.TenantID, p.StrategyType, p.ConfigPath, p.Ticker} {
+		b = appendWord(b, s)
+	}
+	if h.RetryOf != "" {
+		id, ok := pack(h.RetryOf)
+		if !ok {
+			return "", fmt.Errorf("retry_of is not a job id")
+		}
+		b = append(b, id...)
+	}
+	return string(b), nil
+}
+
+// appendWord writes a known word as its index, and any other as its length,
+// shifted past the known ones, and its text.
+func appendWord(b []byte, s string) []byte {
+	for i, w := range headerWords {
+		if s == w {
+			return binary.AppendUvarint(b, uint64(i))
+		}
+	}
+	b = binary.AppendUvarint(b, uint64(len(headerWords)+len(s)))
+	return append(b, s...)
+}
+
+func decodeHeader(jobID, s string) (job.Header, error) {
+	b := []byte(s)
+	if len(b) == 0 || b[0] != headerVersion {
+		return job.Header{}, errHeader
+	}
+	b = b[1:]
+	h := job.Header{JobID: jobID}
+	var created int64
+	numbers := [7]int64{}
+	for i := range numbers {
+		n, size := binary.Varint(b)
+		if size <= 0 {
+			return job.Header{}, errHeader
+		}
+		numbers[i], b = n, b[size:]
+	}
+	created = numbers[0]
+	p := &h.Parameters
+	p.FastRange = [2]int{int(numbers[1]), int(numbers[2])}
+	p.SlowRange = [2]int{int(numbers[3]), int(numbers[4])}
+	p.Step, p.MinTrades = int(numbers[5]), int(numbers[6])
+	for _, into := range []*string{&h.JobType, &h.TenantID, &p.StrategyType, &p.ConfigPath, &p.Ticker} {
+		var err error
+		if *into, b, err = readWord(b); err != nil {
+			return job.Header{}, err
+		}
+	}
+	h.CreatedAt = time.UnixMilli(created).UTC()
+	switch len(b) {
+	case 0:
+	case 16:
+		h.RetryOf = uuid.UUID(b).String()
+	default:
+		return job.Header{}, errHeader
+	}
+	return h, nil
+}
+
+func readWord(b []byte) (string, []byte, error) {
+	n, size := binary.Uvarint(b)
+	if size <= 0 {
+		return "", nil, errHeader
+	}
+	b = b[size:]
+	if n < uint64(len(headerWords)) {
+		return headerWords[n], b, nil
+	}
+	n -= uint64(len(headerWords))
+	if n > uint64(len(b)) {
+		return "", nil, errHeader
+	}
+	return string(b[:n]), b[n:], nil
+}

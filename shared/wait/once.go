@@ -1,0 +1,47 @@
+package wait
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Claim is the answer to somebody who wants to do something once.
+type Claim int
+
+// The answers of Claim.
+const (
+	// Held: somebody is at it; ask again after the lease.
+	Held Claim = iota
+	// Won: do it, then MarkDone, or Release if it did not work out.
+	Won
+	// Done: it was done.
+	Done
+)
+
+// Claim guards what must be done once over any number of processes. The lease
+// has to be longer than the work takes; it ends by itself should the claimer
+// die. Leases run on the clock of Redis.
+func (w *Waits) Claim(ctx context.Context, key string, lease time.Duration) (Claim, error) {
+	n, err := claimScript.Run(ctx, w.redis, []string{w.keys.claim(key)}, lease.Milliseconds()).Int()
+	if err != nil {
+		return 0, fmt.Errorf("claim %s: %w", key, err)
+	}
+	return Claim(n), nil
+}
+
+// MarkDone keeps the claim as done for the time of keep.
+func (w *Waits) MarkDone(ctx context.Context, key string, keep time.Duration) error {
+	if err := w.redis.Set(ctx, w.keys.claim(key), "done", keep).Err(); err != nil {
+		return fmt.Errorf("mark %s done: %w", key, err)
+	}
+	return nil
+}
+
+// Release gives a claim back whose work did not get done.
+func (w *Waits) Release(ctx context.Context, key string) error {
+	if err := unclaimScript.Run(ctx, w.redis, []string{w.keys.claim(key)}).Err(); err != nil {
+		return fmt.Errorf("give %s back: %w", key, err)
+	}
+	return nil
+}

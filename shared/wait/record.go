@@ -1,0 +1,186 @@
+package wait
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/job"
+)
+
+// State is where a wait stands.
+type State string
+
+// The states of a wait.
+const (
+	// Accepted: taken in, but its event has not reached submit.
+	Accepted State = "accepted"
+	// Parked: to be submitted. It stands in line, or has a slot and is about
+	// to get its turn.
+	Parked State = "parked"
+	// Submitting: an attempt is calling the API.
+	Submitting State = "submitting"
+	// Waiting: the sweep is at the API.
+	Waiting State = "waiting"
+	// Completed and Failed: ended; no other state follows.
+	Completed State = "completed"
+	Failed    State = "failed"
+)
+
+// Ended reports whether nothing follows.
+func (s State) Ended() bool { return s == Completed || s == Failed }
+
+// letter is how a state is kept in Redis.
+func (s State) letter() string { return string(s[:1]) }
+
+var stateOf = map[string]State{"a": Accepted, "p": Parked, "s": Submitting, "w": Waiting, "c": Completed, "f": Failed}
+
+// Chores are what is still to be done for a wait that has ended: any of
+// ChoreEvent, ChoreCancel, ChoreSlot.
+type Chores string
+
+// The chores.
+const (
+	// ChoreEvent: the event of the end is to be sent.
+	ChoreEvent Chores = "e"
+	// ChoreCancel: the sweep is to be cancelled at the API.
+	ChoreCancel Chores = "c"
+	// ChoreSlot: the slot, or the place in line, is to be given back.
+	ChoreSlot Chores = "s"
+)
+
+// Has reports whether one of the chores in others is among c.
+func (c Chores) Has(others Chores) bool { return strings.ContainsAny(string(c), string(others)) }
+
+// Record is what is known of a job while it waits, and for a while after.
+type Record struct {
+	Header job.Header
+	State  State
+	// Progress is 0–100, as the API told it last.
+	Progress int
+	// Place is where the job stands in line, from 1; 0 where it does not. Only
+	// Get and Watch fill it in.
+	Place int
+	// TradingJobID is the API's id of the sweep.
+	TradingJobID string
+	// SweepRunID names the results of a completed one.
+	SweepRunID string
+	// ErrorCode and ErrorMessage say why it failed.
+	ErrorCode    job.ErrorCode
+	ErrorMessage string
+	// Via says who brought the end.
+	Via event.Via
+	// StartedAt is when the API took the sweep; zero before.
+	StartedAt time.Time
+	// EndedAt is when it ended; zero before.
+	EndedAt time.Time
+	// Deadline is when it times out: in line, or at the API. Zero where no
+	// deadline runs.
+	Deadline time.Time
+	// ExecutionSeconds is the API's own figure.
+	ExecutionSeconds float64
+	// EstimatedSeconds is what the API guessed at submission.
+	EstimatedSeconds float64
+	// Admissions counts the turns the job was given after it had been in line.
+	Admissions int
+	// Submissions counts the sweeps that the API took for it.
+	Submissions int
+	// Attempt numbers the attempts at submitting.
+	Attempt int
+	// Tries counts failed attempts since the last success, or polls.
+	Tries int
+	// RunIDMissed counts polls that found the sweep completed without a run id.
+	RunIDMissed int
+	// LeaseUntil is until when the attempt is in charge, while Submitting.
+	LeaseUntil time.Time
+	// Chores are what its end still asks for.
+	Chores Chores
+
+	sc trace.SpanContext
+}
+
+// JobState is the state of the job as its owner sees it.
+func (r Record) JobState() job.State {
+	switch r.State {
+	case Waiting:
+		return job.Running
+	case Completed:
+		return job.Completed
+	case Failed:
+		return job.Failed
+	default:
+		return job.Queued
+	}
+}
+
+// Trace gives ctx the trace in which the job was taken in.
+func (r Record) Trace(ctx context.Context) context.Context {
+	if !r.sc.IsValid() {
+		return ctx
+	}
+	return trace.ContextWithRemoteSpanContext(ctx, r.sc)
+}
+
+// decode reads the fields of a record. Their names are one letter each, so that
+// Redis keeps a record as one small block.
+func decode(jobID string, fields []any) (Record, error) {
+	f := make(map[string]string, len(fields)/2)
+	for i := 0; i+1 < len(fields); i += 2 {
+		name, _ := fields[i].(string)
+		f[name], _ = fields[i+1].(string)
+	}
+	return decodeMap(jobID, f)
+}
+
+func decodeMap(jobID string, f map[string]string) (Record, error) {
+	state, ok := stateOf[f["s"]]
+	if !ok {
+		return Record{}, errors.New("record has no state")
+	}
+	h, err := decodeHeader(jobID, f["h"])
+	if err != nil {
+		return Record{}, fmt.Errorf("read header: %w", err)
+	}
+	r := Record{
+		Header:       h,
+		State:        state,
+		TradingJobID: f["x"],
+		SweepRunID:   f["r"],
+		ErrorCode:    job.ErrorCode(f["e"]),
+		ErrorMessage: f["m"],
+		Via:          event.Via(f["v"]),
+		Chores:       Chores(f["o"]),
+		sc:           decodeTrace(f["t"]),
+	}
+	for name, into := range map[string]*int{
+		"p": &r.Progress, "n": &r.Admissions, "u": &r.Submissions, "a": &r.Attempt, "b": &r.Tries, "j": &r.RunIDMissed,
+	} {
+		*into = int(number(f[name]))
+	}
+	for name, into := range map[string]*time.Time{"i": &r.StartedAt, "z": &r.EndedAt, "y": &r.LeaseUntil} {
+		if ms := number(f[name]); ms > 0 {
+			*into = time.UnixMilli(ms).UTC()
+		}
+	}
+	deadline := "d"
+	if r.State == Parked {
+		deadline = "l"
+	}
+	if ms := number(f[deadline]); ms > 0 && !r.State.Ended() {
+		r.Deadline = time.UnixMilli(ms).UTC()
+	}
+	r.ExecutionSeconds = float64(number(f["q"])) / 1000
+	r.EstimatedSeconds = float64(number(f["g"])) / 1000
+	return r, nil
+}
+
+func number(s string) int64 {
+	n, _ := strconv.ParseInt(s, 10, 64) // absent means 0
+	return n
+}

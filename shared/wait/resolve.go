@@ -1,0 +1,123 @@
+package wait
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/job"
+)
+
+// End is how a wait ends.
+type End struct {
+	// RunID names the results; it makes the end a completed one.
+	RunID string
+	// Code says why it failed; it makes the end a failed one.
+	Code    job.ErrorCode
+	Message string
+	// TradingJobID is the API's id, where it is known here.
+	TradingJobID     string
+	ExecutionSeconds float64
+	// Via says who brings the end.
+	Via event.Via
+	// At is when it ended; zero means now.
+	At time.Time
+	// Overturn lets a failed end replace a completed one. Only an event that
+	// could not be delivered does: the results never got to their owner.
+	Overturn bool
+}
+
+// state is the state that the end leads to.
+func (e End) state() State {
+	if e.Code == "" {
+		return Completed
+	}
+	return Failed
+}
+
+// chores are what follows from the end. A sweep that runs on although nobody
+// waits for it any more is to be cancelled.
+func (e End) chores() Chores {
+	c := ChoreEvent + ChoreSlot
+	switch e.Code {
+	case job.Cancelled, job.TimedOut, job.Undeliverable:
+		c += ChoreCancel
+	}
+	return c
+}
+
+// Same reports whether the record has already ended as e says.
+func (e End) Same(r Record) bool { return r.State == e.state() && r.ErrorCode == e.Code }
+
+// Resolution is what Resolve did.
+type Resolution struct {
+	// Won: the wait ended by this call. Otherwise it had ended before.
+	Won bool
+	// Record is the wait as it is now.
+	Record Record
+}
+
+// Resolve ends a wait in any state; the first to come wins, for ever. The
+// winner calls Conclude; should it die before, the supervisor does so from the
+// chores in the record. ErrUnknown where there is no record.
+func (w *Waits) Resolve(ctx context.Context, jobID string, e End) (Resolution, error) {
+	return w.resolve(ctx, jobID, e, w.cfg.ChoreDelay)
+}
+
+func (w *Waits) resolve(ctx context.Context, jobID string, e End, delay time.Duration) (Resolution, error) {
+	id, ok := pack(jobID)
+	if !ok {
+		return Resolution{}, fmt.Errorf("resolve job: %w", ErrUnknown)
+	}
+	at := e.At
+	if at.IsZero() {
+		at = w.now()
+	}
+	overturn := ""
+	if e.Overturn && e.Code != "" {
+		overturn = "1"
+	}
+	args := []any{e.state().letter(), string(e.chores()), w.after(delay), overturn, w.keys.changes(),
+		"z", at.UnixMilli(), "v", string(e.Via)}
+	for _, f := range [][2]string{{"e", string(e.Code)}, {"m", e.Message}, {"x", e.TradingJobID}} {
+		if f[1] != "" {
+			args = append(args, f[0], f[1])
+		}
+	}
+	if e.Code == "" {
+		args = append(args, "r", e.RunID, "p", "100")
+	}
+	if e.ExecutionSeconds > 0 {
+		args = append(args, "q", strconv.FormatInt(int64(e.ExecutionSeconds*1000), 10))
+	}
+	outcome, r, err := w.step(ctx, "resolve", resolveScript, jobID, id, args...)
+	return Resolution{Won: outcome == 1, Record: r}, err
+}
+
+// Cancel is the owner's: the job fails with the code cancelled at once, in
+// whatever state it is, unless it has ended before. The supervisor sends the
+// event and cancels the sweep. It returns the state in which the wait is now.
+func (w *Waits) Cancel(ctx context.Context, jobID string) (State, error) {
+	res, err := w.resolve(ctx, jobID, End{Code: job.Cancelled, Message: "cancelled by its owner", Via: event.ViaOwner}, 0)
+	if err != nil {
+		return "", err
+	}
+	if res.Won {
+		w.wake(ctx, wakeDue)
+	}
+	return res.Record.State, nil
+}
+
+// Done strikes chores off. With the last one the record's retention begins.
+func (w *Waits) Done(ctx context.Context, jobID string, c Chores) error {
+	id, ok := pack(jobID)
+	if !ok || c == "" {
+		return nil
+	}
+	if err := doneScript.Run(ctx, w.redis, w.keys.of(id), id, string(c), w.cfg.Retention.Milliseconds()).Err(); err != nil {
+		return fmt.Errorf("strike off chores of job %s: %w", jobID, err)
+	}
+	return nil
+}
