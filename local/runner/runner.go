@@ -140,8 +140,10 @@ func (l *Local) startBroker(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	if err := l.broker.Check(ctx); err != nil {
-		return err
+	if !l.stores.embedded { // what does not last there is said in Mode
+		if err := l.broker.Check(ctx); err != nil {
+			return err
+		}
 	}
 	set, err := wiring(l.steps)
 	if err != nil {

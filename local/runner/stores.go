@@ -104,7 +104,11 @@ func (s *stores) openLedger(ctx context.Context, cfg Config, dir string) (string
 	if !strings.HasPrefix(database, "postgres://") && !strings.HasPrefix(database, "postgresql://") {
 		return "", fmt.Errorf("DATABASE_URL must begin with postgres://")
 	}
-	l, err := postgres.Open(ctx, postgres.Config{DatabaseURL: database})
+	var pg postgres.Config
+	if err := load(map[string]string{"DATABASE_URL": database}, &pg); err != nil {
+		return "", err
+	}
+	l, err := postgres.Open(ctx, pg)
 	if err != nil {
 		return "", err
 	}
