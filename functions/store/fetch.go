@@ -108,8 +108,9 @@ func admit(r job.Row, s job.Sweep) (job.Row, bool) {
 func period(n int) bool { return n >= job.MinPeriod && n <= job.MaxPeriod }
 
 func metrics(rows []job.Row, d event.Completed) job.Metrics {
-	m := job.Metrics{Combinations: len(rows), Synthetic: d.Synthetic}
+	m := job.Metrics{Combinations: len(rows)}
 	for i, r := range rows {
+		m.Synthetic = m.Synthetic || r.Synthetic
 		if i == 0 || r.Score > m.BestScore {
 			m.BestScore = r.Score
 		}

@@ -90,9 +90,7 @@ type Completed struct {
 	SweepRunID       string    `json:"sweep_run_id"`
 	CompletedAt      time.Time `json:"completed_at"`
 	ExecutionSeconds float64   `json:"execution_seconds,omitempty"`
-	// Synthetic says that the prices were made up.
-	Synthetic bool `json:"synthetic,omitempty"`
-	Via       Via  `json:"via"`
+	Via              Via       `json:"via"`
 	// Late marks an end that came after another had won: it belongs in the
 	// timeline and changes nothing.
 	Late bool `json:"late,omitempty"`

@@ -136,4 +136,7 @@ type Row struct {
 	ExpectancyPerTrade *float64 `json:"expectancy_per_trade,omitempty"`
 	CalmarRatio        *float64 `json:"calmar_ratio,omitempty"`
 	ResultID           string   `json:"result_id,omitempty"`
+	// Synthetic marks figures computed on made-up prices; only the simulator
+	// says so. It is kept for the whole job, in Metrics.
+	Synthetic bool `json:"synthetic,omitempty"`
 }

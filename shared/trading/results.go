@@ -122,8 +122,9 @@ func (c *Client) page(ctx context.Context, runID, ticker string, offset int) (pa
 	query.Set("limit", strconv.Itoa(pageSize))
 	query.Set("offset", strconv.Itoa(offset))
 	var body struct {
-		Total *int      `json:"total_count"`
-		Rows  []rowBody `json:"results"`
+		Total     *int      `json:"total_count"`
+		Synthetic bool      `json:"synthetic"`
+		Rows      []rowBody `json:"results"`
 	}
 	err := c.do(ctx, call{
 		op: op, endpoint: "results", method: http.MethodGet,
@@ -138,6 +139,7 @@ func (c *Client) page(ctx context.Context, runID, ticker string, offset int) (pa
 	}
 	for _, r := range body.Rows {
 		row, err := r.row()
+		row.Synthetic = body.Synthetic
 		if err != nil {
 			return page{}, &Error{Op: op, Status: http.StatusOK, cause: err}
 		}
