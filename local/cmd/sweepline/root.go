@@ -18,9 +18,8 @@ trading API, keeps the results and tells you when it is done.
 Start with:  sweepline up --demo
 Commands that look and act talk to a running sweepline at $SWEEPLINE_URL
 (default http://localhost:8080), with $SWEEPLINE_KEY where tenants have keys.`,
-		SilenceErrors:    true,
-		SilenceUsage:     true,
-		PersistentPreRun: func(*cobra.Command, []string) { *started = true },
+		SilenceErrors: true,
+		SilenceUsage:  true,
 	}
 	root.AddGroup(&cobra.Group{ID: "run", Title: "Run:"}, &cobra.Group{ID: "jobs", Title: "Jobs:"}, &cobra.Group{ID: "mend", Title: "Mend:"})
 	add := func(group string, cmds ...*cobra.Command) {
@@ -33,7 +32,22 @@ Commands that look and act talk to a running sweepline at $SWEEPLINE_URL
 	add("jobs", newSubmit(), newJobs(), newJob(), newWatch(), newCancel(), newRetry(), newResults())
 	add("mend", newDeadLetters(), newRedrive(), newDiscard())
 	root.AddCommand(newVersion())
+	note(root, started)
 	return root
+}
+
+// note makes every command say that its own code runs: only then have its
+// arguments and flags been found in order.
+func note(cmd *cobra.Command, started *bool) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			*started = true
+			return run(cmd, args)
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		note(sub, started)
+	}
 }
 
 // commandOf names the command that the arguments meant, for the hint at help.

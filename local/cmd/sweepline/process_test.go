@@ -1,0 +1,251 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/servers/servertest"
+)
+
+func TestMain(m *testing.M) { servertest.Main(m) }
+
+// binary builds sweepline once.
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "sweepline-test-")
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, "sweepline")
+	out, err := exec.Command("go", "build", "-o", file, ".").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return file, nil
+})
+
+// process is `sweepline up` as a user runs it.
+type process struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	url  string
+	head string // what it printed until it was ready
+}
+
+func up(t *testing.T, dir string, args ...string) *process {
+	t.Helper()
+	file, err := binary()
+	require.NoError(t, err)
+	p := &process{t: t}
+	p.cmd = exec.Command(file, append([]string{
+		"up", "--data-dir", dir, "--port", "0", "--broker-port", "0", "--trading-port", "0", "--admin-port", "0", "--delay", "500ms",
+	}, args...)...)
+	p.cmd.Stderr = os.Stderr
+	out, err := p.cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.cmd.Start())
+	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		p.head += lines.Text() + "\n"
+		if strings.HasPrefix(lines.Text(), "Running") {
+			break
+		}
+	}
+	found := regexp.MustCompile(`Dashboard +(http://\S+)`).FindStringSubmatch(p.head)
+	require.NotNil(t, found, p.head)
+	p.url = found[1]
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+	return p
+}
+
+// kill is kill -9.
+func (p *process) kill() {
+	p.t.Helper()
+	require.NoError(p.t, p.cmd.Process.Kill())
+	_ = p.cmd.Wait()
+}
+
+func (p *process) client() *client { return &client{base: p.url, http: http.DefaultClient} }
+
+func (p *process) types(ctx context.Context, id string) map[string]int {
+	events, err := p.client().timeline(ctx, id)
+	if err != nil {
+		return nil
+	}
+	n := map[string]int{}
+	for _, e := range events {
+		n[e.Type]++
+	}
+	return n
+}
+
+// TestKillNineInTheMiddleOfTwentyJobs is the promise of the README: whatever
+// was answered with 202 is completed after a restart, once.
+func TestKillNineInTheMiddleOfTwentyJobs(t *testing.T) {
+	t.Parallel()
+	for name, args := range map[string][]string{"embedded": nil, "servers": {"--servers"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if name == "servers" {
+				servertest.Redis(t) // skip, or fail, where there are none
+				servertest.Postgres(t)
+			}
+			dir, err := os.MkdirTemp("", "sweepline-test-")
+			require.NoError(t, err)
+			require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // PostgreSQL may run as another user
+			t.Cleanup(func() { _ = os.RemoveAll(dir) })
+			p := up(t, dir, args...)
+			var ids []string
+			for range 20 {
+				a, err := p.client().submit(t.Context(), job.Sweep{
+					Ticker: "SMI", FastRange: [2]int{5, 20}, SlowRange: [2]int{20, 60}, Step: 5, MinTrades: 10, StrategyType: job.EMA,
+				})
+				require.NoError(t, err)
+				ids = append(ids, a.JobID)
+			}
+			// In the middle: some are done, some run, some stand in line.
+			require.Eventually(t, func() bool { return p.types(t.Context(), ids[0])[event.JobNotified] == 1 }, time.Minute, 5*time.Millisecond)
+			p.kill()
+
+			p = up(t, dir, args...)
+			for _, id := range ids {
+				require.Eventually(t, func() bool { return p.types(t.Context(), id)[event.JobNotified] == 1 }, 2*time.Minute, 20*time.Millisecond,
+					"job %s", id)
+				j, err := p.client().job(t.Context(), id)
+				require.NoError(t, err)
+				require.Equal(t, job.Completed, j.Status)
+				require.Equal(t, 35, j.Metrics.Combinations)
+				n := p.types(t.Context(), id)
+				require.Equal(t, 1, n[event.SweepCompleted])
+				require.Equal(t, 1, n[event.JobCompleted])
+			}
+			require.NoError(t, p.cmd.Process.Signal(syscall.SIGINT))
+			require.NoError(t, p.cmd.Wait())
+			for id, n := range notifications(t, dir) {
+				require.Equal(t, 1, n, "job %s", id)
+			}
+			require.Len(t, notifications(t, dir), 20)
+		})
+	}
+}
+
+// notifications counts the notification lines of both runs by job.
+func notifications(t *testing.T, dir string) map[string]int {
+	t.Helper()
+	n := map[string]int{}
+	for _, name := range []string{"sweepline.log.1", "sweepline.log"} {
+		f, err := os.Open(filepath.Join(dir, name))
+		require.NoError(t, err)
+		defer func() { _ = f.Close() }()
+		for dec := json.NewDecoder(f); ; {
+			var line struct {
+				Msg string `json:"msg"`
+				ID  string `json:"job_id"`
+			}
+			if err := dec.Decode(&line); err != nil {
+				break // the end, or the line that the kill tore
+			}
+			if line.Msg == "Notification" {
+				n[line.ID]++
+			}
+		}
+	}
+	return n
+}
+
+// command runs sweepline once and gives its output, error output and exit code.
+func command(t *testing.T, url string, args ...string) (string, string, int) {
+	t.Helper()
+	file, err := binary()
+	require.NoError(t, err)
+	cmd := exec.Command(file, args...)
+	cmd.Env = append(os.Environ(), "SWEEPLINE_URL="+url)
+	var out, errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	_ = cmd.Run()
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	p := up(t, t.TempDir())
+	out, _, code := command(t, p.url, "submit", "--ticker", "DAX", "--fast", "5:20", "--slow", "20:60", "--watch")
+	require.Equal(t, exitDone, code)
+	require.Contains(t, out, "COMPLETED")
+	require.Contains(t, out, "SHARPE")
+	id := regexp.MustCompile(`Job +(\S+)`).FindStringSubmatch(out)[1]
+
+	out, _, code = command(t, p.url, "jobs", "--status", "completed", "--json")
+	require.Equal(t, exitDone, code)
+	var list page
+	require.NoError(t, json.Unmarshal([]byte(out), &list))
+	require.Len(t, list.Jobs, 1)
+	require.Equal(t, id, list.Jobs[0].JobID)
+
+	out, _, code = command(t, p.url, "job", id)
+	require.Equal(t, exitDone, code)
+	require.Contains(t, out, "sweep.submitted")
+
+	out, _, code = command(t, p.url, "results", id, "--csv")
+	require.Equal(t, exitDone, code)
+	require.Equal(t, 36, strings.Count(out, "\n"))
+
+	_, errs, code := command(t, p.url, "cancel", id)
+	require.Equal(t, exitFailed, code, "it has ended")
+	require.NotEmpty(t, errs)
+
+	_, errs, code = command(t, p.url, "job", job.NewID())
+	require.Equal(t, exitFailed, code)
+	require.NotEmpty(t, errs)
+}
+
+func TestWrongUse(t *testing.T) {
+	t.Parallel()
+	for name, args := range map[string][]string{
+		"unknown command": {"sumbit"},
+		"unknown flag":    {"jobs", "--colour"},
+		"missing flag":    {"submit"},
+		"missing id":      {"job"},
+		"bad range":       {"submit", "--ticker", "DAX", "--fast", "10-50"},
+		"broken rule":     {"submit", "--ticker", "DAX", "--fast", "50:10"},
+		"bad status":      {"jobs", "--status", "done"},
+		"bad probability": {"simulator", "--lose-callbacks", "2"},
+		"no config":       {"broker", "--config", "/does/not/exist"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, errs, code := command(t, "http://127.0.0.1:1", args...)
+			require.Equal(t, exitUsage, code, errs)
+			require.Empty(t, out)
+			require.Contains(t, errs, "--help")
+		})
+	}
+	_, errs, code := command(t, "http://127.0.0.1:1", "jobs")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, errs, "sweepline up", "the error says what to do")
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"--help"}, {"up", "--help"}, {"submit", "--help"}, {"version"}} {
+		out, errs, code := command(t, "", args...)
+		require.Equal(t, exitDone, code, errs)
+		require.NotEmpty(t, out)
+	}
+}
