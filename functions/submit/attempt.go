@@ -20,6 +20,9 @@ import (
 // the event's own time, which may be over by then.
 const settlePatience = 10 * time.Second
 
+// soonest is the first poll at the earliest: the API takes one a second a job.
+const soonest = time.Second
+
 // attempt calls the API, being the attempt in charge. look: the sweep may be
 // there already.
 func (f *Function) attempt(ctx context.Context, r wait.Record, look bool) (*cloudevents.Event, error) {
@@ -41,12 +44,19 @@ func (f *Function) attempt(ctx context.Context, r wait.Record, look bool) (*clou
 		return nil, f.setBack(settle, r, err, look)
 	}
 	if look {
+		if pause, err = f.waits.Allow(call, wait.Urgent); err != nil {
+			return nil, err
+		}
+		if pause > 0 {
+			return nil, f.waits.PutBack(settle, r, wait.Setback{Wait: pause, Uncertain: true})
+		}
 		found, err := f.api.Find(call, r.Header.JobID)
 		if err != nil && !trading.Permanent(err) {
 			return nil, f.setBack(settle, r, err, true)
 		}
 		if best, ok := pick(found); ok {
-			return f.note(settle, r, trading.Submission{JobID: best.ID})
+			// It may have ended by now, and its callback may be lost.
+			return f.note(settle, r, trading.Submission{JobID: best.ID}, soonest)
 		}
 	}
 	token := trading.Token(f.cfg.Secret, r.Header.JobID)
@@ -58,7 +68,7 @@ func (f *Function) attempt(ctx context.Context, r wait.Record, look bool) (*clou
 	switch {
 	case err == nil:
 		f.report(settle, nil)
-		return f.note(settle, r, sub)
+		return f.note(settle, r, sub, f.firstPoll(sub))
 	case trading.Permanent(err):
 		f.report(settle, nil)
 		return f.reject(settle, r, err)
@@ -145,8 +155,8 @@ func (f *Function) report(ctx context.Context, cause error) {
 
 // note writes down that the API has the sweep. Should this fail, the event comes
 // again and the sweep is found.
-func (f *Function) note(ctx context.Context, r wait.Record, sub trading.Submission) (*cloudevents.Event, error) {
-	landing, now, err := f.waits.Note(ctx, r.Header.JobID, sub.JobID, sub.EstimatedDuration, f.firstPoll(sub))
+func (f *Function) note(ctx context.Context, r wait.Record, sub trading.Submission, first time.Duration) (*cloudevents.Event, error) {
+	landing, now, err := f.waits.Note(ctx, r.Header.JobID, sub.JobID, sub.EstimatedDuration, first)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +183,7 @@ func (f *Function) firstPoll(sub trading.Submission) time.Duration {
 	if p := f.cfg.ProgressEvery; p > 0 {
 		first = min(first, p)
 	}
-	return max(first, time.Second)
+	return max(first, soonest)
 }
 
 // reject ends a job that the API will never take.

@@ -119,6 +119,7 @@ func (l *Local) functions(cfg Config) (map[string]any, error) {
 		// The simulator has none of the real API's limits: progress can be
 		// watched closely, and lost callbacks are found soon.
 		waiting.RequestsPerMinute = 0
+		submitConf.ProgressEvery = time.Second
 		superviseConf.ProgressEvery = time.Second
 		superviseConf.PollMin = time.Second
 	}

@@ -1,0 +1,211 @@
+package submit_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/functions/submit"
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/servers/servertest"
+	"github.com/zixly/sweepline/shared/trading"
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+func TestMain(m *testing.M) { servertest.Main(m) }
+
+// The stories of a job, with a real API behind it, are told in supervise.
+
+// api hangs in Submit until it is let go or its caller gives up.
+type api struct {
+	entered chan struct{}
+	leave   chan struct{}
+
+	mu        sync.Mutex
+	cancelled []string
+	header    map[string]string
+	url       string
+}
+
+func (a *api) Health(context.Context) error { return nil }
+
+func (a *api) Find(context.Context, string) ([]trading.Job, error) { return nil, nil }
+
+func (a *api) Submit(ctx context.Context, _ job.Sweep, callbackURL string, headers map[string]string) (trading.Submission, error) {
+	a.mu.Lock()
+	a.url, a.header = callbackURL, headers
+	a.mu.Unlock()
+	a.entered <- struct{}{}
+	select {
+	case <-a.leave:
+		return trading.Submission{JobID: "t-1", EstimatedDuration: time.Minute}, nil
+	case <-ctx.Done():
+		return trading.Submission{}, ctx.Err()
+	}
+}
+
+func (a *api) Cancel(_ context.Context, id string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.cancelled = append(a.cancelled, id)
+	return nil
+}
+
+func setup(t *testing.T, cfg wait.Config) (*submit.Function, *wait.Waits, *api) {
+	t.Helper()
+	cfg.RedisURL = servertest.Miniredis(t)
+	waits, err := wait.Open(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = waits.Close() })
+	a := &api{entered: make(chan struct{}, 10), leave: make(chan struct{})}
+	f, err := submit.New(submit.Config{BaseURL: "https://hooks.test/base", Secret: "secret"}, waits, a)
+	require.NoError(t, err)
+	return f, waits, a
+}
+
+func requested(t *testing.T, change func(*job.Header)) cloudevents.Event {
+	t.Helper()
+	h := job.Header{
+		JobID: job.NewID(), TenantID: "a", JobType: job.Type, CreatedAt: time.Now(),
+		Parameters: job.Sweep{Ticker: "DAX", FastRange: [2]int{10, 20}, SlowRange: [2]int{30, 60}, Step: 10, MinTrades: 10, StrategyType: job.SMA},
+	}
+	change(&h)
+	e, err := event.NewRequested(event.Requested{Header: h})
+	require.NoError(t, err)
+	return e
+}
+
+func TestEventsThatNoRetryMends(t *testing.T) {
+	t.Parallel()
+	f, _, _ := setup(t, wait.Config{})
+	other := requested(t, func(*job.Header) {})
+	other.SetType(event.SweepCompleted)
+	unreadable := requested(t, func(*job.Header) {})
+	require.NoError(t, unreadable.SetData("application/json", []byte(`{"job_id":7}`)))
+	ownerless := requested(t, func(*job.Header) {})
+	require.NoError(t, ownerless.SetData("application/json", bytes.Replace(ownerless.Data(), []byte(`"tenant_id":"a"`), []byte(`"tenant_id":""`), 1)))
+	for name, e := range map[string]cloudevents.Event{
+		"other type": other,
+		"unreadable": unreadable,
+		"bad id":     requested(t, func(h *job.Header) { h.JobID = "x" }),
+		"no tenant":  ownerless,
+		"bad sweep":  requested(t, func(h *job.Header) { h.Parameters.Step = 99 }),
+	} {
+		_, err := f.Handle(t.Context(), e)
+		var result *cehttp.Result
+		require.ErrorAs(t, err, &result, name)
+		require.Equal(t, 422, result.StatusCode, name)
+	}
+}
+
+func TestASlowSubmissionStaysInCharge(t *testing.T) {
+	t.Parallel()
+	f, waits, a := setup(t, wait.Config{SubmitLease: 200 * time.Millisecond})
+	e := requested(t, func(*job.Header) {})
+	type outcome struct {
+		reply *cloudevents.Event
+		err   error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		reply, err := f.Handle(t.Context(), e)
+		done <- outcome{reply, err}
+	}()
+	<-a.entered
+	r, err := waits.Get(t.Context(), e.Subject())
+	require.NoError(t, err)
+	first := r.LeaseUntil
+	require.Eventually(t, func() bool {
+		r, err = waits.Get(t.Context(), e.Subject())
+		return err == nil && r.LeaseUntil.After(first.Add(200*time.Millisecond))
+	}, 10*time.Second, 10*time.Millisecond, "the lease is prolonged")
+	reply, err := f.Handle(t.Context(), e) // the same event again, meanwhile
+	require.NoError(t, err)
+	require.Nil(t, reply)
+	close(a.leave)
+	out := <-done
+	require.NoError(t, out.err)
+	d, err := event.Data[event.Submitted](*out.reply)
+	require.NoError(t, err)
+	require.Equal(t, "t-1", d.TradingJobID)
+	require.InDelta(t, 60, d.EstimatedSeconds, 0)
+	require.Equal(t, 1, d.Turn)
+
+	again, err := f.Handle(t.Context(), e)
+	require.NoError(t, err)
+	require.Equal(t, out.reply.ID(), again.ID(), "the answer may have been lost")
+	require.JSONEq(t, string(out.reply.Data()), string(again.Data()))
+	token := trading.Token("secret", e.Subject())
+	require.Equal(t, "https://hooks.test/base/webhook/sweep-callback?job="+e.Subject()+"&token="+token, a.url)
+	require.Equal(t, trading.CallbackHeaders(token), a.header)
+}
+
+// TestCutOff: the caller hangs up in the middle of the call. What the API did
+// with it is unknown, and the wait says so.
+func TestCutOff(t *testing.T) {
+	t.Parallel()
+	f, waits, a := setup(t, wait.Config{})
+	ctx, cancel := context.WithCancel(t.Context())
+	e := requested(t, func(*job.Header) {})
+	done := make(chan error, 1)
+	go func() {
+		_, err := f.Handle(ctx, e)
+		done <- err
+	}()
+	<-a.entered
+	cancel()
+	require.NoError(t, <-done)
+	r, err := waits.Get(t.Context(), e.Subject())
+	require.NoError(t, err)
+	require.Equal(t, wait.Parked, r.State)
+	again, err := waits.Enter(t.Context(), r.Header)
+	require.NoError(t, err)
+	require.Equal(t, wait.Look, again.Verdict)
+}
+
+// TestTwoSweepsForOneJob: against all leases two attempts got through.
+func TestTwoSweepsForOneJob(t *testing.T) {
+	t.Parallel()
+	f, waits, a := setup(t, wait.Config{})
+	e := requested(t, func(*job.Header) {})
+	done := make(chan error, 1)
+	go func() {
+		reply, err := f.Handle(t.Context(), e)
+		if reply != nil {
+			err = errors.New("a reply for the second sweep")
+		}
+		done <- err
+	}()
+	<-a.entered
+	_, _, err := waits.Note(t.Context(), e.Subject(), "t-0", 0, time.Minute)
+	require.NoError(t, err)
+	close(a.leave)
+	require.NoError(t, <-done)
+	require.Equal(t, []string{"t-1"}, a.cancelled)
+	r, err := waits.Get(t.Context(), e.Subject())
+	require.NoError(t, err)
+	require.Equal(t, "t-0", r.TradingJobID)
+}
+
+func TestNewRefuses(t *testing.T) {
+	t.Parallel()
+	_, waits, a := setup(t, wait.Config{})
+	for name, cfg := range map[string]submit.Config{
+		"CALLBACK_SECRET":  {BaseURL: "http://x"},
+		"WEBHOOK_BASE_URL": {Secret: "x"},
+		"POLL_PROGRESS":    {Secret: "x", BaseURL: "http://x", ProgressEvery: time.Millisecond},
+	} {
+		_, err := submit.New(cfg, waits, a)
+		require.ErrorContains(t, err, name)
+	}
+	_, err := submit.New(submit.Config{Secret: "x", BaseURL: "http://x"}, nil, a)
+	require.Error(t, err)
+}
