@@ -14,8 +14,8 @@ import (
 // atOnce is how many jobs are admitted, or slots checked, in one step.
 const atOnce = 32
 
-// slotLease is for how long a slot is not looked at again after its job was
-// found to need it.
+// slotLease is for how long, at least, a slot is not looked at again after its
+// job was found to need it.
 const slotLease = time.Minute
 
 // admit gives every free slot to whoever is next, and frees slots whose jobs
@@ -91,6 +91,10 @@ func (f *Function) checkSlot(ctx context.Context, jobID string) error {
 		_, err = f.waits.Schedule(ctx, r, f.waits.Now())
 		return err
 	}
-	_, err = f.waits.Hold(ctx, jobID, f.waits.Now().Add(slotLease))
+	at := f.waits.Now().Add(slotLease)
+	if r.Deadline.After(at) {
+		at = r.Deadline // its end frees the slot; no need to look before
+	}
+	_, err = f.waits.Hold(ctx, jobID, at)
 	return err
 }

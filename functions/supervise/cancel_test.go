@@ -37,7 +37,9 @@ func TestOwnerCancelsAtEveryState(t *testing.T) {
 		"submitting, answer lost": func(w *world) (string, int64) {
 			w.sim.CutNextAnswers(1)
 			id := w.request("a")
-			w.deliver()
+			_, err := w.proc.submit.Handle(w.t.Context(), w.bus.queue[0])
+			require.NoError(w.t, err)
+			w.bus.queue = nil
 			require.Equal(w.t, wait.Parked, w.record(id).State)
 			require.Equal(w.t, 1, w.sim.Stats().InFlight)
 			return id, 1

@@ -48,7 +48,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "pipeline_jobs_processed_total", Help: "Jobs that have ended.",
 		}, []string{"job_type", "status"})),
 		waiting: telemetry.Register(reg, prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "pipeline_jobs_waiting", Help: "Jobs that hold a slot at the trading API.",
+			Name: "pipeline_jobs_waiting", Help: "Jobs whose sweep is at the trading API, or about to be.",
 		})),
 		parked: telemetry.Register(reg, prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "pipeline_jobs_parked", Help: "Jobs in line for a slot.",

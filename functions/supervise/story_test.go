@@ -203,7 +203,7 @@ func TestAPIAnswersWhileSubmitting(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newWorld(t, func(o *options) { o.sim.LoseCallbacks = 1 })
 			c.trouble(w.sim)
 			id := w.request("default")
 			w.turn()

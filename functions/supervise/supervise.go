@@ -116,6 +116,7 @@ type Function struct {
 
 	mu    sync.Mutex
 	stop  context.CancelFunc
+	wakes []<-chan struct{}
 	loops sync.WaitGroup
 }
 
@@ -142,6 +143,7 @@ func (f *Function) Start(ctx context.Context, _ map[string]string) error {
 	}
 	ctx, f.stop = context.WithCancel(context.WithoutCancel(ctx))
 	admit, due := f.waits.Wakes(ctx)
+	f.wakes = []<-chan struct{}{admit, due}
 	f.loops.Go(func() { f.loop(ctx, "admit", admit, f.admit) })
 	f.loops.Go(func() { f.loop(ctx, "tend", due, f.tend) })
 	return nil
@@ -158,6 +160,10 @@ func (f *Function) Stop(context.Context) error {
 		stop()
 	}
 	f.loops.Wait()
+	for _, c := range f.wakes {
+		for range c { // until the subscription has ended as well
+		}
+	}
 	if f.close == nil {
 		return nil
 	}

@@ -1,13 +1,10 @@
 package supervise_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -36,8 +33,13 @@ func TestMain(m *testing.M) {
 	if !verbose() {
 		slog.SetDefault(slog.New(slog.DiscardHandler))
 	}
+	redis.SetLogger(quiet{}) // connections that tests cut
 	servertest.Main(m)
 }
+
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
 
 func verbose() bool {
 	flag.Parse()
@@ -181,6 +183,7 @@ type bus struct {
 	ends  map[string][]cloudevents.Event // by job, late ones left out
 	lates []cloudevents.Event
 	all   []cloudevents.Event
+	down  atomic.Bool
 }
 
 func (b *bus) take(e cloudevents.Event) {
@@ -230,6 +233,9 @@ type sink struct {
 
 func (s *sink) Send(_ context.Context, events ...cloudevents.Event) error {
 	return s.faults.do(func() error {
+		if s.bus.down.Load() {
+			return errors.New("broker is down")
+		}
 		for _, e := range events {
 			s.bus.take(e)
 		}
@@ -335,103 +341,6 @@ func (w *world) onlyEnd(jobID string) cloudevents.Event {
 }
 
 func (w *world) idle() { require.NoError(w.t, w.sim.Idle(w.t.Context())) }
-
-var errCrashed = errors.New("crashed")
-
-// faults lets a process crash at its n-th call to Redis, the API or the broker:
-// before the call takes place, or after it, so that its answer is lost. The dead
-// do nothing any more.
-type faults struct {
-	mu    sync.Mutex
-	at    int // 0: never
-	after bool
-	calls int
-	dead  bool
-}
-
-// enter is false for the dead; last is true for the call that kills.
-func (f *faults) enter() (alive, last bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.dead {
-		return false, false
-	}
-	f.calls++
-	if f.at > 0 && f.calls == f.at {
-		f.dead = true
-		return f.after, true
-	}
-	return true, false
-}
-
-func (f *faults) crashed() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.dead
-}
-
-func (f *faults) do(call func() error) error {
-	alive, last := f.enter()
-	if !alive {
-		return errCrashed
-	}
-	err := call()
-	if last {
-		return errCrashed
-	}
-	return err
-}
-
-func (f *faults) roundTrip(r *http.Request, h http.Handler) (resp *http.Response, err error) {
-	err = f.do(func() error {
-		var body []byte
-		if r.Body != nil {
-			body, _ = io.ReadAll(r.Body)
-		}
-		in := httptest.NewRequest(r.Method, r.URL.String(), bytes.NewReader(body))
-		in.Header = r.Header
-		rec := httptest.NewRecorder()
-		defer func() {
-			if recover() != nil { // the simulator cut the connection
-				err = io.ErrUnexpectedEOF
-			}
-		}()
-		h.ServeHTTP(rec, in)
-		resp = rec.Result()
-		return nil
-	})
-	if err == nil && resp == nil {
-		return nil, io.ErrUnexpectedEOF
-	}
-	return resp, err
-}
-
-// faults is a hook of go-redis.
-func (f *faults) DialHook(next redis.DialHook) redis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
-}
-
-func (f *faults) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := f.do(func() error { return next(ctx, cmd) })
-		if errors.Is(err, errCrashed) {
-			cmd.SetErr(err)
-		}
-		return err
-	}
-}
-
-func (f *faults) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		err := f.do(func() error { return next(ctx, cmds) })
-		if errors.Is(err, errCrashed) {
-			for _, cmd := range cmds {
-				cmd.SetErr(err)
-			}
-		}
-		return err
-	}
-}
 
 // eachRedis tells a story on the embedded Redis and on a real one.
 func eachRedis(t *testing.T, story func(t *testing.T, on func(*options))) {

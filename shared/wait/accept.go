@@ -33,7 +33,7 @@ func (w *Waits) Accept(ctx context.Context, h job.Header, fingerprint string) (A
 	}
 	sum := sha256.Sum256([]byte(fingerprint))
 	reply, err := acceptScript.Run(ctx, w.redis, w.keys.of(id)[:1],
-		header, string(sum[:16]), encodeTrace(ctx), acceptedTTL.Milliseconds()).Slice()
+		header, string(sum[:8]), encodeTrace(ctx), acceptedTTL.Milliseconds()).Slice()
 	if err != nil {
 		return Acceptance{}, fmt.Errorf("accept job %s: %w", h.JobID, err)
 	}
@@ -61,7 +61,7 @@ func (w *Waits) Get(ctx context.Context, jobID string) (Record, error) {
 	if len(fields) == 0 {
 		return Record{}, fmt.Errorf("read job %s: %w", jobID, ErrUnknown)
 	}
-	r, err := decodeMap(jobID, fields)
+	r, err := w.decodeMap(jobID, fields)
 	if err != nil {
 		return Record{}, fmt.Errorf("read job %s: %w", jobID, err)
 	}

@@ -133,23 +133,36 @@ func (w *Waits) place(ctx context.Context, id string) (int, error) {
 
 // Counts are how many jobs are where.
 type Counts struct {
-	// Waiting have a slot: their sweep is at the API or about to be.
+	// Waiting are begun and not ended, and not in line: their sweep is at the
+	// API or about to be. Ended ones with chores count as well.
 	Waiting int64
 	// Parked stand in line.
 	Parked int64
+	// Slots are taken.
+	Slots int64
 }
 
-// Count is cheap: it costs the same however many there are.
+// Count is cheap: it costs the same however many there are. Its numbers are of
+// slightly different moments.
 func (w *Waits) Count(ctx context.Context) (Counts, error) {
 	var slots, places *redis.IntCmd
+	due := make([]*redis.IntCmd, w.cfg.Shards)
 	_, err := w.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
 		slots, places = p.ZCard(ctx, w.keys.slots()), p.HLen(ctx, w.keys.places())
+		for n := range due {
+			due[n] = p.ZCard(ctx, w.keys.shard(n).due)
+		}
 		return nil
 	})
 	if err != nil {
 		return Counts{}, fmt.Errorf("count waits: %w", err)
 	}
-	return Counts{Waiting: slots.Val(), Parked: places.Val()}, nil
+	c := Counts{Parked: places.Val(), Slots: slots.Val()}
+	for _, d := range due {
+		c.Waiting += d.Val()
+	}
+	c.Waiting = max(c.Waiting-c.Parked, 0)
+	return c, nil
 }
 
 // Report tells all processes how a call to the API went. After a failure nobody

@@ -38,7 +38,7 @@ func (w *Waits) Due(ctx context.Context, perShard int, lease time.Duration) (due
 			if !ok {
 				continue
 			}
-			r, err := decode(jobID, fields)
+			r, err := w.decode(jobID, fields)
 			if err != nil {
 				// One that can't be read must not hold up the others.
 				slog.ErrorContext(ctx, "Wait record unreadable", "job_id", jobID, "error", err)
@@ -82,7 +82,7 @@ func (w *Waits) Progress(ctx context.Context, r Record, percent int, runIDMissin
 		missing = "1"
 	}
 	return w.flag(ctx, "note progress", progressScript, r.Header.JobID, w.keys.of(id),
-		id, percent, next.UnixMilli(), missing, w.keys.changes())
+		id, percent, next.UnixMilli(), missing, w.keys.changes(), w.resultDeadline(r.StartedAt).UnixMilli())
 }
 
 // Forget sends a wait back to be submitted again, because the API does not know
@@ -90,6 +90,6 @@ func (w *Waits) Progress(ctx context.Context, r Record, percent int, runIDMissin
 func (w *Waits) Forget(ctx context.Context, r Record) (Record, bool, error) {
 	id, _ := pack(r.Header.JobID)
 	outcome, back, err := w.step(ctx, "forget sweep", forgetScript, r.Header.JobID, id,
-		r.TradingJobID, w.after(w.cfg.QueueTimeout), w.ms(), w.keys.changes())
+		packTradingID(r.TradingJobID), w.after(w.cfg.QueueTimeout), w.ms(), w.keys.changes())
 	return back, outcome == 1, err
 }

@@ -88,6 +88,23 @@ func unpack(id string) (string, bool) {
 	return u.String(), err == nil
 }
 
+// packTradingID halves the API's ids where they are UUIDs, as they usually are. A
+// zero byte, which no id has, tells them apart from others.
+func packTradingID(s string) string {
+	if id, ok := pack(s); ok {
+		return "\x00" + id
+	}
+	return s
+}
+
+func unpackTradingID(s string) string {
+	if len(s) == 17 && s[0] == 0 {
+		id, _ := unpack(s[1:])
+		return id
+	}
+	return s
+}
+
 // place is where a job stands in line: among its tenant's by the time at which
 // it was created, so that one put back gets its old place.
 func place(tenant, id string, createdMS int64) string {

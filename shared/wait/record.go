@@ -129,16 +129,16 @@ func (r Record) Trace(ctx context.Context) context.Context {
 
 // decode reads the fields of a record. Their names are one letter each, so that
 // Redis keeps a record as one small block.
-func decode(jobID string, fields []any) (Record, error) {
+func (w *Waits) decode(jobID string, fields []any) (Record, error) {
 	f := make(map[string]string, len(fields)/2)
 	for i := 0; i+1 < len(fields); i += 2 {
 		name, _ := fields[i].(string)
 		f[name], _ = fields[i+1].(string)
 	}
-	return decodeMap(jobID, f)
+	return w.decodeMap(jobID, f)
 }
 
-func decodeMap(jobID string, f map[string]string) (Record, error) {
+func (w *Waits) decodeMap(jobID string, f map[string]string) (Record, error) {
 	state, ok := stateOf[f["s"]]
 	if !ok {
 		return Record{}, errors.New("record has no state")
@@ -150,7 +150,7 @@ func decodeMap(jobID string, f map[string]string) (Record, error) {
 	r := Record{
 		Header:       h,
 		State:        state,
-		TradingJobID: f["x"],
+		TradingJobID: unpackTradingID(f["x"]),
 		SweepRunID:   f["r"],
 		ErrorCode:    job.ErrorCode(f["e"]),
 		ErrorMessage: f["m"],
@@ -168,16 +168,24 @@ func decodeMap(jobID string, f map[string]string) (Record, error) {
 			*into = time.UnixMilli(ms).UTC()
 		}
 	}
-	deadline := "d"
-	if r.State == Parked {
-		deadline = "l"
+	if !r.StartedAt.IsZero() {
+		r.Submissions++ // the field counts those after the first
 	}
-	if ms := number(f[deadline]); ms > 0 && !r.State.Ended() {
+	switch ms := number(f["l"]); {
+	case r.State == Parked && ms > 0:
 		r.Deadline = time.UnixMilli(ms).UTC()
+	case r.State == Waiting:
+		r.Deadline = w.resultDeadline(r.StartedAt)
 	}
 	r.ExecutionSeconds = float64(number(f["q"])) / 1000
 	r.EstimatedSeconds = float64(number(f["g"])) / 1000
 	return r, nil
+}
+
+// resultDeadline is not kept in the record: with a million of them each field
+// counts. A new CALLBACK_TIMEOUT so holds for all that wait.
+func (w *Waits) resultDeadline(started time.Time) time.Time {
+	return started.Add(w.cfg.CallbackTimeout)
 }
 
 func number(s string) int64 {

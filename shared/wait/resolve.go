@@ -81,7 +81,7 @@ func (w *Waits) resolve(ctx context.Context, jobID string, e End, delay time.Dur
 	}
 	args := []any{e.state().letter(), string(e.chores()), w.after(delay), overturn, w.keys.changes(),
 		"z", at.UnixMilli(), "v", string(e.Via)}
-	for _, f := range [][2]string{{"e", string(e.Code)}, {"m", e.Message}, {"x", e.TradingJobID}} {
+	for _, f := range [][2]string{{"e", string(e.Code)}, {"m", e.Message}, {"x", packTradingID(e.TradingJobID)}} {
 		if f[1] != "" {
 			args = append(args, f[0], f[1])
 		}

@@ -65,7 +65,7 @@ func (w *Waits) Enter(ctx context.Context, h job.Header) (Entry, error) {
 		return Entry{InLine, r}, w.settleInLine(ctx, r)
 	}
 	outcome, r, err := w.step(ctx, "start", startScript, h.JobID, id,
-		w.ms(), w.after(w.cfg.SubmitLease), w.after(w.cfg.CallbackTimeout))
+		w.ms(), w.after(w.cfg.SubmitLease))
 	if err != nil {
 		return Entry{}, err
 	}
@@ -98,7 +98,7 @@ func (w *Waits) begin(ctx context.Context, id string, h job.Header) (Record, err
 	if err != nil {
 		return Record{}, fmt.Errorf("begin job %s: %w", h.JobID, err)
 	}
-	r, err := decode(h.JobID, fields)
+	r, err := w.decode(h.JobID, fields)
 	if err != nil {
 		return Record{}, fmt.Errorf("begin job %s: %w", h.JobID, err)
 	}
@@ -141,12 +141,18 @@ func (w *Waits) Note(ctx context.Context, jobID, tradingJobID string, estimate, 
 		return 0, Record{}, fmt.Errorf("note sweep: %w", ErrUnknown)
 	}
 	outcome, r, err := w.step(ctx, "note sweep", submittedScript, jobID, id,
-		tradingJobID, w.ms(), estimate.Milliseconds(), w.after(first), w.keys.changes())
+		packTradingID(tradingJobID), w.ms(), estimate.Milliseconds(), w.after(first), w.keys.changes(),
+		w.after(w.cfg.CallbackTimeout))
 	if err != nil {
 		return 0, Record{}, err
 	}
 	if outcome == 0 {
 		return Late, r, nil
+	}
+	if w.cfg.MaxConcurrent == 0 {
+		// Without a limit a slot only says who is on the way to the API. What
+		// goes wrong here the slot's lease puts right.
+		_ = w.FreeSlot(ctx, jobID)
 	}
 	return Landing(outcome), r, nil
 }

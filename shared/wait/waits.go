@@ -143,7 +143,7 @@ func (w *Waits) step(ctx context.Context, what string, s *redis.Script, jobID, i
 	if outcome < 0 || len(fields) == 0 {
 		return outcome, Record{}, fmt.Errorf("%s of job %s: %w", what, jobID, ErrUnknown)
 	}
-	r, err := decode(jobID, fields)
+	r, err := w.decode(jobID, fields)
 	if err != nil {
 		return outcome, Record{}, fmt.Errorf("%s of job %s: %w", what, jobID, err)
 	}

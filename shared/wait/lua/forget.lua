@@ -7,7 +7,7 @@
 local r = redis.call('HMGET', KEYS[1], 's', 'x')
 if r[1] ~= 'w' or r[2] ~= ARGV[2] then return {0, redis.call('HGETALL', KEYS[1])} end
 redis.call('HSET', KEYS[1], 's', 'p', 'l', ARGV[3], 'k', '1')
-redis.call('HDEL', KEYS[1], 'x', 'd', 'b', 'p', 'j', 'g')
+redis.call('HDEL', KEYS[1], 'x', 'b', 'p', 'j', 'g')
 redis.call('ZADD', KEYS[2], ARGV[4], ARGV[1])
 redis.call('PUBLISH', ARGV[5], ARGV[1])
 return {1, redis.call('HGETALL', KEYS[1])}

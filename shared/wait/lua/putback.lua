@@ -9,7 +9,7 @@ if r[1] ~= 's' or r[2] ~= ARGV[2] or (ARGV[5] ~= '' and tonumber(r[4] or '0') > 
   return {0, redis.call('HGETALL', KEYS[1])}
 end
 redis.call('HSET', KEYS[1], 's', 'p')
-redis.call('HDEL', KEYS[1], 'y', 'd')
+redis.call('HDEL', KEYS[1], 'y')
 redis.call('HINCRBY', KEYS[1], 'b', 1)
 if ARGV[4] == '' then redis.call('HDEL', KEYS[1], 'k') end
 local due = ARGV[3]

@@ -16,7 +16,7 @@ local chores = ARGV[3]
 if s ~= 's' and s ~= 'w' and not r[2] then chores = string.gsub(chores, 'c', '') end
 redis.call('HSET', KEYS[1], 's', ARGV[2], 'o', chores)
 for i = 7, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
-redis.call('HDEL', KEYS[1], 'l', 'd', 'b', 'j', 'g', 'n')
+redis.call('HDEL', KEYS[1], 'l', 'b', 'j', 'g', 'n')
 if not string.find(chores, 'c', 1, true) then redis.call('HDEL', KEYS[1], 'k', 'y') end
 redis.call('PERSIST', KEYS[1])
 redis.call('ZADD', KEYS[2], ARGV[4], ARGV[1])

@@ -4,19 +4,20 @@
 -- becomes a chore that is due at once.
 -- KEYS[1] record  KEYS[2] due set
 -- ARGV[1] id  ARGV[2] trading job id  ARGV[3] now, ms  ARGV[4] estimate, ms
--- ARGV[5] first poll, ms  ARGV[6] channel of changes
+-- ARGV[5] first poll, ms  ARGV[6] channel of changes  ARGV[7] deadline of the
+-- result, ms
 -- Returns {0 ended | 1 waiting | 2 waiting for another sweep, record}; -1 for unknown
-local r = redis.call('HMGET', KEYS[1], 's', 'x', 'e', 'o', 'd')
+local r = redis.call('HMGET', KEYS[1], 's', 'x', 'e', 'o', 'i')
 local s = r[1]
 if not s then return {-1, {}} end
 local outcome = 1
 if s == 's' or s == 'p' then
   redis.call('HSET', KEYS[1], 's', 'w', 'x', ARGV[2], 'i', ARGV[3])
   if ARGV[4] ~= '0' then redis.call('HSET', KEYS[1], 'g', ARGV[4]) end
-  redis.call('HINCRBY', KEYS[1], 'u', 1)
+  if r[5] then redis.call('HINCRBY', KEYS[1], 'u', 1) end
   redis.call('HDEL', KEYS[1], 'y', 'k', 'b', 'l')
   local due = ARGV[5]
-  if r[5] and tonumber(r[5]) < tonumber(due) then due = r[5] end
+  if tonumber(ARGV[7]) < tonumber(due) then due = ARGV[7] end
   redis.call('ZADD', KEYS[2], due, ARGV[1])
   redis.call('PUBLISH', ARGV[6], ARGV[1])
 elseif s == 'w' then

@@ -1,0 +1,66 @@
+package wait
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/shared/job"
+)
+
+func TestHeaderIsCompact(t *testing.T) {
+	t.Parallel()
+	h := job.Header{
+		JobID: job.NewID(), TenantID: "acme-capital", JobType: job.Type, CreatedAt: time.UnixMilli(1772366400123).UTC(),
+		Parameters: job.Sweep{Ticker: "BTC-USD", FastRange: [2]int{5, 50}, SlowRange: [2]int{20, 200}, Step: 5, MinTrades: 50, StrategyType: job.MACD, ConfigPath: "standard"},
+	}
+	s, err := encodeHeader(h)
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(s), 64, "what is longer costs Redis a whole table a record")
+	back, err := decodeHeader(h.JobID, s)
+	require.NoError(t, err)
+	require.Equal(t, h, back)
+	h.RetryOf = job.NewID()
+	s, err = encodeHeader(h)
+	require.NoError(t, err)
+	back, err = decodeHeader(h.JobID, s)
+	require.NoError(t, err)
+	require.Equal(t, h, back)
+	h.RetryOf = "x"
+	_, err = encodeHeader(h)
+	require.Error(t, err)
+}
+
+func FuzzHeader(f *testing.F) {
+	f.Add("acme", "DAX", "SMA", 10, int64(1772366400123))
+	f.Add("default", "", "sma", -1, int64(-5))
+	f.Fuzz(func(t *testing.T, tenant, ticker, strategy string, n int, ms int64) {
+		h := job.Header{JobID: "x", TenantID: tenant, JobType: job.Type, CreatedAt: time.UnixMilli(ms).UTC(),
+			Parameters: job.Sweep{Ticker: ticker, StrategyType: strategy, FastRange: [2]int{n, -n}, SlowRange: [2]int{n, n}, Step: n, MinTrades: n}}
+		s, err := encodeHeader(h)
+		if err != nil {
+			return
+		}
+		back, err := decodeHeader("x", s)
+		require.NoError(t, err)
+		require.Equal(t, h, back)
+	})
+}
+
+func FuzzDecodeHeader(f *testing.F) {
+	f.Add("\x01")
+	f.Add("")
+	f.Fuzz(func(t *testing.T, s string) {
+		h, err := decodeHeader("x", s)
+		if err != nil {
+			require.Zero(t, h)
+		}
+	})
+}
+
+func TestPlacesSortByTime(t *testing.T) {
+	t.Parallel()
+	require.Less(t, place("a", "0123456789abcdef", 999), place("a", "0123456789abcdef", 1000))
+	require.Less(t, place("a", "zzzzzzzzzzzzzzzz", 1), place("a", "0123456789abcdef", 2))
+}

@@ -1,0 +1,352 @@
+package wait_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+// machine drives waits through any order of steps, by anybody, with anything
+// lost between, and holds them to what must be true all the time.
+type machine struct {
+	*wait.Waits
+	ctx   context.Context
+	clock *clock
+	limit int
+	jobs  []*modelJob
+	sent  map[string]int // ends by job
+	lossy bool           // the broker is down
+}
+
+type modelJob struct {
+	header job.Header
+	known  bool
+	ended  wait.State
+	code   job.ErrorCode
+	wins   int
+	charge wait.Record // the attempt that was told to Go last
+	until  time.Time   // until when nobody else may be told to
+	sweeps int
+}
+
+func (m *machine) Send(_ context.Context, events ...cloudevents.Event) error {
+	if m.lossy {
+		return errors.New("broker is down")
+	}
+	for _, e := range events {
+		m.sent[e.Subject()]++
+	}
+	return nil
+}
+
+func (m *machine) draw(t *rapid.T) *modelJob {
+	return m.jobs[rapid.IntRange(0, len(m.jobs)-1).Draw(t, "job")]
+}
+
+func (m *machine) won(t *rapid.T, j *modelJob, r wait.Record) {
+	require.Empty(t, j.ended, "job ended twice")
+	j.wins++
+	j.ended, j.code = r.State, r.ErrorCode
+}
+
+// check is what must be true after every step.
+func (m *machine) check(t *rapid.T) {
+	c, err := m.Count(m.ctx)
+	require.NoError(t, err)
+	require.LessOrEqual(t, int(c.Slots), m.limit)
+	inCharge := 0
+	for _, j := range m.jobs {
+		r, err := m.Get(m.ctx, j.header.JobID)
+		if !j.known {
+			require.ErrorIs(t, err, wait.ErrUnknown)
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, j.header, r.Header)
+		if j.ended != "" {
+			require.Equal(t, j.ended, r.State, "an end never changes")
+			require.Equal(t, j.code, r.ErrorCode)
+		} else {
+			require.False(t, r.State.Ended())
+			require.Empty(t, r.Chores)
+		}
+		if r.State == wait.Waiting {
+			require.NotEmpty(t, r.TradingJobID)
+			require.False(t, r.Deadline.IsZero(), "everything that waits has a deadline")
+		}
+		if r.State == wait.Submitting {
+			inCharge++
+		}
+	}
+	require.LessOrEqual(t, inCharge, m.limit)
+}
+
+func (m *machine) enter(t *rapid.T, j *modelJob) {
+	e, err := m.Enter(m.ctx, j.header)
+	require.NoError(t, err)
+	fresh := !j.known
+	j.known = true
+	switch e.Verdict {
+	case wait.Go, wait.Look:
+		require.Empty(t, j.ended)
+		require.False(t, m.clock.now().Before(j.until), "two attempts in charge")
+		if fresh {
+			require.Equal(t, wait.Look, e.Verdict, "an unknown job may be at the API")
+		}
+		if e.Verdict == wait.Go {
+			require.Zero(t, j.sweeps, "would submit twice")
+		}
+		j.charge, j.until = e.Record, e.Record.LeaseUntil
+	case wait.Over:
+		require.NotEmpty(t, j.ended)
+	case wait.Submitted:
+		require.Equal(t, wait.Waiting, e.Record.State)
+	case wait.InLine, wait.Busy:
+		require.Empty(t, j.ended)
+	}
+}
+
+// tend is what the supervisor does, in short; the API never answers it.
+func (m *machine) tend(t *rapid.T, ending bool) {
+	due, _, err := m.Due(m.ctx, 10, 30*time.Second)
+	require.NoError(t, err)
+	for _, r := range due {
+		j := m.byID(r.Header.JobID)
+		over := !r.Deadline.IsZero() && !m.clock.now().Before(r.Deadline)
+		switch {
+		case r.State.Ended():
+			if m.Conclude(m.ctx, r, m) == nil && r.Chores.Has(wait.ChoreCancel) {
+				require.NoError(t, m.FreeSlot(m.ctx, r.Header.JobID))
+				require.NoError(t, m.Done(m.ctx, r.Header.JobID, wait.ChoreCancel+wait.ChoreSlot))
+			}
+		case over:
+			m.resolve(t, j, wait.End{Code: job.TimedOut, Message: "over", Via: event.ViaDeadline})
+		case r.State == wait.Submitting:
+			back, ok, err := m.Reclaim(m.ctx, r)
+			require.NoError(t, err)
+			if ok {
+				require.Equal(t, wait.Parked, back.State)
+			}
+		case r.State == wait.Parked:
+			got, err := m.Revive(m.ctx, r)
+			require.NoError(t, err)
+			if got {
+				_, _, err = m.Grant(m.ctx, r.Header.JobID)
+				require.NoError(t, err)
+				if ending {
+					m.enter(t, j)
+				}
+			}
+		default:
+			_, err := m.Progress(m.ctx, r, 10, false, m.clock.now().Add(time.Minute))
+			require.NoError(t, err)
+		}
+	}
+}
+
+func (m *machine) byID(id string) *modelJob {
+	for _, j := range m.jobs {
+		if j.header.JobID == id {
+			return j
+		}
+	}
+	return nil
+}
+
+func (m *machine) resolve(t *rapid.T, j *modelJob, end wait.End) {
+	res, err := m.Resolve(m.ctx, j.header.JobID, end)
+	if !j.known {
+		require.ErrorIs(t, err, wait.ErrUnknown)
+		return
+	}
+	require.NoError(t, err)
+	require.Equal(t, j.ended == "", res.Won, "first writer wins")
+	if res.Won {
+		m.won(t, j, res.Record)
+	}
+}
+
+func TestModel(t *testing.T) {
+	t.Parallel()
+	server := miniredis.RunT(t)
+	runs := 0
+	rapid.Check(t, func(t *rapid.T) {
+		runs++
+		c := newClock()
+		limit := rapid.IntRange(1, 3).Draw(t, "limit")
+		w, err := wait.Open(context.Background(), wait.Config{
+			RedisURL: "redis://" + server.Addr(), KeyPrefix: fmt.Sprintf("model%d:", runs), Shards: 2, MaxConcurrent: limit,
+			CallbackTimeout: 30 * time.Minute, QueueTimeout: 2 * time.Hour,
+		}, wait.WithClock(c.now))
+		require.NoError(t, err)
+		defer func() { _ = w.Close() }()
+		m := &machine{Waits: w, ctx: context.Background(), clock: c, limit: limit, sent: map[string]int{}}
+		for i := range 5 {
+			h := header([]string{"a", "b"}[i%2])
+			h.CreatedAt = start.Add(time.Duration(i) * time.Millisecond)
+			m.jobs = append(m.jobs, &modelJob{header: h})
+		}
+		m.run(t)
+	})
+}
+
+func (m *machine) run(t *rapid.T) {
+	t.Repeat(map[string]func(*rapid.T){
+		"": m.check,
+		"accept": func(t *rapid.T) {
+			j := m.draw(t)
+			_, err := m.Accept(m.ctx, j.header, "f")
+			require.NoError(t, err)
+			j.known = true
+		},
+		"enter": func(t *rapid.T) { m.enter(t, m.draw(t)) },
+		"enter again": func(t *rapid.T) {
+			j := m.draw(t)
+			m.enter(t, j)
+			m.enter(t, j)
+		},
+		"extend": func(t *rapid.T) {
+			j := m.draw(t)
+			ok, err := m.Extend(m.ctx, j.charge)
+			require.NoError(t, err)
+			if ok {
+				j.until = m.clock.now().Add(m.Config().SubmitLease)
+			}
+		},
+		"the API takes the sweep": func(t *rapid.T) {
+			j := m.draw(t)
+			if j.charge.Attempt == 0 {
+				return
+			}
+			j.sweeps++
+			id := "t-" + j.header.JobID + fmt.Sprint(j.sweeps)
+			landing, r, err := m.Note(m.ctx, j.header.JobID, id, 0, time.Minute)
+			require.NoError(t, err)
+			switch landing {
+			case wait.Noted:
+				require.Equal(t, id, r.TradingJobID)
+				j.until = time.Time{}
+			case wait.Extra:
+				require.NotEqual(t, id, r.TradingJobID)
+			case wait.Late:
+				require.NotEmpty(t, j.ended)
+				if j.code == job.TimedOut || j.code == job.Cancelled || j.code == job.Undeliverable {
+					require.True(t, r.Chores.Has(wait.ChoreCancel), "a sweep that nobody wants")
+				}
+			}
+		},
+		"the API can't be reached": func(t *rapid.T) {
+			j := m.draw(t)
+			if j.charge.Attempt == 0 || j.sweeps > 0 {
+				return
+			}
+			s := wait.Setback{Wait: time.Duration(rapid.IntRange(0, 90).Draw(t, "seconds")) * time.Second, Uncertain: rapid.Bool().Draw(t, "uncertain")}
+			require.NoError(t, m.PutBack(m.ctx, j.charge, s))
+			if r, err := m.Get(m.ctx, j.header.JobID); err == nil && r.State != wait.Submitting {
+				j.until = time.Time{}
+			}
+		},
+		"the API forgets": func(t *rapid.T) {
+			j := m.draw(t)
+			r, err := m.Get(m.ctx, j.header.JobID)
+			if err != nil {
+				return
+			}
+			_, ok, err := m.Forget(m.ctx, r)
+			require.NoError(t, err)
+			require.Equal(t, r.State == wait.Waiting, ok)
+		},
+		"callback": func(t *rapid.T) { m.resolve(t, m.draw(t), wait.End{RunID: "run", Via: event.ViaCallback}) },
+		"bad callback": func(t *rapid.T) {
+			m.resolve(t, m.draw(t), wait.End{Code: job.SweepFailed, Message: "x", Via: event.ViaCallback})
+		},
+		"cancel": func(t *rapid.T) {
+			j := m.draw(t)
+			_, err := m.Cancel(m.ctx, j.header.JobID)
+			if !j.known {
+				require.ErrorIs(t, err, wait.ErrUnknown)
+				return
+			}
+			require.NoError(t, err)
+			if j.ended == "" {
+				r, err := m.Get(m.ctx, j.header.JobID)
+				require.NoError(t, err)
+				m.won(t, j, r)
+			}
+		},
+		"conclude": func(t *rapid.T) {
+			j := m.draw(t)
+			if r, err := m.Get(m.ctx, j.header.JobID); err == nil && r.State.Ended() {
+				_ = m.Conclude(m.ctx, r, m)
+			}
+		},
+		"broker": func(*rapid.T) { m.lossy = !m.lossy },
+		"admit": func(t *rapid.T) {
+			ids, _, err := m.Admit(m.ctx, 10)
+			require.NoError(t, err)
+			for _, id := range ids {
+				if rapid.Bool().Draw(t, "granted") { // else its supervisor died
+					_, _, err := m.Grant(m.ctx, id)
+					require.NoError(t, err)
+				}
+			}
+		},
+		"tend": func(t *rapid.T) { m.tend(t, false) },
+		"pause": func(t *rapid.T) {
+			m.clock.advance(time.Duration(rapid.IntRange(1, 600).Draw(t, "seconds")) * time.Second)
+		},
+	})
+	m.end(t)
+}
+
+// end lets the supervisor alone bring everything to its end.
+func (m *machine) end(t *rapid.T) {
+	m.lossy = false
+	for range 60 {
+		m.clock.advance(5 * time.Minute)
+		m.tend(t, true)
+		ids, _, err := m.Admit(m.ctx, 10)
+		require.NoError(t, err)
+		for _, id := range ids {
+			_, _, err := m.Grant(m.ctx, id)
+			require.NoError(t, err)
+		}
+		stale, err := m.StaleSlots(m.ctx, 10, time.Minute)
+		require.NoError(t, err)
+		for _, id := range stale {
+			r, err := m.Get(m.ctx, id)
+			require.NoError(t, err)
+			switch {
+			case r.State == wait.Accepted, r.State.Ended() && !r.Chores.Has(wait.ChoreCancel):
+				require.NoError(t, m.FreeSlot(m.ctx, id))
+			case r.State == wait.Parked:
+				_, err = m.Schedule(m.ctx, r, m.clock.now())
+				require.NoError(t, err)
+			}
+		}
+	}
+	for _, j := range m.jobs {
+		r, err := m.Get(m.ctx, j.header.JobID)
+		if errors.Is(err, wait.ErrUnknown) || r.State == wait.Accepted {
+			continue // nobody ever began it
+		}
+		require.True(t, r.State.Ended(), "job is %s for ever", r.State)
+		require.Equal(t, 1, j.wins)
+		require.Empty(t, r.Chores)
+		require.GreaterOrEqual(t, m.sent[j.header.JobID], 1, "its end was told")
+	}
+	c, err := m.Count(m.ctx)
+	require.NoError(t, err)
+	require.Equal(t, wait.Counts{}, c, "nothing is left behind")
+}

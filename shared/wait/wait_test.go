@@ -1,0 +1,322 @@
+package wait_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/servers/servertest"
+	"github.com/zixly/sweepline/shared/telemetry"
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+func TestMain(m *testing.M) { servertest.Main(m) }
+
+var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// clock stands still until it is moved.
+type clock struct{ ms atomic.Int64 }
+
+func newClock() *clock {
+	c := &clock{}
+	c.ms.Store(start.UnixMilli())
+	return c
+}
+
+func (c *clock) now() time.Time          { return time.UnixMilli(c.ms.Load()).UTC() }
+func (c *clock) advance(d time.Duration) { c.ms.Add(d.Milliseconds()) }
+
+func open(t testing.TB, url string, cfg wait.Config) (*wait.Waits, *clock) {
+	t.Helper()
+	c := newClock()
+	cfg.RedisURL = url
+	if cfg.KeyPrefix == "" {
+		cfg.KeyPrefix = "test" + job.NewID() + ":"
+	}
+	w, err := wait.Open(context.Background(), cfg, wait.WithClock(c.now))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, w.Close()) })
+	return w, c
+}
+
+// eachRedis runs a test on the embedded Redis and on a real one.
+func eachRedis(t *testing.T, test func(t *testing.T, url string)) {
+	t.Helper()
+	t.Run("miniredis", func(t *testing.T) {
+		t.Parallel()
+		test(t, servertest.Miniredis(t))
+	})
+	t.Run("redis", func(t *testing.T) {
+		t.Parallel()
+		test(t, servertest.Redis(t))
+	})
+}
+
+func header(tenant string) job.Header {
+	return job.Header{
+		JobID: job.NewID(), TenantID: tenant, JobType: job.Type, CreatedAt: start,
+		Parameters: job.Sweep{Ticker: "BTC-USD", FastRange: [2]int{5, 50}, SlowRange: [2]int{20, 200}, Step: 5, MinTrades: 50, StrategyType: job.EMA},
+	}
+}
+
+func TestAcceptOnce(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, url string) {
+		w, _ := open(t, url, wait.Config{})
+		h := header("acme")
+		h.RetryOf = job.NewID()
+		var fresh atomic.Int32
+		var wg sync.WaitGroup
+		for i := range 50 {
+			wg.Go(func() {
+				mine := h
+				mine.CreatedAt = start.Add(time.Duration(i) * time.Millisecond)
+				a, err := w.Accept(t.Context(), mine, "print")
+				if err != nil || a.Conflict {
+					t.Errorf("%+v, %v", a, err)
+				}
+				if !a.Replayed {
+					fresh.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		require.EqualValues(t, 1, fresh.Load())
+		a, err := w.Accept(t.Context(), h, "other print")
+		require.NoError(t, err)
+		require.True(t, a.Conflict)
+		r, err := w.Get(t.Context(), h.JobID)
+		require.NoError(t, err)
+		require.Equal(t, wait.Accepted, r.State)
+		require.Equal(t, job.Queued, r.JobState())
+		h.CreatedAt = r.Header.CreatedAt
+		require.Equal(t, h, r.Header)
+		_, err = w.Get(t.Context(), job.NewID())
+		require.ErrorIs(t, err, wait.ErrUnknown)
+		_, err = w.Get(t.Context(), "../x")
+		require.ErrorIs(t, err, wait.ErrUnknown)
+		_, err = w.Accept(t.Context(), job.Header{JobID: "x"}, "")
+		require.Error(t, err)
+		h.TenantID = "a/b"
+		_, err = w.Accept(t.Context(), h, "")
+		require.ErrorContains(t, err, "tenant")
+	})
+}
+
+func TestOneAttemptIsInCharge(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, url string) {
+		w, c := open(t, url, wait.Config{})
+		h := header("acme")
+		_, err := w.Accept(t.Context(), h, "")
+		require.NoError(t, err)
+		var inCharge atomic.Int32
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				e, err := w.Enter(t.Context(), h)
+				if err != nil {
+					t.Error(err)
+				}
+				switch e.Verdict {
+				case wait.Go:
+					inCharge.Add(1)
+				case wait.Busy:
+				default:
+					t.Errorf("verdict %d", e.Verdict)
+				}
+			})
+		}
+		wg.Wait()
+		require.EqualValues(t, 1, inCharge.Load())
+
+		r, err := w.Get(t.Context(), h.JobID)
+		require.NoError(t, err)
+		c.advance(15 * time.Second)
+		ok, err := w.Extend(t.Context(), r)
+		require.NoError(t, err)
+		require.True(t, ok)
+		c.advance(15 * time.Second)
+		e, err := w.Enter(t.Context(), h)
+		require.NoError(t, err)
+		require.Equal(t, wait.Busy, e.Verdict, "the lease was extended")
+		c.advance(6 * time.Second)
+		e, err = w.Enter(t.Context(), h)
+		require.NoError(t, err)
+		require.Equal(t, wait.Look, e.Verdict, "the attempt before may have called")
+		ok, err = w.Extend(t.Context(), r)
+		require.NoError(t, err)
+		require.False(t, ok, "the first attempt is out")
+		require.NoError(t, w.PutBack(t.Context(), r, wait.Setback{}), "and can't give up for the second")
+		landing, r, err := w.Note(t.Context(), h.JobID, "t-1", 2*time.Minute, 3*time.Minute)
+		require.NoError(t, err)
+		require.Equal(t, wait.Noted, landing)
+		require.Equal(t, job.Running, r.JobState())
+		require.InDelta(t, 120, r.EstimatedSeconds, 0)
+		require.Equal(t, c.now(), r.StartedAt)
+		landing, _, err = w.Note(t.Context(), h.JobID, "t-1", 0, time.Minute)
+		require.NoError(t, err)
+		require.Equal(t, wait.Noted, landing)
+		landing, _, err = w.Note(t.Context(), h.JobID, "t-2", 0, time.Minute)
+		require.NoError(t, err)
+		require.Equal(t, wait.Extra, landing)
+	})
+}
+
+func TestDueCostsWhatIsDue(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, url string) {
+		w, c := open(t, url, wait.Config{MaxConcurrent: 0})
+		for i := range 40 {
+			h := header("acme")
+			e, err := w.Enter(t.Context(), h)
+			require.NoError(t, err)
+			require.Equal(t, wait.Look, e.Verdict)
+			_, _, err = w.Note(t.Context(), h.JobID, fmt.Sprint("t", i), 0, time.Duration(1+i%2)*time.Minute)
+			require.NoError(t, err)
+		}
+		due, more, err := w.Due(t.Context(), 100, 10*time.Second)
+		require.NoError(t, err)
+		require.Empty(t, due)
+		require.False(t, more)
+		c.advance(time.Minute)
+		due, _, err = w.Due(t.Context(), 100, 10*time.Second)
+		require.NoError(t, err)
+		require.Len(t, due, 20)
+		again, _, err := w.Due(t.Context(), 100, 10*time.Second)
+		require.NoError(t, err)
+		require.Empty(t, again, "they are leased")
+		c.advance(10 * time.Second)
+		again, more, err = w.Due(t.Context(), 1, 10*time.Second)
+		require.NoError(t, err)
+		require.NotEmpty(t, again, "their holder died")
+		require.LessOrEqual(t, len(again), 16)
+		require.True(t, more)
+		ok, err := w.Progress(t.Context(), due[0], 40, false, c.now().Add(time.Hour))
+		require.NoError(t, err)
+		require.True(t, ok)
+		ok, err = w.Progress(t.Context(), due[0], 30, false, c.now().Add(time.Hour))
+		require.NoError(t, err)
+		require.True(t, ok)
+		r, err := w.Get(t.Context(), due[0].Header.JobID)
+		require.NoError(t, err)
+		require.Equal(t, 40, r.Progress, "progress never falls")
+		require.Equal(t, 2, r.Tries)
+	})
+}
+
+func TestClaims(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, url string) {
+		w, _ := open(t, url, wait.Config{})
+		claim := func(want wait.Claim) {
+			t.Helper()
+			got, err := w.Claim(t.Context(), "job/slack", time.Minute)
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		}
+		claim(wait.Won)
+		claim(wait.Held)
+		require.NoError(t, w.Release(t.Context(), "job/slack"))
+		claim(wait.Won)
+		require.NoError(t, w.MarkDone(t.Context(), "job/slack", time.Hour))
+		claim(wait.Done)
+		require.NoError(t, w.Release(t.Context(), "job/slack"))
+		claim(wait.Done)
+	})
+}
+
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, url string) {
+		prefix := "watch" + job.NewID() + ":"
+		w, _ := open(t, url, wait.Config{KeyPrefix: prefix})
+		other, _ := open(t, url, wait.Config{KeyPrefix: prefix})
+		h := header("acme")
+		_, err := other.Enter(t.Context(), h)
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var watchers []<-chan wait.Record
+		for range 100 {
+			c, err := w.Watch(ctx, h.JobID)
+			require.NoError(t, err)
+			watchers = append(watchers, c)
+		}
+		// Once subscribed, everybody gets the record as it is.
+		require.Equal(t, wait.Submitting, until(t, watchers[0], func(r wait.Record) bool { return true }).State)
+		_, _, err = other.Note(t.Context(), h.JobID, "t-1", 0, time.Minute)
+		require.NoError(t, err)
+		for _, c := range watchers {
+			until(t, c, func(r wait.Record) bool { return r.State == wait.Waiting })
+		}
+		_, err = other.Resolve(t.Context(), h.JobID, wait.End{RunID: "run", Via: event.ViaCallback})
+		require.NoError(t, err)
+		for _, c := range watchers {
+			until(t, c, func(r wait.Record) bool { return r.State == wait.Completed })
+		}
+		cancel()
+		for _, c := range watchers {
+			for range c { // until it is closed
+			}
+		}
+		_, err = w.Watch(t.Context(), "no id")
+		require.ErrorIs(t, err, wait.ErrUnknown)
+	})
+}
+
+func until(t *testing.T, c <-chan wait.Record, ok func(wait.Record) bool) wait.Record {
+	t.Helper()
+	timeout := time.After(20 * time.Second)
+	for {
+		select {
+		case r, open := <-c:
+			require.True(t, open)
+			if ok(r) {
+				return r
+			}
+		case <-timeout:
+			require.FailNow(t, "no such change was pushed")
+		}
+	}
+}
+
+func TestTraceOutlivesTheWait(t *testing.T) {
+	t.Parallel()
+	w, _ := open(t, servertest.Miniredis(t), wait.Config{})
+	h := header("acme")
+	ctx := telemetry.Start(t.Context())
+	_, err := w.Accept(ctx, h, "")
+	require.NoError(t, err)
+	res, err := w.Resolve(t.Context(), h.JobID, wait.End{RunID: "run", Via: event.ViaPoll})
+	require.NoError(t, err)
+	e, err := res.Record.Event(t.Context())
+	require.NoError(t, err)
+	require.Contains(t, e.Extensions()[event.ExtTraceParent], trace.SpanContextFromContext(ctx).TraceID().String())
+}
+
+func TestConfigNamesEveryMistake(t *testing.T) {
+	t.Parallel()
+	_, err := wait.Open(t.Context(), wait.Config{
+		RedisURL: "redis://localhost", Shards: -1, MaxConcurrent: -1, RequestsPerMinute: -1, CallbackTimeout: -time.Second,
+		QueueTimeout: time.Nanosecond, GateMin: time.Hour,
+	})
+	for _, name := range []string{
+		"WAIT_SHARDS", "TRADING_API_MAX_CONCURRENT", "TRADING_API_REQUESTS_PER_MINUTE", "CALLBACK_TIMEOUT", "QUEUE_TIMEOUT", "TRADING_API_BACKOFF_MIN",
+	} {
+		require.ErrorContains(t, err, name)
+	}
+	_, err = wait.Open(t.Context(), wait.Config{RedisURL: "postgres://user:hush@x"})
+	require.ErrorContains(t, err, "REDIS_URL")
+	require.NotContains(t, err.Error(), "hush")
+	_, err = wait.New(nil, wait.Config{})
+	require.Error(t, err)
+}
