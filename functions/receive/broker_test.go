@@ -116,7 +116,7 @@ func TestOneKeyFiftyTimesIsOneEvent(t *testing.T) {
 			}
 			wg.Wait()
 			require.EqualValues(t, 1, l.entries(t))
-			_, err := l.waits.Get(t.Context(), job.DeriveID("default", "k"))
+			_, err := l.waits.Get(t.Context(), job.DeriveID("default", "k", time.Now()))
 			require.NoError(t, err)
 		})
 	}

@@ -41,6 +41,8 @@ type desk struct {
 	replay bool
 }
 
+var created = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
 func (d *desk) Take(ctx context.Context, r intake.Request) (intake.Accepted, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -50,8 +52,8 @@ func (d *desk) Take(ctx context.Context, r intake.Request) (intake.Accepted, err
 		return intake.Accepted{}, d.err
 	}
 	return intake.Accepted{Replayed: d.replay, Header: job.Header{
-		JobID: job.DeriveID(r.Tenant, r.Key), TenantID: r.Tenant, JobType: job.Type, Parameters: r.Sweep,
-		CreatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		JobID: job.DeriveID(r.Tenant, r.Key, created), TenantID: r.Tenant, JobType: job.Type, Parameters: r.Sweep,
+		CreatedAt: created,
 	}}, nil
 }
 
@@ -90,7 +92,7 @@ func TestAccepted(t *testing.T) {
 	d, h := setup(t, "")
 	w := do(h, request(valid, "Idempotency-Key", "k1", "traceparent", trace))
 	require.Equal(t, http.StatusAccepted, w.Code, w.Body)
-	id := job.DeriveID("default", "k1")
+	id := job.DeriveID("default", "k1", created)
 	require.Equal(t, "/webhook/jobs/"+id, w.Header().Get("Location"))
 	require.Empty(t, w.Header().Get("Idempotency-Replayed"))
 	var body map[string]any

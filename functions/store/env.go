@@ -19,7 +19,7 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	if err := serve.Load(&cfg, &db, &api); err != nil {
 		return nil, err
 	}
-	client, err := trading.New(api)
+	client, err := trading.New(api, trading.WithMetrics(serve.ProcessMetrics()))
 	if err != nil {
 		return nil, err
 	}

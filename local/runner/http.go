@@ -30,8 +30,6 @@ func listen(ctx context.Context, what string, port int, flag string) (*endpoint,
 
 func (e *endpoint) url() string { return "http://" + e.l.Addr().String() }
 
-func (e *endpoint) port() int { return e.l.Addr().(*net.TCPAddr).Port }
-
 // serve answers with h until the endpoint is closed. Event streams are long, so
 // there is no write timeout; handlers have deadlines of their own.
 func (e *endpoint) serve(h http.Handler, log *slog.Logger) error {

@@ -47,7 +47,7 @@ func start(t *testing.T, cfg runner.Config) *bundle {
 	if cfg.SimulatorDelay == 0 {
 		cfg.SimulatorDelay = 100 * time.Millisecond
 	}
-	l, err := runner.Start(t.Context(), cfg, slog.New(slog.NewJSONHandler(io.Discard, nil)))
+	l, err := runner.Start(t.Context(), cfg, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	return &bundle{t: t, local: l}
@@ -76,7 +76,7 @@ func newServers(t *testing.T) *private {
 	servertest.Postgres(t)
 	dir, err := os.MkdirTemp("", "sweepline-test-")
 	require.NoError(t, err)
-	require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // PostgreSQL may run as another user
+	require.NoError(t, os.Chmod(dir, 0o755))
 	s := &private{t: t, dir: dir}
 	t.Cleanup(func() {
 		s.redis.Stop()

@@ -70,7 +70,7 @@ func (l *Local) handler(name string) http.Handler {
 // startSteps makes every function from the environment, as its own process
 // does, and serves it. The steps share clients, since they share the process.
 func (l *Local) startSteps(ctx context.Context, cfg Config) error {
-	fns, err := l.functions(cfg)
+	fns, err := l.functions(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (l *Local) startSteps(ctx context.Context, cfg Config) error {
 	return nil
 }
 
-func (l *Local) functions(cfg Config) (map[string]any, error) {
+func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, error) {
 	var (
 		out           serve.Config
 		waiting       wait.Config
@@ -123,6 +123,7 @@ func (l *Local) functions(cfg Config) (map[string]any, error) {
 		superviseConf.ProgressEvery = time.Second
 		superviseConf.PollMin = time.Second
 	}
+	metrics := serve.ProcessMetrics()
 	keys, err := tenant.New(tenants)
 	if err != nil {
 		return nil, err
@@ -137,15 +138,16 @@ func (l *Local) functions(cfg Config) (map[string]any, error) {
 	}
 	client := redis.NewClient(opts)
 	l.stores.close = append(l.stores.close, func() { _ = client.Close() })
-	waits, err := wait.New(client, waiting)
+	waits, err := wait.Open(ctx, waiting)
 	if err != nil {
 		return nil, err
 	}
+	l.stores.close = append(l.stores.close, func() { _ = waits.Close() })
 	inspector, err := broker.NewInspector(client)
 	if err != nil {
 		return nil, err
 	}
-	tradingClient, err := trading.New(api)
+	tradingClient, err := trading.New(api, trading.WithMetrics(metrics))
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +156,6 @@ func (l *Local) functions(cfg Config) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	metrics := serve.ProcessMetrics()
 	fns := map[string]any{}
 	var errs []error
 	add := func(name string, fn any, err error) {

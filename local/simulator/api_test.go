@@ -184,7 +184,7 @@ func TestStream(t *testing.T) {
 		b := setup(t, func(c *simulator.Config) { c.Fail = fail })
 		id := b.submit(nil)
 		b.running(1)
-		req, err := http.NewRequestWithContext(t.Context(), "GET", b.url+"/api/v1/jobs/"+id+"/stream", nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.url+"/api/v1/jobs/"+id+"/stream", nil)
 		require.NoError(t, err)
 		req.Header.Set("X-API-Key", simulator.DevKey)
 		resp, err := http.DefaultClient.Do(req)

@@ -40,7 +40,7 @@ func TestCallbackFaults(t *testing.T) {
 
 	some := func(c *simulator.Config) { base(c); c.LoseCallbacks, c.Fail, c.Seed = 0.5, 0.3, 42 }
 	b, n = run(some)
-	require.Greater(t, n, 0)
+	require.Positive(t, n)
 	require.Less(t, n, 20)
 	again, m := run(some)
 	require.Equal(t, n, m, "the same seed gives the same faults")

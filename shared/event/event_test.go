@@ -23,7 +23,7 @@ var at = time.Date(2026, 3, 1, 12, 0, 0, 123000000, time.UTC)
 
 func header() job.Header {
 	return job.Header{
-		JobID: job.DeriveID("default", "golden"), TenantID: "default", JobType: job.Type,
+		JobID: job.DeriveID("default", "golden", at), TenantID: "default", JobType: job.Type,
 		Parameters: job.Sweep{Ticker: "DAX", FastRange: [2]int{10, 50}, SlowRange: [2]int{20, 200}, Step: 5, MinTrades: 50, StrategyType: job.SMA},
 		CreatedAt:  at,
 	}

@@ -26,6 +26,7 @@ var ErrConflict = errors.New("the key stands for another sweep")
 
 // records is where a job's first record is kept: shared/wait.
 type records interface {
+	Key(ctx context.Context, tenant, key, candidate string) (string, error)
 	Accept(ctx context.Context, h job.Header, fingerprint string) (wait.Acceptance, error)
 }
 
@@ -81,7 +82,10 @@ func (i *Intake) Take(ctx context.Context, r Request) (Accepted, error) {
 		CreatedAt: i.now().UTC().Truncate(time.Millisecond), RetryOf: r.RetryOf,
 	}
 	if r.Key != "" {
-		h.JobID = job.DeriveID(r.Tenant, r.Key)
+		var err error
+		if h.JobID, err = i.records.Key(ctx, r.Tenant, r.Key, job.DeriveID(r.Tenant, r.Key, h.CreatedAt)); err != nil {
+			return Accepted{}, err
+		}
 	}
 	print, err := fingerprint(r)
 	if err != nil {

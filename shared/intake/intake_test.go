@@ -16,6 +16,8 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
+var moment = time.Date(2026, 1, 2, 3, 4, 5, 678_900_000, time.UTC)
+
 var sweep = job.Sweep{Ticker: "DAX", FastRange: [2]int{10, 50}, SlowRange: [2]int{20, 200}, Step: 5, MinTrades: 50, StrategyType: "SMA"}
 
 // book answers as told and writes down, in one order with outbox, what it saw.
@@ -24,6 +26,9 @@ type book struct {
 	prints []string
 	answer func(job.Header) (wait.Acceptance, error)
 }
+
+// Key knows no earlier use.
+func (b *book) Key(_ context.Context, _, _, candidate string) (string, error) { return candidate, nil }
 
 func (b *book) Accept(_ context.Context, h job.Header, fingerprint string) (wait.Acceptance, error) {
 	*b.log = append(*b.log, "record")
@@ -48,7 +53,7 @@ func setup(t *testing.T) (*intake.Intake, *book, *outbox) {
 	var log []string
 	b := &book{log: &log, answer: func(h job.Header) (wait.Acceptance, error) { return wait.Acceptance{Header: h}, nil }}
 	o := &outbox{log: &log}
-	in, err := intake.New(b, o, func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 678_900_000, time.UTC) })
+	in, err := intake.New(b, o, func() time.Time { return moment })
 	require.NoError(t, err)
 	return in, b, o
 }
@@ -60,7 +65,7 @@ func TestTakeRecordsAndThenSends(t *testing.T) {
 	got, err := in.Take(ctx, intake.Request{Tenant: "acme", Key: "k", Sweep: sweep, RetryOf: "old"})
 	require.NoError(t, err)
 	require.Equal(t, []string{"record", "send"}, *b.log)
-	require.Equal(t, job.DeriveID("acme", "k"), got.Header.JobID)
+	require.Equal(t, job.DeriveID("acme", "k", moment), got.Header.JobID)
 	e := o.sent[0]
 	require.Equal(t, event.SweepRequested, e.Type())
 	require.Equal(t, got.Header.JobID+"/requested", e.ID())
@@ -84,7 +89,7 @@ func TestWithoutAKeyEveryRequestIsANewJob(t *testing.T) {
 func TestAReplaySendsTheFirstHeaderAgain(t *testing.T) {
 	t.Parallel()
 	in, b, o := setup(t)
-	first := job.Header{JobID: job.DeriveID("acme", "k"), TenantID: "acme", JobType: job.Type, Parameters: sweep, CreatedAt: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)}
+	first := job.Header{JobID: job.DeriveID("acme", "k", moment), TenantID: "acme", JobType: job.Type, Parameters: sweep, CreatedAt: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)}
 	b.answer = func(job.Header) (wait.Acceptance, error) { return wait.Acceptance{Header: first, Replayed: true}, nil }
 	got, err := in.Take(t.Context(), intake.Request{Tenant: "acme", Key: "k", Sweep: sweep})
 	require.NoError(t, err)

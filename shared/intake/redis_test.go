@@ -58,7 +58,7 @@ func TestFiftyAtOnce(t *testing.T) {
 				wg.Go(func() {
 					<-start
 					a, err := in.Take(t.Context(), intake.Request{Tenant: "acme", Key: "k", Sweep: sweep})
-					if err != nil || a.Header.JobID != job.DeriveID("acme", "k") {
+					if err != nil || a.Header.JobID != job.DeriveID("acme", "k", time.UnixMilli(1_700_000_000_000)) {
 						t.Errorf("got %v, %v", a, err)
 					}
 					if !a.Replayed {
@@ -69,7 +69,7 @@ func TestFiftyAtOnce(t *testing.T) {
 			close(start)
 			wg.Wait()
 			require.EqualValues(t, 1, first.Load(), "one made the job")
-			require.Equal(t, map[string]int{job.DeriveID("acme", "k") + "/requested": n}, c.ids)
+			require.Equal(t, map[string]int{job.DeriveID("acme", "k", time.UnixMilli(1_700_000_000_000)) + "/requested": n}, c.ids)
 			require.Len(t, c.times, 1, "all sent the header of the first")
 
 			other := sweep

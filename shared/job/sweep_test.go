@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -112,10 +113,13 @@ func TestCombinations(t *testing.T) {
 
 func TestIDs(t *testing.T) {
 	t.Parallel()
-	require.NotEqual(t, job.DeriveID("a", "bc"), job.DeriveID("ab", "c"))
-	require.Equal(t, job.DeriveID("a", "b"), job.DeriveID("a", "b"))
+	day := time.Date(2026, 1, 2, 23, 0, 0, 0, time.UTC)
+	require.NotEqual(t, job.DeriveID("a", "bc", day), job.DeriveID("ab", "c", day))
+	first := job.DeriveID("a", "b", day)
+	require.Equal(t, first, job.DeriveID("a", "b", day.Add(59*time.Minute)))
+	require.NotEqual(t, first, job.DeriveID("a", "b", day.Add(24*time.Hour)), "its 24 hours are over")
 	require.True(t, job.ValidID(job.NewID()))
-	require.True(t, job.ValidID(job.DeriveID("a", "b")))
+	require.True(t, job.ValidID(first))
 	for _, bad := range []string{"", "x", "../etc", strings.ToUpper(job.NewID()), "{" + job.NewID() + "}"} {
 		require.False(t, job.ValidID(bad), bad)
 	}

@@ -77,7 +77,7 @@ func StartPostgres(ctx context.Context, dir string, args ...string) (*Postgres, 
 }
 
 func startPostmaster(ctx context.Context, program, dir, socket string, as *syscall.Credential, args []string) (*process, error) {
-	cmd := exec.Command(program, append([]string{ //nolint:gosec // found by find
+	cmd := exec.Command(program, append([]string{
 		"-D", dir, "-k", socket, "-c", "listen_addresses=", "-c", "max_connections=60", "-c", "timezone=UTC",
 	}, args...)...)
 	cmd.Dir = dir
@@ -126,7 +126,7 @@ func initdb(ctx context.Context, dir string, as *syscall.Credential) error {
 		return err
 	}
 	// Only who may enter the socket's folder can connect, hence trust.
-	cmd := exec.CommandContext(ctx, program, "-D", dir, "-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-instructions") //nolint:gosec // found above
+	cmd := exec.CommandContext(ctx, program, "-D", dir, "-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-instructions")
 	cmd.Dir = dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -150,7 +150,7 @@ func firstUse(ctx context.Context, socket string) error {
 SELECT 'CREATE ROLE sweepline LOGIN CREATEDB' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'sweepline') \gexec
 SELECT 'CREATE DATABASE sweepline OWNER sweepline' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'sweepline') \gexec
 `
-	cmd := exec.CommandContext(ctx, psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", socket, "-U", "postgres", "-d", "postgres") //nolint:gosec // found above
+	cmd := exec.CommandContext(ctx, psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", socket, "-U", "postgres", "-d", "postgres")
 	cmd.Stdin = strings.NewReader(script)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("make database: %w: %s", err, out)

@@ -170,7 +170,7 @@ func waitGone(ctx context.Context, pidFile, program string) error {
 // readPid gives the number in a server's pid file; 0 where there is none, or
 // where a crash tore it.
 func readPid(file string) (int, error) {
-	raw, err := os.ReadFile(file) //nolint:gosec // a file of ours
+	raw, err := os.ReadFile(file)
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, nil
 	}

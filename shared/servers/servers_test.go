@@ -43,7 +43,7 @@ func TestPostgresKeepsWritesAcrossKill(t *testing.T) {
 	servertest.Postgres(t) // skips where there is none
 	dir, err := os.MkdirTemp("", "sweepline-test-")
 	require.NoError(t, err)
-	require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // PostgreSQL may run as another user
+	require.NoError(t, os.Chmod(dir, 0o755))
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	ctx := context.Background()
 	p, err := servers.StartPostgres(ctx, dir+"/pg")

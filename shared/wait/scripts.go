@@ -13,6 +13,7 @@ var sources embed.FS
 // Each script is one atomic step; its file says what it takes and returns. They
 // run on Redis 7.0, Valkey and miniredis alike.
 var (
+	keyScript       = load("key")
 	acceptScript    = load("accept")
 	beginScript     = load("begin")
 	startScript     = load("start")

@@ -109,7 +109,7 @@ func TestKillNineInTheMiddleOfTwentyJobs(t *testing.T) {
 			}
 			dir, err := os.MkdirTemp("", "sweepline-test-")
 			require.NoError(t, err)
-			require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // PostgreSQL may run as another user
+			require.NoError(t, os.Chmod(dir, 0o755))
 			t.Cleanup(func() { _ = os.RemoveAll(dir) })
 			p := up(t, dir, args...)
 			var ids []string

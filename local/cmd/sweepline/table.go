@@ -36,10 +36,10 @@ func newTable(w io.Writer) table.Writer {
 
 func terminalWidth(w io.Writer) (int, bool) {
 	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) { //nolint:gosec // a descriptor is small
+	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return 0, false
 	}
-	width, _, err := term.GetSize(int(f.Fd())) //nolint:gosec // as above
+	width, _, err := term.GetSize(int(f.Fd()))
 	return width, err == nil && width > 0
 }
 
