@@ -28,7 +28,7 @@ Commands that look and act talk to a running sweepline at $SWEEPLINE_URL
 			root.AddCommand(c)
 		}
 	}
-	add("run", newUp(), newBroker(), newSimulator(), newMigrate())
+	add("run", newUp(), newBroker(), newSimulator(), newMigrate(), newBench())
 	add("jobs", newSubmit(), newJobs(), newJob(), newWatch(), newCancel(), newRetry(), newResults())
 	add("mend", newDeadLetters(), newRedrive(), newDiscard())
 	root.AddCommand(newVersion())

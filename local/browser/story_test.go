@@ -1,0 +1,194 @@
+package browser_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/local/runner"
+	"github.com/zixly/sweepline/shared/broker"
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/servers/servertest"
+)
+
+func TestMain(m *testing.M) { servertest.Main(m) }
+
+// fill writes into a field, in place of what stands in it.
+func fill(selector, text string) chromedp.Action {
+	return chromedp.SetValue(selector, text, chromedp.ByQuery)
+}
+
+func click(selector string) chromedp.Action { return chromedp.Click(selector, chromedp.ByQuery) }
+
+func TestASweepFromFormToHeatMap(t *testing.T) {
+	t.Parallel()
+	v := visit(t, runner.Config{SimulatorDelay: 4 * time.Second})
+	v.open("/")
+	v.sees("No jobs yet")
+	v.fits("empty")
+	v.do(click(`a.button[href="/new"]`))
+	v.sees("Every pair")
+
+	// All that is wrong is told at once, and what was typed is kept.
+	v.do(fill("#ticker", "x!"), fill(`[name=fast_to]`, "many"), fill("#step", "77"), click("#start"))
+	v.sees("3 fields need another look")
+	v.sees("must be 3 to 20 characters")
+	v.sees("must be two whole numbers")
+	v.sees("must be 1 to 50")
+	v.fits("form-problems")
+
+	v.do(fill("#ticker", "DAX"), fill(`[name=fast_to]`, "40"), fill("#step", "2"), fill("#min_trades", "10"),
+		chromedp.SendKeys("#min_trades", " ", chromedp.ByQuery)) // somebody types
+	v.sees("1\u202f593 combinations")
+	v.fits("form")
+	v.do(click("#start"))
+	v.sees("Cancel")
+	path := v.path()
+	require.True(t, strings.HasPrefix(path, "/jobs/"), path)
+	v.sees("Running at the trading API")
+	v.fits("running")
+
+	// Nobody reloads: the end comes by itself.
+	v.sees("Best score")
+	v.sees("Score over fast and slow periods")
+	v.sees("Results fetched and stored")
+	v.sees("Notified")
+	require.Equal(t, path, v.path())
+	v.fits("completed")
+	var cells int
+	v.do(chromedp.Evaluate(`document.querySelectorAll(".plot rect:not(.best)").length`, &cells))
+	require.Greater(t, cells, 500)
+	v.do(click(`th a[href*="sort=win_rate_pct"]`), chromedp.WaitVisible(`th[aria-sort=descending] a[href*="win_rate_pct"]`, chromedp.ByQuery))
+	v.open("/")
+	v.sees("Completed")
+	v.fits("jobs")
+}
+
+func TestTheListIsLive(t *testing.T) {
+	t.Parallel()
+	v := visit(t, runner.Config{SimulatorDelay: 8 * time.Second})
+	v.open("/")
+	v.sees("No jobs yet")
+	for range 8 { // five run, the others stand in line
+		post(t, v, `{"ticker":"DAX","fast_range":[10,20],"slow_range":[30,60],"step":5,"min_trades":10}`)
+	}
+	v.sees("in line")
+	v.sees("Running")
+	v.sees("of 5 slots in use")
+	v.fits("jobs-live")
+	var states string
+	v.do(chromedp.Poll(`document.querySelector("#tab-COMPLETED .count")?.textContent === "8" && "all"`, &states, chromedp.WithPollingTimeout(patience)))
+	require.Equal(t, "all", states)
+}
+
+func TestCancelAsksFirst(t *testing.T) {
+	t.Parallel()
+	v := visit(t, runner.Config{SimulatorDelay: time.Minute})
+	id := post(t, v, `{"ticker":"DAX","fast_range":[10,20],"slow_range":[30,60],"step":5}`)
+	v.open("/jobs/" + id)
+	v.sees("Running at the trading API")
+	v.answers <- false
+	v.do(click("#cancel"))
+	v.sees("Running at the trading API")
+	v.answers <- true
+	v.do(click("#cancel"))
+	v.sees("Failure stored")
+	v.sees("Cancelled")
+	v.fits("cancelled")
+	v.do(click("#retry"))
+	v.sees("Retry of")
+	require.NotContains(t, v.path(), id)
+}
+
+func TestWithoutScript(t *testing.T) {
+	t.Parallel()
+	v := visit(t, runner.Config{SimulatorDelay: time.Millisecond})
+	id := post(t, v, `{"ticker":"DAX","fast_range":[10,20],"slow_range":[30,60],"step":5,"min_trades":10}`)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	stream, err := http.NewRequestWithContext(ctx, http.MethodGet, v.local.PublicURL+"/api/jobs/"+id+"/stream", http.NoBody)
+	require.NoError(t, err)
+	resp, err := http.DefaultClient.Do(stream)
+	require.NoError(t, err)
+	_, err = resp.Body.Read(make([]byte, 1))
+	require.NoError(t, err)
+	for buf := make([]byte, 1<<16); err == nil; { // to its end, which is the job's
+		_, err = resp.Body.Read(buf)
+	}
+	resp.Body.Close()
+	v.do(withoutScript())
+	v.open("/")
+	v.do(click("#job-" + id))
+	v.sees("Score over fast and slow periods")
+	v.open("/new")
+	v.do(fill("#ticker", "DAX"), click(`[name=check]`))
+	v.sees("combinations")
+	v.do(click("#start"))
+	v.sees("DAX")
+	require.Contains(t, v.path(), "/jobs/")
+}
+
+func TestDeadLettersAndBroker(t *testing.T) {
+	t.Parallel()
+	url := servertest.Miniredis(t)
+	v := visit(t, runner.Config{RedisURL: url})
+	v.open("/dead-letters")
+	v.sees("every event found its way")
+	bury(t, v, url, 3)
+	v.open("/dead-letters")
+	v.sees("Sweep completed")
+	v.fits("dead-letters")
+	v.do(click(`.letters li:first-child button[name=redrive]`))
+	v.sees("1 event was sent again")
+	v.answers <- true
+	v.do(click(`[data-all]:not(span)`), click(`button[value=discard][name=act]`))
+	v.sees("were discarded")
+
+	v.open("/broker")
+	v.sees("Slots in use")
+	v.fits("broker")
+	v.do(click("#toggle-submit"))
+	v.sees("Paused. Events wait")
+	id := post(t, v, `{"ticker":"DAX","fast_range":[10,20],"slow_range":[30,60],"step":5,"min_trades":10}`)
+	v.open("/jobs/" + id)
+	v.sees("On its way to the trading API")
+	v.open("/broker")
+	v.fits("broker-paused")
+	v.do(click("#toggle-submit"))
+	v.sees("Resumed.")
+	v.open("/jobs/" + id)
+	v.sees("Best score")
+}
+
+// bury makes dead letters: ends of sweeps that store refuses for good.
+func bury(t *testing.T, v *visitor, url string, n int) {
+	t.Helper()
+	sink, err := serve.NewSink(serve.Config{Sink: v.local.BrokerURL})
+	require.NoError(t, err)
+	for range n {
+		h := job.Header{JobID: job.NewID(), TenantID: "default", JobType: job.Type, CreatedAt: time.Now().UTC()}
+		e, err := event.NewCompleted(event.Completed{Header: h, SweepRunID: "none", CompletedAt: time.Now().UTC(), Via: event.ViaPoll})
+		require.NoError(t, err)
+		require.NoError(t, e.SetData(cloudevents.ApplicationJSON, map[string]string{"job_id": "broken"}))
+		require.NoError(t, sink.Send(t.Context(), e))
+	}
+	o, err := redis.ParseURL(url)
+	require.NoError(t, err)
+	client := redis.NewClient(o)
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
+	inspector, err := broker.NewInspector(client)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		letters, err := inspector.DeadLetters(t.Context(), broker.DeadLetterQuery{})
+		return err == nil && len(letters) >= n
+	}, patience, 50*time.Millisecond)
+}
