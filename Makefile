@@ -13,7 +13,7 @@ FUZZTIME   ?= 10s
 .PHONY: help run build test race lint vet bench fuzz tidy-check clean
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build ## Build and run everything on this machine, with one demo sweep
 	bin/sweepline up --demo
@@ -56,3 +56,5 @@ $(GOTESTSUM): .ci/tools/go.mod
 $(GOLANGCI): .ci/tools/go.mod
 	@mkdir -p $(TOOLS)
 	$(GO) build -C .ci/tools -o $(CURDIR)/$(TOOLS)/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+include knative/targets.mk

@@ -41,13 +41,16 @@ where j.tenant_id = excluded.tenant_id
   and (excluded.status > 'QUEUED' or excluded.announced_at is not null)`
 
 // insertLines adds the lines that are new. A line whose job belongs to another
-// tenant is dropped: the upsert before has left that job alone.
+// tenant is dropped: the upsert before has left that job alone. The job is looked
+// up for each line (offset 0 keeps the planner from making a join of it): a plan
+// made while the table was small would go on reading all of it.
 const insertLines = `
 insert into pipeline_job_events (id, job_id, tenant_id, type, time, attempt, error, data)
 select l.id, l.job_id::uuid, l.tenant_id, l.type, l.time, l.attempt, l.error, l.data::json
 from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::int[], $7::text[], $8::text[])
     as l (id, job_id, tenant_id, type, time, attempt, error, data)
-join pipeline_jobs j on j.id = l.job_id::uuid and j.tenant_id = l.tenant_id
+cross join lateral (
+    select from pipeline_jobs j where j.id = l.job_id::uuid and j.tenant_id = l.tenant_id offset 0) known
 on conflict (id) do nothing`
 
 // Apply writes events down; see ledger.Ledger. It takes one round trip.
