@@ -25,18 +25,16 @@ func listen(ctx context.Context, what string, port int, flag string) (*endpoint,
 	if err != nil {
 		return nil, fmt.Errorf("%s: port %d is taken (choose another with %s, 0 for any): %w", what, port, flag, err)
 	}
-	return &endpoint{l: l}, nil
+	// Event streams are long, so there is no write timeout; handlers have
+	// deadlines of their own.
+	return &endpoint{l: l, srv: &http.Server{ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}}, nil
 }
 
 func (e *endpoint) url() string { return "http://" + e.l.Addr().String() }
 
-// serve answers with h until the endpoint is closed. Event streams are long, so
-// there is no write timeout; handlers have deadlines of their own.
+// serve answers with h until the endpoint is closed, and at once if it is.
 func (e *endpoint) serve(h http.Handler, log *slog.Logger) error {
-	e.srv = &http.Server{
-		Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
+	e.srv.Handler, e.srv.ErrorLog = h, slog.NewLogLogger(log.Handler(), slog.LevelDebug)
 	if err := e.srv.Serve(e.l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", e.l.Addr(), err)
 	}
@@ -48,15 +46,12 @@ func (e *endpoint) close(ctx context.Context) {
 	if e == nil {
 		return
 	}
-	if e.srv == nil {
-		_ = e.l.Close()
-		return
-	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if e.srv.Shutdown(ctx) != nil {
 		_ = e.srv.Close()
 	}
+	_ = e.l.Close() // where it was never served
 }
 
 // public sends each address to the step that owns it, as the gateway's routes

@@ -42,7 +42,7 @@ func retryDelay(d Delivery, n int, most time.Duration, jitter bool) time.Duratio
 			wait *= time.Duration(n)
 		}
 	} else {
-		for i := 1; i < n && wait < most; i++ {
+		for i := 1; i < n && wait > 0 && wait < most; i++ {
 			wait *= 2
 		}
 	}

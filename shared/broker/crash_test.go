@@ -260,8 +260,9 @@ func TestRedisFull(t *testing.T) {
 	defer r.Stop()
 	b := setup(t, r.URL)
 	b.cfg.Retention = 0
-	release := make(chan struct{})
-	s := subscribe(t, func(http.ResponseWriter, delivery) { <-release })
+	gate, release := hold()
+	defer release()
+	s := subscribe(t, func(http.ResponseWriter, delivery) { <-gate })
 	n := b.start(b.trigger("t", s))
 	n.publish(http.StatusAccepted, "first")
 	s.next(t)
@@ -271,14 +272,14 @@ func TestRedisFull(t *testing.T) {
 	_, err = fmt.Sscanf(memory[strings.Index(memory, "used_memory:"):], "used_memory:%d", &used)
 	require.NoError(t, err)
 	require.NoError(t, b.rdb.ConfigSet(t.Context(), "maxmemory", fmt.Sprint(used+4<<20)).Err())
-	accepted := 0
+	accepted, refused := 0, http.StatusAccepted
 	for ; accepted < 10_000; accepted++ {
-		if n.post(fmt.Sprint(accepted), "Ce-Padding", strings.Repeat("x", 16<<10)).StatusCode != http.StatusAccepted {
+		if refused = n.post(fmt.Sprint(accepted), "Ce-Padding", strings.Repeat("x", 16<<10)).StatusCode; refused != http.StatusAccepted {
 			break
 		}
 	}
-	require.Equal(t, http.StatusServiceUnavailable, n.post("refused", "Ce-Padding", strings.Repeat("x", 16<<10)).StatusCode)
-	close(release)
+	require.Equal(t, http.StatusServiceUnavailable, refused)
+	release()
 	for range accepted {
 		s.next(t)
 	}
@@ -304,8 +305,15 @@ func TestFlushAll(t *testing.T) {
 	require.Equal(t, "2", two.next(t).id())
 	b.settled("one")
 	b.settled("two")
-	calls := commands(t, b.rdb)
-	<-time.After(500 * time.Millisecond) // time in which a hot loop would show
+	// Ten rounds of the janitor give a hot loop the time to show.
+	calls, rounds, last := commands(t, b.rdb), 0, time.Now()
+	eventually(t, "ten rounds", func() bool {
+		if time.Since(last) >= n.cfg.JanitorInterval {
+			last = time.Now()
+			rounds++
+		}
+		return rounds == 10
+	})
 	require.Less(t, commands(t, b.rdb)-calls, int64(2000))
 }
 

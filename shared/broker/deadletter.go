@@ -166,7 +166,8 @@ func (i *Inspector) DeadLetter(ctx context.Context, id string) (DeadLetter, erro
 }
 
 // Redrive gives a dead letter to its Trigger again, at once and with all its
-// attempts. Other Triggers do not see it. It may return ErrNotFound.
+// attempts. Other Triggers do not see it. It may return ErrNotFound, also where
+// the Trigger has been removed.
 func (i *Inspector) Redrive(ctx context.Context, id string) error {
 	p, trigger, entry, err := parseDeadLetterID(id)
 	if err != nil {
@@ -174,6 +175,9 @@ func (i *Inspector) Redrive(ctx context.Context, id string) error {
 	}
 	ctx, cancel := i.call(ctx)
 	defer cancel()
+	if _, err := i.find(ctx, triggerKey{p.broker.Namespace, p.broker.Name, trigger}); err != nil {
+		return fmt.Errorf("redrive dead letter: %w", err)
+	}
 	n, err := redriveScript.Run(ctx, i.rdb,
 		[]string{p.due(trigger), p.retries(trigger), p.buried(trigger), p.dead(trigger)},
 		entry, i.now().UnixMilli(), retryState{}.encode()).Int()

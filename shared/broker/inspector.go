@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -332,9 +333,7 @@ func (i *Inspector) eachTrigger(ctx context.Context, do func(b Broker, partition
 		if err != nil {
 			return err
 		}
-		call, cancel := i.call(ctx)
-		names, err := i.rdb.HKeys(call, newPartition(b, 0).triggers()).Result()
-		cancel()
+		names, err := i.namesOf(ctx, b)
 		if err != nil {
 			return err
 		}
@@ -345,6 +344,28 @@ func (i *Inspector) eachTrigger(ctx context.Context, do func(b Broker, partition
 		}
 	}
 	return nil
+}
+
+// namesOf gives the broker's triggers, and removed ones that may have left dead
+// letters.
+func (i *Inspector) namesOf(ctx context.Context, b Broker) ([]string, error) {
+	ctx, cancel := i.call(ctx)
+	defer cancel()
+	zero := newPartition(b, 0)
+	names, err := i.rdb.HKeys(ctx, zero.triggers()).Result()
+	if err != nil {
+		return nil, err
+	}
+	former, err := i.rdb.SMembers(ctx, zero.former()).Result()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range former {
+		if !slices.Contains(names, name) { // else it was made again
+			names = append(names, name)
+		}
+	}
+	return names, nil
 }
 
 // partitionsOf is the greatest number of streams the broker ever had, at least 1.

@@ -54,8 +54,14 @@ func (s *Server) cleanBroker(ctx context.Context, inspector *Inspector, b Broker
 	s.metrics.length.WithLabelValues(b.Namespace, b.Name).Set(float64(length))
 	for _, t := range triggers {
 		s.sample(t)
+	}
+	names, err := inspector.namesOf(ctx, b)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
 		for i := range n {
-			if err := s.forgetTaken(ctx, newPartition(b, i), t.Name); err != nil {
+			if err := s.forgetTaken(ctx, newPartition(b, i), name); err != nil {
 				return err
 			}
 		}

@@ -45,6 +45,10 @@ func (p partition) meta() string { return p.tag + "meta" }
 // triggers, of partition 0 only, is a hash from trigger name to its TriggerInfo.
 func (p partition) triggers() string { return p.tag + "triggers" }
 
+// former, of partition 0 only, is a set of the names of removed triggers: their
+// dead letters are still there.
+func (p partition) former() string { return p.tag + "former" }
+
 // paused, of partition 0 only, is a set of trigger names.
 func (p partition) paused() string { return p.tag + "paused" }
 
@@ -83,7 +87,7 @@ func partitionOf(key string, partitions int) int {
 	}
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(key))
-	return int(h.Sum32() % uint32(partitions)) //nolint:gosec // partitions is a small positive number
+	return int(h.Sum32() % uint32(partitions))
 }
 
 func (k triggerKey) String() string { return k.namespace + "/" + k.broker + "/" + k.name }

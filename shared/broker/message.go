@@ -125,7 +125,7 @@ func (m *message) encode() []byte {
 		flags |= flagJSONData
 	}
 	b = append(b, encodingVersion, flags)
-	b = binary.AppendUvarint(b, uint64(max(m.ttl, 0))) //nolint:gosec // not negative
+	b = binary.AppendUvarint(b, uint64(max(m.ttl, 0)))
 	b = appendString(b, m.traceparent)
 	b = appendString(b, m.tracestate)
 	b = binary.AppendUvarint(b, uint64(len(m.attrs)))
@@ -150,7 +150,7 @@ func decode(s string) (*message, error) {
 	}
 	flags := d.byte()
 	m := &message{base64: flags&flagBase64 != 0, jsonData: flags&flagJSONData != 0}
-	m.ttl = int(d.uvarint() & 0xffff) //nolint:gosec // masked
+	m.ttl = int(d.uvarint() & 0xffff)
 	m.traceparent = d.string()
 	m.tracestate = d.string()
 	n := d.uvarint()

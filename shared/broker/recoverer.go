@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -70,7 +69,7 @@ func (l *lane) retireDead(ctx context.Context) {
 	if err != nil {
 		return // nothing depends on it
 	}
-	quiet := 4*l.srv.cfg.ClaimIdle + 4*l.srv.cfg.Block + time.Minute
+	quiet := 4*l.srv.cfg.ClaimIdle + 4*l.srv.cfg.Block
 	for _, c := range consumers {
 		if c.Name == l.srv.consumer || c.Pending > 0 || c.Idle < quiet {
 			continue

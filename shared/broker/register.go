@@ -167,6 +167,9 @@ func (s *Server) unregister(ctx context.Context, b Broker, partitions int, wante
 		if err := s.rdb.SRem(ctx, zero.paused(), name).Err(); err != nil {
 			return err
 		}
+		if err := s.rdb.SAdd(ctx, zero.former(), name).Err(); err != nil {
+			return err
+		}
 		if err := s.rdb.HDel(ctx, zero.triggers(), name).Err(); err != nil {
 			return err
 		}

@@ -41,9 +41,10 @@ type Server struct {
 	mu      sync.Mutex // guards what follows; held while a set is applied
 	applied map[Broker]bool
 	subs    map[triggerKey]*subscription
-	// work is the context of deliveries, set while Run runs.
-	work   context.Context //nolint:containedctx // Apply starts loops that belong to Run
-	wg     sync.WaitGroup  // subscriptions that run or drain
+	// work is the context of deliveries, set while Run runs: Apply starts loops
+	// that belong to Run.
+	work   context.Context
+	wg     sync.WaitGroup // subscriptions that run or drain
 	closed bool
 
 	lastWarning atomic.Int64

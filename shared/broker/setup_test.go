@@ -171,6 +171,13 @@ func subscribe(t *testing.T, handle func(w http.ResponseWriter, d delivery)) *su
 	return s
 }
 
+// hold gives a gate for handlers to wait at, and what opens it. Tests defer that,
+// as a subscriber that closes waits for its handlers.
+func hold() (gate <-chan struct{}, release func()) {
+	c := make(chan struct{})
+	return c, sync.OnceFunc(func() { close(c) })
+}
+
 func status(code int) func(http.ResponseWriter, delivery) {
 	return func(w http.ResponseWriter, _ delivery) { w.WriteHeader(code) }
 }

@@ -44,7 +44,7 @@ func Compile(spec *eventingv1.TriggerSpec) (func(event.Event) bool, error) {
 		}
 		f = attributes.NewAttributesFilter(spec.Filter.Attributes)
 	default:
-		return nil, nil //nolint:nilnil // no filter is no error
+		return nil, nil
 	}
 	// The library logs every evaluation to the context's logger.
 	ctx := logging.WithLogger(context.Background(), zap.NewNop().Sugar())
