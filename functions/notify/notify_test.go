@@ -228,7 +228,7 @@ func partsOf(t *testing.T, contentType string, body io.Reader) map[string]string
 	parts := map[string]string{}
 	for r := multipart.NewReader(body, params["boundary"]); ; {
 		p, err := r.NextRawPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return parts
 		}
 		require.NoError(t, err)

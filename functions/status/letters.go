@@ -25,10 +25,14 @@ const (
 	maxLetterPages = 20
 )
 
-// owns reports whether a dead letter is of the caller's tenant.
-func owns(ctx context.Context, l broker.DeadLetter) bool {
+// owns reports whether a dead letter is the caller's: of its tenant, or of none
+// if the caller is an operator.
+func (f *Function) owns(ctx context.Context, l broker.DeadLetter) bool {
 	owner, _ := l.Event.Extensions()[event.ExtTenant].(string)
-	return owner != "" && owner == tenant.FromContext(ctx)
+	if owner == "" {
+		return f.operates(ctx)
+	}
+	return owner == tenant.FromContext(ctx)
 }
 
 func (f *Function) listLetters(w http.ResponseWriter, r *http.Request) {
@@ -94,7 +98,7 @@ func (f *Function) ownLetters(ctx context.Context, q broker.DeadLetterQuery) (ow
 			return nil, "", fmt.Errorf("list dead letters: %w", err)
 		}
 		for _, l := range page {
-			if owns(ctx, l) {
+			if f.owns(ctx, l) {
 				own = append(own, viewOf(l))
 			}
 			q.Before = l.Died
@@ -117,23 +121,35 @@ func (f *Function) discard(w http.ResponseWriter, r *http.Request) {
 	f.onLetter(w, r, "Dead letter discarded", http.StatusOK, f.Letters.Discard)
 }
 
-func (f *Function) onLetter(w http.ResponseWriter, r *http.Request, done string, status int, act func(context.Context, string) error) {
-	ctx, id := r.Context(), r.PathValue("id")
-	l, err := f.Letters.DeadLetter(ctx, id)
-	if err == nil && !owns(ctx, l) {
-		err = broker.ErrNotFound
-	}
-	if err == nil {
-		err = act(ctx, id)
-	}
-	switch {
+func (f *Function) onLetter(w http.ResponseWriter, r *http.Request, done string, status int, act letterAct) {
+	id := r.PathValue("id")
+	switch err := f.onOwnLetter(r.Context(), id, done, act); {
 	case errors.Is(err, broker.ErrNotFound):
 		serve.WriteError(w, http.StatusNotFound, serve.CodeNotFound, "no such dead letter")
 	case err != nil:
-		slog.WarnContext(ctx, "Dead letter not handled", "dead_letter", id, "error", err)
+		slog.WarnContext(r.Context(), "Dead letter not handled", "dead_letter", id, "error", err)
 		serve.WriteUnavailable(w, err)
 	default:
-		slog.With("dead_letter", id, "event_id", l.Event.ID()).InfoContext(ctx, "Dead letter handled", "act", done)
 		serve.WriteJSON(w, status, map[string]string{"id": id, "message": done})
 	}
+}
+
+// letterAct is what can be done with a dead letter.
+type letterAct func(ctx context.Context, id string) error
+
+// onOwnLetter acts on a letter if it is the caller's; it is broker.ErrNotFound
+// if not.
+func (f *Function) onOwnLetter(ctx context.Context, id, done string, act letterAct) error {
+	l, err := f.Letters.DeadLetter(ctx, id)
+	if err != nil {
+		return fmt.Errorf("read dead letter: %w", err)
+	}
+	if !f.owns(ctx, l) {
+		return broker.ErrNotFound
+	}
+	if err := act(ctx, id); err != nil {
+		return fmt.Errorf("act on dead letter: %w", err)
+	}
+	slog.InfoContext(ctx, "Dead letter handled", "dead_letter", id, "event_id", l.Event.ID(), "act", done)
+	return nil
 }

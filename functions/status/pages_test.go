@@ -19,7 +19,8 @@ func TestPages(t *testing.T) {
 	failed, early := w.stored("default", job.Failed), w.recorded("default")
 	done := w.stored("default", job.Completed)
 	done.ErrorMessage, done.Ticker = "", "<script>alert(1)</script>"
-	done.Results = []job.Row{{FastPeriod: 10, SlowPeriod: 20, Score: 1.234}}
+	w.rows = []job.Row{{FastPeriod: 10, SlowPeriod: 20, Score: 1.234}, {FastPeriod: 11, SlowPeriod: 20, Score: 0.5}}
+	done.Results, done.Metrics = w.rows[:1], &job.Metrics{Combinations: 2, BestScore: 1.234}
 	w.set(func() { w.jobs[done.JobID] = done })
 	w.events[done.JobID] = []job.TimelineEvent{{Type: "com.zixly.sweep.failed.v1", Time: created, Attempt: 2, Error: "timeout"}}
 
@@ -29,7 +30,7 @@ func TestPages(t *testing.T) {
 	body := list.Body.String()
 	require.Contains(t, body, "/jobs/"+failed.JobID)
 	require.Contains(t, body, "cursor=next")
-	require.Contains(t, body, `<option value="FAILED" selected>`)
+	require.Contains(t, body, `href="/?status=FAILED&amp;ticker=DAX" aria-current="true">Failed <span class="count">1</span>`)
 	require.NotContains(t, body, "<script>alert")
 	require.Equal(t, 400, call(h, "GET", "/?status=odd").Code)
 	require.Equal(t, 400, call(h, "GET", "/?cursor=bad").Code)

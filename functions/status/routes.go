@@ -29,7 +29,18 @@ func (f *Function) routes() http.Handler {
 		api("POST /api/dead-letters/{id}/redrive", f.redrive)
 		api("DELETE /api/dead-letters/{id}", f.discard)
 	}
+	api("GET /api/stream", f.streamOverview)
+	if f.Broker != nil {
+		f.brokerRoutes(func(pattern string, h http.HandlerFunc) { api(pattern, f.operatorsOnly(h, refuseToMachines)) },
+			func(pattern string, h http.HandlerFunc) { page(pattern, f.operatorsOnly(h, f.refuseToPeople)) })
+	}
+	if f.Letters != nil {
+		page("GET /dead-letters", f.lettersPage)
+		page("POST /dead-letters", f.actOnLetters)
+	}
 	page("GET /{$}", f.jobsPage)
+	page("GET /new", f.newPage)
+	page("POST /new", f.submitFromPage)
 	page("GET /jobs/{id}", f.jobPage)
 	page("POST /jobs/{id}/cancel", f.cancelFromPage)
 	page("POST /jobs/{id}/retry", f.retryFromPage)

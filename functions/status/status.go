@@ -2,6 +2,7 @@
 // job's events to a browser, and the dashboard's pages. It only reads the
 // ledger and the wait records; what its owner wants of a job (cancel, retry)
 // goes to the wait record or in again at the front, through shared/intake.
+// Operators see the broker, too, and can pause, resume and replay its Triggers.
 package status
 
 import (
@@ -32,6 +33,16 @@ type Config struct {
 	// SessionSecret signs the dashboard's cookie. Replicas share it; without
 	// one, sessions end with the process.
 	SessionSecret string `envconfig:"CALLBACK_SECRET"`
+	// Pulse is how often the list of jobs is looked at for those who watch it,
+	// once for all of a tenant's watchers. 2 s if 0.
+	Pulse time.Duration `envconfig:"STREAM_PULSE" default:"2s"`
+	// Operators are the tenants that may look at the broker and steer it, which
+	// concerns everybody's jobs. Where no keys are asked for, everybody may;
+	// where they are, nobody may who is not named here.
+	Operators []string `envconfig:"OPERATOR_TENANTS"`
+	// TraceURL is a tracing system's address of a trace, with {trace_id} in it.
+	// Without one, pages name the trace and link nowhere.
+	TraceURL string `envconfig:"TRACE_URL"`
 }
 
 // jobs is the ledger as status reads it.
@@ -39,7 +50,9 @@ type jobs interface {
 	Job(ctx context.Context, tenant, id string) (job.Job, error)
 	Jobs(ctx context.Context, tenant string, q ledger.Query) (ledger.Page, error)
 	Timeline(ctx context.Context, tenant, id string) ([]job.TimelineEvent, error)
+	Counts(ctx context.Context, tenant string, q ledger.Query) (map[job.State]int, error)
 	Results(ctx context.Context, tenant, id string, by ledger.Order) iter.Seq2[job.Row, error]
+	Rows(ctx context.Context, tenant, id string, q ledger.RowQuery) ([]job.Row, error)
 	Ping(ctx context.Context) error
 }
 
@@ -69,8 +82,29 @@ type letters interface {
 	Discard(ctx context.Context, id string) error
 }
 
-// Deps is what the function stands on. All fields but Now are required; the
-// caller closes them.
+// operations is the broker as operators see it: broker.Inspector.
+type operations interface {
+	Streams(ctx context.Context) ([]broker.StreamInfo, error)
+	Triggers(ctx context.Context) ([]broker.TriggerInfo, error)
+	Retries(ctx context.Context, namespace, broker, trigger string, limit int) ([]broker.Retry, error)
+	Pause(ctx context.Context, namespace, broker, trigger string) error
+	Resume(ctx context.Context, namespace, broker, trigger string) error
+	ReplayFrom(ctx context.Context, namespace, broker, trigger string, since time.Time) error
+}
+
+// slots counts what waits and what is at the trading API: wait.Waits.
+type slots interface {
+	Count(ctx context.Context) (wait.Counts, error)
+	Config() wait.Config
+}
+
+// checker tells whether something answers.
+type checker interface {
+	Health(ctx context.Context) error
+}
+
+// Deps is what the function stands on. The caller closes it. Required are Jobs,
+// Waits, Cancel, Intake and Keys.
 type Deps struct {
 	Jobs   jobs
 	Waits  waits
@@ -79,6 +113,13 @@ type Deps struct {
 	// Letters may be nil where the broker is not ours: there is then no such
 	// address.
 	Letters letters
+	// Broker is Letters if it is nil and that can do as much; without either
+	// the broker is not ours, and there is no page of it.
+	Broker operations
+	// Slots is Waits if it is nil and that can do as much.
+	Slots slots
+	// Trading is the trading API; nil leaves it out of the health.
+	Trading checker
 	Keys    *tenant.Keys
 	// Now is time.Now if nil.
 	Now func() time.Time
@@ -91,6 +132,8 @@ type Function struct {
 	cfg      Config
 	sessions *tenant.Sessions
 	handler  http.Handler
+	pulses   pulses
+	surfaces surfaces
 	streams  chan struct{}
 	drain    chan struct{}
 	drained  sync.Once
@@ -108,9 +151,16 @@ func New(cfg Config, d Deps) (*Function, error) {
 	if cfg.MaxStreams <= 0 {
 		return nil, errors.New("STREAM_MAX must be positive")
 	}
-	if d.Now == nil {
-		d.Now = time.Now
+	if cfg.Pulse == 0 {
+		cfg.Pulse = 2 * time.Second
 	}
+	if cfg.Pulse < 0 {
+		return nil, errors.New("STREAM_PULSE must be positive")
+	}
+	if err := checkTraceURL(cfg.TraceURL); err != nil {
+		return nil, err
+	}
+	d.complete()
 	f := &Function{Deps: d, cfg: cfg, streams: make(chan struct{}, cfg.MaxStreams), drain: make(chan struct{})}
 	var err error
 	if f.sessions, err = tenant.NewSessions(d.Keys, cfg.SessionSecret, d.Now); err != nil {
@@ -118,6 +168,19 @@ func New(cfg Config, d Deps) (*Function, error) {
 	}
 	f.handler = f.routes()
 	return f, nil
+}
+
+// complete fills in what the other dependencies can do as well.
+func (d *Deps) complete() {
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	if d.Broker == nil {
+		d.Broker, _ = d.Letters.(operations)
+	}
+	if d.Slots == nil {
+		d.Slots, _ = d.Waits.(slots)
+	}
 }
 
 // Handle answers one request.

@@ -2,14 +2,12 @@ package status
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/serve"
 )
 
 const (
@@ -63,13 +61,11 @@ func (f *Function) stream(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent) // tells a browser not to come back
 		return
 	}
-	select {
-	case f.streams <- struct{}{}:
-		defer func() { <-f.streams }()
-	default:
-		serve.WriteUnavailable(w, &serve.Unavailable{RetryAfter: 5 * time.Second, Err: fmt.Errorf("%d streams are open", cap(f.streams))})
+	release, ok := f.takeStream(w)
+	if !ok {
 		return
 	}
+	defer release()
 	out := newEventWriter(w)
 	if out.open() != nil {
 		return

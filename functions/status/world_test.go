@@ -32,17 +32,19 @@ var (
 
 // world is everything that status stands on, in memory.
 type world struct {
-	mu      sync.Mutex
-	jobs    map[string]job.Job
-	events  map[string][]job.TimelineEvent
-	rows    []job.Row
-	rowErr  error
-	query   ledger.Query
-	records map[string]wait.Record
-	changes chan wait.Record
-	letters []broker.DeadLetter
-	acts    []string
-	taken   []intake.Request
+	mu     sync.Mutex
+	jobs   map[string]job.Job
+	events map[string][]job.TimelineEvent
+	rows   []job.Row
+	rowErr error
+	query  ledger.Query
+	// rowQuery is the last one that was asked.
+	rowQuery ledger.RowQuery
+	records  map[string]wait.Record
+	changes  chan wait.Record
+	letters  []broker.DeadLetter
+	acts     []string
+	taken    []intake.Request
 	// broken names what does not answer.
 	broken map[string]bool
 }
@@ -119,6 +121,30 @@ func (b books) Results(context.Context, string, string, ledger.Order) iter.Seq2[
 			yield(job.Row{}, b.rowErr)
 		}
 	}
+}
+
+func (b books) Rows(_ context.Context, _, _ string, q ledger.RowQuery) ([]job.Row, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rowQuery = q
+	limit, offset := q.Window()
+	offset = min(offset, len(b.rows))
+	return b.rows[offset:min(offset+limit, len(b.rows))], b.rowErr
+}
+
+func (b books) Counts(_ context.Context, owner string, _ ledger.Query) (map[job.State]int, error) {
+	if err := b.fails("ledger"); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	counts := map[job.State]int{}
+	for _, j := range b.jobs {
+		if j.TenantID == owner {
+			counts[j.Status]++
+		}
+	}
+	return counts, nil
 }
 
 func (b books) Ping(context.Context) error { return b.fails("ledger") }

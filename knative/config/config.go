@@ -6,5 +6,5 @@ import "embed"
 
 // Pipeline holds the Broker and its Triggers under base/.
 //
-//go:embed base/*.yaml
+//go:embed base/100-broker.yaml base/200-triggers.yaml
 var Pipeline embed.FS

@@ -20,6 +20,7 @@ import (
 	cdpruntime "github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/kelseyhightower/envconfig"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/local/runner"
@@ -70,8 +71,12 @@ func browser(t *testing.T) context.Context {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
+	tab := ctx
+	// Waits until the browser is gone and leaves its folder alone.
+	t.Cleanup(func() { _ = chromedp.Cancel(tab) })
 	ctx, cancel = context.WithTimeout(ctx, 3*time.Minute)
 	t.Cleanup(cancel)
+	require.NoError(t, chromedp.Run(ctx), "the browser lives as long as the context of its first run")
 	return ctx
 }
 
@@ -145,14 +150,12 @@ func (v *visitor) open(path string) {
 func (v *visitor) sees(want string) {
 	v.t.Helper()
 	var text string
-	ctx, cancel := context.WithTimeout(v.ctx, patience)
-	defer cancel()
-	// Case is the style sheet's; it may differ from what is written.
-	err := chromedp.Run(ctx, chromedp.PollFunction(`(want) => document.body && document.body.innerText.includes(want) && document.body.innerText`,
-		&text, chromedp.WithPollingArgs(want), chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(patience)))
-	if err != nil {
-		_ = chromedp.Run(v.ctx, chromedp.Evaluate(`document.body.innerText`, &text))
-		require.NoError(v.t, err, "%q is not on the page:\n%s", want, text)
+	// Pages come and go meanwhile, and a look at one that goes is an error.
+	seen := func() bool {
+		return chromedp.Run(v.ctx, chromedp.Evaluate(`document.body.innerText`, &text)) == nil && strings.Contains(text, want)
+	}
+	if !assert.Eventually(v.t, seen, patience, 50*time.Millisecond) {
+		require.FailNow(v.t, "not on the page: "+want, text)
 	}
 }
 

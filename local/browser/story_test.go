@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
-	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -169,16 +168,20 @@ func TestDeadLettersAndBroker(t *testing.T) {
 	v.sees("Best score")
 }
 
-// bury makes dead letters: ends of sweeps that store refuses for good.
+// bury makes dead letters: ends of sweeps that store refuses for good, since
+// their ids are another job's. The jobs fail for it.
 func bury(t *testing.T, v *visitor, url string, n int) {
 	t.Helper()
 	sink, err := serve.NewSink(serve.Config{Sink: v.local.BrokerURL})
 	require.NoError(t, err)
 	for range n {
-		h := job.Header{JobID: job.NewID(), TenantID: "default", JobType: job.Type, CreatedAt: time.Now().UTC()}
+		h := job.Header{
+			JobID: job.NewID(), TenantID: "default", JobType: job.Type, CreatedAt: time.Now().UTC(),
+			Parameters: job.Sweep{Ticker: "DAX", FastRange: [2]int{5, 10}, SlowRange: [2]int{20, 30}, Step: 5, MinTrades: 50, StrategyType: job.SMA},
+		}
 		e, err := event.NewCompleted(event.Completed{Header: h, SweepRunID: "none", CompletedAt: time.Now().UTC(), Via: event.ViaPoll})
 		require.NoError(t, err)
-		require.NoError(t, e.SetData(cloudevents.ApplicationJSON, map[string]string{"job_id": "broken"}))
+		e.SetID(job.NewID() + "/completed")
 		require.NoError(t, sink.Send(t.Context(), e))
 	}
 	o, err := redis.ParseURL(url)

@@ -48,7 +48,7 @@ func retryDelay(d Delivery, n int, most time.Duration, jitter bool) time.Duratio
 	}
 	wait = min(wait, most)
 	if jitter && wait > 0 {
-		wait = rand.N(wait) //nolint:gosec // spreads load, hides nothing
+		wait = rand.N(wait)
 	}
 	return wait
 }

@@ -3,7 +3,6 @@ package broker
 import (
 	"bufio"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -88,7 +87,7 @@ type nodeProcess struct {
 }
 
 func (p *nodeProcess) start() {
-	p.cmd = exec.Command(os.Args[0], append([]string{"-test.run", "^TestNodeProcess$", "-test.timeout", "5m", "--"}, p.args...)...) //nolint:gosec,noctx // ourselves, killed by the test
+	p.cmd = exec.Command(os.Args[0], append([]string{"-test.run", "^TestNodeProcess$", "-test.timeout", "5m", "--"}, p.args...)...)
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(p.t, err)
 	p.in, err = p.cmd.StdinPipe()
@@ -205,7 +204,7 @@ func TestCrashes(t *testing.T) {
 }
 
 func post(addr string, i int) bool {
-	req, err := http.NewRequest(http.MethodPost, "http://"+addr+"/test/crash", strings.NewReader("data")) //nolint:noctx // the client has a timeout
+	req, err := http.NewRequest(http.MethodPost, "http://"+addr+"/test/crash", strings.NewReader("data"))
 	if err != nil {
 		return false
 	}
@@ -343,7 +342,7 @@ func TestDurabilityIsChecked(t *testing.T) {
 	b = setup(t, servertest.Miniredis(t))
 	b.cfg.RequireDurable = true
 	err = b.serve().srv.Check(t.Context())
-	require.True(t, errors.Is(err, ErrNotDurable), err)
+	require.ErrorIs(t, err, ErrNotDurable)
 	b.cfg.RequireDurable = false
 	require.NoError(t, b.serve().srv.Check(t.Context()))
 }

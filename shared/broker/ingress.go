@@ -72,10 +72,9 @@ func (in ingress) take(w http.ResponseWriter, r *http.Request, mesh *mesh) (int,
 		return http.StatusBadRequest, err.Error()
 	}
 	for _, m := range messages {
-		switch {
-		case m.ttl == 0:
+		if m.ttl == 0 {
 			m.ttl = defaultTTL
-		default:
+		} else {
 			m.ttl--
 		}
 		if m.ttl <= 0 {

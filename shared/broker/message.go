@@ -77,7 +77,8 @@ func (m *message) set(name string, k kind, value string) {
 			attrs = append(attrs, a)
 		}
 	}
-	m.attrs = append(attrs, attribute{name, k, value})
+	attrs = append(attrs, attribute{name, k, value})
+	m.attrs = attrs
 }
 
 func (m *message) digest() string { return digest(m.get("source"), m.get("id")) }

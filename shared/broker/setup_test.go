@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -99,7 +98,7 @@ func (n *node) apply(triggers ...Trigger) {
 
 func quiet() *slog.Logger {
 	if testing.Verbose() {
-		return slog.New(slog.NewTextHandler(io.Discard, nil))
+		return slog.New(slog.DiscardHandler)
 	}
 	return slog.New(slog.DiscardHandler)
 }
@@ -252,8 +251,4 @@ func ids(n int) []string {
 		out[i] = fmt.Sprintf("e%d", i)
 	}
 	return out
-}
-
-func structured(fields string) io.Reader {
-	return bytes.NewBufferString(`{"specversion":"1.0","id":"s1","source":"/test","type":"test.happened"` + fields + `}`)
 }

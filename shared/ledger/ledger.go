@@ -65,6 +65,10 @@ type Ledger interface {
 	// in chunks, so a slow reader holds no connection. An error ends it.
 	Results(ctx context.Context, tenant, id string, by Order) iter.Seq2[job.Row, error]
 
+	// Rows returns one page of a job's rows in any order, never nil; none for an
+	// unknown job. It is for people: whoever wants all rows takes Results.
+	Rows(ctx context.Context, tenant, id string, q RowQuery) ([]job.Row, error)
+
 	// Unfinished returns every job that has not ended, of all tenants, oldest
 	// first. Whoever lost its queue (the embedded broker, at start) takes them
 	// up again.

@@ -77,7 +77,7 @@ func StartPostgres(ctx context.Context, dir string, args ...string) (*Postgres, 
 }
 
 func startPostmaster(ctx context.Context, program, dir, socket string, as *syscall.Credential, args []string) (*process, error) {
-	cmd := exec.Command(program, append([]string{
+	cmd := exec.Command(program, append([]string{ //nolint:noctx // it outlives the start; Stop ends it
 		"-D", dir, "-k", socket, "-c", "listen_addresses=", "-c", "max_connections=60", "-c", "timezone=UTC",
 	}, args...)...)
 	cmd.Dir = dir

@@ -48,7 +48,7 @@ func StartRedis(ctx context.Context, dir string, args ...string) (*Redis, error)
 		return nil, err
 	}
 	path := filepath.Join(socket, "redis.sock")
-	cmd := exec.Command(program, append([]string{
+	cmd := exec.Command(program, append([]string{ //nolint:noctx // it outlives the start; Stop ends it
 		"--port", "0", "--unixsocket", path, "--unixsocketperm", "700", "--dir", dir, "--pidfile", pidFile,
 		"--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction", "--daemonize", "no",
 	}, args...)...)

@@ -86,7 +86,7 @@ func printBench(w io.Writer, m *vegeta.Metrics) error {
 	fmt.Fprintf(w, "%d requests at %.0f/s: p50 %s, p95 %s, p99 %s, longest %s\n",
 		m.Requests, m.Rate, round(l.P50), round(l.P95), round(l.P99), round(l.Max))
 	taken := m.StatusCodes[strconv.Itoa(http.StatusAccepted)]
-	if uint64(taken) == m.Requests { //nolint:gosec // a count
+	if uint64(taken) == m.Requests {
 		return nil
 	}
 	return fmt.Errorf("%d of %d were answered with 202; answers by status: %v", taken, m.Requests, m.StatusCodes)

@@ -104,7 +104,7 @@ func TestErrorsNameFileObjectAndField(t *testing.T) {
 		trigger(`{broker: main, subscriber: {uri: "http://x"}, delivery: {backoffPolicy: cubic}}`):                 "spec.delivery.backoffPolicy",
 		trigger(`{broker: main, subscriber: {uri: "http://x"}, delivery: {format: xml}}`):                          "spec.delivery.format",
 		trigger(`{broker: main, subscriber: {uri: "http://x"}, delivery: {deadLetterSink: {}}}`):                   "spec.delivery.deadLetterSink",
-		trigger(`{broker: main, subscriber: {uri: "http://x"}, fliters: []}`):                                      "fliters",
+		trigger(`{broker: main, subscriber: {uri: "http://x"}, filtres: []}`):                                      "filtres",
 		trigger(`{broker: main, subscriber: {uri: "http://x"}}`) + "---\n" + trigger(`{broker: main}`)[len(head):]: "is defined twice",
 		head + head: "a.yaml: Broker default/main: is defined twice",
 		"a: [":      "a.yaml: document 1",

@@ -39,6 +39,7 @@ func Exercise(t *testing.T, open func(t *testing.T) ledger.Ledger) {
 		{"many rows", manyRows},
 		{"pages", pages},
 		{"filters", filters},
+		{"rows in any order", sortedRows},
 		{"tenants", tenants},
 		{"unfinished and unannounced", recovery},
 		{"batches at once", concurrentBatches},

@@ -140,9 +140,31 @@ func (l *Ledger) chunkOf(ctx context.Context, tenantID, id string, by ledger.Ord
 		}
 		q += " order by -score, id"
 	}
-	rows := make([]job.Row, 0, chunk)
-	last := after
-	err := l.read(ctx, tenant(tenantID), fmt.Sprintf("%s limit %d", q, chunk), args, func(rs pgx.Rows) error {
+	rows, last, err := l.rows(ctx, tenantID, fmt.Sprintf("%s limit %d", q, chunk), args)
+	if len(rows) == 0 {
+		last = after
+	}
+	return rows, last, err
+}
+
+// Rows returns one page of a job's rows; see ledger.Ledger.
+func (l *Ledger) Rows(ctx context.Context, tenantID, id string, q ledger.RowQuery) ([]job.Row, error) {
+	if !job.ValidID(id) {
+		return []job.Row{}, nil
+	}
+	limit, offset := q.Window()
+	rows, _, err := l.rows(ctx, tenantID, fmt.Sprintf("select %s from trading_sweep_results where job_id = $1::uuid and tenant_id = $2 order by %s limit %d offset %d",
+		rowColumns, q.OrderBy(), limit, offset), []any{id, tenantID})
+	if err != nil {
+		return nil, fmt.Errorf("read rows of job %s: %w", id, err)
+	}
+	return rows, nil
+}
+
+// rows runs a query for rowColumns and says where its last row stands.
+func (l *Ledger) rows(ctx context.Context, tenantID, query string, args []any) (rows []job.Row, last cursor, err error) {
+	rows = []job.Row{}
+	err = l.read(ctx, tenant(tenantID), query, args, func(rs pgx.Rows) error {
 		var r job.Row
 		err := rs.Scan(&last.id, &r.ResultID, &r.Ticker, &r.StrategyType, &r.FastPeriod, &r.SlowPeriod, &r.SignalPeriod, &r.TotalTrades,
 			&r.Score, &r.SharpeRatio, &r.SortinoRatio, &r.TotalReturnPct, &r.MaxDrawdownPct, &r.WinRatePct, &r.ProfitFactor,

@@ -82,7 +82,7 @@ func (l *Ledger) read(ctx context.Context, query string, args []any, scan func(*
 	if err != nil {
 		return err
 	}
-	defer rows.Close() //nolint:errcheck // Err below tells what there is to tell
+	defer rows.Close()
 	for rows.Next() {
 		if err := scan(rows); err != nil {
 			return err

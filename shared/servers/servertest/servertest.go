@@ -41,7 +41,7 @@ var dir = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("make test folder: %w", err)
 	}
-	return d, os.Chmod(d, 0o755)
+	return d, os.Chmod(d, 0o755) //nolint:gosec // PostgreSQL may run as another user
 })
 
 var started struct {

@@ -1,0 +1,122 @@
+package status
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/zixly/sweepline/shared/broker"
+)
+
+// lettersPerPage is how many dead letters a page shows.
+const lettersPerPage = 50
+
+type lettersPageView struct {
+	view
+	Letters     []letterView
+	Next, First string
+	Done        string
+}
+
+func (f *Function) lettersPage(w http.ResponseWriter, r *http.Request) {
+	v := lettersPageView{view: f.view(r), Done: lettersDone(r.URL.Query())}
+	q := broker.DeadLetterQuery{Limit: lettersPerPage}
+	if text := r.URL.Query().Get("cursor"); text != "" {
+		at, err := time.Parse(time.RFC3339Nano, text)
+		if err != nil {
+			f.problem(w, r, http.StatusBadRequest, "There is no such page", "The link is damaged. Start from the first page.")
+			return
+		}
+		q.Before, v.First = at, "/dead-letters"
+	}
+	own, next, err := f.ownLetters(r.Context(), q)
+	if err != nil {
+		f.problemOf(w, r, err)
+		return
+	}
+	v.Letters = own
+	if next != "" {
+		v.Next = "/dead-letters?" + url.Values{"cursor": {next}}.Encode()
+	}
+	render(w, r, http.StatusOK, "letters.html", v)
+}
+
+// actOnLetters takes the page's form: a button of one row names its letter, the
+// buttons above the list mean all that are ticked.
+func (f *Function) actOnLetters(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	if err := r.ParseForm(); err != nil {
+		f.problem(w, r, http.StatusBadRequest, "That was not understood", "The form is damaged. Nothing was changed.")
+		return
+	}
+	ids, word := r.PostForm["id"], r.PostForm.Get("act")
+	for _, one := range []string{"redrive", "discard"} {
+		if id := r.PostForm.Get(one); id != "" {
+			ids, word = []string{id}, one
+		}
+	}
+	act, done := letterAct(f.Letters.Redrive), "Dead letter redriven"
+	if word == "discard" {
+		act, done = f.Letters.Discard, "Dead letter discarded"
+	} else if word != "redrive" {
+		f.problem(w, r, http.StatusBadRequest, "That was not understood", "The form names no act. Nothing was changed.")
+		return
+	}
+	n, gone := 0, 0
+	for _, id := range ids[:min(len(ids), maxLetters)] {
+		switch err := f.onOwnLetter(r.Context(), id, done, act); {
+		case errors.Is(err, broker.ErrNotFound):
+			gone++
+		case err != nil:
+			slog.WarnContext(r.Context(), "Dead letter not handled", "dead_letter", id, "error", err)
+			f.problem(w, r, http.StatusServiceUnavailable, "Not all was done",
+				fmt.Sprintf("After %d of %d the store did not answer. Those left are still listed; try again in a moment.", n, len(ids)))
+			return
+		default:
+			n++
+		}
+	}
+	v := url.Values{"did": {word}, "n": {strconv.Itoa(n)}}
+	if gone > 0 {
+		v.Set("gone", strconv.Itoa(gone))
+	}
+	http.Redirect(w, r, "/dead-letters?"+v.Encode(), http.StatusSeeOther)
+}
+
+// lettersDone says what the last act did.
+func lettersDone(v url.Values) string {
+	word := map[string]string{"redrive": "sent again", "discard": "discarded"}[v.Get("did")]
+	n, err := strconv.Atoi(v.Get("n"))
+	if word == "" || err != nil || n < 0 {
+		return ""
+	}
+	text := fmt.Sprintf("%s %s.", plural(n, "event was", "events were"), word)
+	if n == 0 {
+		text = "Nothing was ticked, so nothing was changed."
+	}
+	if gone, err := strconv.Atoi(v.Get("gone")); err == nil && gone > 0 {
+		text = fmt.Sprintf("%s %s not there any more.", text, plural(gone, "was", "were"))
+		if n == 0 {
+			text = "Nothing was changed: what was chosen is not there any more."
+		}
+	}
+	return text
+}
+
+// Said is the reason as its subscriber said it: our own steps answer with JSON.
+func (l letterView) Said() string { return said(l.Reason) }
+
+func said(reason string) string {
+	var body struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal([]byte(reason), &body) == nil && body.Error != "" {
+		return body.Error
+	}
+	return reason
+}

@@ -1,0 +1,153 @@
+package status
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/ledger"
+	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/tenant"
+)
+
+// overview is what a list shows that changes: the data of the event "jobs".
+type overview struct {
+	Counts map[job.State]int `json:"counts"`
+	// Open are the newest jobs that have not ended.
+	Open []update `json:"open"`
+	// Latest is the newest job of all, so that a watcher sees that one came.
+	Latest string `json:"latest,omitempty"`
+}
+
+// pulses are the tenants' overviews, each read once for all who watch.
+type pulses struct {
+	mu      sync.Mutex
+	tenants map[string]*pulse
+}
+
+// pulse is one tenant's overview.
+type pulse struct {
+	mu   sync.Mutex
+	at   time.Time
+	text []byte
+	// version counts how often the text has changed.
+	version int
+}
+
+func (p *pulses) of(name string) *pulse {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.tenants == nil {
+		p.tenants = map[string]*pulse{}
+	}
+	if p.tenants[name] == nil {
+		p.tenants[name] = &pulse{}
+	}
+	return p.tenants[name]
+}
+
+// beat gives the overview, reading it anew if it is older than a pulse. The
+// stores may be away: then it stays as it was.
+func (f *Function) beat(ctx context.Context, p *pulse) (text []byte, version int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now := time.Now(); now.Sub(p.at) >= f.cfg.Pulse*9/10 { // all watchers tick at their own time
+		o, err := f.overview(ctx)
+		if err != nil {
+			slog.WarnContext(ctx, "Overview not read", "error", err)
+			return p.text, p.version
+		}
+		text, err := json.Marshal(o)
+		if err == nil && !bytes.Equal(text, p.text) {
+			p.text, p.version = text, p.version+1
+		}
+		p.at = now
+	}
+	return p.text, p.version
+}
+
+func (f *Function) overview(ctx context.Context) (overview, error) {
+	// The read serves all watchers, so it must not end with the one who asks.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ledgerPatience)
+	defer cancel()
+	owner := tenant.FromContext(ctx)
+	o := overview{Open: []update{}}
+	var err error
+	if o.Counts, err = f.Jobs.Counts(ctx, owner, ledger.Query{}); err != nil {
+		return o, fmt.Errorf("count jobs: %w", err)
+	}
+	newest, err := f.Jobs.Jobs(ctx, owner, ledger.Query{Limit: 1})
+	if err != nil {
+		return o, fmt.Errorf("read newest job: %w", err)
+	}
+	for _, j := range newest.Jobs {
+		o.Latest = j.JobID
+	}
+	if o.Counts[job.Queued]+o.Counts[job.Running] == 0 {
+		return o, nil
+	}
+	open, err := f.Jobs.Jobs(ctx, owner, ledger.Query{Status: []job.State{job.Queued, job.Running}})
+	if err != nil {
+		return o, fmt.Errorf("read open jobs: %w", err)
+	}
+	for _, j := range f.live(ctx, open.Jobs) {
+		o.Open = append(o.Open, update{JobID: j.JobID, Status: j.Status, Progress: j.Progress, Place: j.Place})
+	}
+	return o, nil
+}
+
+// streamOverview sends a tenant's overview as Server-Sent Events, first as it
+// is and then each time it has changed, until the client goes:
+//
+//	event: jobs    {counts: {QUEUED: n, …}, open: [{job_id, status, progress, place?}], latest?}
+func (f *Function) streamOverview(w http.ResponseWriter, r *http.Request) {
+	release, ok := f.takeStream(w)
+	if !ok {
+		return
+	}
+	defer release()
+	out := newEventWriter(w)
+	if out.open() != nil {
+		return
+	}
+	p := f.pulses.of(tenant.FromContext(r.Context()))
+	tick, heartbeat := time.NewTicker(f.cfg.Pulse), time.NewTicker(f.cfg.Heartbeat)
+	defer tick.Stop()
+	defer heartbeat.Stop()
+	for seen := 0; ; {
+		if text, version := f.beat(r.Context(), p); version != seen {
+			if out.write(fmt.Sprintf("event: jobs\ndata: %s\n\n", text)) != nil {
+				return
+			}
+			seen = version
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-f.drain:
+			return
+		case <-heartbeat.C:
+			if out.comment() != nil {
+				return
+			}
+		case <-tick.C:
+		}
+	}
+}
+
+// takeStream takes one of the process' streams, or answers that there is none.
+func (f *Function) takeStream(w http.ResponseWriter) (release func(), ok bool) {
+	select {
+	case f.streams <- struct{}{}:
+		return func() { <-f.streams }, true
+	default:
+		serve.WriteUnavailable(w, &serve.Unavailable{RetryAfter: 5 * time.Second, Err: fmt.Errorf("%d streams are open", cap(f.streams))})
+		return nil, false
+	}
+}

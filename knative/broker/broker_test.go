@@ -1,0 +1,284 @@
+package broker
+
+import (
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgotesting "k8s.io/client-go/testing"
+	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"knative.dev/eventing/pkg/apis/feature"
+	rt "knative.dev/eventing/pkg/reconciler/testing/v1"
+	"knative.dev/pkg/apis"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
+	. "knative.dev/pkg/reconciler/testing"
+
+	"github.com/zixly/sweepline/knative/contract"
+)
+
+func TestReconcileBroker(t *testing.T) {
+	// The whole data plane as it stands, and serves an empty contract.
+	standing := func(more ...runtime.Object) []runtime.Object {
+		return append([]runtime.Object{
+			service(t), contractMap(t, serving(firstGen)),
+			deployment(t, roleIngress, settings(), available), deployment(t, roleDispatcher, settings(), available),
+		}, more...)
+	}
+	resolved := trigger(subscribed("http://sub.example.com/"))
+	sinkless := func(b *eventingv1.Broker) {
+		b.Spec.Delivery = &eventingduckv1.DeliverySpec{DeadLetterSink: &duckv1.Destination{
+			Ref: &duckv1.KReference{APIVersion: "v1", Kind: "Service", Name: "letters"},
+		}}
+	}
+
+	runBrokers(t, []row{{
+		TableRow: TableRow{Name: "bad workqueue key", Key: "too/many/parts"},
+	}, {
+		TableRow: TableRow{Name: "key not found", Key: "foo/not-found"},
+	}, {
+		TableRow: TableRow{
+			Name: "another class", Key: key,
+			Objects: []runtime.Object{broker(func(b *eventingv1.Broker) { rt.WithBrokerClass("Other")(b) })},
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "no configuration", Key: key,
+			Objects: []runtime.Object{broker(func(b *eventingv1.Broker) { b.Spec.Config = nil })},
+			WantStatusUpdates: status(broker(func(b *eventingv1.Broker) {
+				b.Spec.Config = nil
+				mark(b).MarkFalse(ConditionConfig, "ConfigInvalid", "is missing: it must name a ConfigMap")
+				waitingForConfig(b)
+			})),
+			WantEvents: []string{Eventf(corev1.EventTypeWarning, "ConfigInvalid", "spec.config: is missing: it must name a ConfigMap")},
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "configuration of the default class", Key: key,
+			Objects: []runtime.Object{broker(), &corev1.ConfigMap{
+				ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "settings"}, Data: map[string]string{"channel-template-spec": "{}"},
+			}},
+			WantStatusUpdates: status(broker(func(b *eventingv1.Broker) {
+				mark(b).MarkFalse(ConditionConfig, "ConfigInvalid", "ConfigMap shop/settings: channel-template-spec: is no setting of this class; "+
+					"redis-secret: must name a Secret with the Redis URL")
+				waitingForConfig(b)
+			})),
+			WantEvents: []string{Eventf(corev1.EventTypeWarning, "ConfigInvalid", "spec.config: ConfigMap shop/settings: channel-template-spec: "+
+				"is no setting of this class; redis-secret: must name a Secret with the Redis URL")},
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "a new Broker gets a data plane", Key: key,
+			Objects: []runtime.Object{broker(), settings()},
+			WantCreates: []runtime.Object{
+				contractMap(t, serving(nextGen)), service(t),
+				deployment(t, roleIngress, settings()), deployment(t, roleDispatcher, settings()),
+			},
+			WantStatusUpdates: status(broker(func(b *eventingv1.Broker) {
+				mark(b).MarkTrue(ConditionConfig)
+				mark(b).MarkUnknown(ConditionIngress, "NotAvailable", "Deployment main-broker-ingress has no pod that is ready")
+				mark(b).MarkUnknown(ConditionDispatcher, "NotAvailable", "Deployment main-broker-dispatcher has no pod that is ready")
+				b.Status.MarkDeadLetterSinkNotConfigured()
+				addressed(b)
+			})),
+			WantEvents: []string{
+				Eventf(corev1.EventTypeNormal, "DataPlaneCreated", "Created Deployment main-broker-ingress"),
+				Eventf(corev1.EventTypeNormal, "DataPlaneCreated", "Created Deployment main-broker-dispatcher"),
+			},
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "the finalizer comes first", Key: key,
+			Objects:     standing(broker(readyBroker, func(b *eventingv1.Broker) { b.Finalizers = nil }), settings()),
+			WantPatches: []clientgotesting.PatchActionImpl{finalizers(brokerName, brokerFinalizer)},
+			WantEvents:  []string{Eventf(corev1.EventTypeNormal, "FinalizerUpdate", `Updated "main" finalizers`)},
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "Ready once pods of both roles are", Key: key,
+			Objects:           standing(broker(), settings()),
+			WantStatusUpdates: status(broker(readyBroker)),
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "observedGeneration follows", Key: key,
+			Objects: standing(broker(readyBroker, func(b *eventingv1.Broker) { b.Generation = 2 }), settings()),
+			WantStatusUpdates: status(broker(readyBroker, func(b *eventingv1.Broker) {
+				b.Generation, b.Status.ObservedGeneration = 2, 2
+			})),
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "a missing Secret is told as kubelet tells it", Key: key,
+			Objects: []runtime.Object{
+				broker(), settings(), service(t), contractMap(t, serving(firstGen)),
+				deployment(t, roleIngress, settings()), deployment(t, roleDispatcher, settings(), available),
+				pod("i1", roleIngress, func(p *corev1.Pod) {
+					p.Status.Conditions = nil
+					p.Status.ContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{
+						Waiting: &corev1.ContainerStateWaiting{Reason: "CreateContainerConfigError", Message: `secret "redis" not found`},
+					}}}
+				}),
+			},
+			WantStatusUpdates: status(broker(readyBroker, func(b *eventingv1.Broker) {
+				mark(b).MarkFalse(ConditionIngress, "CreateContainerConfigError", `secret "redis" not found`)
+			})),
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "a resolved Trigger comes into the contract, and pods are touched", Key: key,
+			Objects:     standing(broker(readyBroker), settings(), resolved, pod("i1", roleIngress), pod("d1", roleDispatcher)),
+			WantUpdates: []clientgotesting.UpdateActionImpl{{Object: contractMap(t, serving(nextGen, entryOf(t, resolved, broker())))}},
+			WantPatches: []clientgotesting.PatchActionImpl{touched("i1", nextGen), touched("d1", nextGen)},
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "a Trigger whose subscriber is gone keeps its entry", Key: key,
+			Objects: []runtime.Object{
+				broker(readyBroker), settings(), service(t), contractMap(t, serving(firstGen, entryOf(t, resolved, broker()))),
+				deployment(t, roleIngress, settings(), available), deployment(t, roleDispatcher, settings(), available),
+				trigger(),
+			},
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "a new Trigger of the same name does not inherit it", Key: key,
+			Objects: []runtime.Object{
+				broker(readyBroker), settings(), service(t), contractMap(t, serving(firstGen, entryOf(t, resolved, broker()))),
+				deployment(t, roleIngress, settings(), available), deployment(t, roleDispatcher, settings(), available),
+				trigger(rt.WithTriggerUID("another")),
+			},
+			WantUpdates: []clientgotesting.UpdateActionImpl{{Object: contractMap(t, serving(nextGen))}},
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "a Trigger that is being deleted leaves the contract", Key: key,
+			Objects: []runtime.Object{
+				broker(readyBroker), settings(), service(t), contractMap(t, serving(firstGen, entryOf(t, resolved, broker()))),
+				deployment(t, roleIngress, settings(), available), deployment(t, roleDispatcher, settings(), available),
+				trigger(subscribed("http://sub.example.com/"), rt.WithTriggerDeleted),
+			},
+			WantUpdates: []clientgotesting.UpdateActionImpl{{Object: contractMap(t, serving(nextGen))}},
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "changed settings roll out; an autoscaler's replicas stay", Key: key,
+			Objects: []runtime.Object{
+				broker(readyBroker), settings("dispatcher-replicas", "autoscaled", "BROKER_PARTITIONS", "4"),
+				service(t), contractMap(t, serving(firstGen)),
+				deployment(t, roleIngress, settings(), available),
+				deployment(t, roleDispatcher, settings(), available, func(d *appsv1.Deployment) { d.Spec.Replicas = ptr(int32(7)) }),
+			},
+			WantUpdates: []clientgotesting.UpdateActionImpl{
+				{Object: deployment(t, roleIngress, settings("BROKER_PARTITIONS", "4"), available)},
+				{Object: deployment(t, roleDispatcher, settings("dispatcher-replicas", "autoscaled", "BROKER_PARTITIONS", "4"), available,
+					func(d *appsv1.Deployment) { d.Spec.Replicas = ptr(int32(7)) })},
+			},
+			WantEvents: []string{
+				Eventf(corev1.EventTypeNormal, "DataPlaneUpdated", "Updated Deployment main-broker-ingress"),
+				Eventf(corev1.EventTypeNormal, "DataPlaneUpdated", "Updated Deployment main-broker-dispatcher"),
+			},
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "a stranger's Deployment is not taken", Key: key, WantErr: true,
+			Objects: []runtime.Object{
+				broker(), settings(), service(t), contractMap(t, serving(firstGen)),
+				deployment(t, roleIngress, settings(), func(d *appsv1.Deployment) { d.OwnerReferences = nil }),
+			},
+			WantStatusUpdates: status(broker(func(b *eventingv1.Broker) {
+				mark(b).MarkTrue(ConditionConfig)
+				b.Status.MarkDeadLetterSinkNotConfigured()
+				mark(b).MarkFalse(ConditionIngress, "DataPlaneFailed", "deployment main-broker-ingress: is there already and not the Broker's")
+			})),
+			WantEvents: []string{Eventf(corev1.EventTypeWarning, "InternalError", "deployment main-broker-ingress: is there already and not the Broker's")},
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "a dead letter sink that is missing", Key: key, WantErr: true,
+			Objects: standing(broker(sinkless), settings()),
+			WantStatusUpdates: status(broker(sinkless, readyBroker, func(b *eventingv1.Broker) {
+				b.Status.MarkDeadLetterSinkResolvedFailed("DeadLetterSinkUnresolved", `failed to get object shop/letters: services "letters" not found`)
+			})),
+			WantEvents: []string{Eventf(corev1.EventTypeWarning, "Unresolved",
+				`Resolve dead letter sink: failed to get object shop/letters: services "letters" not found`)},
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "a dead letter sink that is there", Key: key,
+			Objects: standing(broker(sinkless), settings(), &corev1.Service{
+				TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"}, ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "letters"},
+			}),
+			WantStatusUpdates: status(broker(sinkless, readyBroker, func(b *eventingv1.Broker) {
+				b.Status.MarkDeadLetterSinkResolvedSucceeded(eventingduckv1.NewDeliveryStatusFromAddressable(
+					&duckv1.Addressable{URL: apis.HTTP("letters.shop.svc.cluster.local")}))
+			})),
+		},
+	}, {
+		flags: feature.Flags{feature.TransportEncryption: feature.Strict},
+		TableRow: TableRow{
+			Name: "a cluster that wants https only", Key: key,
+			Objects: standing(broker(readyBroker), settings()),
+			WantStatusUpdates: status(broker(readyBroker, func(b *eventingv1.Broker) {
+				b.Status.Address = nil
+				mark(b).MarkFalse(eventingv1.BrokerConditionAddressable, "TransportEncryptionStrict",
+					"config-features asks for https only, which this class does not serve")
+			})),
+		},
+	}})
+}
+
+func TestFinalizeBroker(t *testing.T) {
+	purge := contract.Contract{Generation: nextGen, Purge: ns + "/" + brokerName}
+	removed := []clientgotesting.PatchActionImpl{finalizers(brokerName)}
+	updated := Eventf(corev1.EventTypeNormal, "FinalizerUpdate", `Updated "main" finalizers`)
+	runBrokers(t, []row{{
+		TableRow: TableRow{
+			Name: "there never was a data plane", Key: key,
+			Objects:     []runtime.Object{broker(deletedAt(clock))},
+			WantPatches: removed, WantEvents: []string{updated},
+		},
+	}, {
+		pods: pods{at("i1"): firstGen},
+		TableRow: TableRow{
+			Name: "pods are told to purge, and waited for", Key: key, WantErr: true,
+			Objects:     []runtime.Object{broker(deletedAt(clock)), contractMap(t, serving(firstGen)), pod("i1", roleIngress)},
+			WantUpdates: []clientgotesting.UpdateActionImpl{{Object: contractMap(t, purge)}},
+			WantPatches: []clientgotesting.PatchActionImpl{touched("i1", nextGen)},
+		},
+	}, {
+		pods: pods{at("i1"): nextGen, at("d1"): nextGen},
+		TableRow: TableRow{
+			Name: "all pods have", Key: key,
+			Objects: []runtime.Object{
+				broker(deletedAt(clock)), contractMap(t, purge), pod("i1", roleIngress, told), pod("d1", roleDispatcher, told),
+			},
+			WantPatches: removed,
+			WantEvents:  []string{updated, Eventf(corev1.EventTypeNormal, "StreamsRemoved", "Removed all that Redis held of the Broker")},
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "nobody is there to do it", Key: key,
+			Objects:     []runtime.Object{broker(deletedAt(clock.Add(-purgeWithin))), contractMap(t, purge)},
+			WantPatches: removed,
+			WantEvents: []string{
+				Eventf(corev1.EventTypeWarning, "StreamsKept", "Redis still holds the Broker's streams: its data plane did not answer"), updated,
+			},
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "nobody is there yet", Key: key, WantErr: true,
+			Objects: []runtime.Object{broker(deletedAt(clock.Add(-time.Second))), contractMap(t, purge)},
+		},
+	}})
+}
+
+func told(p *corev1.Pod) { p.Annotations[contractAnnotation] = touchedValue(nextGen) }
+
+func waitingForConfig(b *eventingv1.Broker) {
+	mark(b).MarkUnknown(ConditionIngress, "ConfigInvalid", "Waiting for a valid spec.config")
+	mark(b).MarkUnknown(ConditionDispatcher, "ConfigInvalid", "Waiting for a valid spec.config")
+}

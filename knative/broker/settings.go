@@ -1,0 +1,136 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+
+	dataplane "github.com/zixly/sweepline/shared/broker"
+)
+
+// Settings are what a Broker's spec.config, a ConfigMap, says about its data
+// plane. Its keys:
+//
+//	redis-secret         name of a Secret in the Broker's namespace; required
+//	redis-secret-key     its key that holds the Redis URL; REDIS_URL
+//	ingress-replicas     2
+//	dispatcher-replicas  2; "autoscaled" leaves the number to an autoscaler
+//	pod                  YAML, merged into the template of both roles' pods
+//	BROKER_…             the data plane's own settings, as in shared/broker.Config
+type Settings struct {
+	RedisSecret        corev1.SecretKeySelector
+	IngressReplicas    *int32
+	DispatcherReplicas *int32 // nil: not ours to set
+	// Pod is a strategic merge patch of a PodTemplateSpec, as JSON; nil: none.
+	Pod []byte
+	// Env holds the BROKER_ variables, sorted by name.
+	Env []corev1.EnvVar
+}
+
+const autoscaled = "autoscaled"
+
+// readSettings names every wrong key at once.
+func readSettings(data map[string]string) (Settings, error) {
+	s := Settings{RedisSecret: corev1.SecretKeySelector{Key: "REDIS_URL"}}
+	known := variables()
+	var errs []error
+	two := int32(2)
+	s.IngressReplicas, s.DispatcherReplicas = &two, &two
+	for key, value := range data {
+		var err error
+		switch key {
+		case "redis-secret":
+			s.RedisSecret.Name = value
+		case "redis-secret-key":
+			s.RedisSecret.Key = value
+		case "ingress-replicas":
+			s.IngressReplicas, err = replicas(value)
+		case "dispatcher-replicas":
+			if s.DispatcherReplicas = nil; value != autoscaled {
+				s.DispatcherReplicas, err = replicas(value)
+			}
+		case "pod":
+			s.Pod, err = podPatch(value)
+		default:
+			kind, ok := known[key]
+			if !ok {
+				err = errors.New("is no setting of this class")
+			} else if err = parses(value, kind); err == nil {
+				s.Env = append(s.Env, corev1.EnvVar{Name: key, Value: value})
+			}
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", key, err))
+		}
+	}
+	if s.RedisSecret.Name == "" {
+		errs = append(errs, errors.New("redis-secret: must name a Secret with the Redis URL"))
+	}
+	sort.Slice(s.Env, func(i, j int) bool { return s.Env[i].Name < s.Env[j].Name })
+	sort.Slice(errs, func(i, j int) bool { return errs[i].Error() < errs[j].Error() })
+	return s, join(errs)
+}
+
+func replicas(value string) (*int32, error) {
+	n, err := strconv.ParseInt(value, 10, 32)
+	if err != nil || n < 0 {
+		return nil, fmt.Errorf("%q is no number of replicas", value)
+	}
+	v := int32(n)
+	return &v, nil
+}
+
+func podPatch(value string) ([]byte, error) {
+	var pod corev1.PodTemplateSpec
+	if err := yaml.UnmarshalStrict([]byte(value), &pod); err != nil {
+		return nil, fmt.Errorf("is no pod template: %w", err)
+	}
+	return yaml.YAMLToJSON([]byte(value))
+}
+
+// variables are the environment variables of the data plane's Config.
+func variables() map[string]reflect.Type {
+	known := make(map[string]reflect.Type)
+	for f := range reflect.TypeFor[dataplane.Config]().Fields() {
+		if name := f.Tag.Get("envconfig"); name != "" {
+			known[name] = f.Type
+		}
+	}
+	return known
+}
+
+// parses reports what would keep the data plane from starting.
+func parses(value string, kind reflect.Type) error {
+	var err error
+	switch {
+	case kind == reflect.TypeFor[time.Duration]():
+		_, err = time.ParseDuration(value)
+	case kind.Kind() == reflect.Bool:
+		_, err = strconv.ParseBool(value)
+	default:
+		_, err = strconv.ParseInt(value, 10, 64)
+	}
+	if err != nil {
+		return fmt.Errorf("%q is no %s", value, strings.TrimPrefix(kind.String(), "time."))
+	}
+	return nil
+}
+
+// join is errors.Join on one line, as it is read in a condition's message.
+func join(errs []error) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	texts := make([]string, len(errs))
+	for i, err := range errs {
+		texts[i] = err.Error()
+	}
+	return errors.New(strings.Join(texts, "; "))
+}

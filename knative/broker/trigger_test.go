@@ -1,0 +1,214 @@
+package broker
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgotesting "k8s.io/client-go/testing"
+	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"knative.dev/eventing/pkg/apis/feature"
+	rt "knative.dev/eventing/pkg/reconciler/testing/v1"
+	"knative.dev/pkg/apis"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
+	. "knative.dev/pkg/reconciler/testing"
+)
+
+const triggerKey = ns + "/t"
+
+// settled is a Trigger as it stands once the data plane serves it.
+func settled(options ...rt.TriggerOption) *eventingv1.Trigger {
+	return trigger(append([]rt.TriggerOption{
+		subscribed("http://sub.example.com/"), rt.WithTriggerBrokerReady(), rt.WithTriggerSubscriberResolvedSucceeded(),
+		rt.WithTriggerDeadLetterSinkNotConfigured(), rt.WithTriggerDependencyReady(), oidcOff, rt.WithTriggerSubscribed(),
+	}, options...)...)
+}
+
+func oidcOff(t *eventingv1.Trigger) {
+	t.Status.MarkOIDCIdentityCreatedSucceededWithReason("OIDCDisabled", "")
+}
+
+func TestReconcileTrigger(t *testing.T) {
+	inContract := contractMap(t, serving(firstGen, entryOf(t, settled(), broker())))
+	both := []runtime.Object{pod("i1", roleIngress), pod("d1", roleDispatcher)}
+	with := func(objects ...runtime.Object) []runtime.Object { return append(objects, both...) }
+	toService := func(t *eventingv1.Trigger) {
+		t.Spec.Subscriber = duckv1.Destination{
+			Ref: &duckv1.KReference{APIVersion: "v1", Kind: "Service", Name: "sub"}, URI: &apis.URL{Path: "/path"},
+		}
+	}
+	withLetters := func(t *eventingv1.Trigger) {
+		t.Spec.Delivery = &eventingduckv1.DeliverySpec{DeadLetterSink: &duckv1.Destination{URI: apis.HTTP("letters.example.com")}}
+	}
+
+	runTriggers(t, []row{{
+		TableRow: TableRow{Name: "bad workqueue key", Key: "too/many/parts"},
+	}, {
+		TableRow: TableRow{
+			Name: "the Broker is gone", Key: triggerKey,
+			Objects:           []runtime.Object{trigger()},
+			WantStatusUpdates: statusOf(trigger(rt.WithTriggerBrokerFailed("BrokerDoesNotExist", `Broker "main" does not exist`))),
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "another class's", Key: triggerKey,
+			Objects: []runtime.Object{trigger(), rt.NewBroker(brokerName, ns, rt.WithBrokerClass("Other"))},
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "the data plane has not been told", Key: triggerKey,
+			Objects: with(trigger(), broker(readyBroker), contractMap(t, serving(firstGen))),
+			WantStatusUpdates: statusOf(settled(
+				rt.WithTriggerSubscribedUnknown("ContractPending", "The data plane has not been told of the Trigger yet"))),
+		},
+	}, {
+		pods: pods{at("i1"): firstGen, at("d1"): firstGen - 1},
+		TableRow: TableRow{
+			Name: "one pod lags: not Ready, and asked again", Key: triggerKey, WantErr: true,
+			Objects: with(trigger(), broker(readyBroker), inContract),
+			WantStatusUpdates: statusOf(settled(
+				rt.WithTriggerSubscribedUnknown("DataPlanePending", "pod d1 does not serve the latest contract yet"))),
+		},
+	}, {
+		pods: pods{at("i1"): firstGen},
+		TableRow: TableRow{
+			Name: "one pod does not answer", Key: triggerKey, WantErr: true,
+			Objects:           with(trigger(), broker(readyBroker), inContract),
+			WantStatusUpdates: statusOf(settled(rt.WithTriggerSubscribedUnknown("DataPlanePending", "pod d1: connection refused"))),
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "no pod is ready", Key: triggerKey,
+			Objects: []runtime.Object{trigger(), broker(readyBroker), inContract, pod("d1", roleDispatcher, func(p *corev1.Pod) {
+				p.Status.Conditions = nil
+			})},
+			WantStatusUpdates: statusOf(settled(
+				rt.WithTriggerSubscribedUnknown("DataPlaneNotReady", "No pod of the Broker's data plane is ready"))),
+		},
+	}, {
+		pods: pods{at("i1"): firstGen, at("d1"): firstGen},
+		TableRow: TableRow{
+			Name: "all pods serve it: Ready", Key: triggerKey,
+			Objects:           with(trigger(), broker(readyBroker), inContract),
+			WantStatusUpdates: statusOf(settled()),
+		},
+	}, {
+		pods: pods{at("i1"): firstGen, at("d1"): firstGen},
+		TableRow: TableRow{
+			Name: "nothing changes when nothing changed", Key: triggerKey,
+			Objects: with(settled(), broker(readyBroker), inContract),
+		},
+	}, {
+		pods: pods{at("i1"): firstGen, at("d1"): firstGen},
+		TableRow: TableRow{
+			Name: "the Broker has a problem", Key: triggerKey,
+			Objects: with(trigger(), broker(readyBroker, func(b *eventingv1.Broker) {
+				mark(b).MarkFalse(ConditionIngress, "Gone", "no ingress")
+			}), inContract),
+			WantStatusUpdates: statusOf(settled(rt.WithTriggerBrokerFailed("Gone", "no ingress"))),
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "a subscriber that does not exist", Key: triggerKey, WantErr: true,
+			Objects: with(trigger(toService), broker(readyBroker), inContract),
+			WantStatusUpdates: statusOf(trigger(toService, rt.WithTriggerBrokerReady(), oidcOff, rt.WithTriggerDeadLetterSinkNotConfigured(),
+				rt.WithTriggerSubscriberResolvedFailed("SubscriberUnresolved", `failed to get object shop/sub: services "sub" not found`),
+				rt.WithTriggerSubscribedUnknown("Unresolved", "The subscriber or the dead letter sink cannot be resolved yet"))),
+			WantEvents: []string{Eventf(corev1.EventTypeWarning, "Unresolved",
+				`Resolve trigger: subscriber: failed to get object shop/sub: services "sub" not found`)},
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "then does, with a path of its own", Key: triggerKey,
+			Objects: with(trigger(toService), broker(readyBroker), inContract, &corev1.Service{
+				TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"}, ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "sub"},
+			}),
+			WantStatusUpdates: statusOf(settled(toService, subscribed("http://sub.shop.svc.cluster.local/path"),
+				rt.WithTriggerSubscribedUnknown("ContractPending", "The data plane has not been told of the Trigger yet"))),
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "a dead letter sink of its own", Key: triggerKey,
+			Objects: with(trigger(withLetters), broker(readyBroker), inContract),
+			WantStatusUpdates: statusOf(settled(withLetters,
+				rt.WithTriggerStatusDeadLetterSinkURI(duckv1.Addressable{URL: apis.HTTP("letters.example.com")}),
+				rt.WithTriggerDeadLetterSinkResolvedSucceeded(),
+				rt.WithTriggerSubscribedUnknown("ContractPending", "The data plane has not been told of the Trigger yet"))),
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "the Broker's dead letter sink is not resolved", Key: triggerKey, WantErr: true,
+			Objects: with(trigger(), broker(readyBroker, func(b *eventingv1.Broker) {
+				b.Spec.Delivery = &eventingduckv1.DeliverySpec{DeadLetterSink: &duckv1.Destination{URI: apis.HTTP("letters.example.com")}}
+			}), inContract),
+			WantStatusUpdates: statusOf(trigger(subscribed("http://sub.example.com/"), rt.WithTriggerBrokerReady(), oidcOff,
+				rt.WithTriggerSubscriberResolvedSucceeded(),
+				rt.WithTriggerDeadLetterSinkResolvedFailed("BrokerDeadLetterSinkUnresolved", "Broker main has no dead letter sink yet"),
+				rt.WithTriggerSubscribedUnknown("Unresolved", "The subscriber or the dead letter sink cannot be resolved yet"))),
+			WantEvents: []string{Eventf(corev1.EventTypeWarning, "Unresolved",
+				"Resolve trigger: dead letter sink: the Broker's is not resolved")},
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "an annotation that makes no sense", Key: triggerKey,
+			Objects: with(trigger(rt.WithAnnotation("sweepline.dev/parallelism", "many")), broker(readyBroker), inContract),
+			WantStatusUpdates: statusOf(settled(rt.WithAnnotation("sweepline.dev/parallelism", "many"),
+				rt.WithTriggerNotSubscribed("TriggerInvalid",
+					`it is not valid: metadata.annotations[sweepline.dev/parallelism]: "many" is no number from 1 to 10000`))),
+			WantEvents: []string{Eventf(corev1.EventTypeWarning, "TriggerInvalid",
+				`it is not valid: metadata.annotations[sweepline.dev/parallelism]: "many" is no number from 1 to 10000`)},
+		},
+	}, {
+		flags: feature.Flags{feature.OIDCAuthentication: feature.Enabled},
+		pods:  pods{at("i1"): firstGen, at("d1"): firstGen},
+		TableRow: TableRow{
+			Name: "a cluster that wants identities", Key: triggerKey,
+			Objects: with(trigger(), broker(readyBroker), inContract),
+			WantStatusUpdates: statusOf(settled(
+				rt.WithTriggerOIDCIdentityCreatedFailed("NotSupported", "This Broker class does not authenticate its deliveries"))),
+		},
+	}})
+}
+
+func TestFinalizeTrigger(t *testing.T) {
+	gone := trigger(rt.WithTriggerDeleted)
+	gone.DeletionTimestamp = &metav1.Time{Time: clock}
+	long := gone.DeepCopy()
+	long.DeletionTimestamp = &metav1.Time{Time: clock.Add(-purgeWithin)}
+	removed := []clientgotesting.PatchActionImpl{finalizers("t")}
+	updated := []string{Eventf(corev1.EventTypeNormal, "FinalizerUpdate", `Updated "t" finalizers`)}
+	with := serving(firstGen, entryOf(t, settled(), broker()))
+
+	runTriggers(t, []row{{
+		TableRow: TableRow{
+			Name: "its Broker is gone", Key: triggerKey,
+			Objects: []runtime.Object{gone}, WantPatches: removed, WantEvents: updated,
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "it still stands in the contract", Key: triggerKey, WantErr: true,
+			Objects: []runtime.Object{gone, broker(), contractMap(t, with), pod("d1", roleDispatcher)},
+		},
+	}, {
+		pods: pods{at("d1"): firstGen - 1},
+		TableRow: TableRow{
+			Name: "a pod still serves it", Key: triggerKey, WantErr: true,
+			Objects: []runtime.Object{gone, broker(), contractMap(t, serving(firstGen)), pod("d1", roleDispatcher)},
+		},
+	}, {
+		pods: pods{at("d1"): firstGen},
+		TableRow: TableRow{
+			Name: "no pod serves it any more", Key: triggerKey,
+			Objects:     []runtime.Object{gone, broker(), contractMap(t, serving(firstGen)), pod("d1", roleDispatcher)},
+			WantPatches: removed, WantEvents: updated,
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "nobody can say", Key: triggerKey,
+			Objects:     []runtime.Object{long, broker(), contractMap(t, serving(firstGen))},
+			WantPatches: removed, WantEvents: updated,
+		},
+	}})
+}

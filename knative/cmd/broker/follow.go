@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/zixly/sweepline/knative/contract"
+)
+
+// lookEvery is how often the mount is looked at: it changes without notice.
+const lookEvery = 500 * time.Millisecond
+
+// follow takes up the contract, and each that comes after it, until ctx ends.
+// What cannot be taken up is tried again; what was, stays in force meanwhile.
+func (p *plane) follow(ctx context.Context) {
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	said := ""
+	for {
+		switch err := p.take(ctx); {
+		case err == nil:
+			said = ""
+		case ctx.Err() != nil:
+			return
+		case err.Error() != said: // an outage is told once
+			said = err.Error()
+			p.log.WarnContext(ctx, "Contract is not taken up", "error", err)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// take serves the mounted contract unless it does already.
+func (p *plane) take(ctx context.Context) error {
+	fsys, err := mounted(p.cfg.Contract)
+	if err != nil {
+		return err
+	}
+	if g, err := contract.Generation(fsys); err != nil || g == p.generation.Load() {
+		return err
+	}
+	c, err := contract.Read(fsys)
+	if err != nil {
+		return err
+	}
+	if p.generation.Load() == 0 {
+		if err := p.server.Check(ctx); err != nil {
+			return fmt.Errorf("check redis: %w", err)
+		}
+	}
+	err = p.guard.newest(ctx, c.Broker, c.Generation, func(ctx context.Context) error { return p.server.Apply(ctx, c.Set) })
+	if err != nil {
+		return err
+	}
+	if c.Purge != "" {
+		if err := purge(ctx, p.rdb, c.Purge); err != nil {
+			return err
+		}
+	}
+	p.generation.Store(c.Generation)
+	p.log.InfoContext(ctx, "Contract is taken up", "generation", c.Generation,
+		"brokers", len(c.Set.Brokers), "triggers", len(c.Set.Triggers), "purge", c.Purge != "")
+	return nil
+}
+
+// mounted gives the files of one state of a mounted ConfigMap: kubelet switches
+// the link ..data to a new folder, so that no two files are of different states.
+func mounted(dir string) (fs.FS, error) {
+	switch target, err := filepath.EvalSymlinks(filepath.Join(dir, "..data")); {
+	case err == nil:
+		return os.DirFS(target), nil
+	case errors.Is(err, fs.ErrNotExist):
+		return os.DirFS(dir), nil
+	default:
+		return nil, fmt.Errorf("find contract: %w", err)
+	}
+}

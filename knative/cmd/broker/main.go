@@ -1,0 +1,52 @@
+// Command broker is the data plane of one Broker of class RedisStreams, in one
+// of two roles: the ingress stores events, the dispatcher delivers them. It
+// serves the contract that is mounted to it, and knows no API server.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/telemetry"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	err := run(ctx)
+	stop()
+	if err != nil {
+		slog.Error("Broker stopped", "error", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	var cfg Config
+	if err := serve.Load(&cfg, &cfg.Broker); err != nil {
+		return err
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
+		return fmt.Errorf("LOG_LEVEL: %w", err)
+	}
+	log := telemetry.NewLogger(os.Stderr, level)
+	slog.SetDefault(log)
+	redis.SetLogger(quiet{}) // what matters of it comes as errors, too
+	p, err := open(cfg, log)
+	if err != nil {
+		return err
+	}
+	return p.run(ctx)
+}
+
+// quiet drops the lines that the Redis client prints.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}

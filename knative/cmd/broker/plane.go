@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/zixly/sweepline/shared/broker"
+)
+
+// Role says what a process of the data plane does.
+type Role string
+
+// Both serve the whole contract, so that either makes a new Trigger's group.
+const (
+	Ingress    Role = "ingress"
+	Dispatcher Role = "dispatcher"
+)
+
+// Config is the environment of the process.
+type Config struct {
+	Role     Role   `envconfig:"BROKER_ROLE" required:"true"`
+	RedisURL string `envconfig:"REDIS_URL" required:"true"`
+	// Contract is the folder that the contract is mounted to.
+	Contract string `envconfig:"BROKER_CONTRACT" default:"/etc/sweepline/contract"`
+	Address  string `envconfig:"LISTEN_ADDRESS" default:":8080"`
+	// AdminAddress serves health, metrics and the contract's generation.
+	AdminAddress string `envconfig:"ADMIN_ADDRESS" default:":9090"`
+	LogLevel     string `envconfig:"LOG_LEVEL" default:"info"`
+	// Linger is how long a stopping ingress goes on serving, until the cluster
+	// has stopped sending to it.
+	Linger time.Duration `envconfig:"BROKER_LINGER" default:"3s"`
+	Broker broker.Config `ignored:"true"`
+}
+
+// plane is one process of the data plane.
+type plane struct {
+	cfg      Config
+	log      *slog.Logger
+	rdb      *redis.Client
+	server   *broker.Server
+	registry *prometheus.Registry
+	guard    *guard
+	// generation is that of the contract which is served, 0 before the first.
+	generation atomic.Int64
+	stopping   atomic.Bool
+}
+
+// open makes a plane. It does no I/O: Redis may be away for now.
+func open(cfg Config, log *slog.Logger) (*plane, error) {
+	if cfg.Role != Ingress && cfg.Role != Dispatcher {
+		return nil, fmt.Errorf("BROKER_ROLE is neither %s nor %s", Ingress, Dispatcher)
+	}
+	options, err := redis.ParseURL(cfg.RedisURL)
+	if err != nil {
+		return nil, errors.New("REDIS_URL is not a Redis URL") // the cause would show it
+	}
+	p := &plane{cfg: cfg, log: log, rdb: redis.NewClient(options), registry: prometheus.NewRegistry()}
+	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if p.server, err = broker.New(cfg.Broker, p.rdb, p.registry, log); err != nil {
+		return nil, err
+	}
+	p.guard = &guard{rdb: p.rdb}
+	return p, nil
+}
+
+// run serves until ctx ends. Health is answered to the last.
+func (p *plane) run(ctx context.Context) error {
+	defer p.rdb.Close()
+	admin := newServer(p.admin())
+	listener, err := listen(ctx, "ADMIN_ADDRESS", p.cfg.AdminAddress)
+	if err != nil {
+		return err
+	}
+	work, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var background errgroup.Group
+	background.Go(func() error {
+		defer cancel() // a role without health is ended
+		return closed(admin.Serve(listener))
+	})
+	background.Go(func() error {
+		p.follow(work)
+		return nil
+	})
+	p.log.InfoContext(ctx, "Broker started", "role", string(p.cfg.Role))
+	switch p.cfg.Role {
+	case Ingress:
+		err = p.ingest(work)
+	case Dispatcher:
+		err = p.server.Run(work)
+	}
+	cancel()
+	err = errors.Join(err, admin.Close(), background.Wait(), p.server.Close())
+	p.log.InfoContext(ctx, "Broker stopped", "role", string(p.cfg.Role))
+	return err
+}
+
+// ingest stores events until ctx ends, and a while longer: requests still come
+// in until the whole cluster knows that this pod is leaving.
+func (p *plane) ingest(ctx context.Context) error {
+	server := newServer(p.server.Handler())
+	listener, err := listen(ctx, "LISTEN_ADDRESS", p.cfg.Address)
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- closed(server.Serve(listener)) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve ingress: %w", err)
+	case <-ctx.Done():
+	}
+	p.stopping.Store(true)
+	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve ingress: %w", err)
+	case <-time.After(p.cfg.Linger):
+	}
+	if err := server.Shutdown(after); err != nil {
+		return fmt.Errorf("finish requests: %w", errors.Join(err, server.Close()))
+	}
+	return <-failed
+}
+
+// drainTimeout bounds the finishing of requests: pods have 45 s in all.
+const drainTimeout = 30 * time.Second
+
+func listen(ctx context.Context, variable, address string) (net.Listener, error) {
+	var c net.ListenConfig
+	l, err := c.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", variable, err)
+	}
+	return l, nil
+}
+
+func newServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      time.Minute,
+		IdleTimeout:       2 * time.Minute,
+	}
+}
+
+func closed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}

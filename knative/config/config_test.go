@@ -1,0 +1,287 @@
+package config_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	kubescheme "k8s.io/client-go/kubernetes/scheme"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"knative.dev/eventing/pkg/apis/feature"
+	"knative.dev/pkg/apis"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/resource"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
+
+	"github.com/zixly/sweepline/knative/config"
+	brokerconfig "github.com/zixly/sweepline/shared/broker/config"
+)
+
+// roots are all that somebody may build.
+var roots = []string{"class", "base", "overlays/kind", "overlays/production", "overlays/kafka"}
+
+// build renders a kustomization as kubectl apply -k does.
+func build(t *testing.T, dir string) []*resource.Resource {
+	t.Helper()
+	m, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), dir)
+	require.NoError(t, err)
+	return m.Resources()
+}
+
+func TestManifestsAreValid(t *testing.T) {
+	t.Parallel()
+	services := crd(t)
+	for _, root := range roots {
+		t.Run(root, func(t *testing.T) {
+			t.Parallel()
+			all := build(t, root)
+			require.NotEmpty(t, all)
+			for _, r := range all {
+				text, err := r.MarshalJSON()
+				require.NoError(t, err)
+				require.NoError(t, validate(text, services), "%s %s", r.GetKind(), r.GetName())
+			}
+		})
+	}
+}
+
+// validate does what the API server does with --validate=strict: unknown and
+// double fields are errors, and so is what Knative's webhook refuses.
+func validate(text []byte, services *serviceSchema) error {
+	var head struct{ APIVersion, Kind string }
+	if err := json.Unmarshal(text, &head); err != nil {
+		return err
+	}
+	switch head.APIVersion {
+	case "serving.knative.dev/v1":
+		return services.validate(text)
+	case "eventing.knative.dev/v1":
+		return validateEventing(text, head.Kind)
+	}
+	_, _, err := strict.UniversalDeserializer().Decode(text, nil, nil)
+	return err
+}
+
+var strict = serializer.NewCodecFactory(kubescheme.Scheme, serializer.EnableStrict)
+
+func validateEventing(text []byte, kind string) error {
+	var o interface {
+		Validate(context.Context) *apis.FieldError
+	}
+	switch kind {
+	case "Broker":
+		o = &eventingv1.Broker{}
+	case "Trigger":
+		o = &eventingv1.Trigger{}
+	}
+	if err := yaml.UnmarshalStrict(text, o); err != nil {
+		return err
+	}
+	// As Eventing ships config-features.
+	ctx := feature.ToContext(context.Background(), feature.Flags{feature.DeliveryTimeout: feature.Enabled})
+	if err := o.Validate(ctx); err != nil {
+		return err
+	}
+	return nil
+}
+
+// serviceSchema is the schema of Knative Services.
+type serviceSchema struct {
+	structural *schema.Structural
+	validator  validation.SchemaValidator
+}
+
+func crd(t *testing.T) *serviceSchema {
+	t.Helper()
+	text, err := os.ReadFile("testdata/services.serving.knative.dev.yaml")
+	require.NoError(t, err)
+	var def apiextensionsv1.CustomResourceDefinition
+	require.NoError(t, yaml.UnmarshalStrict(text, &def))
+	var props apiextensions.JSONSchemaProps
+	require.NoError(t, apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(
+		def.Spec.Versions[0].Schema.OpenAPIV3Schema, &props, nil))
+	structural, err := schema.NewStructural(&props)
+	require.NoError(t, err)
+	validator, _, err := validation.NewSchemaValidator(&props)
+	require.NoError(t, err)
+	return &serviceSchema{structural, validator}
+}
+
+func (s *serviceSchema) validate(text []byte) error {
+	var o map[string]any
+	if err := json.Unmarshal(text, &o); err != nil {
+		return err
+	}
+	unknown := pruning.PruneWithOptions(o, s.structural, true, schema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true})
+	if len(unknown) > 0 {
+		return fmt.Errorf("unknown fields %s", strings.Join(unknown, ", "))
+	}
+	return validation.ValidateCustomResource(nil, o, s.validator).ToAggregate()
+}
+
+// What is wrong must be found, or the test above says nothing.
+func TestValidationFindsMistakes(t *testing.T) {
+	t.Parallel()
+	services := crd(t)
+	for name, text := range map[string]string{
+		"unknown field of a function": `{"apiVersion":"serving.knative.dev/v1","kind":"Service","metadata":{"name":"a"},"spec":{"template":{"spec":{"containerConcurency":1,"containers":[{"image":"a"}]}}}}`,
+		"wrong type in a function":    `{"apiVersion":"serving.knative.dev/v1","kind":"Service","metadata":{"name":"a"},"spec":{"template":{"spec":{"timeoutSeconds":"1","containers":[{"image":"a"}]}}}}`,
+		"unknown field of a Trigger":  `{"apiVersion":"eventing.knative.dev/v1","kind":"Trigger","metadata":{"name":"a"},"spec":{"broker":"b","subscriper":{}}}`,
+		"a Trigger without a Broker":  `{"apiVersion":"eventing.knative.dev/v1","kind":"Trigger","metadata":{"name":"a"},"spec":{"subscriber":{"uri":"http://a"}}}`,
+		"unknown field of core":       `{"apiVersion":"v1","kind":"Service","metadata":{"name":"a"},"spec":{"port":[]}}`,
+		"unknown kind":                `{"apiVersion":"v1","kind":"Serfice","metadata":{"name":"a"}}`,
+	} {
+		require.Error(t, validate([]byte(text), services), name)
+	}
+}
+
+// Everything that runs a container meets the restricted Pod Security standard
+// and has a read-only root, without credentials it does not need.
+func TestPodsAreRestricted(t *testing.T) {
+	t.Parallel()
+	for _, root := range []string{"overlays/kind", "overlays/production"} {
+		for _, r := range build(t, root) {
+			spec, ok := podSpec(t, r)
+			if !ok {
+				continue
+			}
+			where := root + " " + r.GetKind() + " " + r.GetName()
+			if r.GetName() != "sweepline-broker-controller" {
+				require.Equal(t, false, spec["automountServiceAccountToken"], where)
+			}
+			pod, _ := spec["securityContext"].(map[string]any)
+			for _, c := range spec["containers"].([]any) {
+				c := c.(map[string]any)
+				security, ok := c["securityContext"].(map[string]any)
+				require.True(t, ok, where)
+				require.Equal(t, false, security["allowPrivilegeEscalation"], where)
+				require.Equal(t, true, security["readOnlyRootFilesystem"], where)
+				require.Equal(t, map[string]any{"drop": []any{"ALL"}}, security["capabilities"], where)
+				require.True(t, security["runAsNonRoot"] == true || pod["runAsNonRoot"] == true, where)
+				require.True(t, security["seccompProfile"] != nil || pod["seccompProfile"] != nil, where)
+				resources, _ := c["resources"].(map[string]any)
+				require.NotNil(t, resources["requests"], where)
+				require.NotNil(t, resources["limits"], where)
+				require.NotNil(t, c["readinessProbe"], where)
+			}
+		}
+	}
+}
+
+// Components build on top of production; their kinds are other projects' and
+// have no schema here.
+func TestComponentsBuild(t *testing.T) {
+	t.Parallel()
+	here, err := os.Getwd()
+	require.NoError(t, err)
+	fsys := filesys.MakeFsOnDisk()
+	dir := t.TempDir()
+	for name, kinds := range map[string][]string{
+		"monitoring": {"PodMonitor", "PrometheusRule", "HorizontalPodAutoscaler"},
+		"keda":       {"ScaledObject"},
+	} {
+		top := filepath.Join(dir, name)
+		require.NoError(t, os.Mkdir(top, 0o700))
+		relative := func(path string) string {
+			r, err := filepath.Rel(top, filepath.Join(here, path))
+			require.NoError(t, err)
+			return r
+		}
+		text := fmt.Sprintf("resources: [%s]\ncomponents: [%s]\n", relative("overlays/production"), relative("components/"+name))
+		require.NoError(t, os.WriteFile(filepath.Join(top, "kustomization.yaml"), []byte(text), 0o600))
+		m, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(fsys, top)
+		require.NoError(t, err)
+		got := map[string]bool{}
+		for _, r := range m.Resources() {
+			got[r.GetKind()] = true
+		}
+		for _, kind := range kinds {
+			require.True(t, got[kind], "%s has no %s", name, kind)
+		}
+		require.Equal(t, name != "keda", got["HorizontalPodAutoscaler"], "two autoscalers would fight")
+	}
+}
+
+func podSpec(t *testing.T, r *resource.Resource) (map[string]any, bool) {
+	t.Helper()
+	m, err := r.Map()
+	require.NoError(t, err)
+	spec, _ := m["spec"].(map[string]any)
+	template, _ := spec["template"].(map[string]any)
+	pod, ok := template["spec"].(map[string]any)
+	return pod, ok
+}
+
+// Every function in the tree is deployed, and every Trigger's subscriber is.
+func TestTreeAndManifestsAgree(t *testing.T) {
+	t.Parallel()
+	deployed := map[string]bool{}
+	var images []string
+	for _, r := range build(t, "base") {
+		if r.GetGvk().Group != "serving.knative.dev" {
+			continue
+		}
+		deployed[r.GetName()] = true
+		pod, _ := podSpec(t, r)
+		images = append(images, pod["containers"].([]any)[0].(map[string]any)["image"].(string))
+	}
+	for _, image := range images {
+		path, ok := strings.CutPrefix(image, "ko://github.com/zixly/sweepline/")
+		require.True(t, ok, image)
+		require.FileExists(t, filepath.Join("../..", path, "main.go"))
+	}
+	mains, err := filepath.Glob("../../functions/cmd/*/main.go")
+	require.NoError(t, err)
+	require.Len(t, deployed, len(mains))
+
+	fsys, err := fs.Sub(config.Pipeline, "base")
+	require.NoError(t, err)
+	set, err := brokerconfig.Load(fsys, brokerconfig.Options{Class: "RedisStreams", Resolve: func(r brokerconfig.Ref) (string, error) {
+		require.True(t, deployed[r.Name], "no function %s", r.Name)
+		return "http://" + r.Name, nil
+	}})
+	require.NoError(t, err)
+	require.Len(t, set.Brokers, 1)
+	require.NotEmpty(t, set.Triggers)
+}
+
+// The dashboard and the rules speak of metrics that somebody counts.
+func TestMetricsExist(t *testing.T) {
+	t.Parallel()
+	var code bytes.Buffer
+	for _, root := range []string{"../../shared", "../../functions"} {
+		require.NoError(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			code.Write(text)
+			return err
+		}))
+	}
+	suffix := regexp.MustCompile(`_(bucket|count|sum)$`)
+	for _, file := range []string{"components/monitoring/610-rules.yaml", "components/monitoring/dashboard.json"} {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.NoError(t, yaml.Unmarshal(text, &map[string]any{}), file)
+		for _, name := range regexp.MustCompile(`(sweepline_broker|pipeline)_[a-z_]+`).FindAllString(string(text), -1) {
+			name = strings.TrimPrefix(suffix.ReplaceAllString(name, ""), "sweepline_broker_")
+			require.Contains(t, code.String(), `"`+name+`"`, "%s: nobody counts this", file)
+		}
+	}
+}

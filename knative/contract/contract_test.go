@@ -1,0 +1,100 @@
+package contract_test
+
+import (
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"knative.dev/pkg/apis"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
+
+	"github.com/zixly/sweepline/knative/contract"
+)
+
+func whole() contract.Contract {
+	meta := func(kind, name string) (metav1.TypeMeta, metav1.ObjectMeta) {
+		return metav1.TypeMeta{APIVersion: "eventing.knative.dev/v1", Kind: kind},
+			metav1.ObjectMeta{Namespace: "shop", Name: name, UID: "uid-of-it"}
+	}
+	c := contract.Contract{Generation: 12, Broker: &eventingv1.Broker{}}
+	c.Broker.TypeMeta, c.Broker.ObjectMeta = meta("Broker", "main")
+	for _, name := range []string{"one", "two"} {
+		var t eventingv1.Trigger
+		t.TypeMeta, t.ObjectMeta = meta("Trigger", name)
+		t.Annotations = map[string]string{"sweepline.dev/ordered": "true"}
+		retry, delay := int32(3), "PT2S"
+		t.Spec = eventingv1.TriggerSpec{
+			Broker:     "main",
+			Filters:    []eventingv1.SubscriptionsAPIFilter{{CESQL: "type = 'a\n---\nb'"}},
+			Subscriber: duckv1.Destination{URI: apis.HTTP("sub.example.com")},
+			Delivery: &eventingduckv1.DeliverySpec{
+				Retry: &retry, BackoffDelay: &delay, DeadLetterSink: &duckv1.Destination{URI: apis.HTTP("letters.example.com")},
+			},
+		}
+		c.Triggers = append(c.Triggers, t)
+	}
+	return c
+}
+
+func TestEncodedIsDecoded(t *testing.T) {
+	t.Parallel()
+	c := whole()
+	data, err := c.Encode()
+	require.NoError(t, err)
+	back, err := contract.Decode(data)
+	require.NoError(t, err)
+	require.Equal(t, c.Generation, back.Generation)
+	require.True(t, contract.Same(c, back))
+	require.Len(t, back.Triggers, 2)
+
+	back.Triggers[1].Spec.Filters[0].CESQL = "TRUE"
+	require.False(t, contract.Same(c, back))
+}
+
+func TestMountedIsServed(t *testing.T) {
+	t.Parallel()
+	data, err := whole().Encode()
+	require.NoError(t, err)
+	fsys := fstest.MapFS{}
+	for name, text := range data {
+		fsys[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	s, err := contract.Read(fsys)
+	require.NoError(t, err)
+	require.EqualValues(t, 12, s.Generation)
+	require.Equal(t, "shop/main", s.Broker)
+	require.Len(t, s.Set.Triggers, 2)
+	require.True(t, s.Set.Triggers[0].Ordered)
+	require.Equal(t, "http://letters.example.com", s.Set.Triggers[0].Delivery.DeadLetterSink)
+
+	fsys["triggers.yaml"].Data = []byte("nonsense: [")
+	_, err = contract.Read(fsys)
+	require.Error(t, err)
+}
+
+func TestAPurgeServesNothing(t *testing.T) {
+	t.Parallel()
+	data, err := contract.Contract{Generation: 3, Purge: "shop/main"}.Encode()
+	require.NoError(t, err)
+	fsys := fstest.MapFS{}
+	for name, text := range data {
+		fsys[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	s, err := contract.Read(fsys)
+	require.NoError(t, err)
+	require.Equal(t, "shop/main", s.Purge)
+	require.Equal(t, "shop/main", s.Broker)
+	require.Empty(t, s.Set.Brokers)
+}
+
+func TestAnEmptyMapIsNoContract(t *testing.T) {
+	t.Parallel()
+	c, err := contract.Decode(nil)
+	require.NoError(t, err)
+	require.Zero(t, c)
+	_, err = contract.Decode(map[string]string{"generation": "soon"})
+	require.Error(t, err)
+}

@@ -1,0 +1,25 @@
+#!/bin/bash
+# Tries what is deployed on a real cluster, with kubectl as it is set up:
+#   e2e.sh [pipeline] [broker] [chaos] [rollout]     all of them if none is named
+# Variables:
+#   NAMESPACE  where the pipeline runs (sweepline)
+#   GATEWAY    host:port through which Knative Services are reached; found for
+#              Kourier and Traefik
+#   JOBS       how many the chaos story sends (50)
+#   TENANT_KEY sent as bearer token, where the pipeline has tenants
+# It makes a namespace sweepline-e2e-… and removes it at the end.
+set -euo pipefail
+cd "$(dirname "$0")/e2e"
+. ./lib.sh
+need kubectl curl jq
+stories=("$@")
+[ $# -gt 0 ] || stories=(pipeline broker chaos rollout)
+for story in "${stories[@]}"; do
+  [ -f "$story.sh" ] || die "no story $story"
+done
+find_gateway
+for story in "${stories[@]}"; do
+  echo "== $story"
+  . "./$story.sh"
+done
+echo "all good in ${SECONDS}s"

@@ -1,0 +1,80 @@
+#!/bin/bash
+# The pipeline on a kind cluster:
+#   kind.sh up       cluster, Knative Serving with Kourier, Knative Eventing
+#   kind.sh deploy   images by ko into the cluster, then knative/config/overlays/kind
+#   kind.sh demo     one sweep through the gateway at localhost:8080
+#   kind.sh down     removes the cluster
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+SERVING=${SERVING:-v1.23.0}
+EVENTING=${EVENTING:-v1.23.0}
+export KIND_CLUSTER_NAME=sweepline
+CONTEXT=kind-$KIND_CLUSTER_NAME
+
+die() { echo "kind.sh: $*" >&2; exit 1; }
+need() {
+  local missing=()
+  for tool; do command -v "$tool" > /dev/null || missing+=("$tool"); done
+  [ ${#missing[@]} -eq 0 ] || die "needs ${missing[*]} on the PATH"
+}
+k() { kubectl --context "$CONTEXT" "$@"; }
+there() { kind get clusters 2> /dev/null | grep -qx "$KIND_CLUSTER_NAME"; }
+
+up() {
+  need docker kind kubectl
+  docker info > /dev/null 2>&1 || die 'docker is installed, but its engine does not answer'
+  there || kind create cluster --config kind-config.yaml
+  local serving=https://github.com/knative/serving/releases/download/knative-$SERVING
+  local eventing=https://github.com/knative/eventing/releases/download/knative-$EVENTING
+  k apply -f "$serving/serving-crds.yaml" -f "$eventing/eventing-crds.yaml"
+  k wait crd --all --for=condition=Established --timeout=60s > /dev/null
+  k apply -f "$serving/serving-core.yaml" -f "$eventing/eventing-core.yaml" \
+    -f "https://github.com/knative-extensions/net-kourier/releases/download/knative-$SERVING/kourier.yaml"
+  k -n knative-serving patch configmap config-network --type=merge \
+    -p '{"data":{"ingress-class":"kourier.ingress.networking.knative.dev"}}'
+  k -n knative-serving patch configmap config-domain --type=merge -p '{"data":{"127.0.0.1.sslip.io":""}}'
+  # The port that kind-config.yaml publishes.
+  k -n kourier-system patch service kourier --type=merge \
+    -p '{"spec":{"type":"NodePort","ports":[{"name":"http2","port":80,"targetPort":8080,"nodePort":31080}]}}'
+  for ns in knative-serving knative-eventing kourier-system; do
+    k -n $ns wait deploy --all --for=condition=Available --timeout=300s
+  done
+}
+
+deploy() {
+  need docker kind kubectl
+  there || die 'there is no cluster: make kind-up'
+  [ -x "${KO:-}" ] || die 'needs ko: make kind-deploy builds it'
+  # kind.local: ko loads the images into the cluster's node.
+  kubectl kustomize knative/config/overlays/kind |
+    KO_DOCKER_REPO=kind.local "$KO" resolve --base-import-paths --sbom=none -f - | k apply --server-side --force-conflicts -f -
+  k -n sweepline wait broker default --for=condition=Ready --timeout=300s
+  k -n sweepline wait ksvc --all --for=condition=Ready --timeout=300s
+  k -n sweepline wait trigger --all --for=condition=Ready --timeout=120s
+}
+
+demo() {
+  need kubectl curl jq
+  there || die 'there is no cluster: make kind-up kind-deploy'
+  kubectl config use-context "$CONTEXT" > /dev/null
+  export GATEWAY=${GATEWAY:-127.0.0.1:8080}
+  cd knative/scripts/e2e
+  . ./lib.sh
+  local job
+  job=$(sweep demo)
+  echo "Job $job"
+  until_true 120 'the job to complete' completed "$job"
+  call status "/webhook/jobs/$job" |
+    jq -r '"\(.ticker): \(.status) in \(.duration_seconds) s", (.results[:5][] | "  \(.strategy_type) \(.fast_period)/\(.slow_period)  score \(.score)  return \(.total_return_pct)%")'
+  echo "Dashboard: http://status.sweepline.127.0.0.1.sslip.io:8080/"
+}
+
+down() {
+  need kind
+  kind delete cluster
+}
+
+case ${1:-} in
+  up | deploy | demo | down) "$1" ;;
+  *) sed -n "2,6s/^# \\?//p" knative/scripts/kind.sh >&2; exit 2 ;;
+esac

@@ -1,0 +1,57 @@
+package ledgertest
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/ledger"
+)
+
+func sortedRows(t *testing.T, l ledger.Ledger) {
+	h, other := Header("default"), Header("default")
+	rows := Rows(900)
+	for i := range rows {
+		rows[i].WinRatePct = float64(i % 7)
+	}
+	finish(t, l, Life(t, h).Completed, outcome(rows))
+	finish(t, l, Life(t, other).Completed, outcome(Rows(5)))
+	read := func(q ledger.RowQuery) []job.Row {
+		got, err := l.Rows(t.Context(), "default", h.JobID, q)
+		require.NoError(t, err)
+		return got
+	}
+	require.Equal(t, rowsOf(t, l, h, ledger.ByScore)[:ledger.DefaultLimit], read(ledger.RowQuery{}), "best first")
+	require.Equal(t, rowsOf(t, l, h, ledger.ByScore)[850:], read(ledger.RowQuery{By: "score", Offset: 850, Limit: 500}))
+	require.Len(t, read(ledger.RowQuery{Limit: 1 << 20}), ledger.MaxRows)
+	require.Equal(t, 0.0, read(ledger.RowQuery{Ascending: true})[0].Score)
+	require.Equal(t, read(ledger.RowQuery{}), read(ledger.RowQuery{By: "score; drop table pipeline_jobs"}), "no such column")
+	for _, by := range ledger.RowColumns {
+		for _, up := range []bool{true, false} {
+			got := read(ledger.RowQuery{By: by, Ascending: up, Limit: 500})
+			got = append(got, read(ledger.RowQuery{By: by, Ascending: up, Limit: 500, Offset: 500})...)
+			require.Len(t, got, 900, "each row once: "+by)
+			seen := map[string]bool{}
+			for _, r := range got {
+				seen[r.ResultID] = true
+			}
+			require.Len(t, seen, 900, by)
+		}
+	}
+	win := func(a, b job.Row) int { return int(a.WinRatePct - b.WinRatePct) }
+	up := read(ledger.RowQuery{By: "win_rate_pct", Ascending: true, Limit: 500})
+	require.True(t, slices.IsSortedFunc(up, win))
+	require.Greater(t, up[0].Score, up[1].Score, "equals come best first")
+	down := read(ledger.RowQuery{By: "win_rate_pct", Limit: 500})
+	require.True(t, slices.IsSortedFunc(down, func(a, b job.Row) int { return win(b, a) }))
+	require.Equal(t, 1, read(ledger.RowQuery{By: "fast_period", Ascending: true})[0].FastPeriod)
+	require.Empty(t, read(ledger.RowQuery{Offset: 900}))
+
+	for _, who := range [][2]string{{"other", h.JobID}, {"default", job.NewID()}, {"default", "x"}} {
+		got, err := l.Rows(t.Context(), who[0], who[1], ledger.RowQuery{})
+		require.NoError(t, err)
+		require.Equal(t, []job.Row{}, got)
+	}
+}
