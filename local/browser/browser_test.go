@@ -63,18 +63,18 @@ func browser(t *testing.T) context.Context {
 		}
 		t.Skipf("the dashboard is not tested in a browser: %v", err)
 	}
+	folder, err := os.MkdirTemp("", "sweepline-browser-")
+	require.NoError(t, err)
+	t.Cleanup(func() { // its processes write on for a moment after it is killed
+		require.Eventually(t, func() bool { return os.RemoveAll(folder) == nil }, patience, 50*time.Millisecond)
+	})
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
+		chromedp.ExecPath(path), chromedp.UserDataDir(folder), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.Flag("hide-scrollbars", true))
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	tab := ctx
-	// Waits until the browser is gone and leaves its folder alone.
-	t.Cleanup(func() { _ = chromedp.Cancel(tab) })
-	ctx, cancel = context.WithTimeout(ctx, 3*time.Minute)
 	t.Cleanup(cancel)
 	require.NoError(t, chromedp.Run(ctx), "the browser lives as long as the context of its first run")
 	return ctx
@@ -152,7 +152,9 @@ func (v *visitor) sees(want string) {
 	var text string
 	// Pages come and go meanwhile, and a look at one that goes is an error.
 	seen := func() bool {
-		return chromedp.Run(v.ctx, chromedp.Evaluate(`document.body.innerText`, &text)) == nil && strings.Contains(text, want)
+		ctx, cancel := context.WithTimeout(v.ctx, 5*time.Second)
+		defer cancel()
+		return chromedp.Run(ctx, chromedp.Evaluate(`document.body.innerText`, &text)) == nil && strings.Contains(text, want)
 	}
 	if !assert.Eventually(v.t, seen, patience, 50*time.Millisecond) {
 		require.FailNow(v.t, "not on the page: "+want, text)

@@ -119,14 +119,28 @@ func (s *Server) restore(ctx context.Context, t Trigger, p partition, after stri
 			}
 		}
 	}
-	known, err := s.rdb.HExists(call, zero.triggers(), t.Name).Result()
-	if err != nil {
+	known := func() (bool, error) { return s.rdb.HExists(call, zero.triggers(), t.Name).Result() }
+	if ok, err := known(); err != nil || !ok {
+		return errors.Join(err, removed(ok, err))
+	}
+	if err := s.createGroup(ctx, p, t.Name, after); err != nil {
 		return err
 	}
-	if !known {
+	// unregister takes the name out before it destroys the group. A removal
+	// that came between our look and our group is seen now: without this second
+	// look the group would stay, unread, and hold up trimming.
+	ok, err := known()
+	if err != nil || ok {
+		return err
+	}
+	return errors.Join(errRemoved, s.rdb.XGroupDestroy(call, p.stream(), t.Name).Err())
+}
+
+func removed(known bool, err error) error {
+	if err == nil && !known {
 		return errRemoved
 	}
-	return s.createGroup(ctx, p, t.Name, after)
+	return nil
 }
 
 // createGroup makes the group, and the stream if need be; an existing group is
@@ -142,7 +156,9 @@ func (s *Server) createGroup(ctx context.Context, p partition, group, start stri
 }
 
 // unregister destroys the groups of triggers that are not wanted any more. Their
-// retries go with them; their dead letters stay until discarded.
+// retries go with them; their dead letters stay until discarded. The name goes
+// before the group, or a reader elsewhere makes the group again; should we die
+// in between, the next call finds the name among the former ones.
 func (s *Server) unregister(ctx context.Context, b Broker, partitions int, wanted map[string]bool) error {
 	ctx, cancel := s.call(ctx)
 	defer cancel()
@@ -151,9 +167,19 @@ func (s *Server) unregister(ctx context.Context, b Broker, partitions int, wante
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
+	former, err := s.rdb.SMembers(ctx, zero.former()).Result()
+	if err != nil {
+		return err
+	}
+	for _, name := range append(names, former...) {
 		if wanted[name] {
 			continue
+		}
+		if err := s.rdb.SAdd(ctx, zero.former(), name).Err(); err != nil {
+			return err
+		}
+		if err := s.rdb.HDel(ctx, zero.triggers(), name).Err(); err != nil {
+			return err
 		}
 		for i := range partitions {
 			p := newPartition(b, i)
@@ -165,12 +191,6 @@ func (s *Server) unregister(ctx context.Context, b Broker, partitions int, wante
 			}
 		}
 		if err := s.rdb.SRem(ctx, zero.paused(), name).Err(); err != nil {
-			return err
-		}
-		if err := s.rdb.SAdd(ctx, zero.former(), name).Err(); err != nil {
-			return err
-		}
-		if err := s.rdb.HDel(ctx, zero.triggers(), name).Err(); err != nil {
 			return err
 		}
 	}

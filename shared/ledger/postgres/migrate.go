@@ -88,11 +88,11 @@ func (l *Ledger) provider() (*goose.Provider, func(), error) {
 type advisoryLock struct{}
 
 func (advisoryLock) SessionLock(ctx context.Context, conn *sql.Conn) error {
-	_, err := conn.ExecContext(ctx, "select pg_advisory_lock($1)", migrationLock)
+	_, err := conn.ExecContext(ctx, "select pg_advisory_lock($1)", int64(migrationLock))
 	return err
 }
 
 func (advisoryLock) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
-	_, err := conn.ExecContext(ctx, "select pg_advisory_unlock($1)", migrationLock)
+	_, err := conn.ExecContext(ctx, "select pg_advisory_unlock($1)", int64(migrationLock))
 	return err
 }
