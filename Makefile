@@ -1,5 +1,6 @@
 # make help lists what there is.
 SHELL      := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
 GO         ?= go
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TOOLS      := .build/tools
@@ -34,7 +35,7 @@ lint: $(GOLANGCI) ## Run the linters
 	$(GOLANGCI) run $(PACKAGES)
 
 bench: ## Run the benchmarks (BENCHTIME=1s)
-	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PACKAGES) | grep -Ev '^(\?|PASS|ok .*no test files)'
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PACKAGES) | grep -v 'no test files'
 
 fuzz: ## Run each fuzz test for FUZZTIME (10s)
 	@set -e; for p in $$($(GO) list $(PACKAGES)); do \
