@@ -23,10 +23,10 @@ build: ## Build bin/sweepline
 	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/sweepline ./local/cmd/sweepline
 
 test: $(GOTESTSUM) ## Run all tests; says what it left out where a server is missing
-	$(GOTESTSUM) --format pkgname --hide-summary=output -- $(PACKAGES)
+	$(GOTESTSUM) --format pkgname -- $(PACKAGES)
 
 race: $(GOTESTSUM) ## Run all tests under the race detector
-	$(GOTESTSUM) --format pkgname --hide-summary=output -- -race $(PACKAGES)
+	$(GOTESTSUM) --format pkgname -- -race $(PACKAGES)
 
 vet: ## Run go vet
 	$(GO) vet $(PACKAGES)

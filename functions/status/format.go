@@ -13,7 +13,7 @@ import (
 
 // words are what the templates say numbers, times and names with.
 var words = template.FuncMap{
-	"clock": clock, "iso": iso, "number": number, "duration": duration, "span": span, "short": short,
+	"clock": clock, "day": day, "hour": hour, "iso": iso, "number": number, "duration": duration, "span": span, "short": short,
 	"eventName": eventName, "errorName": errorName, "stateName": stateName, "plural": plural, "grouped": grouped, "pretty": pretty, "said": said,
 }
 
@@ -40,6 +40,10 @@ func clock(t any) string {
 	}
 	return ""
 }
+
+func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+func hour(t time.Time) string { return t.UTC().Format(time.TimeOnly) }
 
 func number(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) }
 

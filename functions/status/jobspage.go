@@ -16,10 +16,7 @@ import (
 )
 
 const (
-	// countPatience is how long a page waits for its counts before it is shown
-	// without them.
-	countPatience = time.Second
-	// livePatience is the same for what the wait records know.
+	// livePatience is how long a page waits for what the wait records know.
 	livePatience = 500 * time.Millisecond
 	// lookers is how many wait records are read at once.
 	lookers = 8
@@ -62,7 +59,7 @@ func pageQuery(v url.Values, now time.Time) url.Values {
 		out[name] = values
 	}
 	if d, err := time.ParseDuration(v.Get("within")); err == nil && d > 0 {
-		out.Set("since", now.Add(-d).UTC().Format(time.RFC3339))
+		out.Set("since", now.Add(-d).Truncate(time.Minute).UTC().Format(time.RFC3339)) // whole minutes, so that counts can be remembered
 	}
 	for _, name := range []string{"since", "until"} {
 		if at, err := time.Parse(formTime, v.Get(name)); err == nil && out.Get(name) == v.Get(name) {
@@ -86,14 +83,14 @@ func (f *Function) jobsPage(w http.ResponseWriter, r *http.Request) {
 	if len(q.Status) == 1 {
 		v.Status = string(q.Status[0])
 	}
-	var (
-		counts map[job.State]int
-		wg     sync.WaitGroup
-	)
-	wg.Go(func() { counts = f.counts(ctx, q) })
+	var wg sync.WaitGroup
 	wg.Go(func() { v.Slots = f.slotsInUse(ctx) })
 	page, err := f.Jobs.Jobs(ctx, tenant.FromContext(ctx), q)
+	counts, whole := countsOf(q, page)
 	if err == nil {
+		if !whole {
+			wg.Go(func() { counts = f.counts(ctx, q) })
+		}
 		v.Jobs = f.live(ctx, page.Jobs)
 	}
 	wg.Wait()
@@ -114,18 +111,6 @@ func (f *Function) jobsPage(w http.ResponseWriter, r *http.Request) {
 		v.First = listLink(r.URL, "cursor", "")
 	}
 	render(w, r, http.StatusOK, "jobs.html", v)
-}
-
-// counts is nil where the ledger takes too long: a page is better than none.
-func (f *Function) counts(ctx context.Context, q ledger.Query) map[job.State]int {
-	ctx, cancel := context.WithTimeout(ctx, countPatience)
-	defer cancel()
-	counts, err := f.Jobs.Counts(ctx, tenant.FromContext(ctx), q)
-	if err != nil {
-		slog.WarnContext(ctx, "Jobs not counted", "error", err)
-		return nil
-	}
-	return counts
 }
 
 // live adds to open jobs what their wait records know: progress, place in

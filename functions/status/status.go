@@ -133,6 +133,7 @@ type Function struct {
 	sessions *tenant.Sessions
 	handler  http.Handler
 	pulses   pulses
+	tallies  tallies
 	surfaces surfaces
 	streams  chan struct{}
 	drain    chan struct{}
@@ -194,8 +195,9 @@ func (f *Function) Ready(ctx context.Context) (bool, error) {
 // Drain ends all streams; browsers come back to another replica by themselves.
 func (f *Function) Drain() { f.drained.Do(func() { close(f.drain) }) }
 
-// Stop closes what FromEnv opened.
+// Stop waits for counts under way and closes what FromEnv opened.
 func (f *Function) Stop(context.Context) error {
+	f.tallies.running.Wait()
 	if f.close == nil {
 		return nil
 	}

@@ -24,13 +24,21 @@ type events struct {
 
 func open(t *testing.T, h http.Handler, id, last string) (*events, int) {
 	t.Helper()
+	if last == "" {
+		return openPath(t, h, "/api/jobs/"+id+"/stream")
+	}
+	return openPath(t, h, "/api/jobs/"+id+"/stream", "Last-Event-ID", last)
+}
+
+func openPath(t *testing.T, h http.Handler, path string, header ...string) (*events, int) {
+	t.Helper()
 	srv := httptest.NewServer(h)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	t.Cleanup(func() { cancel(); srv.CloseClientConnections(); srv.Close() })
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, srv.URL+"/api/jobs/"+id+"/stream", http.NoBody)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, srv.URL+path, http.NoBody)
 	require.NoError(t, err)
-	if last != "" {
-		r.Header.Set("Last-Event-ID", last)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
 	}
 	resp, err := http.DefaultClient.Do(r)
 	require.NoError(t, err)

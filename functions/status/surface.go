@@ -19,6 +19,9 @@ const (
 	mostColumns, mostRows = 48, 32
 	// shades is the number of its colours.
 	shades = 9
+	// overlap, in percent, closes the seams that rounding to pixels leaves
+	// between cells. Cells are drawn upward, each over the one before.
+	overlap = 0.1
 	// keptSurfaces bounds the heat maps that a process remembers.
 	keptSurfaces = 64
 )
@@ -104,7 +107,7 @@ func surfaceOf(rows []job.Row) (surface, bool) {
 			l.Scores[x] = number(best[at])
 			left, top := w*float64(x), 100-h*float64(y+1)
 			s.Cells = append(s.Cells, cell{
-				X: percent(left), Y: percent(top), W: percent(w), H: percent(h), CX: percent(left + w/2), CY: percent(top + h/2),
+				X: percent(left), Y: percent(top), W: percent(w + overlap), H: percent(h + overlap), CX: percent(left + w/2), CY: percent(top + h/2),
 				Shade: scale.shade(best[at]), Title: "fast " + fast.label(y) + ", slow " + slow.label(x) + ": " + number(best[at]),
 			})
 			if y == fast.bin(s.Best.FastPeriod) && x == slow.bin(s.Best.SlowPeriod) {

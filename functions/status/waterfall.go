@@ -48,6 +48,9 @@ func draw(j found, events []job.TimelineEvent, now time.Time) waterfall {
 	end := begin
 	for _, e := range events {
 		s := stepOf(e, last)
+		if n := len(steps); n > 0 && s.Error == steps[n-1].Error {
+			s.Error = "" // once is enough
+		}
 		if e.Type != event.JobNotified { // channels are told side by side
 			last = later(last, e.Time)
 		}
@@ -163,7 +166,7 @@ func (s step) measure(begin time.Time, whole time.Duration) bar {
 	return b
 }
 
-func percent(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) + "%" }
+func percent(f float64) string { return strconv.FormatFloat(f, 'f', 3, 64) + "%" }
 
 // ticks divide the axis in four.
 func ticks(whole time.Duration) []tick {

@@ -45,6 +45,7 @@ type world struct {
 	letters  []broker.DeadLetter
 	acts     []string
 	taken    []intake.Request
+	takeErr  error
 	// broken names what does not answer.
 	broken map[string]bool
 }
@@ -186,6 +187,9 @@ func (r records) Ping(context.Context) error { return r.fails("redis") }
 func (w *world) Take(_ context.Context, r intake.Request) (intake.Accepted, error) {
 	if err := w.fails("sink"); err != nil {
 		return intake.Accepted{}, err
+	}
+	if w.takeErr != nil {
+		return intake.Accepted{}, w.takeErr
 	}
 	w.set(func() { w.taken = append(w.taken, r) })
 	return intake.Accepted{Header: job.Header{JobID: job.NewID(), TenantID: r.Tenant, Parameters: r.Sweep, RetryOf: r.RetryOf, CreatedAt: created}}, nil

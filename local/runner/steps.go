@@ -174,7 +174,7 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	add("notify", f5, err)
 	f6, err := supervise.New(superviseConf, waits, tradingClient, sink, metrics)
 	add("supervise", f6, err)
-	f7, err := status.New(statusConf, status.Deps{Jobs: l.stores.ledger, Waits: waits, Cancel: waits, Intake: in, Letters: inspector, Keys: keys})
+	f7, err := status.New(statusConf, status.Deps{Jobs: l.stores.ledger, Waits: waits, Cancel: waits, Intake: in, Letters: inspector, Trading: tradingClient, Keys: keys})
 	add("status", f7, err)
 	return fns, errors.Join(errs...)
 }

@@ -55,20 +55,21 @@ func takeUp(ctx context.Context, l ledger.Ledger, to sender) (jobs int, err erro
 	return len(unfinished) + len(unannounced), nil
 }
 
-// journal writes each request into the ledger before the broker answers 202
-// for it: an embedded Redis forgets its streams with the process, and takeUp
-// can only bring back what the ledger knows.
+// journal writes each request, and each word that somebody was told, into the
+// ledger before the broker answers 202 for it: an embedded Redis forgets its
+// streams with the process, and takeUp can only bring back, or leave alone, what
+// the ledger knows.
 func journal(l ledger.Ledger) func(context.Context, []cloudevents.Event) error {
 	return func(ctx context.Context, events []cloudevents.Event) error {
-		var requests []cloudevents.Event
+		var keep []cloudevents.Event
 		for _, e := range events {
-			if e.Type() == event.SweepRequested {
-				requests = append(requests, e)
+			if e.Type() == event.SweepRequested || e.Type() == event.JobNotified {
+				keep = append(keep, e)
 			}
 		}
-		if len(requests) == 0 {
+		if len(keep) == 0 {
 			return nil
 		}
-		return l.Apply(ctx, requests...)
+		return l.Apply(ctx, keep...)
 	}
 }

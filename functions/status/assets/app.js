@@ -47,9 +47,9 @@ async function refresh() {
   }
 }
 
-// every refreshes while somebody looks.
+// every refreshes while somebody looks, until its timer is cleared.
 function every(pause) {
-  setInterval(() => { if (!document.hidden) refresh(); }, pause);
+  return setInterval(() => { if (!document.hidden) refresh(); }, pause);
 }
 
 function set(id, change) {
@@ -60,6 +60,7 @@ function set(id, change) {
 // follow listens to one job until its end.
 function follow(address) {
   const source = new EventSource(address);
+  const timer = every(5000); // the open bar of the timeline grows
   const progress = (event) => {
     const job = JSON.parse(event.data);
     set("progress", (bar) => { bar.value = job.progress; });
@@ -68,7 +69,7 @@ function follow(address) {
   source.addEventListener("progress", progress);
   source.addEventListener("status", (event) => { progress(event); refresh(); });
   // The timeline's last lines are written after the result.
-  source.addEventListener("result", () => { source.close(); refresh(); setTimeout(refresh, 2000); });
+  source.addEventListener("result", () => { source.close(); clearInterval(timer); refresh(); setTimeout(refresh, 2000); });
 }
 
 // watch listens to the list: numbers change in place, anything else fetches
@@ -80,7 +81,9 @@ function watch(address) {
     const all = JSON.parse(event.data);
     for (const job of all.open) set(`bar-${job.job_id}`, (bar) => { bar.value = job.progress; });
     const now = JSON.stringify([all.counts, all.latest, all.open.map((job) => [job.job_id, job.status, job.place])]);
-    if (before && before !== now) refresh();
+    // Counting very many jobs may have taken longer than the page did.
+    const uncounted = document.querySelector(".tabs a") && !document.querySelector(".tabs .count");
+    if (uncounted || before && before !== now) refresh();
     before = now;
   });
 }

@@ -138,10 +138,15 @@ func TestKillNineInTheMiddleOfTwentyJobs(t *testing.T) {
 			}
 			require.NoError(t, p.cmd.Process.Signal(syscall.SIGINT))
 			require.NoError(t, p.cmd.Wait())
-			for id, n := range notifications(t, dir) {
-				require.Equal(t, 1, n, "job %s", id)
+			told := notifications(t, dir)
+			require.Len(t, told, 20)
+			twice := 0
+			for _, n := range told {
+				twice += n - 1
 			}
-			require.Len(t, notifications(t, dir), 20)
+			// Between the telling and its being written down nobody can know: who
+			// is told at the very instant of the kill may be told again.
+			require.LessOrEqual(t, twice, 1)
 		})
 	}
 }
