@@ -21,8 +21,6 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-func TestMain(m *testing.M) { servertest.Main(m) }
-
 type silent struct{}
 
 func (silent) Job(context.Context, string) (trading.Job, error) {

@@ -50,7 +50,10 @@ func (f *Function) take(ctx context.Context, jobID string, c trading.Callback) (
 		return unavailable, err
 	}
 	if err := f.sink.Send(ctx, e); err != nil {
-		return unavailable, err
+		// The API does not call again.
+		if kept, lost := f.waits.KeepLate(ctx, jobID, end); !kept {
+			return unavailable, errors.Join(err, lost)
+		}
 	}
 	return late, nil
 }

@@ -43,6 +43,7 @@ func (f *Function) outcomeOf(ctx context.Context, e cloudevents.Event) (ledger.O
 	var refused interface{ Permanent() bool }
 	switch {
 	case errors.Is(err, errTooMany), errors.As(err, &refused) && refused.Permanent():
+		f.parts.take(d.JobID, d.SweepRunID) // nobody will need them
 		return failure("the results cannot be read: %s", err), nil
 	case err != nil:
 		return ledger.Outcome{}, fmt.Errorf("fetch results of job %s: %w", d.JobID, err)
@@ -60,25 +61,25 @@ func failure(format string, args ...any) ledger.Outcome {
 
 // fetch gathers all rows before the ledger opens its transaction, so that none
 // stays open while a slow API is asked two hundred times. The largest sweep
-// takes some 40 MB.
+// takes some 40 MB. Where it is interrupted it leaves what it has to the next
+// delivery.
 func (f *Function) fetch(ctx context.Context, d event.Completed) (rows []job.Row, dropped int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, f.cfg.FetchTimeout)
 	defer cancel()
-	seen := 0
-	for r, err := range f.results.Results(ctx, d.SweepRunID, d.Parameters.Ticker) {
+	got := f.parts.take(d.JobID, d.SweepRunID)
+	for r, err := range f.results.ResultsFrom(ctx, d.SweepRunID, d.Parameters.Ticker, got.seen) {
 		if err != nil {
+			f.parts.keep(d.JobID, got)
 			return nil, 0, err
 		}
-		if seen++; seen > maxRows {
+		if got.seen++; got.seen > maxRows {
 			return nil, 0, errTooMany
 		}
 		if r, ok := admit(r, d.Parameters); ok {
-			rows = append(rows, r)
-		} else {
-			dropped++
+			got.rows = append(got.rows, r)
 		}
 	}
-	return rows, dropped, nil
+	return got.rows, got.seen - len(got.rows), nil
 }
 
 // admit decides on one row from outside. A row is dropped if it names another

@@ -25,9 +25,11 @@ import (
 
 // Config of the step itself.
 type Config struct {
-	// FetchTimeout bounds the fetching of all rows of one sweep. The API takes
-	// 100 requests a minute and gives 500 rows a page, so 100,000 rows take two
-	// minutes. The trigger's timeout must be longer than this and the writing.
+	// FetchTimeout bounds the fetching of rows in one delivery of an event. The
+	// API takes 100 requests a minute, of everybody, and gives 500 rows a page:
+	// 100,000 rows take some three minutes and, where others call as well, more
+	// than one delivery, each of which goes on where the last one stopped. The
+	// trigger's timeout must be longer than this and the writing.
 	FetchTimeout time.Duration `envconfig:"STORE_FETCH_TIMEOUT" default:"4m"`
 }
 
@@ -42,7 +44,7 @@ type Ledger interface {
 // Results is what store needs of shared/trading. An error ends the sequence; it
 // is taken as permanent if it has a method Permanent that says so.
 type Results interface {
-	Results(ctx context.Context, runID, ticker string) iter.Seq2[job.Row, error]
+	ResultsFrom(ctx context.Context, runID, ticker string, offset int) iter.Seq2[job.Row, error]
 }
 
 // Function is the step. Everything it does is safe to repeat.
@@ -50,6 +52,7 @@ type Function struct {
 	cfg     Config
 	ledger  Ledger
 	results Results
+	parts   parts
 	log     *slog.Logger
 	close   func() error
 }

@@ -40,21 +40,27 @@ type api struct {
 	rows  []job.Row
 	err   error
 	calls atomic.Int32
+	// most, where it is set, is how many rows one call gives before err.
+	most int
 }
 
-func (a *api) Results(_ context.Context, runID, ticker string) iter.Seq2[job.Row, error] {
+func (a *api) ResultsFrom(_ context.Context, runID, ticker string, offset int) iter.Seq2[job.Row, error] {
 	a.calls.Add(1)
 	return func(yield func(job.Row, error) bool) {
 		if runID != "run-1" || ticker != "DAX" {
 			yield(job.Row{}, errors.New("asked for the wrong sweep"))
 			return
 		}
-		for _, r := range a.rows {
+		for i, r := range a.rows[offset:] {
+			if a.most > 0 && i == a.most {
+				yield(job.Row{}, a.err)
+				return
+			}
 			if !yield(r, nil) {
 				return
 			}
 		}
-		if a.err != nil {
+		if a.err != nil && a.most == 0 {
 			yield(job.Row{}, a.err)
 		}
 	}
@@ -217,6 +223,23 @@ func TestAnAPIThatIsAwayIsAskedAgain(t *testing.T) {
 		b.api.err = nil
 		require.Equal(t, event.JobCompleted, b.give(t, b.events.Completed).Type())
 	}
+}
+
+// TestAnInterruptedFetchGoesOn: each delivery gets ten rows further, since the
+// API's limit of calls may not leave enough for all of them in one.
+func TestAnInterruptedFetchGoesOn(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.api.most, b.api.err = 10, io.ErrUnexpectedEOF
+	for range 2 {
+		_, err := b.Handle(t.Context(), b.events.Completed)
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	}
+	reply, err := b.Handle(t.Context(), b.events.Completed)
+	require.NoError(t, err)
+	require.Equal(t, event.JobCompleted, reply.Type())
+	require.EqualValues(t, 3, b.api.calls.Load())
+	require.Equal(t, 25, b.job(t).Metrics.Combinations)
 }
 
 func TestADatabaseThatIsAway(t *testing.T) {

@@ -20,6 +20,10 @@ import (
 // the event's own time, which may be over by then.
 const settlePatience = 10 * time.Second
 
+// healthKept is for how long the API is taken for healthy after it said so: each
+// question costs a call of those that it takes in a minute.
+const healthKept = 5 * time.Second
+
 // soonest is the first poll at the earliest: the API takes one a second a job.
 const soonest = time.Second
 
@@ -31,24 +35,20 @@ func (f *Function) attempt(ctx context.Context, r wait.Record, look bool) (*clou
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience+settlePatience)
 	defer cancel()
 
-	pause, err := f.waits.Allow(call, wait.Urgent)
-	if err != nil {
-		return nil, err
-	}
-	if pause > 0 {
-		return nil, f.waits.PutBack(settle, r, wait.Setback{Wait: pause, Uncertain: look})
-	}
 	// Without a healthy API there is no use in trying. Where it has no such
 	// page the submission will tell.
-	if err := f.api.Health(call); err != nil && !trading.Permanent(err) {
-		return nil, f.setBack(settle, r, err, look)
-	}
-	if look {
-		if pause, err = f.waits.Allow(call, wait.Urgent); err != nil {
+	if f.waits.Now().UnixMilli() >= f.healthyUntil.Load() {
+		if held, err := f.hold(call, settle, r, look); held {
 			return nil, err
 		}
-		if pause > 0 {
-			return nil, f.waits.PutBack(settle, r, wait.Setback{Wait: pause, Uncertain: true})
+		if err := f.api.Health(call); err != nil && !trading.Permanent(err) {
+			return nil, f.setBack(settle, r, err, look)
+		}
+		f.healthyUntil.Store(f.waits.Now().Add(healthKept).UnixMilli())
+	}
+	if look {
+		if held, err := f.hold(call, settle, r, true); held {
+			return nil, err
 		}
 		found, err := f.api.Find(call, r.Header.JobID)
 		if err != nil && !trading.Permanent(err) {
@@ -58,6 +58,10 @@ func (f *Function) attempt(ctx context.Context, r wait.Record, look bool) (*clou
 			// It may have ended by now, and its callback may be lost.
 			return f.note(settle, r, trading.Submission{JobID: best.ID}, soonest)
 		}
+		look = false // or calls would go into looking alone where there are few
+	}
+	if held, err := f.hold(call, settle, r, look); held {
+		return nil, err
 	}
 	token := trading.Token(f.cfg.Secret, r.Header.JobID)
 	callbackURL, err := trading.CallbackURL(f.cfg.BaseURL, r.Header.JobID, token)
@@ -75,6 +79,16 @@ func (f *Function) attempt(ctx context.Context, r wait.Record, look bool) (*clou
 	default:
 		return nil, f.setBack(settle, r, err, trading.Uncertain(err) && !f.absent(call, r, err))
 	}
+}
+
+// hold takes one call from the budget. Where there is none left the attempt is
+// put back until there will be, and held is true.
+func (f *Function) hold(ctx, settle context.Context, r wait.Record, look bool) (held bool, err error) {
+	pause, err := f.waits.Allow(ctx, wait.Urgent)
+	if err != nil || pause == 0 {
+		return err != nil, err
+	}
+	return true, f.waits.PutBack(settle, r, wait.Setback{Wait: pause, Uncertain: look})
 }
 
 // keepCharge prolongs the attempt's lease until stop is called. The context
@@ -117,6 +131,9 @@ func (f *Function) absent(ctx context.Context, r wait.Record, cause error) bool 
 	if !errors.As(cause, &e) || e.Status < http.StatusInternalServerError {
 		return false // without an answer it may still be taking it
 	}
+	if pause, err := f.waits.Allow(ctx, wait.Urgent); err != nil || pause > 0 {
+		return false
+	}
 	found, err := f.api.Find(ctx, r.Header.JobID)
 	return err == nil && len(found) == 0
 }
@@ -124,6 +141,7 @@ func (f *Function) absent(ctx context.Context, r wait.Record, cause error) bool 
 // setBack leaves the job QUEUED for a later attempt, and tells the others how
 // the API is.
 func (f *Function) setBack(ctx context.Context, r wait.Record, cause error, uncertain bool) error {
+	f.healthyUntil.Store(0)
 	f.report(ctx, cause)
 	// The attempt itself counts: 1s, 2s, 4s, … for this job, however the
 	// others fare.
@@ -163,6 +181,8 @@ func (f *Function) note(ctx context.Context, r wait.Record, sub trading.Submissi
 	if landing == wait.Extra {
 		// Two attempts were at it at once, against all leases. One sweep is enough.
 		slog.WarnContext(ctx, "Sweep submitted twice", "job_id", r.Header.JobID, "trading_job_id", sub.JobID)
+		// Counted, but not held back: nobody else knows of it.
+		_, _ = f.waits.Allow(ctx, wait.Urgent)
 		if err := f.api.Cancel(ctx, sub.JobID); err != nil && !trading.NotFound(err) {
 			slog.WarnContext(ctx, "Second sweep not cancelled", "job_id", r.Header.JobID, "error", err)
 		}

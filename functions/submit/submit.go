@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
@@ -62,6 +63,8 @@ type Function struct {
 	waits *wait.Waits
 	api   sweeps
 	close func() error
+
+	healthyUntil atomic.Int64 // Unix ms; the API need not be asked before
 }
 
 // New refuses missing dependencies and bad configuration, and does no I/O. The

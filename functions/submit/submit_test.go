@@ -20,8 +20,6 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-func TestMain(m *testing.M) { servertest.Main(m) }
-
 // The stories of a job, with a real API behind it, are told in supervise.
 
 // api hangs in Submit until it is let go or its caller gives up.

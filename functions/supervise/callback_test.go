@@ -113,3 +113,34 @@ func TestBrokerDownAtCallback(t *testing.T) {
 	require.Equal(t, event.ViaCallback, w.record(id).Via)
 	require.Equal(t, event.SweepCompleted, w.onlyEnd(id).Type())
 }
+
+// TestBrokerDownAtLateCallback: a contradiction that comes while the broker is
+// away gets into the timeline later.
+func TestBrokerDownAtLateCallback(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, on func(*options)) {
+		w := newWorld(t, on, func(o *options) { o.sim.Delay = time.Hour })
+		id := w.request("a")
+		w.turn()
+		x := w.record(id).TradingJobID
+		require.Equal(t, http.StatusOK, w.post(id, fmt.Sprintf(`{"job_id":%q,"status":"failed","error_message":"no data"}`, x)))
+		w.bus.down.Store(true)
+		good := fmt.Sprintf(`{"job_id":%q,"status":"completed","sweep_run_id":"run-1"}`, x)
+		require.Equal(t, http.StatusOK, w.post(id, good))
+		require.True(t, w.record(id).Chores.Has(wait.ChoreLate))
+		w.pass(time.Minute, time.Second)
+		require.Equal(t, http.StatusServiceUnavailable, w.post(id, fmt.Sprintf(`{"job_id":%q,"status":"cancelled"}`, x)), "there is room for one")
+		require.Empty(t, w.bus.lates)
+		w.bus.down.Store(false)
+		w.pass(time.Minute, time.Second)
+		require.Len(t, w.bus.lates, 1)
+		late, err := event.Data[event.Completed](w.bus.lates[0])
+		require.NoError(t, err)
+		require.Equal(t, "run-1", late.SweepRunID)
+		r := w.record(id)
+		require.Equal(t, wait.Failed, r.State)
+		require.Empty(t, r.Chores)
+		require.Nil(t, r.Late)
+		w.onlyEnd(id)
+	})
+}

@@ -86,11 +86,15 @@ type Submitted struct {
 // Completed is the data of SweepCompleted: the results are ready to be fetched.
 type Completed struct {
 	job.Header
-	TradingJobID     string    `json:"trading_job_id,omitempty"`
-	SweepRunID       string    `json:"sweep_run_id"`
-	CompletedAt      time.Time `json:"completed_at"`
-	ExecutionSeconds float64   `json:"execution_seconds,omitempty"`
-	Via              Via       `json:"via"`
+	TradingJobID string `json:"trading_job_id,omitempty"`
+	SweepRunID   string `json:"sweep_run_id"`
+	// Turn and SubmittedAt are as in Submitted, for a crash may have cost the job
+	// that event; absent where the API never took a sweep.
+	Turn             int        `json:"turn,omitempty"`
+	SubmittedAt      *time.Time `json:"submitted_at,omitempty"`
+	CompletedAt      time.Time  `json:"completed_at"`
+	ExecutionSeconds float64    `json:"execution_seconds,omitempty"`
+	Via              Via        `json:"via"`
 	// Late marks an end that came after another had won: it belongs in the
 	// timeline and changes nothing.
 	Late bool `json:"late,omitempty"`
@@ -102,8 +106,11 @@ type Failed struct {
 	TradingJobID string        `json:"trading_job_id,omitempty"`
 	ErrorCode    job.ErrorCode `json:"error_code"`
 	ErrorMessage string        `json:"error_message"`
-	FailedAt     time.Time     `json:"failed_at"`
-	Via          Via           `json:"via"`
+	// Turn and SubmittedAt are as in Completed.
+	Turn        int        `json:"turn,omitempty"`
+	SubmittedAt *time.Time `json:"submitted_at,omitempty"`
+	FailedAt    time.Time  `json:"failed_at"`
+	Via         Via        `json:"via"`
 	// Late marks an end that came after another had won: it belongs in the
 	// timeline and changes nothing.
 	Late bool `json:"late,omitempty"`

@@ -73,8 +73,18 @@ func (c *Client) Best(ctx context.Context, runID, ticker string) (Best, error) {
 // ticker may be empty. An error ends it and is yielded once, with a zero row.
 // Each page has its own timeout; ctx bounds them all.
 func (c *Client) Results(ctx context.Context, runID, ticker string) iter.Seq2[job.Row, error] {
+	return c.ResultsFrom(ctx, runID, ticker, 0)
+}
+
+// ResultsFrom is Results without the first offset rows: whoever was interrupted
+// goes on where it was.
+func (c *Client) ResultsFrom(ctx context.Context, runID, ticker string, offset int) iter.Seq2[job.Row, error] {
 	return func(yield func(job.Row, error) bool) {
-		for offset := 0; ; {
+		for offset := offset; ; {
+			if err := c.pace(ctx); err != nil {
+				yield(job.Row{}, &Error{Op: "read results", cause: err})
+				return
+			}
 			p, err := c.page(ctx, runID, ticker, offset)
 			if err != nil {
 				yield(job.Row{}, err)

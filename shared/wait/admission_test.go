@@ -1,6 +1,7 @@
 package wait_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -8,6 +9,21 @@ import (
 
 	"github.com/zixly/sweepline/shared/wait"
 )
+
+func TestAwaitBudget(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, url string) {
+		w, c := open(t, url, wait.Config{RequestsPerMinute: 100})
+		for range 20 { // the burst
+			require.NoError(t, w.Await(t.Context(), wait.Urgent))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		require.ErrorIs(t, w.Await(ctx, wait.Urgent), context.DeadlineExceeded)
+		c.advance(time.Second)
+		require.NoError(t, w.Await(t.Context(), wait.Urgent))
+	})
+}
 
 func TestBudget(t *testing.T) {
 	t.Parallel()

@@ -37,3 +37,21 @@ func (w *Waits) Allow(ctx context.Context, u Urgency) (time.Duration, error) {
 	}
 	return time.Duration(ms) * time.Millisecond, nil
 }
+
+// Await takes one call from the API's budget, however long that takes. It ends
+// with ctx.
+func (w *Waits) Await(ctx context.Context, u Urgency) error {
+	for {
+		pause, err := w.Allow(ctx, u)
+		if err != nil || pause == 0 {
+			return err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("await call from budget: %w", ctx.Err())
+		case <-timer.C:
+		}
+	}
+}

@@ -23,16 +23,20 @@ type Sender interface {
 func (r Record) Event(ctx context.Context) (cloudevents.Event, error) {
 	var e cloudevents.Event
 	var err error
+	var submitted *time.Time
+	if !r.StartedAt.IsZero() {
+		submitted = &r.StartedAt
+	}
 	switch r.State {
 	case Completed:
 		e, err = event.NewCompleted(event.Completed{
 			Header: r.Header, TradingJobID: r.TradingJobID, SweepRunID: r.SweepRunID,
-			CompletedAt: r.EndedAt, ExecutionSeconds: r.ExecutionSeconds, Via: r.Via,
+			Turn: r.Submissions, SubmittedAt: submitted, CompletedAt: r.EndedAt, ExecutionSeconds: r.ExecutionSeconds, Via: r.Via,
 		})
 	case Failed:
 		e, err = event.NewFailed(event.Failed{
 			Header: r.Header, TradingJobID: r.TradingJobID, ErrorCode: r.ErrorCode,
-			ErrorMessage: r.ErrorMessage, FailedAt: r.EndedAt, Via: r.Via,
+			ErrorMessage: r.ErrorMessage, Turn: r.Submissions, SubmittedAt: submitted, FailedAt: r.EndedAt, Via: r.Via,
 		})
 	default:
 		return e, fmt.Errorf("job %s has not ended", r.Header.JobID)
@@ -98,11 +102,29 @@ func (w *Waits) Conclude(ctx context.Context, r Record, s Sender) error {
 			done += ChoreEvent
 		}
 	}
+	if r.Chores.Has(ChoreLate) {
+		if err := r.sendLate(ctx, s); err != nil {
+			errs = append(errs, err)
+		} else {
+			done += ChoreLate
+		}
+	}
 	if err := w.Done(ctx, r.Header.JobID, done); err != nil {
 		// It will be sent once more, which the broker takes for the repeat it is.
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+func (r Record) sendLate(ctx context.Context, s Sender) error {
+	if r.Late == nil {
+		return nil
+	}
+	e, err := r.LateEvent(ctx, *r.Late)
+	if err != nil {
+		return err
+	}
+	return s.Send(ctx, e)
 }
 
 func (r Record) send(ctx context.Context, s Sender) error {

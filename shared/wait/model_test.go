@@ -179,14 +179,17 @@ func (m *machine) resolve(t *rapid.T, j *modelJob, end wait.End) {
 
 func TestModel(t *testing.T) {
 	t.Parallel()
-	server := miniredis.RunT(t)
+	url := clusterURL
+	if !onCluster(t) {
+		url = "redis://" + miniredis.RunT(t).Addr()
+	}
 	runs := 0
 	rapid.Check(t, func(t *rapid.T) {
 		runs++
 		c := newClock()
 		limit := rapid.IntRange(1, 3).Draw(t, "limit")
 		w, err := wait.Open(context.Background(), wait.Config{
-			RedisURL: "redis://" + server.Addr(), KeyPrefix: fmt.Sprintf("model%d:", runs), Shards: 2, MaxConcurrent: limit,
+			RedisURL: url, KeyPrefix: fmt.Sprintf("model%d:", runs), Shards: 2, MaxConcurrent: limit,
 			CallbackTimeout: 30 * time.Minute, QueueTimeout: 2 * time.Hour,
 		}, wait.WithClock(c.now))
 		require.NoError(t, err)

@@ -2,6 +2,7 @@ package wait
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -42,7 +43,7 @@ func (s State) letter() string { return string(s[:1]) }
 var stateOf = map[string]State{"a": Accepted, "p": Parked, "s": Submitting, "w": Waiting, "c": Completed, "f": Failed}
 
 // Chores are what is still to be done for a wait that has ended: any of
-// ChoreEvent, ChoreCancel, ChoreSlot.
+// ChoreEvent, ChoreCancel, ChoreSlot, ChoreLate.
 type Chores string
 
 // The chores.
@@ -53,6 +54,8 @@ const (
 	ChoreCancel Chores = "c"
 	// ChoreSlot: the slot, or the place in line, is to be given back.
 	ChoreSlot Chores = "s"
+	// ChoreLate: the event of Record.Late is to be sent.
+	ChoreLate Chores = "l"
 )
 
 // Has reports whether one of the chores in others is among c.
@@ -101,6 +104,8 @@ type Record struct {
 	LeaseUntil time.Time
 	// Chores are what its end still asks for.
 	Chores Chores
+	// Late is an end that came after the other and could not be told of yet.
+	Late *End
 
 	sc trace.SpanContext
 }
@@ -176,6 +181,12 @@ func (w *Waits) decodeMap(jobID string, f map[string]string) (Record, error) {
 		r.Deadline = time.UnixMilli(ms).UTC()
 	case r.State == Waiting:
 		r.Deadline = w.resultDeadline(r.StartedAt)
+	}
+	if text := f["d"]; text != "" {
+		r.Late = &End{}
+		if err := json.Unmarshal([]byte(text), r.Late); err != nil {
+			return Record{}, fmt.Errorf("read late end: %w", err)
+		}
 	}
 	r.ExecutionSeconds = float64(number(f["q"])) / 1000
 	r.EstimatedSeconds = float64(number(f["g"])) / 1000

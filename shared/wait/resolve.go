@@ -2,6 +2,7 @@ package wait
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -48,6 +49,16 @@ func (e End) chores() Chores {
 	return c
 }
 
+// started is when the sweep began, as far as the end tells: its submission may
+// have been cut off before it wrote that down. Empty where the end knows of no
+// sweep.
+func (e End) started(at time.Time) any {
+	if e.TradingJobID == "" {
+		return ""
+	}
+	return at.Add(-time.Duration(e.ExecutionSeconds * float64(time.Second))).UnixMilli()
+}
+
 // Same reports whether the record has already ended as e says.
 func (e End) Same(r Record) bool { return r.State == e.state() && r.ErrorCode == e.Code }
 
@@ -79,7 +90,7 @@ func (w *Waits) resolve(ctx context.Context, jobID string, e End, delay time.Dur
 	if e.Overturn && e.Code != "" {
 		overturn = "1"
 	}
-	args := []any{e.state().letter(), string(e.chores()), w.after(delay), overturn, w.keys.changes(),
+	args := []any{e.state().letter(), string(e.chores()), w.after(delay), overturn, w.keys.changes(), e.started(at),
 		"z", at.UnixMilli(), "v", string(e.Via)}
 	for _, f := range [][2]string{{"e", string(e.Code)}, {"m", e.Message}, {"x", packTradingID(e.TradingJobID)}} {
 		if f[1] != "" {
@@ -94,6 +105,22 @@ func (w *Waits) resolve(ctx context.Context, jobID string, e End, delay time.Dur
 	}
 	outcome, r, err := w.step(ctx, "resolve", resolveScript, jobID, id, args...)
 	return Resolution{Won: outcome == 1, Record: r}, err
+}
+
+// KeepLate leaves the event of an end that came after another to the
+// supervisor, because the broker can't take it now. It is false where there is
+// one waiting already. e.At has to be set: the event's time is when it came.
+func (w *Waits) KeepLate(ctx context.Context, jobID string, e End) (bool, error) {
+	id, ok := pack(jobID)
+	if !ok {
+		return false, fmt.Errorf("keep late end: %w", ErrUnknown)
+	}
+	text, err := json.Marshal(e)
+	if err != nil {
+		return false, fmt.Errorf("keep late end of job %s: %w", jobID, err)
+	}
+	outcome, _, err := w.step(ctx, "keep late end", lateScript, jobID, id, text, w.after(w.cfg.ChoreDelay))
+	return outcome == 1, err
 }
 
 // Cancel is the owner's: the job fails with the code cancelled at once, in

@@ -26,6 +26,7 @@ var (
 	forgetScript    = load("forget")
 	resolveScript   = load("resolve")
 	doneScript      = load("done")
+	lateScript      = load("late")
 	leaseScript     = load("lease")
 	acquireScript   = load("acquire")
 	admitScript     = load("admit")

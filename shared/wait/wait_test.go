@@ -47,9 +47,14 @@ func open(t testing.TB, url string, cfg wait.Config) (*wait.Waits, *clock) {
 	return w, c
 }
 
-// eachRedis runs a test on the embedded Redis and on a real one.
+// eachRedis runs a test on the embedded Redis and on a real one, or, within
+// TestOnACluster, on the cluster.
 func eachRedis(t *testing.T, test func(t *testing.T, url string)) {
 	t.Helper()
+	if onCluster(t) {
+		test(t, clusterURL)
+		return
+	}
 	t.Run("miniredis", func(t *testing.T) {
 		t.Parallel()
 		test(t, servertest.Miniredis(t))

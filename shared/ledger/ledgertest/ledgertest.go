@@ -76,12 +76,13 @@ func Life(t testing.TB, h job.Header) Events {
 		require.NoError(t, err)
 		return e
 	}
+	second := at(5)
 	return Events{
 		Requested: must(event.NewRequested(event.Requested{Header: h})),
 		Submitted: must(event.NewSubmitted(event.Submitted{Header: h, TradingJobID: "t-1", SubmittedAt: at(1), Turn: 1})),
 		Again:     must(event.NewSubmitted(event.Submitted{Header: h, TradingJobID: "t-2", SubmittedAt: at(5), Turn: 2})),
-		Completed: must(event.NewCompleted(event.Completed{Header: h, TradingJobID: "t-2", SweepRunID: "run-1", CompletedAt: at(90), ExecutionSeconds: 80, Via: event.ViaCallback})),
-		Failed:    must(event.NewFailed(event.Failed{Header: h, TradingJobID: "t-2", ErrorCode: job.TimedOut, ErrorMessage: "no result", FailedAt: at(91), Via: event.ViaDeadline})),
+		Completed: must(event.NewCompleted(event.Completed{Header: h, TradingJobID: "t-2", SweepRunID: "run-1", Turn: 2, SubmittedAt: &second, CompletedAt: at(90), ExecutionSeconds: 80, Via: event.ViaCallback})),
+		Failed:    must(event.NewFailed(event.Failed{Header: h, TradingJobID: "t-2", ErrorCode: job.TimedOut, ErrorMessage: "no result", Turn: 2, SubmittedAt: &second, FailedAt: at(91), Via: event.ViaDeadline})),
 	}
 }
 

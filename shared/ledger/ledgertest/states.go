@@ -135,6 +135,8 @@ func failure(t *testing.T, l ledger.Ledger) {
 	require.Equal(t, 0, f.Job.Progress)
 	require.Nil(t, f.Job.Metrics)
 	require.Equal(t, 91.0, *f.Job.DurationSeconds)
+	require.Equal(t, Start.Add(5*time.Second), *f.Job.StartedAt, "as the end itself tells")
+	require.Equal(t, 2, f.Job.Attempts)
 	apply(t, l, e.Requested, e.Submitted)
 	require.Equal(t, job.Failed, get(t, l, h).Status)
 

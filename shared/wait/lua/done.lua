@@ -10,7 +10,7 @@ if left ~= '' then
   redis.call('HSET', KEYS[1], 'o', left)
   return left
 end
-redis.call('HDEL', KEYS[1], 'o', 'k', 'y')
+redis.call('HDEL', KEYS[1], 'o', 'k', 'y', 'd')
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return ''

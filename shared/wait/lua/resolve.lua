@@ -4,9 +4,11 @@
 -- KEYS[1] record  KEYS[2] due set
 -- ARGV[1] id  ARGV[2] state, c or f  ARGV[3] chores  ARGV[4] when they are due
 -- ARGV[5] 1 to overturn a completed wait  ARGV[6] channel of changes
--- ARGV[7...] fields and values of the end
+-- ARGV[7] when the sweep began, ms, for an end that comes before the answer to
+-- its submission; or ''
+-- ARGV[8...] fields and values of the end
 -- Returns {1 ended by this | 0 ended before | -1 unknown, record}
-local r = redis.call('HMGET', KEYS[1], 's', 'k', 'o')
+local r = redis.call('HMGET', KEYS[1], 's', 'k', 'i')
 local s = r[1]
 if not s then return {-1, {}} end
 if s == 'f' or (s == 'c' and ARGV[5] ~= '1') then
@@ -15,7 +17,8 @@ end
 local chores = ARGV[3]
 if s ~= 's' and s ~= 'w' and not r[2] then chores = string.gsub(chores, 'c', '') end
 redis.call('HSET', KEYS[1], 's', ARGV[2], 'o', chores)
-for i = 7, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+if ARGV[7] ~= '' and not r[3] then redis.call('HSET', KEYS[1], 'i', ARGV[7]) end
+for i = 8, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 redis.call('HDEL', KEYS[1], 'l', 'b', 'j', 'g', 'n')
 if not string.find(chores, 'c', 1, true) then redis.call('HDEL', KEYS[1], 'k', 'y') end
 redis.call('PERSIST', KEYS[1])

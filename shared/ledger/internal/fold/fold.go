@@ -136,6 +136,7 @@ func read(e cloudevents.Event) (Change, Line, error) {
 			c.Status = job.Running
 			c.TradingJobID = ledger.Text(d.TradingJobID, longestID)
 			c.SweepRunID = ledger.Text(d.SweepRunID, longestID)
+			c.submitted(d.Turn, d.SubmittedAt)
 		})
 	case event.SweepFailed:
 		return of(e, func(d event.Failed, c *Change, l *Line) {
@@ -147,6 +148,7 @@ func read(e cloudevents.Event) (Change, Line, error) {
 			c.Status = job.Failed
 			c.TradingJobID = ledger.Text(d.TradingJobID, longestID)
 			c.CompletedAt = when(d.FailedAt)
+			c.submitted(d.Turn, d.SubmittedAt)
 			c.Failure = &ledger.Failure{Code: job.ErrorCode(ledger.Text(string(d.ErrorCode), longestCode)), Message: l.Error}
 		})
 	case event.JobCompleted, event.JobFailed:
@@ -223,6 +225,13 @@ func (c *Change) merge(d Change) {
 	c.SweepRunID = cmp.Or(c.SweepRunID, d.SweepRunID)
 	c.StartedAt = earlier(c.StartedAt, d.StartedAt)
 	c.AnnouncedAt = earlier(c.AnnouncedAt, d.AnnouncedAt)
+}
+
+// submitted takes from an end that there was a sweep, and since when.
+func (c *Change) submitted(n int, at *time.Time) {
+	if at != nil {
+		c.StartedAt, c.Attempts = when(*at), turn(n)
+	}
 }
 
 func rank(s job.State) int {

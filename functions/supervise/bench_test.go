@@ -1,0 +1,77 @@
+package supervise_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/functions/supervise"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/servers/servertest"
+	"github.com/zixly/sweepline/shared/trading"
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+// absent is a trading API that nobody should need.
+type absent struct{}
+
+var errAbsent = errors.New("no API here")
+
+func (absent) Job(context.Context, string) (trading.Job, error)    { return trading.Job{}, errAbsent }
+func (absent) Find(context.Context, string) ([]trading.Job, error) { return nil, errAbsent }
+func (absent) Cancel(context.Context, string) error                { return errAbsent }
+
+type nowhere struct{}
+
+func (nowhere) Send(context.Context, ...cloudevents.Event) error { return nil }
+
+// BenchmarkSlotPassedOn measures from the end of a job to the event that gives
+// the next in line its turn, with the real loops on a real Redis: the promise is
+// 100 ms. A thousand others of two tenants stand in line.
+func BenchmarkSlotPassedOn(b *testing.B) {
+	ctx := context.Background()
+	waits, err := wait.Open(ctx, wait.Config{RedisURL: servertest.Redis(b), KeyPrefix: "bench" + job.NewID() + ":", MaxConcurrent: 1})
+	require.NoError(b, err)
+	sink := make(channel, 16)
+	f, err := supervise.New(supervise.Config{}, waits, absent{}, sink, prometheus.NewRegistry())
+	require.NoError(b, err)
+	require.NoError(b, f.Start(ctx, nil))
+	b.Cleanup(func() {
+		require.NoError(b, f.Stop(ctx))
+		require.NoError(b, waits.Close())
+	})
+	enter := func(tenant string) string {
+		h := job.Header{JobID: job.NewID(), TenantID: tenant, JobType: job.Type, CreatedAt: time.Now(), Parameters: job.Sweep{Ticker: "DAX"}}
+		_, err := waits.Enter(ctx, h)
+		require.NoError(b, err)
+		return h.JobID
+	}
+	holder := enter("a")
+	for range 500 {
+		enter("a")
+		enter("b")
+	}
+	var took []time.Duration
+	for b.Loop() {
+		res, err := waits.Resolve(ctx, holder, wait.End{RunID: "run"})
+		require.NoError(b, err)
+		start := time.Now()
+		require.NoError(b, waits.Conclude(ctx, res.Record, nowhere{}))
+		holder = (<-sink).Subject()
+		took = append(took, time.Since(start))
+		enter("a")
+	}
+	slices.Sort(took)
+	at := func(share float64) float64 {
+		return float64(took[int(share*float64(len(took)-1))].Microseconds()) / 1000
+	}
+	b.ReportMetric(at(.5), "p50-ms")
+	b.ReportMetric(at(.99), "p99-ms")
+	b.ReportMetric(at(1), "max-ms")
+}
