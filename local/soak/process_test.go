@@ -1,3 +1,5 @@
+//go:build !race
+
 package soak_test
 
 import (
@@ -50,7 +52,7 @@ var binaries = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find folder for binaries: %w", err)
 	}
-	cmd := exec.Command("go", "build", "-o", dir+"/", "../../functions/cmd/...", "../cmd/sweepline")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", dir+"/", "../../functions/cmd/...", "../cmd/sweepline")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build binaries: %w: %s", err, out)
 	}
@@ -58,7 +60,7 @@ var binaries = sync.OnceValues(func() (string, error) {
 })
 
 // freePort is a port that a process can be started on, again and again.
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -68,7 +70,7 @@ func freePort(t *testing.T) int {
 
 // process is a program that is restarted in the same place.
 type process struct {
-	t     *testing.T
+	t     testing.TB
 	name  string
 	args  []string
 	env   []string

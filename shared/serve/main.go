@@ -88,6 +88,7 @@ func newService(name string, fn any) (service, error) {
 	if err != nil {
 		return nil, err
 	}
+	h = announceReady(name, h)
 	if f, ok := fn.(EventFunction); ok {
 		svc := ce.New(f)
 		tune(&svc.Server, h, fn)

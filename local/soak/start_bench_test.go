@@ -1,0 +1,70 @@
+//go:build !race
+
+package soak_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/shared/servers/servertest"
+)
+
+// BenchmarkStartToReady is our own part of a cold start: from starting a
+// function's process until it answers that it is ready, with its stores there.
+func BenchmarkStartToReady(b *testing.B) {
+	_, err := binaries()
+	require.NoError(b, err)
+	redis, database := servertest.Redis(b), servertest.Postgres(b)
+	log, err := os.Create(filepath.Join(b.TempDir(), "log"))
+	require.NoError(b, err)
+	b.Cleanup(func() { _ = log.Close() })
+	for _, name := range []string{"receive", "submit", "callback", "store", "notify", "status", "supervise"} {
+		b.Run(name, func(b *testing.B) {
+			port := freePort(b)
+			p := &process{
+				t: b, name: name, port: port, log: log, ready: fmt.Sprintf("http://127.0.0.1:%d/readyz", port),
+				env: []string{
+					"REDIS_URL=" + redis, "DATABASE_URL=" + database, fmt.Sprintf("PORT=%d", port),
+					"TRADING_API_URL=http://127.0.0.1:1", "CALLBACK_SECRET=bench", "K_SINK=http://127.0.0.1:1/a/b",
+					"WEBHOOK_BASE_URL=http://127.0.0.1:1",
+				},
+			}
+			p.spin() // store migrates the first time
+			var all time.Duration
+			for b.Loop() {
+				all += p.spin()
+			}
+			b.ReportMetric(float64(all.Microseconds())/1000/float64(b.N), "ms/ready")
+			b.ReportMetric(0, "ns/op") // it includes the end
+		})
+	}
+}
+
+// spin lives until the process is ready, and tells how long that took.
+func (p *process) spin() time.Duration {
+	began := time.Now()
+	require.NoError(p.t, p.start())
+	defer p.stop(syscall.SIGKILL)
+	deadline := began.Add(time.Minute)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for ; time.Now().Before(deadline); <-tick.C {
+		resp, err := http.Get(p.ready)
+		if err != nil {
+			continue
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode == http.StatusOK {
+			return time.Since(began)
+		}
+	}
+	require.FailNow(p.t, "not ready", "%s said last:\n%s", p.name, p.tail())
+	return 0
+}
