@@ -12,13 +12,11 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
-	"knative.dev/eventing/pkg/apis/feature"
 	brokerreconciler "knative.dev/eventing/pkg/client/injection/reconciler/eventing/v1/broker"
 	eventinglisters "knative.dev/eventing/pkg/client/listers/eventing/v1"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 	"knative.dev/pkg/controller"
-	"knative.dev/pkg/network"
 	"knative.dev/pkg/reconciler"
 	"knative.dev/pkg/resolver"
 	"knative.dev/pkg/tracker"
@@ -90,7 +88,7 @@ func (r *brokers) ReconcileKind(ctx context.Context, b *eventingv1.Broker) recon
 	); err != nil {
 		return err
 	}
-	r.setAddress(ctx, b)
+	r.setAddress(ctx, b, settings)
 	return unresolved
 }
 
@@ -151,18 +149,19 @@ func (r *brokers) updateContract(ctx context.Context, b *eventingv1.Broker) (con
 }
 
 func (r *brokers) apply(ctx context.Context, b *eventingv1.Broker, s Settings) (ingress, dispatcher *appsv1.Deployment, err error) {
-	service, err := makeService(b)
+	how := encryptionOf(ctx, s)
+	service, err := makeService(b, how)
 	if err != nil {
 		return nil, nil, err
 	}
 	if err := r.applyService(ctx, b, service); err != nil {
 		return nil, nil, err
 	}
-	wantIngress, err := makeDeployment(b, s, roleIngress, r.image)
+	wantIngress, err := makeDeployment(b, s, how, roleIngress, r.image)
 	if err != nil {
 		return nil, nil, err
 	}
-	wantDispatcher, err := makeDeployment(b, s, roleDispatcher, r.image)
+	wantDispatcher, err := makeDeployment(b, s, how, roleDispatcher, r.image)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -194,21 +193,6 @@ func (r *brokers) report(b *eventingv1.Broker, d *appsv1.Deployment, role string
 	}
 	mark(b).MarkUnknown(condition, "NotAvailable", "Deployment %s has no pod that is ready", d.Name)
 	return nil
-}
-
-// setAddress publishes the cluster-local URL of the ingress.
-func (r *brokers) setAddress(ctx context.Context, b *eventingv1.Broker) {
-	if feature.FromContext(ctx).IsStrictTransportEncryption() {
-		b.Status.Address = nil
-		mark(b).MarkFalse(eventingv1.BrokerConditionAddressable, "TransportEncryptionStrict",
-			"config-features asks for https only, which this class does not serve")
-		return
-	}
-	b.Status.SetAddress(&duckv1.Addressable{URL: &apis.URL{
-		Scheme: "http",
-		Host:   network.GetServiceHostname(ingressName(b), b.Namespace),
-		Path:   "/" + b.Namespace + "/" + b.Name,
-	}})
 }
 
 // FinalizeKind has the data plane stop and remove what Redis holds of the

@@ -24,7 +24,7 @@ func TestReconcileBroker(t *testing.T) {
 	// The whole data plane as it stands, and serves an empty contract.
 	standing := func(more ...runtime.Object) []runtime.Object {
 		return append([]runtime.Object{
-			service(t), contractMap(t, serving(firstGen)),
+			service(t, plainly), contractMap(t, serving(firstGen)),
 			deployment(t, roleIngress, settings(), available), deployment(t, roleDispatcher, settings(), available),
 		}, more...)
 	}
@@ -74,7 +74,7 @@ func TestReconcileBroker(t *testing.T) {
 			Name: "a new Broker gets a data plane", Key: key,
 			Objects: []runtime.Object{broker(), settings()},
 			WantCreates: []runtime.Object{
-				contractMap(t, serving(nextGen)), service(t),
+				contractMap(t, serving(nextGen)), service(t, plainly),
 				deployment(t, roleIngress, settings()), deployment(t, roleDispatcher, settings()),
 			},
 			WantStatusUpdates: status(broker(func(b *eventingv1.Broker) {
@@ -114,7 +114,7 @@ func TestReconcileBroker(t *testing.T) {
 		TableRow: TableRow{
 			Name: "a missing Secret is told as kubelet tells it", Key: key,
 			Objects: []runtime.Object{
-				broker(), settings(), service(t), contractMap(t, serving(firstGen)),
+				broker(), settings(), service(t, plainly), contractMap(t, serving(firstGen)),
 				deployment(t, roleIngress, settings()), deployment(t, roleDispatcher, settings(), available),
 				pod("i1", roleIngress, func(p *corev1.Pod) {
 					p.Status.Conditions = nil
@@ -138,7 +138,7 @@ func TestReconcileBroker(t *testing.T) {
 		TableRow: TableRow{
 			Name: "a Trigger whose subscriber is gone keeps its entry", Key: key,
 			Objects: []runtime.Object{
-				broker(readyBroker), settings(), service(t), contractMap(t, serving(firstGen, entryOf(t, resolved, broker()))),
+				broker(readyBroker), settings(), service(t, plainly), contractMap(t, serving(firstGen, entryOf(t, resolved, broker()))),
 				deployment(t, roleIngress, settings(), available), deployment(t, roleDispatcher, settings(), available),
 				trigger(),
 			},
@@ -147,7 +147,7 @@ func TestReconcileBroker(t *testing.T) {
 		TableRow: TableRow{
 			Name: "a new Trigger of the same name does not inherit it", Key: key,
 			Objects: []runtime.Object{
-				broker(readyBroker), settings(), service(t), contractMap(t, serving(firstGen, entryOf(t, resolved, broker()))),
+				broker(readyBroker), settings(), service(t, plainly), contractMap(t, serving(firstGen, entryOf(t, resolved, broker()))),
 				deployment(t, roleIngress, settings(), available), deployment(t, roleDispatcher, settings(), available),
 				trigger(rt.WithTriggerUID("another")),
 			},
@@ -157,7 +157,7 @@ func TestReconcileBroker(t *testing.T) {
 		TableRow: TableRow{
 			Name: "a Trigger that is being deleted leaves the contract", Key: key,
 			Objects: []runtime.Object{
-				broker(readyBroker), settings(), service(t), contractMap(t, serving(firstGen, entryOf(t, resolved, broker()))),
+				broker(readyBroker), settings(), service(t, plainly), contractMap(t, serving(firstGen, entryOf(t, resolved, broker()))),
 				deployment(t, roleIngress, settings(), available), deployment(t, roleDispatcher, settings(), available),
 				trigger(subscribed("http://sub.example.com/"), rt.WithTriggerDeleted),
 			},
@@ -168,7 +168,7 @@ func TestReconcileBroker(t *testing.T) {
 			Name: "changed settings roll out; an autoscaler's replicas stay", Key: key,
 			Objects: []runtime.Object{
 				broker(readyBroker), settings("dispatcher-replicas", "autoscaled", "BROKER_PARTITIONS", "4"),
-				service(t), contractMap(t, serving(firstGen)),
+				service(t, plainly), contractMap(t, serving(firstGen)),
 				deployment(t, roleIngress, settings(), available),
 				deployment(t, roleDispatcher, settings(), available, func(d *appsv1.Deployment) { d.Spec.Replicas = ptr(int32(7)) }),
 			},
@@ -186,7 +186,7 @@ func TestReconcileBroker(t *testing.T) {
 		TableRow: TableRow{
 			Name: "a stranger's Deployment is not taken", Key: key, WantErr: true,
 			Objects: []runtime.Object{
-				broker(), settings(), service(t), contractMap(t, serving(firstGen)),
+				broker(), settings(), service(t, plainly), contractMap(t, serving(firstGen)),
 				deployment(t, roleIngress, settings(), func(d *appsv1.Deployment) { d.OwnerReferences = nil }),
 			},
 			WantStatusUpdates: status(broker(func(b *eventingv1.Broker) {
@@ -225,8 +225,34 @@ func TestReconcileBroker(t *testing.T) {
 			WantStatusUpdates: status(broker(readyBroker, func(b *eventingv1.Broker) {
 				b.Status.Address = nil
 				mark(b).MarkFalse(eventingv1.BrokerConditionAddressable, "TransportEncryptionStrict",
-					"config-features asks for https only, which this class does not serve")
+					"config-features asks for https only: name a certificate in the key tls-secret of spec.config")
 			})),
+		},
+	}, {
+		flags: feature.Flags{feature.TransportEncryption: feature.Strict},
+		TableRow: TableRow{
+			Name: "https only, with a certificate", Key: key,
+			Objects: encrypted(t, encryption{tls: true}, broker()),
+			WantStatusUpdates: status(broker(readyBroker, func(b *eventingv1.Broker) {
+				b.Status.SetAddress(httpsAddress(t))
+				b.Status.Addresses = []duckv1.Addressable{*httpsAddress(t)}
+			})),
+		},
+	}, {
+		flags: feature.Flags{feature.TransportEncryption: feature.Permissive},
+		TableRow: TableRow{
+			Name: "http and https", Key: key,
+			Objects: encrypted(t, encryption{plain: true, tls: true}, broker()),
+			WantStatusUpdates: status(broker(readyBroker, func(b *eventingv1.Broker) {
+				b.Status.Addresses = []duckv1.Addressable{*httpsAddress(t), *b.Status.Address}
+			})),
+		},
+	}, {
+		flags: feature.Flags{feature.TransportEncryption: feature.Disabled},
+		TableRow: TableRow{
+			Name: "a certificate that the cluster does not want", Key: key,
+			Objects:           encrypted(t, plainly, broker()),
+			WantStatusUpdates: status(broker(readyBroker)),
 		},
 	}})
 }

@@ -68,10 +68,13 @@ func newDataPlane(ctx context.Context, image string, acks *Acks) *dataPlane {
 func newBrokers(ctx context.Context, watcher configmap.Watcher, image string, acks *Acks) *controller.Impl {
 	r := &brokers{dataPlane: newDataPlane(ctx, image, acks), triggers: triggerinformer.Get(ctx).Lister()}
 	mine := reconciler.AnnotationFilterFunc(eventing.BrokerClassKey, Class, false)
-	features := feature.NewStore(logging.FromContext(ctx))
+	var resync func()
+	features := feature.NewStore(logging.FromContext(ctx), func(string, any) { resync() })
 	impl := brokerreconciler.NewImpl(ctx, r, Class, func(*controller.Impl) controller.Options {
 		return controller.Options{ConfigStore: features, FinalizerName: brokerFinalizer, PromoteFilterFunc: mine}
 	})
+	// The address follows the cluster's flags.
+	resync = func() { impl.FilteredGlobalResync(mine, brokerinformer.Get(ctx).Informer()) }
 	features.WatchConfigs(watcher)
 	r.tracker = impl.Tracker
 	r.resolver = resolver.NewURIResolverFromTracker(ctx, impl.Tracker)

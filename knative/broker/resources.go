@@ -18,19 +18,28 @@ import (
 
 const (
 	ingressPort  = 8080
+	tlsPort      = 8443
 	contractPath = "/etc/sweepline/contract"
+	tlsPath      = "/etc/sweepline/tls"
 	// drainSeconds leaves the data plane its 20 s to finish deliveries, after the
 	// few in which endpoints forget it.
 	drainSeconds = 45
 )
 
 // makeService is where events are posted: the address of the Broker.
-func makeService(b *eventingv1.Broker) (*corev1.Service, error) {
+func makeService(b *eventingv1.Broker, how encryption) (*corev1.Service, error) {
+	var ports []corev1.ServicePort
+	if how.plain {
+		ports = append(ports, corev1.ServicePort{Name: "http", Port: 80, TargetPort: intstr.FromString("http")})
+	}
+	if how.tls {
+		ports = append(ports, corev1.ServicePort{Name: "https", Port: 443, TargetPort: intstr.FromString("https")})
+	}
 	s := &corev1.Service{
 		ObjectMeta: metaOf(b, ingressName(b), roleIngress),
 		Spec: corev1.ServiceSpec{
 			Selector: labelsOfRole(b, roleIngress),
-			Ports:    []corev1.ServicePort{{Name: "http", Port: 80, TargetPort: intstr.FromString("http")}},
+			Ports:    ports,
 		},
 	}
 	return s, sign(&s.ObjectMeta, s.Spec)
@@ -38,7 +47,7 @@ func makeService(b *eventingv1.Broker) (*corev1.Service, error) {
 
 // makeDeployment is one role of the data plane. The pods meet the restricted
 // Pod Security standard and hold no credentials for the API server.
-func makeDeployment(b *eventingv1.Broker, s Settings, role, image string) (*appsv1.Deployment, error) {
+func makeDeployment(b *eventingv1.Broker, s Settings, how encryption, role, image string) (*appsv1.Deployment, error) {
 	name, replicas := ingressName(b), s.IngressReplicas
 	if role == roleDispatcher {
 		name, replicas = dispatcherName(b), s.DispatcherReplicas
@@ -68,6 +77,9 @@ func makeDeployment(b *eventingv1.Broker, s Settings, role, image string) (*apps
 				}},
 			}},
 		},
+	}
+	if role == roleIngress && how.tls {
+		addTLS(&template.Spec, s.TLSSecret)
 	}
 	template, err := patched(template, s.Pod)
 	if err != nil {
@@ -123,6 +135,18 @@ func container(b *eventingv1.Broker, s Settings, role, image string) corev1.Cont
 		// What the process says last becomes the Broker's condition.
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 	}
+}
+
+// addTLS mounts the certificate; the process takes up a renewed one by itself.
+// Plain http stays open inside the pod, where the Service leads no one to it.
+func addTLS(pod *corev1.PodSpec, secret string) {
+	pod.Volumes = append(pod.Volumes, corev1.Volume{
+		Name: "tls", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: secret}},
+	})
+	c := &pod.Containers[0]
+	c.Env = append(c.Env, corev1.EnvVar{Name: "BROKER_TLS", Value: tlsPath})
+	c.Ports = append(c.Ports, corev1.ContainerPort{Name: "https", ContainerPort: tlsPort})
+	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "tls", MountPath: tlsPath, ReadOnly: true})
 }
 
 func probe(path string, period, failures int32) *corev1.Probe {

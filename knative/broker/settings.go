@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"reflect"
@@ -20,12 +21,18 @@ import (
 //
 //	redis-secret         name of a Secret in the Broker's namespace; required
 //	redis-secret-key     its key that holds the Redis URL; REDIS_URL
+//	tls-secret           name of a Secret of type kubernetes.io/tls, of the Broker's
+//	                     namespace, for the ingress's host name; none: no https
+//	ca-certs             certificates, as PEM, that vouch for it: part of the
+//	                     Broker's address; none: senders trust it already
 //	ingress-replicas     2
 //	dispatcher-replicas  2; "autoscaled" leaves the number to an autoscaler
 //	pod                  YAML, merged into the template of both roles' pods
 //	BROKER_…             the data plane's own settings, as in shared/broker.Config
 type Settings struct {
 	RedisSecret        corev1.SecretKeySelector
+	TLSSecret          string
+	CACerts            *string
 	IngressReplicas    *int32
 	DispatcherReplicas *int32 // nil: not ours to set
 	// Pod is a strategic merge patch of a PodTemplateSpec, as JSON; nil: none.
@@ -50,6 +57,10 @@ func readSettings(data map[string]string) (Settings, error) {
 			s.RedisSecret.Name = value
 		case "redis-secret-key":
 			s.RedisSecret.Key = value
+		case "tls-secret":
+			s.TLSSecret = value
+		case "ca-certs":
+			s.CACerts, err = certificates(value)
 		case "ingress-replicas":
 			s.IngressReplicas, err = replicas(value)
 		case "dispatcher-replicas":
@@ -70,6 +81,9 @@ func readSettings(data map[string]string) (Settings, error) {
 			errs = append(errs, fmt.Errorf("%s: %w", key, err))
 		}
 	}
+	if s.CACerts != nil && s.TLSSecret == "" {
+		errs = append(errs, errors.New("ca-certs: vouch for nothing without tls-secret"))
+	}
 	if s.RedisSecret.Name == "" {
 		errs = append(errs, errors.New("redis-secret: must name a Secret with the Redis URL"))
 	}
@@ -85,6 +99,13 @@ func replicas(value string) (*int32, error) {
 	}
 	v := int32(n)
 	return &v, nil
+}
+
+func certificates(value string) (*string, error) {
+	if !x509.NewCertPool().AppendCertsFromPEM([]byte(value)) {
+		return nil, errors.New("holds no certificate as PEM")
+	}
+	return &value, nil
 }
 
 func podPatch(value string) ([]byte, error) {

@@ -175,9 +175,9 @@ func serving(generation int64, entries ...eventingv1.Trigger) contract.Contract 
 	return contract.Contract{Generation: generation, Broker: brokerEntry(broker()), Triggers: entries}
 }
 
-func service(t *testing.T) *corev1.Service {
+func service(t *testing.T, how encryption) *corev1.Service {
 	t.Helper()
-	s, err := makeService(broker())
+	s, err := makeService(broker(), how)
 	require.NoError(t, err)
 	return s
 }
@@ -186,13 +186,21 @@ func deployment(t *testing.T, role string, cm *corev1.ConfigMap, options ...func
 	t.Helper()
 	s, err := readSettings(cm.Data)
 	require.NoError(t, err)
-	d, err := makeDeployment(broker(), s, role, image)
+	return deploymentWith(t, s, plainly, role, options...)
+}
+
+func deploymentWith(t *testing.T, s Settings, how encryption, role string, options ...func(*appsv1.Deployment)) *appsv1.Deployment {
+	t.Helper()
+	d, err := makeDeployment(broker(), s, how, role, image)
 	require.NoError(t, err)
 	for _, o := range options {
 		o(d)
 	}
 	return d
 }
+
+// plainly is what a Broker without a certificate speaks.
+var plainly = encryption{plain: true}
 
 func available(d *appsv1.Deployment) { d.Status.AvailableReplicas = 1 }
 

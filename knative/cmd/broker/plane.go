@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,6 +35,9 @@ type Config struct {
 	// Contract is the folder that the contract is mounted to.
 	Contract string `envconfig:"BROKER_CONTRACT" default:"/etc/sweepline/contract"`
 	Address  string `envconfig:"LISTEN_ADDRESS" default:":8080"`
+	// TLS is the folder of a mounted certificate: then TLSAddress is served, too.
+	TLS        string `envconfig:"BROKER_TLS"`
+	TLSAddress string `envconfig:"TLS_ADDRESS" default:":8443"`
 	// AdminAddress serves health, metrics and the contract's generation.
 	AdminAddress string `envconfig:"ADMIN_ADDRESS" default:":9090"`
 	LogLevel     string `envconfig:"LOG_LEVEL" default:"info"`
@@ -110,15 +114,17 @@ func (p *plane) run(ctx context.Context) error {
 // in until the whole cluster knows that this pod is leaving.
 func (p *plane) ingest(ctx context.Context) error {
 	server := newServer(p.server.Handler())
-	listener, err := listen(ctx, "LISTEN_ADDRESS", p.cfg.Address)
+	listeners, err := p.listeners(ctx)
 	if err != nil {
 		return err
 	}
-	failed := make(chan error, 1)
-	go func() { failed <- closed(server.Serve(listener)) }()
+	failed := make(chan error, len(listeners))
+	for _, l := range listeners {
+		go func() { failed <- closed(server.Serve(l)) }()
+	}
 	select {
 	case err := <-failed:
-		return fmt.Errorf("serve ingress: %w", err)
+		return fmt.Errorf("serve ingress: %w", errors.Join(err, server.Close()))
 	case <-ctx.Done():
 	}
 	p.stopping.Store(true)
@@ -132,7 +138,28 @@ func (p *plane) ingest(ctx context.Context) error {
 	if err := server.Shutdown(after); err != nil {
 		return fmt.Errorf("finish requests: %w", errors.Join(err, server.Close()))
 	}
-	return <-failed
+	for range listeners {
+		err = errors.Join(err, <-failed)
+	}
+	return err
+}
+
+// listeners are where events come in: by http, and by https where there is a
+// certificate.
+func (p *plane) listeners(ctx context.Context) ([]net.Listener, error) {
+	plain, err := listen(ctx, "LISTEN_ADDRESS", p.cfg.Address)
+	if err != nil || p.cfg.TLS == "" {
+		return []net.Listener{plain}, err
+	}
+	cert, err := openCertificate(p.cfg.TLS)
+	if err != nil {
+		return nil, errors.Join(err, plain.Close())
+	}
+	secure, err := listen(ctx, "TLS_ADDRESS", p.cfg.TLSAddress)
+	if err != nil {
+		return nil, errors.Join(err, plain.Close())
+	}
+	return []net.Listener{plain, tls.NewListener(secure, cert.config())}, nil
 }
 
 // drainTimeout bounds the finishing of requests: pods have 45 s in all.

@@ -1,0 +1,74 @@
+package broker
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"knative.dev/pkg/apis"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
+)
+
+// authority is a certificate, as PEM.
+var authority = sync.OnceValues(func() (string, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return "", err
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), err
+})
+
+func ca(t *testing.T) string {
+	t.Helper()
+	text, err := authority()
+	require.NoError(t, err)
+	return text
+}
+
+// encrypted is a standing data plane whose Broker names a certificate.
+func encrypted(t *testing.T, how encryption, b *eventingv1.Broker) []runtime.Object {
+	t.Helper()
+	cm := settings("tls-secret", "tls", "ca-certs", ca(t))
+	s, err := readSettings(cm.Data)
+	require.NoError(t, err)
+	return []runtime.Object{
+		b, cm, service(t, how), contractMap(t, serving(firstGen)),
+		deploymentWith(t, s, how, roleIngress, available), deploymentWith(t, s, how, roleDispatcher, available),
+	}
+}
+
+func httpsAddress(t *testing.T) *duckv1.Addressable {
+	t.Helper()
+	certs := ca(t)
+	return &duckv1.Addressable{Name: ptr("https"), CACerts: &certs, URL: &apis.URL{
+		Scheme: "https", Host: "main-broker-ingress.shop.svc.cluster.local", Path: "/shop/main",
+	}}
+}
+
+func TestOnlyTheIngressHoldsTheCertificate(t *testing.T) {
+	t.Parallel()
+	s, err := readSettings(map[string]string{"redis-secret": "redis", "tls-secret": "tls"})
+	require.NoError(t, err)
+	for role, mounts := range map[string]int{roleIngress: 2, roleDispatcher: 1} {
+		pod := deploymentWith(t, s, encryption{tls: true}, role).Spec.Template.Spec
+		require.Len(t, pod.Containers[0].VolumeMounts, mounts, role)
+		require.Len(t, pod.Volumes, mounts, role)
+	}
+	ports := service(t, encryption{tls: true}).Spec.Ports
+	require.Len(t, ports, 1)
+	require.EqualValues(t, 443, ports[0].Port)
+	require.Equal(t, []corev1.ServicePort{{Name: "http", Port: 80, TargetPort: intstr.FromString("http")}}, service(t, plainly).Spec.Ports)
+}
