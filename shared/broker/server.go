@@ -160,7 +160,7 @@ func (s *Server) applyMeshes(set Set) {
 			next[b] = m
 			continue
 		}
-		m := &mesh{broker: b, metrics: s.metrics}
+		m := newMesh(b, s.metrics)
 		for p := range s.cfg.Partitions {
 			m.batchers = append(m.batchers, newBatcher(&s.cfg, s.rdb, newPartition(b, p)))
 		}
