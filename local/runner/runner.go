@@ -10,11 +10,11 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/zixly/sweepline/local/simulator"
 	"github.com/zixly/sweepline/shared/broker"
+	"github.com/zixly/sweepline/shared/connect"
 	"github.com/zixly/sweepline/shared/serve"
 )
 
@@ -130,11 +130,10 @@ func (l *Local) startBroker(ctx context.Context, cfg Config) error {
 	if l.stores.embedded {
 		bcfg.Journal = journal(l.stores.ledger)
 	}
-	opts, err := redis.ParseURL(l.stores.redisURL)
+	client, err := connect.Redis(l.stores.redisURL)
 	if err != nil {
-		return errors.New("REDIS_URL must look like redis://host:6379/0")
+		return err
 	}
-	client := redis.NewClient(opts)
 	l.stores.close = append(l.stores.close, func() { _ = client.Close() })
 	l.broker, err = broker.New(bcfg, client, l.metrics, l.log)
 	if err != nil {

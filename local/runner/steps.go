@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/zixly/sweepline/functions/callback"
 	"github.com/zixly/sweepline/functions/notify"
 	"github.com/zixly/sweepline/functions/receive"
@@ -17,6 +15,7 @@ import (
 	"github.com/zixly/sweepline/functions/submit"
 	"github.com/zixly/sweepline/functions/supervise"
 	"github.com/zixly/sweepline/shared/broker"
+	"github.com/zixly/sweepline/shared/connect"
 	"github.com/zixly/sweepline/shared/intake"
 	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/tenant"
@@ -132,11 +131,10 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	if err != nil {
 		return nil, err
 	}
-	opts, err := redis.ParseURL(l.stores.redisURL)
+	client, err := connect.Redis(l.stores.redisURL)
 	if err != nil {
-		return nil, errors.New("REDIS_URL must look like redis://host:6379/0")
+		return nil, err
 	}
-	client := redis.NewClient(opts)
 	l.stores.close = append(l.stores.close, func() { _ = client.Close() })
 	waits, err := wait.Open(ctx, waiting)
 	if err != nil {

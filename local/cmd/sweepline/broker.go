@@ -10,13 +10,13 @@ import (
 	"github.com/kelseyhightower/envconfig"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 	"net/http"
 
 	"github.com/zixly/sweepline/shared/broker"
 	brokerconfig "github.com/zixly/sweepline/shared/broker/config"
+	"github.com/zixly/sweepline/shared/connect"
 )
 
 // brokerEnv is what the broker alone needs of the environment.
@@ -45,10 +45,6 @@ taken up while it runs. Its own settings are BROKER_… variables.`,
 			if env.RedisURL == "" {
 				return usagef("REDIS_URL is not set: name the Redis to run on, as redis://localhost:6379/0")
 			}
-			opts, err := redis.ParseURL(env.RedisURL)
-			if err != nil {
-				return usagef("REDIS_URL must look like redis://host:6379/0")
-			}
 			if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 				return usagef("--config: %s is no folder", dir)
 			}
@@ -58,7 +54,10 @@ taken up while it runs. Its own settings are BROKER_… variables.`,
 				return usageError{err}
 			}
 			log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
-			client := redis.NewClient(opts)
+			client, err := connect.Redis(env.RedisURL)
+			if err != nil {
+				return usageError{err}
+			}
 			defer func() { _ = client.Close() }()
 			b, err := broker.New(cfg, client, prometheus.DefaultRegisterer, log)
 			if err != nil {
