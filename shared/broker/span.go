@@ -47,6 +47,9 @@ var errNotDelivered = errors.New("not delivered")
 
 // endSpan gives an attempt's span its outcome.
 func endSpan(span trace.Span, res result) {
+	if !span.IsRecording() {
+		return
+	}
 	span.SetAttributes(attr.Int("http.response.status_code", res.code))
 	var err error
 	if !res.ok {
