@@ -1,6 +1,6 @@
 -- The policies ask for the settings once a query and not once a row, which is
--- more than half the time of a search that has to look at every job: a select
--- without a table is worked out first. Who sees what stays as it was.
+-- about a quarter of the time of a search that has to look at every job: a
+-- select without a table is worked out first. Who sees what stays as it was.
 
 -- +goose Up
 drop policy tenant on pipeline_jobs;
