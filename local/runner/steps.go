@@ -18,6 +18,7 @@ import (
 	"github.com/zixly/sweepline/shared/connect"
 	"github.com/zixly/sweepline/shared/intake"
 	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/tenant"
 	"github.com/zixly/sweepline/shared/trading"
 	"github.com/zixly/sweepline/shared/wait"
@@ -75,16 +76,21 @@ func (l *Local) startSteps(ctx context.Context, cfg Config) error {
 	}
 	for _, name := range []string{"receive", "submit", "callback", "store", "notify", "supervise", "status"} {
 		s := &step{name: name, fn: fns[name]}
+		tracer, err := l.traces.Service(ctx, name)
+		if err != nil {
+			return err
+		}
 		if s.handler, err = serve.Handler(name, s.fn, serve.ProcessMetrics()); err != nil {
 			return err
 		}
+		s.handler = serve.Traced(s.handler, tracer)
 		if s.at, err = listen(ctx, name, 0, ""); err != nil {
 			return err
 		}
 		l.steps = append(l.steps, s)
 		l.group.Go(func() error { return s.at.serve(s.handler, l.log) })
 		if f, ok := s.fn.(starter); ok {
-			if err := f.Start(ctx, nil); err != nil {
+			if err := f.Start(telemetry.WithTracer(ctx, tracer), nil); err != nil {
 				return fmt.Errorf("start %s: %w", name, err)
 			}
 		}

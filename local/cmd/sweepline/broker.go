@@ -17,6 +17,7 @@ import (
 	"github.com/zixly/sweepline/shared/broker"
 	brokerconfig "github.com/zixly/sweepline/shared/broker/config"
 	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/telemetry"
 )
 
 // brokerEnv is what the broker alone needs of the environment.
@@ -39,7 +40,8 @@ taken up while it runs. Its own settings are BROKER_… variables.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var env brokerEnv
 			cfg := broker.DefaultConfig()
-			if err := errors.Join(envconfig.Process("", &env), envconfig.Process("", &cfg)); err != nil {
+			var traced telemetry.TraceConfig
+			if err := errors.Join(envconfig.Process("", &env), envconfig.Process("", &cfg), envconfig.Process("", &traced)); err != nil {
 				return usageError{err}
 			}
 			if env.RedisURL == "" {
@@ -53,7 +55,17 @@ taken up while it runs. Its own settings are BROKER_… variables.`,
 			if err != nil {
 				return usageError{err}
 			}
-			log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
+			log := telemetry.NewLogger(cmd.ErrOrStderr(), slog.LevelInfo)
+			slog.SetDefault(log)
+			traces, err := telemetry.NewTraces(cmd.Context(), traced)
+			if err != nil {
+				return usageError{err}
+			}
+			defer func() { _ = traces.Close() }()
+			tracer, err := traces.Service(cmd.Context(), "broker")
+			if err != nil {
+				return err
+			}
 			client, err := connect.Redis(env.RedisURL)
 			if err != nil {
 				return usageError{err}
@@ -87,7 +99,7 @@ taken up while it runs. Its own settings are BROKER_… variables.`,
 			g, ctx := errgroup.WithContext(ctx)
 			g.Go(func() error { return serveUntil(ctx, l, b.Handler()) })
 			g.Go(func() error { return serveUntil(ctx, adminListener, brokerAdmin(b)) })
-			g.Go(func() error { return b.Run(ctx) })
+			g.Go(func() error { return b.Run(telemetry.WithTracer(ctx, tracer)) })
 			g.Go(func() error {
 				brokerconfig.Watch(ctx, files, brokerconfig.Options{}, time.Second, b.Apply, log)
 				return nil
