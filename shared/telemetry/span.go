@@ -41,7 +41,7 @@ func Span(ctx context.Context, name string, kind trace.SpanKind, attrs ...attrib
 	if t == nil {
 		return ctx, noop.Span{}
 	}
-	return t.Start(ctx, name, trace.WithSpanKind(kind), trace.WithAttributes(attrs...))
+	return t.Start(ctx, name, trace.WithSpanKind(kind), trace.WithAttributes(attrs...)) //nolint:spancheck // the caller ends it
 }
 
 // End ends a span: as failed where err is not nil. The error's text stays in
