@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strconv"
 	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -22,10 +23,9 @@ import (
 // that scales to zero has some seconds left by then.
 const flushPatience = 5 * time.Second
 
-// TraceConfig is OpenTelemetry's own environment, as far as it decides whether
-// there are traces. The exporter and the SDK read the rest by themselves:
-// OTEL_EXPORTER_OTLP_HEADERS, OTEL_TRACES_SAMPLER, OTEL_RESOURCE_ATTRIBUTES,
-// OTEL_SERVICE_NAME, OTEL_BSP_SCHEDULE_DELAY and more.
+// TraceConfig is OpenTelemetry's own environment, as far as it concerns the way to
+// the collector. The SDK reads the rest by itself: OTEL_TRACES_SAMPLER,
+// OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME, OTEL_BSP_SCHEDULE_DELAY and more.
 type TraceConfig struct {
 	// Endpoint is a collector's base URL, TracesEndpoint its URL for traces.
 	// With neither there are no traces.
@@ -34,6 +34,19 @@ type TraceConfig struct {
 	// Protocol and TracesProtocol may say http/protobuf, which is what is spoken.
 	Protocol       string `envconfig:"OTEL_EXPORTER_OTLP_PROTOCOL"`
 	TracesProtocol string `envconfig:"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"`
+	// Headers go with every post, as name=value,name=value with percent-encoded
+	// values; they may hold secrets.
+	Headers       string `envconfig:"OTEL_EXPORTER_OTLP_HEADERS"`
+	TracesHeaders string `envconfig:"OTEL_EXPORTER_OTLP_TRACES_HEADERS"`
+	// Timeout bounds one batch with its retries, in milliseconds. Default: 10000.
+	Timeout       string `envconfig:"OTEL_EXPORTER_OTLP_TIMEOUT"`
+	TracesTimeout string `envconfig:"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT"`
+	// Compression is gzip or none.
+	Compression       string `envconfig:"OTEL_EXPORTER_OTLP_COMPRESSION"`
+	TracesCompression string `envconfig:"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION"`
+	// Certificate is a file of PEM certificates that vouch for the collector.
+	Certificate       string `envconfig:"OTEL_EXPORTER_OTLP_CERTIFICATE"`
+	TracesCertificate string `envconfig:"OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE"`
 	// Exporter is otlp, or none for no traces.
 	Exporter string `envconfig:"OTEL_TRACES_EXPORTER"`
 	// Disabled switches all of OpenTelemetry off.
@@ -61,6 +74,13 @@ func (c TraceConfig) validate() error {
 			errs = append(errs, fmt.Errorf("%s: only http/protobuf is spoken", name))
 		}
 	}
+	for name, value := range map[string]string{
+		"OTEL_EXPORTER_OTLP_TIMEOUT": c.Timeout, "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": c.TracesTimeout,
+	} {
+		if ms, err := strconv.Atoi(value); value != "" && (err != nil || ms <= 0) {
+			errs = append(errs, fmt.Errorf("%s is no number of milliseconds", name))
+		}
+	}
 	if c.Exporter != "" && c.Exporter != "otlp" {
 		errs = append(errs, errors.New("OTEL_TRACES_EXPORTER is neither otlp nor none"))
 	}
@@ -83,7 +103,11 @@ func NewTraces(ctx context.Context, cfg TraceConfig) (*Traces, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	exporter, err := otlptracehttp.New(ctx)
+	client, err := newOTLPClient(cfg)
+	if err != nil {
+		return nil, err
+	}
+	exporter, err := otlptrace.New(ctx, client)
 	if err != nil {
 		return nil, fmt.Errorf("make trace exporter: %w", err)
 	}

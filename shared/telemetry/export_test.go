@@ -14,10 +14,9 @@ import (
 	"github.com/zixly/sweepline/shared/telemetry/telemetrytest"
 )
 
-// Not parallel: the exporter reads the environment.
 func TestSpansAreSent(t *testing.T) {
+	t.Parallel()
 	collector := telemetrytest.New(t)
-	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
 	traces, err := telemetry.NewTraces(t.Context(), telemetry.TraceConfig{Endpoint: collector.URL})
 	require.NoError(t, err)
 	one, err := traces.Service(t.Context(), "one")
@@ -79,6 +78,8 @@ func TestWrongTraceConfigIsNamed(t *testing.T) {
 		"OTEL_EXPORTER_OTLP_ENDPOINT":        {Endpoint: "collector:4317"},
 		"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": {TracesEndpoint: "grpc://secret@collector"},
 		"OTEL_EXPORTER_OTLP_PROTOCOL":        {Endpoint: "http://collector", Protocol: "grpc"},
+		"OTEL_EXPORTER_OTLP_TIMEOUT":         {Endpoint: "http://collector", Timeout: "10s"},
+		"OTEL_EXPORTER_OTLP_CERTIFICATE":     {Endpoint: "https://collector", Certificate: "none.pem"},
 		"OTEL_TRACES_EXPORTER":               {Endpoint: "http://collector", Exporter: "zipkin"},
 	} {
 		_, err := telemetry.NewTraces(t.Context(), cfg)
