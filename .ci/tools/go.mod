@@ -3,6 +3,7 @@ module github.com/zixly/sweepline/tools
 go 1.26.0
 
 require (
+	github.com/cloudevents/conformance v0.4.1
 	github.com/golangci/golangci-lint/v2 v2.15.0
 	gotest.tools/gotestsum v1.13.0
 )
@@ -121,6 +122,7 @@ require (
 	github.com/kkHAIKE/contextcheck v1.1.6 // indirect
 	github.com/kulti/thelper v0.7.1 // indirect
 	github.com/kunwardeep/paralleltest v1.0.16 // indirect
+	github.com/kylelemons/godebug v1.1.0 // indirect
 	github.com/ldez/exptostd v0.4.5 // indirect
 	github.com/ldez/gomoddirectives v0.10.0 // indirect
 	github.com/ldez/grignotin v0.10.1 // indirect

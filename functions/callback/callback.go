@@ -132,7 +132,7 @@ func (f *Function) Handle(w http.ResponseWriter, r *http.Request) {
 		f.count(invalid)
 		return
 	}
-	o, err := f.take(ctx, jobID, c)
+	ctx, o, err := f.take(ctx, jobID, c)
 	f.count(o)
 	switch {
 	case o == unknown:

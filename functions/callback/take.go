@@ -6,29 +6,43 @@ import (
 	"fmt"
 	"log/slog"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/trading"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// take ends the wait and passes the end on. An error goes with unavailable: then
-// the supervisor will do what is left.
-func (f *Function) take(ctx context.Context, jobID string, c trading.Callback) (outcome, error) {
+// take ends the wait and passes the end on. The context that it returns is in
+// the job's trace, once the record has told it. An error goes with unavailable:
+// then the supervisor will do what is left.
+func (f *Function) take(ctx context.Context, jobID string, c trading.Callback) (_ context.Context, o outcome, err error) {
 	end, err := f.endOf(ctx, jobID, c)
 	switch {
 	case errors.Is(err, wait.ErrUnknown):
-		return unknown, nil
+		return ctx, unknown, nil
 	case err != nil:
-		return unavailable, err
+		return ctx, unavailable, err
 	}
 	res, err := f.waits.Resolve(ctx, jobID, end)
 	switch {
 	case errors.Is(err, wait.ErrUnknown):
-		return unknown, nil
+		return ctx, unknown, nil
 	case err != nil:
-		return unavailable, err
-	case res.Won || end.Same(res.Record):
+		return ctx, unavailable, err
+	}
+	ctx, span := telemetry.Span(res.Record.Trace(ctx), "end wait", trace.SpanKindInternal, attribute.Bool("wait.won", res.Won))
+	o, err = f.follow(ctx, jobID, end, res)
+	telemetry.End(span, err)
+	return ctx, o, err
+}
+
+// follow does what follows from an end that the wait has taken or refused.
+func (f *Function) follow(ctx context.Context, jobID string, end wait.End, res wait.Resolution) (outcome, error) {
+	if res.Won || end.Same(res.Record) {
 		// A repeat may come because the first got lost on the way.
 		if res.Record.Chores.Has(wait.ChoreEvent) {
 			if err := f.waits.Conclude(ctx, res.Record, f.sink); err != nil {

@@ -137,26 +137,36 @@ func BenchmarkWatchers(b *testing.B) {
 			srv := httptest.NewServer(handlerOn(b, book, waits))
 			defer srv.Close()
 			path := map[string]string{"job": "/api/jobs/" + e.Requested.Subject() + "/stream", "overview": "/api/stream"}[kind]
+			watchOne(b.Context(), b, srv.Listener.Addr().String(), path).Close() // what all watchers share
+			quiet := runtime.NumGoroutine()
 			for b.Loop() {
+				// Those of the run before have to be gone, or their memory counts as ours.
+				require.Eventually(b, func() bool { return runtime.NumGoroutine() <= quiet }, 20*time.Second, 10*time.Millisecond)
 				before := memory()
-				ctx, leave := context.WithCancel(b.Context())
-				for range n {
-					conn := watchOne(ctx, b, srv.Listener.Addr().String(), path)
-					defer conn.Close()
+				conns := make([]net.Conn, n)
+				for i := range conns {
+					conns[i] = watchOne(b.Context(), b, srv.Listener.Addr().String(), path)
 				}
-				b.ReportMetric(float64(memory()-before)/(1<<20), "MiB")
-				leave()
+				used := memory() - before
+				b.ReportMetric(float64(used)/(1<<20), "MiB")
+				b.ReportMetric(float64(used)/n/1024, "KiB/watcher")
+				for _, c := range conns {
+					_ = c.Close()
+				}
 				srv.CloseClientConnections()
 			}
 		})
 	}
 }
 
-func memory() uint64 {
+// memory is what is reachable, and stacks. Twice, for pools are emptied by the
+// second collection.
+func memory() int64 {
+	runtime.GC()
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return m.HeapInuse + m.StackInuse
+	return int64(m.HeapAlloc + m.StackInuse)
 }
 
 // watchOne is the leanest of clients: a connection and its first event.

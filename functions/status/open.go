@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9" //nolint:depguard // the Inspector takes a client, and this is a process' root
-
 	"github.com/zixly/sweepline/shared/broker"
+	"github.com/zixly/sweepline/shared/connect"
 	"github.com/zixly/sweepline/shared/intake"
 	"github.com/zixly/sweepline/shared/ledger/postgres"
 	"github.com/zixly/sweepline/shared/serve"
@@ -37,7 +35,7 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := dial(waiting.RedisURL)
+	client, err := connect.Redis(waiting.RedisURL)
 	if err != nil {
 		return nil, err
 	}
@@ -64,30 +62,4 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	}
 	f.close = closeAll
 	return f, nil
-}
-
-// dial makes the Inspector's client, for the same kinds of URL as the waits
-// take. It does no I/O.
-func dial(address string) (redis.UniversalClient, error) {
-	bad := errors.New("REDIS_URL is not a Redis URL") // the parsers' errors repeat it
-	switch {
-	case strings.Contains(address, "master_name="):
-		o, err := redis.ParseFailoverURL(address)
-		if err != nil {
-			return nil, bad
-		}
-		return redis.NewFailoverClient(o), nil
-	case strings.Contains(address, "addr="):
-		o, err := redis.ParseClusterURL(address)
-		if err != nil {
-			return nil, bad
-		}
-		return redis.NewClusterClient(o), nil
-	default:
-		o, err := redis.ParseURL(address)
-		if err != nil {
-			return nil, bad
-		}
-		return redis.NewClient(o), nil
-	}
 }

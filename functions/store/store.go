@@ -15,6 +15,8 @@ import (
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
@@ -105,7 +107,7 @@ func (f *Function) HandleBatch(ctx context.Context, events []cloudevents.Event) 
 		}
 	}
 	if len(small) > 0 {
-		if err := f.ledger.Apply(ctx, small...); err != nil {
+		if err := f.apply(ctx, small); err != nil {
 			return nil, outcome(err)
 		}
 	}
@@ -118,6 +120,20 @@ func (f *Function) HandleBatch(ctx context.Context, events []cloudevents.Event) 
 		replies = append(replies, reply)
 	}
 	return replies, nil
+}
+
+// apply writes events in one transaction, which each job's trace shows.
+func (f *Function) apply(ctx context.Context, events []cloudevents.Event) error {
+	spans := make([]trace.Span, len(events))
+	for i, e := range events {
+		_, spans[i] = telemetry.Span(telemetry.FromEvent(ctx, e), "ledger apply", trace.SpanKindClient,
+			attribute.String("cloudevents.event_id", e.ID()), attribute.Int("db.operation.batch.size", len(events)))
+	}
+	err := f.ledger.Apply(ctx, events...)
+	for _, span := range spans {
+		telemetry.End(span, err)
+	}
+	return err
 }
 
 // endsJob reports whether e ends its job.
@@ -151,7 +167,10 @@ func (f *Function) end(ctx context.Context, e cloudevents.Event) (cloudevents.Ev
 	if err != nil {
 		return cloudevents.Event{}, err
 	}
-	done, err := f.ledger.Finish(ctx, e, o)
+	writing, span := telemetry.Span(ctx, "ledger finish", trace.SpanKindClient,
+		attribute.String("cloudevents.event_id", e.ID()), attribute.Int("rows", len(o.Rows)))
+	done, err := f.ledger.Finish(writing, e, o)
+	telemetry.End(span, err)
 	if err != nil {
 		return cloudevents.Event{}, fmt.Errorf("store end: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/trading"
 	"github.com/zixly/sweepline/shared/wait"
 )
@@ -68,7 +69,11 @@ func (f *Function) attempt(ctx context.Context, r wait.Record, look bool) (*clou
 	if err != nil {
 		return nil, err
 	}
-	sub, err := f.api.Submit(call, r.Header.Parameters, callbackURL, trading.CallbackHeaders(token))
+	headers := trading.CallbackHeaders(token)
+	if telemetry.Traced(call) {
+		telemetry.IntoMap(call, headers) // they come back with the callback
+	}
+	sub, err := f.api.Submit(call, r.Header.Parameters, callbackURL, headers)
 	switch {
 	case err == nil:
 		f.report(settle, nil)

@@ -66,6 +66,7 @@ func (f *Function) grant(ctx context.Context, jobID string) error {
 	if err != nil || !ok {
 		return err
 	}
+	ctx = r.Trace(ctx)
 	e, err := r.AdmittedEvent(ctx, f.waits.Now())
 	if err != nil {
 		return fmt.Errorf("admit job %s: %w", jobID, err)
@@ -73,6 +74,7 @@ func (f *Function) grant(ctx context.Context, jobID string) error {
 	if err := f.sink.Send(ctx, e); err != nil {
 		return fmt.Errorf("admit job %s: %w", jobID, err)
 	}
+	r.TellTurn(ctx, f.waits)
 	return nil
 }
 

@@ -2,9 +2,11 @@ package supervise_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -122,6 +124,7 @@ func TestMetricsAreCountedFromEvents(t *testing.T) {
 	ended := start.Add(42 * time.Second)
 	finished, err := event.NewFinished(job.Job{
 		JobID: h.JobID, TenantID: "acme", JobType: job.Type, Status: job.Completed, CreatedAt: start, CompletedAt: &ended, DurationSeconds: &took,
+		Ticker: "dax", Metrics: &job.Metrics{Combinations: 35, BestScore: 1.5},
 	})
 	require.NoError(t, err)
 	var wg sync.WaitGroup
@@ -141,7 +144,24 @@ func TestMetricsAreCountedFromEvents(t *testing.T) {
 		`pipeline_jobs_processed_total{job_type="trading-sweep",status="completed"} 1`,
 		`pipeline_job_duration_seconds_bucket{job_type="trading-sweep",status="completed",le="30"} 0`,
 		`pipeline_job_duration_seconds_bucket{job_type="trading-sweep",status="completed",le="60"} 1`,
+		`pipeline_jobs_processed_total{job_type="trading-sweep",status="failed"} 0`,
+		`pipeline_results_total{ticker="DAX"} 35`,
+		`pipeline_best_score{ticker="DAX"} 1.5`,
 	} {
 		require.Contains(t, w.Body.String(), line+"\n")
 	}
+
+	for n := range 80 { // whatever people send
+		e, err := event.NewFinished(job.Job{
+			JobID: job.NewID(), TenantID: "acme", JobType: job.Type, Status: job.Completed, CreatedAt: start,
+			Ticker: fmt.Sprintf("T%02d", n), Metrics: &job.Metrics{Combinations: 1},
+		})
+		require.NoError(t, err)
+		_, err = f.Handle(t.Context(), e)
+		require.NoError(t, err)
+	}
+	w = httptest.NewRecorder()
+	promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+	require.Equal(t, 51, strings.Count(w.Body.String(), "pipeline_results_total{"), "fifty tickers, and the others together")
+	require.Contains(t, w.Body.String(), `pipeline_results_total{ticker="other"} 31`+"\n")
 }

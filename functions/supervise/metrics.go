@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/wait"
 )
@@ -26,17 +27,30 @@ type metrics struct {
 	queued    *prometheus.CounterVec
 	duration  *prometheus.HistogramVec
 	processed *prometheus.CounterVec
+	results   *prometheus.CounterVec
+	best      *prometheus.GaugeVec
 	waiting   prometheus.Gauge
 	parked    prometheus.Gauge
+	overdue   prometheus.Gauge
+	apiUp     prometheus.Gauge
 
 	mu    sync.Mutex
 	seen  map[string]struct{}
 	order []string // ring of what is in seen
 	next  int
+	// tickers are those that have a series of their own.
+	tickers map[string]bool
 }
 
+// otherTickers is the series of all tickers after the first maxTickers: what
+// people send must not grow the metrics without end.
+const (
+	maxTickers   = 50
+	otherTickers = "other"
+)
+
 func newMetrics(reg prometheus.Registerer) *metrics {
-	return &metrics{
+	m := &metrics{
 		queued: telemetry.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pipeline_jobs_queued_total", Help: "Jobs taken in.",
 		}, []string{"job_type", "tenant_id"})),
@@ -53,9 +67,26 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		parked: telemetry.Register(reg, prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "pipeline_jobs_parked", Help: "Jobs in line for a slot.",
 		})),
-		seen:  map[string]struct{}{},
-		order: make([]string, remembered),
+		results: telemetry.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pipeline_results_total", Help: "Result rows stored.",
+		}, []string{"ticker"})),
+		best: telemetry.Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "pipeline_best_score", Help: "Best score of a ticker's latest sweep.",
+		}, []string{"ticker"})),
+		overdue: telemetry.Register(reg, prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "pipeline_jobs_overdue", Help: "Jobs whose wait should have been looked at two minutes ago.",
+		})),
+		apiUp: telemetry.Register(reg, prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "pipeline_trading_api_up", Help: "1 while the trading API answers, 0 from a call that it left unanswered.",
+		})),
+		seen:    map[string]struct{}{},
+		order:   make([]string, remembered),
+		tickers: map[string]bool{},
 	}
+	for _, status := range []string{"completed", "failed"} { // a rate needs the 0 before the first
+		m.processed.WithLabelValues(job.Type, status)
+	}
+	return m
 }
 
 // count takes an event in. Types that say nothing about a job's way are taken
@@ -83,8 +114,25 @@ func (m *metrics) count(e cloudevents.Event) error {
 		if d.Job.DurationSeconds != nil {
 			m.duration.WithLabelValues(d.Job.JobType, status).Observe(*d.Job.DurationSeconds)
 		}
+		if d.Job.Status == job.Completed && d.Job.Metrics != nil {
+			ticker := m.ticker(d.Job.Ticker)
+			m.results.WithLabelValues(ticker).Add(float64(max(d.Job.Metrics.Combinations, 0)))
+			m.best.WithLabelValues(ticker).Set(d.Job.Metrics.BestScore)
+		}
 	}
 	return nil
+}
+
+// ticker is the label of a ticker.
+func (m *metrics) ticker(name string) string {
+	name = strings.ToUpper(name)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.tickers[name] && len(m.tickers) >= maxTickers {
+		return otherTickers
+	}
+	m.tickers[name] = true
+	return name
 }
 
 func (m *metrics) first(e cloudevents.Event) bool {
@@ -108,5 +156,11 @@ func (m *metrics) gauge(ctx context.Context, waits *wait.Waits) error {
 	}
 	m.waiting.Set(float64(c.Waiting))
 	m.parked.Set(float64(c.Parked))
+	m.overdue.Set(float64(c.Overdue))
+	up := 1.0
+	if c.APIFailures > 0 {
+		up = 0
+	}
+	m.apiUp.Set(up)
 	return nil
 }

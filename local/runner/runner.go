@@ -10,12 +10,13 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/zixly/sweepline/local/simulator"
 	"github.com/zixly/sweepline/shared/broker"
+	"github.com/zixly/sweepline/shared/connect"
 	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/telemetry"
 )
 
 // sinkPath is the broker that the pipeline's manifests name.
@@ -40,6 +41,8 @@ type Local struct {
 	sim    *simulator.Simulator
 	broker *broker.Server
 	steps  []*step
+	// traces are nil where none are sent.
+	traces *telemetry.Traces
 
 	// metrics are the broker's; the steps have theirs in the default registry.
 	metrics *prometheus.Registry
@@ -63,6 +66,13 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (_ *Local, err err
 		}
 	}()
 	if err := l.prepare(ctx, &cfg); err != nil {
+		return nil, err
+	}
+	var traced telemetry.TraceConfig
+	if err := load(nil, &traced); err != nil {
+		return nil, err
+	}
+	if l.traces, err = telemetry.NewTraces(ctx, traced); err != nil {
 		return nil, err
 	}
 	if err := l.startTrading(cfg); err != nil {
@@ -130,11 +140,10 @@ func (l *Local) startBroker(ctx context.Context, cfg Config) error {
 	if l.stores.embedded {
 		bcfg.Journal = journal(l.stores.ledger)
 	}
-	opts, err := redis.ParseURL(l.stores.redisURL)
+	client, err := connect.Redis(l.stores.redisURL)
 	if err != nil {
-		return errors.New("REDIS_URL must look like redis://host:6379/0")
+		return err
 	}
-	client := redis.NewClient(opts)
 	l.stores.close = append(l.stores.close, func() { _ = client.Close() })
 	l.broker, err = broker.New(bcfg, client, l.metrics, l.log)
 	if err != nil {
@@ -153,7 +162,11 @@ func (l *Local) startBroker(ctx context.Context, cfg Config) error {
 		return err
 	}
 	l.group.Go(func() error { return l.brokerAt.serve(l.broker.Handler(), l.log) })
-	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	tracer, err := l.traces.Service(ctx, "broker")
+	if err != nil {
+		return err
+	}
+	run, stop := context.WithCancel(telemetry.WithTracer(context.WithoutCancel(ctx), tracer))
 	l.stopBroker = stop
 	l.group.Go(func() error {
 		defer close(l.brokerDone)
@@ -219,6 +232,9 @@ func (l *Local) Close() error {
 	err = errors.Join(err, l.group.Wait())
 	if l.broker != nil {
 		err = errors.Join(err, l.broker.Close())
+	}
+	if lost := l.traces.Close(); lost != nil { // a collector that is away is nothing to fail for
+		l.log.WarnContext(ctx, "Spans lost", "error", lost)
 	}
 	if l.stores != nil {
 		l.stores.Close()

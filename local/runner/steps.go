@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/zixly/sweepline/functions/callback"
 	"github.com/zixly/sweepline/functions/notify"
 	"github.com/zixly/sweepline/functions/receive"
@@ -17,8 +15,10 @@ import (
 	"github.com/zixly/sweepline/functions/submit"
 	"github.com/zixly/sweepline/functions/supervise"
 	"github.com/zixly/sweepline/shared/broker"
+	"github.com/zixly/sweepline/shared/connect"
 	"github.com/zixly/sweepline/shared/intake"
 	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/tenant"
 	"github.com/zixly/sweepline/shared/trading"
 	"github.com/zixly/sweepline/shared/wait"
@@ -76,16 +76,21 @@ func (l *Local) startSteps(ctx context.Context, cfg Config) error {
 	}
 	for _, name := range []string{"receive", "submit", "callback", "store", "notify", "supervise", "status"} {
 		s := &step{name: name, fn: fns[name]}
+		tracer, err := l.traces.Service(ctx, name)
+		if err != nil {
+			return err
+		}
 		if s.handler, err = serve.Handler(name, s.fn, serve.ProcessMetrics()); err != nil {
 			return err
 		}
+		s.handler = serve.Traced(s.handler, tracer)
 		if s.at, err = listen(ctx, name, 0, ""); err != nil {
 			return err
 		}
 		l.steps = append(l.steps, s)
 		l.group.Go(func() error { return s.at.serve(s.handler, l.log) })
 		if f, ok := s.fn.(starter); ok {
-			if err := f.Start(ctx, nil); err != nil {
+			if err := f.Start(telemetry.WithTracer(ctx, tracer), nil); err != nil {
 				return fmt.Errorf("start %s: %w", name, err)
 			}
 		}
@@ -132,11 +137,10 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	if err != nil {
 		return nil, err
 	}
-	opts, err := redis.ParseURL(l.stores.redisURL)
+	client, err := connect.Redis(l.stores.redisURL)
 	if err != nil {
-		return nil, errors.New("REDIS_URL must look like redis://host:6379/0")
+		return nil, err
 	}
-	client := redis.NewClient(opts)
 	l.stores.close = append(l.stores.close, func() { _ = client.Close() })
 	waits, err := wait.Open(ctx, waiting)
 	if err != nil {

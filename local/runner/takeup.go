@@ -8,6 +8,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/ledger"
+	"github.com/zixly/sweepline/shared/telemetry"
 )
 
 // sender posts events to the broker.
@@ -36,6 +37,7 @@ func takeUp(ctx context.Context, l ledger.Ledger, to sender) (jobs int, err erro
 		if err != nil {
 			return 0, fmt.Errorf("take up job %s: %w", h.JobID, err)
 		}
+		telemetry.IntoEvent(telemetry.Start(ctx), &e) // the old one went with its wait record
 		events = append(events, e)
 	}
 	for _, j := range unannounced {

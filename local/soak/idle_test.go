@@ -3,6 +3,7 @@
 package soak_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -100,7 +101,7 @@ func cpuTime(t *testing.T, pid int) time.Duration {
 		t.Skip("left out: needs /proc")
 	}
 	require.NoError(t, err)
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	total := 0
 	for _, f := range fields[11:13] { // utime and stime, after the name and two more
 		n, err := strconv.Atoi(f)

@@ -3,7 +3,6 @@
 package soak_test
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"net/http"
@@ -11,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -154,10 +154,15 @@ func (p *process) awaitReady() {
 
 // tail is the last of what the process said.
 func (p *process) tail() string {
+	lines := strings.Split(strings.TrimSpace(p.everything()), "\n")
+	return strings.Join(lines[max(0, len(lines)-15):], "\n")
+}
+
+// everything is all that the process said, in all its lives.
+func (p *process) everything() string {
 	text, err := os.ReadFile(p.log.Name())
 	if err != nil {
 		return err.Error()
 	}
-	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
-	return string(bytes.Join(lines[max(0, len(lines)-15):], []byte("\n")))
+	return string(text)
 }

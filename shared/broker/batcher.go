@@ -207,19 +207,31 @@ func (b *batcher) store(group []*appending) ([]stored, error) {
 }
 
 // run calls the script and, where replicas are asked for, waits for them on the
-// same connection.
+// same connection. Redis takes WAIT there to mean all it had done before, so that
+// a repeat of an event that did not reach the replicas waits for it again.
 func (b *batcher) run(ctx context.Context, keys []string, args []any) ([]string, error) {
 	if b.cfg.WaitReplicas == 0 {
 		return appendScript.Run(ctx, b.rdb, keys, args...).StringSlice()
 	}
+	node, cluster := b.rdb, (*redis.ClusterClient)(nil)
+	if c, ok := b.rdb.(*redis.ClusterClient); ok {
+		master, err := c.MasterForKey(ctx, keys[0]) // WAIT has no key that would lead there
+		if err != nil {
+			return nil, err
+		}
+		node, cluster = master, c
+	}
 	var appended *redis.Cmd
 	var reached *redis.Cmd
-	_, err := b.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, err := node.Pipelined(ctx, func(p redis.Pipeliner) error {
 		appended = appendScript.Eval(ctx, p, keys, args...)
 		reached = p.Do(ctx, "wait", b.cfg.WaitReplicas, max(b.cfg.RedisTimeout/2, time.Millisecond).Milliseconds())
 		return nil
 	})
 	if err != nil {
+		if cluster != nil {
+			cluster.ReloadState(ctx) // the partition may have moved
+		}
 		return nil, err
 	}
 	n, err := reached.Int()

@@ -46,32 +46,79 @@ func clone(c redis.UniversalClient, timeout time.Duration, pool int) (redis.Univ
 	return c, false
 }
 
+// eachNode does it on the one server, or on every primary of a Redis Cluster.
+func eachNode(ctx context.Context, c redis.UniversalClient, do func(context.Context, redis.UniversalClient) error) error {
+	if cluster, ok := c.(*redis.ClusterClient); ok {
+		return cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return do(ctx, node) })
+	}
+	return do(ctx, c)
+}
+
+func ping(ctx context.Context, c redis.UniversalClient) error {
+	return eachNode(ctx, c, func(ctx context.Context, node redis.UniversalClient) error {
+		if err := node.Ping(ctx).Err(); err != nil {
+			return fmt.Errorf("ping redis: %w", err)
+		}
+		return nil
+	})
+}
+
+// ErrMisnamed is wrapped by Check where the address is of another kind than the
+// server: one node of a Redis Cluster refuses the keys of the others, and a
+// Sentinel holds no keys.
+var ErrMisnamed = errors.New("REDIS_URL does not fit the server")
+
+// checkKind compares the client with what the server says it is. A server that
+// does not say (miniredis) is taken as it is.
+func checkKind(ctx context.Context, c redis.UniversalClient) error {
+	if _, ok := c.(*redis.ClusterClient); ok {
+		return nil // a server that is in no Cluster does not answer to it at all
+	}
+	info, err := c.Info(ctx, "server").Result()
+	var refused redis.Error
+	if errors.As(err, &refused) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read redis mode: %w", err)
+	}
+	switch {
+	case strings.Contains(info, "redis_mode:cluster"):
+		return fmt.Errorf("%w: it is a node of a Redis Cluster, name two or more of them: redis://host:6379?addr=host2:6379", ErrMisnamed)
+	case strings.Contains(info, "redis_mode:sentinel"):
+		return fmt.Errorf("%w: it is a Sentinel, say of what: redis://host:26379?master_name=NAME", ErrMisnamed)
+	}
+	return nil
+}
+
 // ErrNotDurable is wrapped by Check where Redis may lose what it acknowledged.
 var ErrNotDurable = errors.New("redis is not durable")
 
-// checkDurability asks Redis whether a write it has answered survives a crash.
-// A server that does not let CONFIG be read (miniredis, some hosted ones) is
-// not durable as far as can be told.
+// checkDurability asks Redis, every node of it, whether a write it has answered
+// survives a crash. A server that does not let CONFIG be read (miniredis, some
+// hosted ones) is not durable as far as can be told.
 func checkDurability(ctx context.Context, c redis.UniversalClient) error {
 	want := [][2]string{{"appendonly", "yes"}, {"appendfsync", "always"}, {"maxmemory-policy", "noeviction"}}
-	var bad []string
-	for _, w := range want {
-		got, err := c.ConfigGet(ctx, w[0]).Result()
-		if err != nil {
-			var refused redis.Error
-			if errors.As(err, &refused) {
-				return fmt.Errorf("%w: its configuration cannot be read: %w", ErrNotDurable, err)
+	return eachNode(ctx, c, func(ctx context.Context, node redis.UniversalClient) error {
+		var bad []string
+		for _, w := range want {
+			got, err := node.ConfigGet(ctx, w[0]).Result()
+			if err != nil {
+				var refused redis.Error
+				if errors.As(err, &refused) {
+					return fmt.Errorf("%w: its configuration cannot be read: %w", ErrNotDurable, err)
+				}
+				return fmt.Errorf("read redis configuration: %w", err)
 			}
-			return fmt.Errorf("read redis configuration: %w", err)
+			if got[w[0]] != w[1] {
+				bad = append(bad, w[0]+" is "+strconv.Quote(got[w[0]])+", not "+strconv.Quote(w[1]))
+			}
 		}
-		if got[w[0]] != w[1] {
-			bad = append(bad, w[0]+" is "+strconv.Quote(got[w[0]])+", not "+strconv.Quote(w[1]))
+		if len(bad) > 0 {
+			return fmt.Errorf("%w: %s", ErrNotDurable, strings.Join(bad, ", "))
 		}
-	}
-	if len(bad) > 0 {
-		return fmt.Errorf("%w: %s", ErrNotDurable, strings.Join(bad, ", "))
-	}
-	return nil
+		return nil
+	})
 }
 
 // hasCode reports whether Redis answered with this error code, the first word of

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/zixly/sweepline/shared/telemetry"
 )
 
 const (
@@ -93,6 +95,7 @@ func (c *courier) deliver(ctx context.Context, to *url.URL, m *message) result {
 		m.header(h)
 	}
 	m.trace(h)
+	telemetry.IntoHeader(ctx, h) // the attempt's span, where there are spans
 	return c.post(ctx, to, h, body)
 }
 

@@ -316,7 +316,7 @@ func TestFlushAll(t *testing.T) {
 	require.Less(t, commands(t, b.rdb)-calls, int64(2000))
 }
 
-func commands(t *testing.T, rdb *redis.Client) int64 {
+func commands(t *testing.T, rdb redis.UniversalClient) int64 {
 	t.Helper()
 	stats, err := rdb.Info(t.Context(), "stats").Result()
 	require.NoError(t, err)

@@ -24,6 +24,14 @@ func TestRedis(t *testing.T) {
 	exercise(t, servertest.Redis)
 }
 
+// Every script and pipeline keeps to the keys of one slot: in a Redis Cluster
+// others are refused.
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	url := servertest.Cluster(t)
+	exercise(t, func(testing.TB) string { return url })
+}
+
 // exercise is what the broker promises on every kind of Redis.
 func exercise(t *testing.T, open func(testing.TB) string) {
 	t.Helper()

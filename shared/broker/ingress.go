@@ -41,11 +41,12 @@ func (in ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	status, reason := in.take(w, r, mesh)
-	in.s.metrics.requests.WithLabelValues(namespace, name, http.StatusText(status)).Inc()
 	if status == http.StatusAccepted {
+		mesh.accepted.Inc()
 		w.WriteHeader(status)
 		return
 	}
+	in.s.metrics.requests.WithLabelValues(namespace, name, http.StatusText(status)).Inc()
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}

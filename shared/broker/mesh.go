@@ -3,7 +3,9 @@ package broker
 import (
 	"context"
 	"errors"
+	"net/http"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -12,6 +14,17 @@ type mesh struct {
 	broker   Broker
 	batchers []*batcher
 	metrics  *metrics
+	// Looked up once: all events and requests but the refused count there.
+	stored, duplicate, accepted prometheus.Counter
+}
+
+func newMesh(b Broker, m *metrics) *mesh {
+	return &mesh{
+		broker: b, metrics: m,
+		stored:    m.received.WithLabelValues(b.Namespace, b.Name, "stored"),
+		duplicate: m.received.WithLabelValues(b.Namespace, b.Name, "duplicate"),
+		accepted:  m.requests.WithLabelValues(b.Namespace, b.Name, http.StatusText(http.StatusAccepted)),
+	}
 }
 
 // append stores all messages or returns an error. With several partitions a
@@ -53,8 +66,8 @@ func (m *mesh) appendTo(ctx context.Context, p int, messages []*message) error {
 			duplicates++
 		}
 	}
-	m.metrics.received.WithLabelValues(m.broker.Namespace, m.broker.Name, "duplicate").Add(float64(duplicates))
-	m.metrics.received.WithLabelValues(m.broker.Namespace, m.broker.Name, "stored").Add(float64(len(stored) - duplicates))
+	m.duplicate.Add(float64(duplicates))
+	m.stored.Add(float64(len(stored) - duplicates))
 	return nil
 }
 

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"strconv"
 	"time"
+
+	attr "go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // process makes one attempt with an entry and writes down how it ended: settled,
@@ -16,7 +19,10 @@ func (l *lane) process(work context.Context, e *entry) {
 		l.bury(work, e)
 		return
 	}
-	l.conclude(work, e, l.sub.courier.deliver(work, l.sub.courier.target, e.msg))
+	ctx, span := l.span(work, e, e.state.Attempts+1)
+	res := l.sub.courier.deliver(ctx, l.sub.courier.target, e.msg)
+	endSpan(span, res)
+	l.conclude(work, e, res)
 }
 
 // processBatch makes one attempt with all entries at once. Where the subscriber
@@ -27,7 +33,14 @@ func (l *lane) processBatch(work context.Context, batch []*entry) {
 	for i, e := range batch {
 		messages[i] = e.msg
 	}
+	spans := make([]trace.Span, len(batch))
+	for i, e := range batch {
+		_, spans[i] = l.span(work, e, e.state.Attempts+1, attr.Int("messaging.batch.message_count", len(batch)))
+	}
 	res := l.sub.courier.deliverBatch(work, messages)
+	for _, span := range spans {
+		endSpan(span, res)
+	}
 	if !res.ok && !res.retryable {
 		for _, e := range batch {
 			l.process(work, e)
@@ -171,7 +184,9 @@ func (l *lane) postpone(work context.Context, e *entry, due time.Time) {
 func (l *lane) bury(work context.Context, e *entry) {
 	sink := l.sub.courier.sink
 	if sink != nil {
-		res := l.sub.courier.deliver(work, sink, withError(e))
+		ctx, span := l.span(work, e, e.state.Sink+1, attr.Bool("broker.dead_letter", true))
+		res := l.sub.courier.deliver(ctx, sink, withError(e))
+		endSpan(span, res)
 		if !res.ok && work.Err() != nil {
 			return
 		}
@@ -183,7 +198,7 @@ func (l *lane) bury(work context.Context, e *entry) {
 		if !res.ok {
 			e.state.Sink++
 			e.state.SinkCode, e.state.SinkData = res.code, []byte(clip(res.data, errorDataBytes))
-			l.srv.log.WarnContext(work, "Dead letter sink did not take an event",
+			l.srv.log.WarnContext(within(work, e.msg), "Dead letter sink did not take an event",
 				"trigger", l.sub.trigger.key().String(), "entry_id", e.id, "status", res.code, "attempt", e.state.Sink)
 			cfg := &l.srv.cfg
 			d := Delivery{BackoffDelay: cfg.SinkBackoff}
@@ -205,7 +220,7 @@ func (l *lane) bury(work context.Context, e *entry) {
 	l.sub.metrics.buried.Inc()
 	k := l.sub.trigger.key()
 	l.srv.metrics.dead.WithLabelValues(k.namespace, k.broker, k.name, strconv.FormatBool(sink != nil)).Inc()
-	l.srv.log.WarnContext(work, "Event could not be delivered",
+	l.srv.log.WarnContext(within(work, e.msg), "Event could not be delivered",
 		"trigger", k.String(), "entry_id", e.id, "event_id", e.msg.get("id"), "status", e.state.Code,
 		"attempts", e.state.Attempts, "sink", sink != nil)
 	l.finished(e)

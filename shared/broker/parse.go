@@ -136,7 +136,7 @@ func parseJSON(body []byte) (*message, error) {
 			encoded = raw
 			continue
 		}
-		if !validName(strings.ToLower(name)) {
+		if !validName(name) {
 			return nil, fmt.Errorf("attribute %q: names hold only a–z and 0–9", name)
 		}
 		k, v, err := scalar(raw)
@@ -147,12 +147,10 @@ func parseJSON(body []byte) (*message, error) {
 		case k == kindNull:
 		case name == "specversion":
 			version = v
-		case standard(name) && k != kindText:
-			return nil, fmt.Errorf("attribute %q: must be a string", name)
-		case m.has(strings.ToLower(name)):
-			return nil, fmt.Errorf("attribute %q: given twice", name)
+		case standard(name) && (k != kindText || v == ""):
+			return nil, fmt.Errorf("attribute %q: must be a string that is not empty", name)
 		default:
-			m.attrs = append(m.attrs, attribute{strings.ToLower(name), k, v})
+			m.attrs = append(m.attrs, attribute{name, k, v})
 		}
 	}
 	if version != "1.0" {
@@ -171,6 +169,9 @@ func scalar(raw json.RawMessage) (kind, string, error) {
 		if err := json.Unmarshal(raw, &s); err != nil {
 			return 0, "", fmt.Errorf("parse string: %w", err)
 		}
+		if strings.ContainsRune(s, utf8.RuneError) && !namesReplacement(raw) {
+			return 0, "", errors.New("is no valid Unicode") // what the decoder has papered over
+		}
 		return kindText, s, nil
 	case c == 't' || c == 'f':
 		return kindBool, string(raw), nil
@@ -183,6 +184,13 @@ func scalar(raw json.RawMessage) (kind, string, error) {
 		return kindInt, string(raw), nil
 	}
 	return 0, "", errors.New("must be a string, a boolean or an integer")
+}
+
+// namesReplacement reports whether a JSON string itself holds the replacement
+// character, which is also what encoding/json puts in the place of bad UTF-8 and
+// of half a surrogate pair.
+func namesReplacement(raw []byte) bool {
+	return bytes.Contains(raw, []byte("\uFFFD")) || bytes.Contains(bytes.ToLower(raw), []byte(`\ufffd`))
 }
 
 func (m *message) setJSONData(data, encoded json.RawMessage) error {
@@ -268,14 +276,19 @@ func (m *message) normalize() error {
 	return errors.Join(errs...)
 }
 
+// checkAttribute wants what the type system of CloudEvents does: of a string,
+// Unicode without control characters and noncharacters.
 func checkAttribute(name, v string) error {
-	for i := range len(v) {
-		if v[i] < 0x20 || v[i] == 0x7f {
-			return errors.New("holds a control character")
-		}
-	}
 	if !utf8.ValidString(v) {
 		return errors.New("is no valid UTF-8")
+	}
+	for _, r := range v {
+		switch {
+		case r < 0x20, r >= 0x7f && r < 0xa0:
+			return errors.New("holds a control character")
+		case r&0xfffe == 0xfffe, r >= 0xfdd0 && r <= 0xfdef:
+			return errors.New("holds a noncharacter")
+		}
 	}
 	switch name {
 	case "source":
@@ -294,7 +307,8 @@ func checkAttribute(name, v string) error {
 		if v == "application/json" {
 			return nil
 		}
-		if _, _, err := mime.ParseMediaType(v); err != nil {
+		media, _, err := mime.ParseMediaType(v)
+		if kind, sub, ok := strings.Cut(media, "/"); err != nil || !ok || kind == "" || sub == "" {
 			return errors.New("is no media type")
 		}
 	}

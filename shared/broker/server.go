@@ -92,14 +92,15 @@ func New(cfg Config, client redis.UniversalClient, reg prometheus.Registerer, lo
 	return s, nil
 }
 
-// Check reports whether Redis can be reached and keeps what it acknowledges.
+// Check reports whether Redis can be reached, is of the kind that the client was
+// made for (else the error wraps ErrMisnamed) and keeps what it acknowledges.
 // Where it would not, the error wraps ErrNotDurable if the Config requires
 // durability; otherwise there is a warning in the log and no error.
 func (s *Server) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*s.cfg.RedisTimeout)
 	defer cancel()
-	if err := s.rdb.Ping(ctx).Err(); err != nil {
-		return fmt.Errorf("ping redis: %w", err)
+	if err := errors.Join(ping(ctx, s.rdb), checkKind(ctx, s.rdb)); err != nil {
+		return err
 	}
 	err := checkDurability(ctx, s.rdb)
 	if errors.Is(err, ErrNotDurable) && !s.cfg.RequireDurable {
@@ -109,14 +110,12 @@ func (s *Server) Check(ctx context.Context) error {
 	return err
 }
 
-// Ready reports whether the ingress can store events now.
+// Ready reports whether the ingress can store events now: in a Redis Cluster, of
+// all partitions.
 func (s *Server) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.RedisTimeout)
 	defer cancel()
-	if err := s.rdb.Ping(ctx).Err(); err != nil {
-		return fmt.Errorf("ping redis: %w", err)
-	}
-	return nil
+	return ping(ctx, s.rdb)
 }
 
 // Handler is the ingress: POST /{namespace}/{broker}.
@@ -161,7 +160,7 @@ func (s *Server) applyMeshes(set Set) {
 			next[b] = m
 			continue
 		}
-		m := &mesh{broker: b, metrics: s.metrics}
+		m := newMesh(b, s.metrics)
 		for p := range s.cfg.Partitions {
 			m.batchers = append(m.batchers, newBatcher(&s.cfg, s.rdb, newPartition(b, p)))
 		}

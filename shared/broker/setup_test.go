@@ -15,6 +15,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/shared/connect"
 )
 
 // patience bounds every wait of a test; nothing waits that long unless it fails.
@@ -23,7 +25,7 @@ const patience = 20 * time.Second
 // bundle is a broker of a test's own, on the Redis it was given.
 type bundle struct {
 	t         *testing.T
-	rdb       *redis.Client
+	rdb       redis.UniversalClient
 	cfg       Config
 	broker    Broker
 	inspector *Inspector
@@ -31,9 +33,8 @@ type bundle struct {
 
 func setup(t *testing.T, url string) *bundle {
 	t.Helper()
-	opts, err := redis.ParseURL(url)
+	rdb, err := connect.Redis(url)
 	require.NoError(t, err)
-	rdb := redis.NewClient(opts)
 	t.Cleanup(func() { _ = rdb.Close() })
 	inspector, err := NewInspector(rdb)
 	require.NoError(t, err)
@@ -97,9 +98,6 @@ func (n *node) apply(triggers ...Trigger) {
 }
 
 func quiet() *slog.Logger {
-	if testing.Verbose() {
-		return slog.New(slog.DiscardHandler)
-	}
 	return slog.New(slog.DiscardHandler)
 }
 

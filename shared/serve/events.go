@@ -13,6 +13,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/protocol"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/zixly/sweepline/shared/telemetry"
 )
@@ -25,7 +26,7 @@ const maxReason = 1 << 10
 // two differences: each call gets its own request's context, which in the
 // SDK's receiver may be that of another request under way; and a Retry-After
 // is passed on.
-func eventHandler(fn EventFunction) http.Handler {
+func eventHandler(name string, fn EventFunction) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
@@ -33,7 +34,7 @@ func eventHandler(fn EventFunction) http.Handler {
 			return
 		}
 		if mediaType(r) == event.ApplicationCloudEventsBatchJSON {
-			handleBatch(fn, w, r)
+			handleBatch(name, fn, w, r)
 			return
 		}
 		e, err := binding.ToEvent(r.Context(), cehttp.NewMessageFromHttpRequest(r))
@@ -44,9 +45,10 @@ func eventHandler(fn EventFunction) http.Handler {
 			refuseEvent(w, err)
 			return
 		}
-		ctx := telemetry.FromEvent(r.Context(), *e)
+		ctx, span := eventSpan(r.Context(), name, e)
 		ctx = telemetry.With(ctx, slog.String("event_id", e.ID()))
 		reply, err := fn.Handle(ctx, *e)
+		telemetry.End(span, failure(err))
 		if !writeOutcome(ctx, w, err) || reply == nil {
 			return
 		}
@@ -63,7 +65,7 @@ func mediaType(r *http.Request) string {
 	return t
 }
 
-func handleBatch(fn EventFunction, w http.ResponseWriter, r *http.Request) {
+func handleBatch(name string, fn EventFunction, w http.ResponseWriter, r *http.Request) {
 	batch, ok := fn.(BatchFunction)
 	if !ok {
 		WriteError(w, http.StatusUnsupportedMediaType, CodeMediaType, "this function takes one event at a time")
@@ -78,7 +80,14 @@ func handleBatch(fn EventFunction, w http.ResponseWriter, r *http.Request) {
 		refuseEvent(w, err)
 		return
 	}
+	spans := make([]trace.Span, len(events))
+	for i := range events {
+		_, spans[i] = eventSpan(r.Context(), name, &events[i])
+	}
 	replies, err := batch.HandleBatch(r.Context(), events)
+	for _, span := range spans {
+		telemetry.End(span, failure(err))
+	}
 	if !writeOutcome(r.Context(), w, err) || len(replies) == 0 {
 		return
 	}

@@ -48,9 +48,10 @@ func Handler(name string, fn any, m Metrics) (http.Handler, error) {
 	var inner http.Handler
 	switch f := fn.(type) {
 	case EventFunction:
-		inner = eventHandler(f)
+		inner = eventHandler(name, f)
 	case HTTPFunction:
 		inner = http.HandlerFunc(f.Handle)
+		inner = spanned(name, inner)
 	default:
 		return nil, fmt.Errorf("serve %s: %T has no Handle for events or requests", name, fn)
 	}

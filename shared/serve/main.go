@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"go.opentelemetry.io/otel/trace"
 	ce "knative.dev/func-go/cloudevents"
 	funchttp "knative.dev/func-go/http"
 
@@ -42,11 +43,29 @@ func Run[F any](ctx context.Context, name string, fromEnv func(context.Context) 
 		return err
 	}
 	slog.SetDefault(telemetry.NewLogger(os.Stderr, level))
+	var traced telemetry.TraceConfig
+	if err := Load(&traced); err != nil {
+		return err
+	}
+	traces, err := telemetry.NewTraces(ctx, traced)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", name, err)
+	}
+	defer func() {
+		if err := traces.Close(); err != nil {
+			slog.WarnContext(ctx, "Spans lost", "step", name, "error", err)
+		}
+	}()
+	tracer, err := traces.Service(ctx, name)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", name, err)
+	}
+	ctx = telemetry.WithTracer(ctx, tracer)
 	fn, err := fromEnv(ctx)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
-	svc, err := newService(name, fn)
+	svc, err := newService(name, fn, tracer)
 	if err != nil {
 		return err
 	}
@@ -83,12 +102,12 @@ type service interface {
 	Start(context.Context) error
 }
 
-func newService(name string, fn any) (service, error) {
+func newService(name string, fn any, tracer trace.TracerProvider) (service, error) {
 	h, err := Handler(name, fn, ProcessMetrics())
 	if err != nil {
 		return nil, err
 	}
-	h = announceReady(name, h)
+	h = announceReady(name, Traced(h, tracer))
 	if f, ok := fn.(EventFunction); ok {
 		svc := ce.New(f)
 		tune(&svc.Server, h, fn)

@@ -15,6 +15,8 @@ import (
 	"github.com/cloudevents/sdk-go/v2/binding"
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/zixly/sweepline/shared/telemetry"
 )
@@ -67,7 +69,13 @@ func NewSink(cfg Config) (*Sink, error) {
 // The error is an Unavailable where a later try may succeed, and a Refused
 // where the sink will never take it. Sending the same event again is safe: its
 // id is the same.
-func (s *Sink) Send(ctx context.Context, events ...cloudevents.Event) error {
+func (s *Sink) Send(ctx context.Context, events ...cloudevents.Event) (err error) {
+	if len(events) > 0 {
+		var span trace.Span
+		ctx, span = telemetry.Span(telemetry.FromEvent(ctx, events[0]), "send "+events[0].Type(), trace.SpanKindProducer,
+			attribute.String("cloudevents.event_id", events[0].ID()), attribute.Int("messaging.batch.message_count", len(events)))
+		defer func() { telemetry.End(span, err) }()
+	}
 	switch len(events) {
 	case 0:
 		return nil

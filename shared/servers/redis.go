@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -30,6 +31,27 @@ type Redis struct {
 // redis-server options, which win. The error is ErrNotInstalled where there is
 // no redis-server.
 func StartRedis(ctx context.Context, dir string, args ...string) (*Redis, error) {
+	return startRedis(ctx, dir, append([]string{
+		"--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction",
+	}, args...))
+}
+
+// StartSentinel runs redis-server on dir as a Sentinel with this configuration,
+// which it rewrites.
+func StartSentinel(ctx context.Context, dir, config string) (*Redis, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make sentinel folder: %w", err)
+	}
+	file := filepath.Join(dir, "sentinel.conf")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return nil, fmt.Errorf("write sentinel configuration: %w", err)
+	}
+	return startRedis(ctx, dir, nil, file, "--sentinel")
+}
+
+// startRedis runs redis-server with first, its configuration file if any, then
+// what all have in common, then args.
+func startRedis(ctx context.Context, dir string, args []string, first ...string) (*Redis, error) {
 	program, err := find("redis-server")
 	if err != nil {
 		return nil, err
@@ -48,10 +70,11 @@ func StartRedis(ctx context.Context, dir string, args ...string) (*Redis, error)
 		return nil, err
 	}
 	path := filepath.Join(socket, "redis.sock")
-	cmd := exec.Command(program, append([]string{ //nolint:noctx // it outlives the start; Stop ends it
-		"--port", "0", "--unixsocket", path, "--unixsocketperm", "700", "--dir", dir, "--pidfile", pidFile,
-		"--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction", "--daemonize", "no",
-	}, args...)...)
+	common := []string{"--unixsocket", path, "--unixsocketperm", "700", "--dir", dir, "--pidfile", pidFile, "--daemonize", "no"}
+	if len(first) == 0 {
+		common = append(common, "--port", "0")
+	}
+	cmd := exec.Command(program, slices.Concat(first, common, args)...) //nolint:noctx // it outlives the start; Stop ends it
 	p, err := start("redis-server", cmd, syscall.SIGTERM)
 	if err != nil {
 		return nil, err

@@ -26,11 +26,26 @@ func IntoHeader(ctx context.Context, h http.Header) {
 	propagator.Inject(ctx, propagation.HeaderCarrier(h))
 }
 
+// IntoMap names the context's trace in headers that somebody else sends.
+func IntoMap(ctx context.Context, m map[string]string) {
+	propagator.Inject(ctx, propagation.MapCarrier(m))
+}
+
 // FromEvent takes up the trace that an event carries (CloudEvents Distributed
-// Tracing extension). It wins over what the transport says: the event knows
-// where the job began, a hop only where it came from.
+// Tracing extension). It wins over what the transport says, since the event
+// knows where the job began and a hop only where it came from; where both are
+// of one trace, the hop is the nearer parent.
 func FromEvent(ctx context.Context, e cloudevents.Event) context.Context {
-	return propagator.Extract(ctx, eventCarrier{&e})
+	return Within(ctx, trace.SpanContextFromContext(propagator.Extract(context.Background(), eventCarrier{&e})))
+}
+
+// Within moves ctx into the trace of sc, unless it is there already or sc is
+// none.
+func Within(ctx context.Context, sc trace.SpanContext) context.Context {
+	if !sc.IsValid() || trace.SpanContextFromContext(ctx).TraceID() == sc.TraceID() {
+		return ctx
+	}
+	return trace.ContextWithRemoteSpanContext(ctx, sc)
 }
 
 // IntoEvent writes the context's trace into the event.
@@ -38,10 +53,19 @@ func IntoEvent(ctx context.Context, e *cloudevents.Event) {
 	propagator.Inject(ctx, eventCarrier{e})
 }
 
-// Start returns a context that has a trace: the present one with a new parent
-// id, or a new one, sampled.
+// Start returns a context that has a trace for a job to live in: the present
+// one with a new parent id, or a new one, sampled. Where spans are made the
+// parent is a span of ours; elsewhere the trace is a name in logs and events.
 func Start(ctx context.Context) context.Context {
 	parent := trace.SpanContextFromContext(ctx)
+	if Traced(ctx) {
+		if parent.IsValid() && !parent.IsRemote() {
+			return ctx
+		}
+		ctx, span := Span(ctx, "take job in", trace.SpanKindInternal)
+		span.End()
+		return ctx
+	}
 	cfg := trace.SpanContextConfig{TraceID: parent.TraceID(), TraceFlags: parent.TraceFlags(), TraceState: parent.TraceState()}
 	if !parent.HasTraceID() {
 		_, _ = rand.Read(cfg.TraceID[:]) // never fails: crypto/rand aborts instead

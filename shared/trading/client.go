@@ -12,6 +12,11 @@ import (
 	"net/url"
 	"sync/atomic"
 	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/zixly/sweepline/shared/telemetry"
 )
 
 // Bounds of what is read from the API: a list of a thousand jobs or a page of
@@ -108,7 +113,16 @@ type call struct {
 
 // do makes the call and decodes a 2xx answer into into, unless that is nil. Its
 // error is always an *Error.
-func (c *Client) do(ctx context.Context, r call, into any) error {
+func (c *Client) do(ctx context.Context, r call, into any) (err error) {
+	ctx, span := telemetry.Span(ctx, "trading API "+r.endpoint, trace.SpanKindClient,
+		attribute.String("http.request.method", r.method), attribute.String("trading.endpoint", r.endpoint))
+	defer func() {
+		var e *Error
+		if errors.As(err, &e) && e.Status != 0 {
+			span.SetAttributes(attribute.Int("http.response.status_code", e.Status))
+		}
+		telemetry.End(span, err)
+	}()
 	if r.timeout == 0 {
 		r.timeout = c.cfg.Timeout
 	}
@@ -133,6 +147,7 @@ func (c *Client) do(ctx context.Context, r call, into any) error {
 	if r.kind != "" {
 		req.Header.Set("Content-Type", r.kind)
 	}
+	telemetry.IntoHeader(ctx, req.Header)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return fail(err)

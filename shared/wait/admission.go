@@ -140,17 +140,31 @@ type Counts struct {
 	Parked int64
 	// Slots are taken.
 	Slots int64
+	// Overdue should have been looked at more than overdueAfter ago: nobody
+	// tends the waits, or not fast enough.
+	Overdue int64
+	// APIFailures is how often in a row the trading API did not answer, as far as
+	// it counted (Report); 0 after an answer.
+	APIFailures int64
 }
+
+// overdueAfter is well above a supervisor's lease: a wait whose supervisor has
+// just died is not overdue yet.
+const overdueAfter = 2 * time.Minute
 
 // Count is cheap: it costs the same however many there are. Its numbers are of
 // slightly different moments.
 func (w *Waits) Count(ctx context.Context) (Counts, error) {
 	var slots, places *redis.IntCmd
-	due := make([]*redis.IntCmd, w.cfg.Shards)
+	var gate *redis.SliceCmd
+	due, late := make([]*redis.IntCmd, w.cfg.Shards), make([]*redis.IntCmd, w.cfg.Shards)
+	before := strconv.FormatInt(w.now().Add(-overdueAfter).UnixMilli(), 10)
 	_, err := w.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
 		slots, places = p.ZCard(ctx, w.keys.slots()), p.HLen(ctx, w.keys.places())
+		gate = p.HMGet(ctx, w.keys.gate(), "fails")
 		for n := range due {
-			due[n] = p.ZCard(ctx, w.keys.shard(n).due)
+			key := w.keys.shard(n).due
+			due[n], late[n] = p.ZCard(ctx, key), p.ZCount(ctx, key, "-inf", before)
 		}
 		return nil
 	})
@@ -158,8 +172,12 @@ func (w *Waits) Count(ctx context.Context) (Counts, error) {
 		return Counts{}, fmt.Errorf("count waits: %w", err)
 	}
 	c := Counts{Parked: places.Val(), Slots: slots.Val()}
-	for _, d := range due {
-		c.Waiting += d.Val()
+	if fails, ok := gate.Val()[0].(string); ok {
+		c.APIFailures = number(fails)
+	}
+	for n := range due {
+		c.Waiting += due[n].Val()
+		c.Overdue += late[n].Val()
 	}
 	c.Waiting = max(c.Waiting-c.Parked, 0)
 	return c, nil

@@ -99,6 +99,7 @@ func (w *Waits) Conclude(ctx context.Context, r Record, s Sender) error {
 		if err := r.send(ctx, s); err != nil {
 			errs = append(errs, err)
 		} else {
+			r.tellWait(ctx)
 			done += ChoreEvent
 		}
 	}

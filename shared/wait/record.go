@@ -13,6 +13,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/telemetry"
 )
 
 // State is where a wait stands.
@@ -86,6 +87,8 @@ type Record struct {
 	// Deadline is when it times out: in line, or at the API. Zero where no
 	// deadline runs.
 	Deadline time.Time
+	// ParkedAt is since when it is Parked; zero in other states.
+	ParkedAt time.Time
 	// ExecutionSeconds is the API's own figure.
 	ExecutionSeconds float64
 	// EstimatedSeconds is what the API guessed at submission.
@@ -124,13 +127,9 @@ func (r Record) JobState() job.State {
 	}
 }
 
-// Trace gives ctx the trace in which the job was taken in.
-func (r Record) Trace(ctx context.Context) context.Context {
-	if !r.sc.IsValid() {
-		return ctx
-	}
-	return trace.ContextWithRemoteSpanContext(ctx, r.sc)
-}
+// Trace gives ctx the trace in which the job was taken in, unless it has that
+// already.
+func (r Record) Trace(ctx context.Context) context.Context { return telemetry.Within(ctx, r.sc) }
 
 // decode reads the fields of a record. Their names are one letter each, so that
 // Redis keeps a record as one small block.
@@ -179,6 +178,10 @@ func (w *Waits) decodeMap(jobID string, f map[string]string) (Record, error) {
 	switch ms := number(f["l"]); {
 	case r.State == Parked && ms > 0:
 		r.Deadline = time.UnixMilli(ms).UTC()
+		r.ParkedAt = r.Deadline.Add(-w.cfg.QueueTimeout) // for the first time; after that it is written down
+		if ms := number(f["w"]); ms > 0 {
+			r.ParkedAt = time.UnixMilli(ms).UTC()
+		}
 	case r.State == Waiting:
 		r.Deadline = w.resultDeadline(r.StartedAt)
 	}

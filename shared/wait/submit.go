@@ -177,7 +177,7 @@ func (w *Waits) PutBack(ctx context.Context, r Record, s Setback) error {
 		look, due = "1", w.after(s.Wait)
 	}
 	outcome, r, err := w.step(ctx, "put back", putbackScript, r.Header.JobID, id,
-		strconv.Itoa(r.Attempt), due, look, "")
+		strconv.Itoa(r.Attempt), due, look, "", w.ms())
 	if err != nil {
 		return err
 	}
@@ -195,6 +195,6 @@ func (w *Waits) PutBack(ctx context.Context, r Record, s Setback) error {
 func (w *Waits) Reclaim(ctx context.Context, r Record) (Record, bool, error) {
 	id, _ := pack(r.Header.JobID)
 	outcome, back, err := w.step(ctx, "reclaim", putbackScript, r.Header.JobID, id,
-		strconv.Itoa(r.Attempt), w.after(w.cfg.TurnTimeout), "1", w.ms())
+		strconv.Itoa(r.Attempt), w.after(w.cfg.TurnTimeout), "1", w.ms(), w.ms())
 	return back, outcome == 1, err
 }

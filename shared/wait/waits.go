@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/zixly/sweepline/shared/connect"
 )
 
 // ErrUnknown: there is no record of that job. It was never taken in, ended
@@ -53,7 +54,7 @@ func New(client redis.UniversalClient, cfg Config, options ...Option) (*Waits, e
 // to answer: Ping tells, and a process that starts before its Redis works as
 // soon as that is there.
 func Open(_ context.Context, cfg Config, options ...Option) (*Waits, error) {
-	client, err := dial(cfg.RedisURL)
+	client, err := connect.Redis(cfg.RedisURL)
 	if err != nil {
 		return nil, err
 	}
@@ -63,40 +64,6 @@ func Open(_ context.Context, cfg Config, options ...Option) (*Waits, error) {
 	}
 	w.close = client.Close
 	return w, nil
-}
-
-// Timeouts of one try at Redis. A commit with fsync takes milliseconds; seconds
-// mean that it is not there.
-const (
-	dialTimeout  = 2 * time.Second
-	redisTimeout = 3 * time.Second
-)
-
-func dial(address string) (redis.UniversalClient, error) {
-	bad := errors.New("REDIS_URL is not a Redis URL") // the value may hold a password
-	switch {
-	case strings.Contains(address, "master_name="):
-		o, err := redis.ParseFailoverURL(address)
-		if err != nil {
-			return nil, bad
-		}
-		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = dialTimeout, redisTimeout, redisTimeout, true
-		return redis.NewFailoverClient(o), nil
-	case strings.Contains(address, "addr="):
-		o, err := redis.ParseClusterURL(address)
-		if err != nil {
-			return nil, bad
-		}
-		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = dialTimeout, redisTimeout, redisTimeout, true
-		return redis.NewClusterClient(o), nil
-	default:
-		o, err := redis.ParseURL(address)
-		if err != nil {
-			return nil, bad
-		}
-		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = dialTimeout, redisTimeout, redisTimeout, true
-		return redis.NewClient(o), nil
-	}
 }
 
 // Close ends the subscription of all watchers, and the client that Open made.

@@ -71,13 +71,16 @@ func purge(ctx context.Context, rdb redis.UniversalClient, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for _, pattern := range []string{"sweepline:{" + name + "/*}:*", "sweepline:{contract/" + name + "}:*"} {
-		scan := rdb.Scan(ctx, 0, pattern, 1000).Iterator()
-		for scan.Next(ctx) {
-			if err := rdb.Unlink(ctx, scan.Val()).Err(); err != nil {
-				return fmt.Errorf("purge %s: %w", name, err)
+		unlink := func(ctx context.Context, node *redis.Client) error {
+			scan := node.Scan(ctx, 0, pattern, 1000).Iterator()
+			for scan.Next(ctx) {
+				if err := rdb.Unlink(ctx, scan.Val()).Err(); err != nil {
+					return err
+				}
 			}
+			return scan.Err()
 		}
-		if err := scan.Err(); err != nil {
+		if err := eachNode(ctx, rdb, unlink); err != nil {
 			return fmt.Errorf("purge %s: %w", name, err)
 		}
 	}
@@ -85,4 +88,16 @@ func purge(ctx context.Context, rdb redis.UniversalClient, name string) error {
 		return fmt.Errorf("purge %s: %w", name, err)
 	}
 	return nil
+}
+
+// eachNode does it on the one server, or on every primary of a Redis Cluster: a
+// SCAN sees one node.
+func eachNode(ctx context.Context, rdb redis.UniversalClient, do func(context.Context, *redis.Client) error) error {
+	switch c := rdb.(type) {
+	case *redis.ClusterClient:
+		return c.ForEachMaster(ctx, do)
+	case *redis.Client:
+		return do(ctx, c)
+	}
+	return fmt.Errorf("%T is no client of connect.Redis", rdb)
 }

@@ -29,7 +29,8 @@ func main() {
 
 func run(ctx context.Context) error {
 	var cfg Config
-	if err := serve.Load(&cfg, &cfg.Broker); err != nil {
+	var traced telemetry.TraceConfig
+	if err := serve.Load(&cfg, &cfg.Broker, &traced); err != nil {
 		return err
 	}
 	var level slog.Level
@@ -39,11 +40,24 @@ func run(ctx context.Context) error {
 	log := telemetry.NewLogger(os.Stderr, level)
 	slog.SetDefault(log)
 	redis.SetLogger(quiet{}) // what matters of it comes as errors, too
+	traces, err := telemetry.NewTraces(ctx, traced)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := traces.Close(); err != nil {
+			log.WarnContext(ctx, "Spans lost", "error", err)
+		}
+	}()
+	tracer, err := traces.Service(ctx, "broker")
+	if err != nil {
+		return err
+	}
 	p, err := open(cfg, log)
 	if err != nil {
 		return err
 	}
-	return p.run(ctx)
+	return p.run(telemetry.WithTracer(ctx, tracer))
 }
 
 // quiet drops the lines that the Redis client prints.

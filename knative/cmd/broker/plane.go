@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/zixly/sweepline/shared/broker"
+	"github.com/zixly/sweepline/shared/connect"
 )
 
 // Role says what a process of the data plane does.
@@ -51,7 +52,7 @@ type Config struct {
 type plane struct {
 	cfg      Config
 	log      *slog.Logger
-	rdb      *redis.Client
+	rdb      redis.UniversalClient
 	server   *broker.Server
 	registry *prometheus.Registry
 	guard    *guard
@@ -65,11 +66,11 @@ func open(cfg Config, log *slog.Logger) (*plane, error) {
 	if cfg.Role != Ingress && cfg.Role != Dispatcher {
 		return nil, fmt.Errorf("BROKER_ROLE is neither %s nor %s", Ingress, Dispatcher)
 	}
-	options, err := redis.ParseURL(cfg.RedisURL)
+	client, err := connect.Redis(cfg.RedisURL)
 	if err != nil {
-		return nil, errors.New("REDIS_URL is not a Redis URL") // the cause would show it
+		return nil, err
 	}
-	p := &plane{cfg: cfg, log: log, rdb: redis.NewClient(options), registry: prometheus.NewRegistry()}
+	p := &plane{cfg: cfg, log: log, rdb: client, registry: prometheus.NewRegistry()}
 	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if p.server, err = broker.New(cfg.Broker, p.rdb, p.registry, log); err != nil {
 		return nil, err

@@ -10,13 +10,14 @@ import (
 	"github.com/kelseyhightower/envconfig"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 	"net/http"
 
 	"github.com/zixly/sweepline/shared/broker"
 	brokerconfig "github.com/zixly/sweepline/shared/broker/config"
+	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/telemetry"
 )
 
 // brokerEnv is what the broker alone needs of the environment.
@@ -39,15 +40,12 @@ taken up while it runs. Its own settings are BROKER_… variables.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var env brokerEnv
 			cfg := broker.DefaultConfig()
-			if err := errors.Join(envconfig.Process("", &env), envconfig.Process("", &cfg)); err != nil {
+			var traced telemetry.TraceConfig
+			if err := errors.Join(envconfig.Process("", &env), envconfig.Process("", &cfg), envconfig.Process("", &traced)); err != nil {
 				return usageError{err}
 			}
 			if env.RedisURL == "" {
 				return usagef("REDIS_URL is not set: name the Redis to run on, as redis://localhost:6379/0")
-			}
-			opts, err := redis.ParseURL(env.RedisURL)
-			if err != nil {
-				return usagef("REDIS_URL must look like redis://host:6379/0")
 			}
 			if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 				return usagef("--config: %s is no folder", dir)
@@ -57,8 +55,21 @@ taken up while it runs. Its own settings are BROKER_… variables.`,
 			if err != nil {
 				return usageError{err}
 			}
-			log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
-			client := redis.NewClient(opts)
+			log := telemetry.NewLogger(cmd.ErrOrStderr(), slog.LevelInfo)
+			slog.SetDefault(log)
+			traces, err := telemetry.NewTraces(cmd.Context(), traced)
+			if err != nil {
+				return usageError{err}
+			}
+			defer func() { _ = traces.Close() }()
+			tracer, err := traces.Service(cmd.Context(), "broker")
+			if err != nil {
+				return err
+			}
+			client, err := connect.Redis(env.RedisURL)
+			if err != nil {
+				return usageError{err}
+			}
 			defer func() { _ = client.Close() }()
 			b, err := broker.New(cfg, client, prometheus.DefaultRegisterer, log)
 			if err != nil {
@@ -88,7 +99,7 @@ taken up while it runs. Its own settings are BROKER_… variables.`,
 			g, ctx := errgroup.WithContext(ctx)
 			g.Go(func() error { return serveUntil(ctx, l, b.Handler()) })
 			g.Go(func() error { return serveUntil(ctx, adminListener, brokerAdmin(b)) })
-			g.Go(func() error { return b.Run(ctx) })
+			g.Go(func() error { return b.Run(telemetry.WithTracer(ctx, tracer)) })
 			g.Go(func() error {
 				brokerconfig.Watch(ctx, files, brokerconfig.Options{}, time.Second, b.Apply, log)
 				return nil

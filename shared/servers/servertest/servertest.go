@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -145,6 +146,22 @@ func execute(t testing.TB, database, statement string) {
 	defer func() { _ = c.Close(context.Background()) }()
 	_, err = c.Exec(context.Background(), statement)
 	require.NoError(t, err)
+}
+
+// Program gives the path of a program that a test needs. Without it the test is
+// skipped and says so, or fails where servers are required.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	switch {
+	case err == nil:
+		return path
+	case env().Require:
+		t.Fatalf("the test needs %s, which is not installed", name)
+	default:
+		t.Skipf("left out: needs %s, which is not installed", name)
+	}
+	return ""
 }
 
 func orSkip(t testing.TB, server, u string, err error) string {

@@ -19,7 +19,7 @@ if s ~= 's' and s ~= 'w' and not r[2] then chores = string.gsub(chores, 'c', '')
 redis.call('HSET', KEYS[1], 's', ARGV[2], 'o', chores)
 if ARGV[7] ~= '' and not r[3] then redis.call('HSET', KEYS[1], 'i', ARGV[7]) end
 for i = 8, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
-redis.call('HDEL', KEYS[1], 'l', 'b', 'j', 'g', 'n')
+redis.call('HDEL', KEYS[1], 'l', 'b', 'j', 'g', 'n', 'w')
 if not string.find(chores, 'c', 1, true) then redis.call('HDEL', KEYS[1], 'k', 'y') end
 redis.call('PERSIST', KEYS[1])
 redis.call('ZADD', KEYS[2], ARGV[4], ARGV[1])

@@ -15,7 +15,7 @@ if s == 's' or s == 'p' then
   redis.call('HSET', KEYS[1], 's', 'w', 'x', ARGV[2], 'i', ARGV[3])
   if ARGV[4] ~= '0' then redis.call('HSET', KEYS[1], 'g', ARGV[4]) end
   if r[5] then redis.call('HINCRBY', KEYS[1], 'u', 1) end
-  redis.call('HDEL', KEYS[1], 'y', 'k', 'b', 'l')
+  redis.call('HDEL', KEYS[1], 'y', 'k', 'b', 'l', 'w')
   local due = ARGV[5]
   if tonumber(ARGV[7]) < tonumber(due) then due = ARGV[7] end
   redis.call('ZADD', KEYS[2], due, ARGV[1])

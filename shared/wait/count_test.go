@@ -1,0 +1,60 @@
+package wait_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+func TestCountTellsOfNeglectAndOfTheAPI(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, url string) {
+		w, c := open(t, url, wait.Config{})
+		_, err := w.Enter(t.Context(), header("acme"))
+		require.NoError(t, err)
+		count := func() wait.Counts {
+			n, err := w.Count(t.Context())
+			require.NoError(t, err)
+			return n
+		}
+		require.Zero(t, count().Overdue)
+		require.Zero(t, count().APIFailures)
+		c.advance(time.Hour) // nobody came
+		require.EqualValues(t, 1, count().Overdue)
+		_, _, err = w.Due(t.Context(), 10, 30*time.Second)
+		require.NoError(t, err)
+		require.Zero(t, count().Overdue, "somebody looks at it")
+
+		_, err = w.Report(t.Context(), false, 0)
+		require.NoError(t, err)
+		require.EqualValues(t, 1, count().APIFailures)
+		_, err = w.Report(t.Context(), true, 0)
+		require.NoError(t, err)
+		require.Zero(t, count().APIFailures)
+	})
+}
+
+func TestParkedAtIsWhenItWasPutInLine(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, url string) {
+		w, c := open(t, url, wait.Config{MaxConcurrent: 1})
+		first, err := w.Enter(t.Context(), header("acme"))
+		require.NoError(t, err)
+		require.Equal(t, wait.Look, first.Verdict, "nobody has accepted it, so it may be at the API")
+		c.advance(time.Minute)
+		second, err := w.Enter(t.Context(), header("acme"))
+		require.NoError(t, err)
+		require.Equal(t, wait.InLine, second.Verdict)
+		require.Equal(t, start.Add(time.Minute), second.Record.ParkedAt)
+
+		c.advance(time.Minute)
+		require.NoError(t, w.PutBack(t.Context(), first.Record, wait.Setback{Wait: time.Second}))
+		back, err := w.Get(t.Context(), first.Record.Header.JobID)
+		require.NoError(t, err)
+		require.Equal(t, wait.Parked, back.State)
+		require.Equal(t, start.Add(2*time.Minute), back.ParkedAt, "since it is back, not since it came")
+	})
+}

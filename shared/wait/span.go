@@ -1,0 +1,49 @@
+package wait
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/telemetry"
+)
+
+// tellWait makes the span of a wait that has ended, with the times of the
+// record: nobody was there all the while. Whoever has sent the event of the end
+// calls it, so once as a rule; after a crash in between the same span is made
+// again, id and all.
+func (r Record) tellWait(ctx context.Context) {
+	if !telemetry.Traced(ctx) || r.Via == event.ViaSubmit || (r.State == Failed && r.SweepRunID != "") {
+		return // refused at once, or an end overturned, whose wait has been told
+	}
+	key, name, from := "wait", "wait for results", r.StartedAt
+	if from.IsZero() {
+		key, name, from = "line", "wait in line", r.Header.CreatedAt
+	}
+	var failure error
+	if r.State == Failed {
+		failure = errors.New(string(r.ErrorCode))
+	}
+	telemetry.Past(r.root(ctx), key+"/"+r.Header.JobID, name, from, r.EndedAt, failure,
+		attribute.String("job.id", r.Header.JobID), attribute.String("trading.job_id", r.TradingJobID),
+		attribute.String("wait.via", string(r.Via)), attribute.Int("wait.submissions", r.Submissions))
+}
+
+// TellTurn makes the span of the time in line of a job that was granted its
+// turn. It is called once the turn's event is sent.
+func (r Record) TellTurn(ctx context.Context, w *Waits) {
+	if r.ParkedAt.IsZero() {
+		return
+	}
+	telemetry.Past(r.root(ctx), "line/"+r.Header.JobID+"/"+strconv.Itoa(r.Admissions), "wait in line", r.ParkedAt, w.now(), nil,
+		attribute.String("job.id", r.Header.JobID), attribute.Int("wait.turn", r.Admissions))
+}
+
+// root is ctx right under where the job was taken in, whoever calls.
+func (r Record) root(ctx context.Context) context.Context {
+	return trace.ContextWithRemoteSpanContext(ctx, r.sc)
+}
