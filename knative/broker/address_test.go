@@ -15,9 +15,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
+
+	"github.com/zixly/sweepline/shared/broker/config"
 )
 
 // authority is a certificate, as PEM.
@@ -71,4 +74,17 @@ func TestOnlyTheIngressHoldsTheCertificate(t *testing.T) {
 	require.Len(t, ports, 1)
 	require.EqualValues(t, 443, ports[0].Port)
 	require.Equal(t, []corev1.ServicePort{{Name: "http", Port: 80, TargetPort: intstr.FromString("http")}}, service(t, plainly).Spec.Ports)
+}
+
+func TestAnEntryTellsWhoVouchesForItsSubscriber(t *testing.T) {
+	t.Parallel()
+	subscriber, sink := ca(t), ca(t)
+	tr := trigger(subscribed("https://sub.example.com/"))
+	tr.Status.SubscriberCACerts = &subscriber
+	tr.Spec.Delivery = &eventingduckv1.DeliverySpec{DeadLetterSink: &duckv1.Destination{URI: apis.HTTP("sink.example.com")}}
+	tr.Status.DeliveryStatus = eventingduckv1.DeliveryStatus{DeadLetterSinkURI: apis.HTTPS("sink.example.com"), DeadLetterSinkCACerts: &sink}
+	e := entryOf(t, tr, broker())
+	served, err := config.Trigger(&e, nil, config.Options{})
+	require.NoError(t, err)
+	require.Equal(t, subscriber+"\n"+sink, served.CACerts)
 }

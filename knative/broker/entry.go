@@ -33,7 +33,7 @@ func entry(t *eventingv1.Trigger, b *eventingv1.Broker) (eventingv1.Trigger, err
 		ObjectMeta: metav1.ObjectMeta{Namespace: t.Namespace, Name: t.Name, UID: t.UID, Annotations: settingsOf(t.Annotations)},
 		Spec: eventingv1.TriggerSpec{
 			Broker: t.Spec.Broker, Filter: t.Spec.Filter, Filters: t.Spec.Filters,
-			Subscriber: duckv1.Destination{URI: t.Status.SubscriberURI},
+			Subscriber: duckv1.Destination{URI: t.Status.SubscriberURI, CACerts: t.Status.SubscriberCACerts},
 		},
 	}
 	if t.Status.SubscriberURI == nil {
@@ -66,7 +66,7 @@ func resolvedDelivery(t *eventingv1.Trigger, b *eventingv1.Broker) (*eventingduc
 	if t.Status.DeadLetterSinkURI == nil {
 		return nil, errUnresolved
 	}
-	d.DeadLetterSink = &duckv1.Destination{URI: t.Status.DeadLetterSinkURI}
+	d.DeadLetterSink = &duckv1.Destination{URI: t.Status.DeadLetterSinkURI, CACerts: t.Status.DeadLetterSinkCACerts}
 	return d, nil
 }
 

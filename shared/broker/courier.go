@@ -3,6 +3,8 @@ package broker
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,11 +29,12 @@ const (
 
 // newHTTPClient keeps enough idle connections for the usual parallelism and
 // follows no redirect: 3xx is an answer like any other. Deadlines come with each
-// request's context.
-func newHTTPClient() *http.Client {
+// request's context. trust is nil for what the system trusts.
+func newHTTPClient(trust *tls.Config) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			TLSClientConfig:       trust,
 			TLSHandshakeTimeout:   5 * time.Second,
 			MaxIdleConns:          4096,
 			MaxIdleConnsPerHost:   512,
@@ -44,6 +47,18 @@ func newHTTPClient() *http.Client {
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+}
+
+// trusting adds certificates to those that the system trusts.
+func trusting(certs string) (*tls.Config, error) {
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool() // an image without certificates
+	}
+	if !pool.AppendCertsFromPEM([]byte(certs)) {
+		return nil, errors.New("CACerts: holds no certificate as PEM")
+	}
+	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, nil
 }
 
 // result is how one attempt ended.
@@ -67,13 +82,18 @@ type courier struct {
 	srv     *Server
 	trigger Trigger
 	metrics *triggerMetrics
+	client  *http.Client
 	target  *url.URL
 	sink    *url.URL
 }
 
 func newCourier(sub *subscription) *courier {
-	c := &courier{srv: sub.srv, trigger: sub.trigger, metrics: sub.metrics}
-	// Both were checked when the set was applied.
+	c := &courier{srv: sub.srv, trigger: sub.trigger, metrics: sub.metrics, client: sub.srv.http}
+	// All were checked when the set was applied.
+	if certs := sub.trigger.CACerts; certs != "" {
+		trust, _ := trusting(certs)
+		c.client = newHTTPClient(trust) // its idle connections end by themselves
+	}
 	c.target, _ = url.Parse(sub.trigger.Subscriber)
 	if sub.trigger.Delivery.DeadLetterSink != "" {
 		c.sink, _ = url.Parse(sub.trigger.Delivery.DeadLetterSink)
@@ -153,7 +173,7 @@ func (c *courier) count(res result) {
 const noAnswer = "dispatch error: "
 
 func (c *courier) exchange(req *http.Request) result {
-	resp, err := c.srv.http.Do(req)
+	resp, err := c.client.Do(req)
 	if err != nil {
 		var u *url.Error
 		if errors.As(err, &u) {

@@ -76,7 +76,7 @@ func New(cfg Config, client redis.UniversalClient, reg prometheus.Registerer, lo
 	s := &Server{
 		cfg: cfg, metrics: m, log: log,
 		consumer: host + "-" + uuid.NewString(),
-		http:     newHTTPClient(),
+		http:     newHTTPClient(nil),
 		applied:  make(map[Broker]bool),
 		subs:     make(map[triggerKey]*subscription),
 	}

@@ -32,6 +32,9 @@ type Trigger struct {
 	Broker string
 	// Subscriber is the absolute http or https URL that events are posted to.
 	Subscriber string
+	// CACerts are certificates, as PEM, that vouch for the subscriber or the dead
+	// letter sink, beside those which the system trusts.
+	CACerts string
 	// Filter says which events are delivered; nil means all. It is called
 	// concurrently, must not keep the event, and sees no data.
 	Filter func(event.Event) bool
@@ -64,7 +67,7 @@ func (t Trigger) same(o Trigger) bool {
 
 func (t Trigger) equal(o Trigger) bool {
 	return t.Namespace == o.Namespace && t.Name == o.Name && t.Broker == o.Broker &&
-		t.Subscriber == o.Subscriber && t.FilterText == o.FilterText && t.Delivery == o.Delivery &&
+		t.Subscriber == o.Subscriber && t.CACerts == o.CACerts && t.FilterText == o.FilterText && t.Delivery == o.Delivery &&
 		t.Parallelism == o.Parallelism && t.Ordered == o.Ordered && t.BatchSize == o.BatchSize &&
 		t.StartFrom == o.StartFrom
 }
@@ -146,6 +149,11 @@ func (t Trigger) validate() error {
 	}
 	if t.Delivery.DeadLetterSink != "" {
 		errs = append(errs, checkURL("deadLetterSink", t.Delivery.DeadLetterSink))
+	}
+	if t.CACerts != "" {
+		if _, err := trusting(t.CACerts); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if t.Delivery.Retry < 0 {
 		errs = append(errs, errors.New("retry: must not be negative"))

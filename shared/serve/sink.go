@@ -3,6 +3,8 @@ package serve
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,6 +49,17 @@ func NewSink(cfg Config) (*Sink, error) {
 	if cfg.SinkTimeout <= 0 {
 		cfg.SinkTimeout = 5 * time.Second
 	}
+	var trust *tls.Config
+	if cfg.SinkCACerts != "" {
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool() // an image without certificates
+		}
+		if !pool.AppendCertsFromPEM([]byte(cfg.SinkCACerts)) {
+			return nil, errors.New("K_CA_CERTS holds no certificate as PEM")
+		}
+		trust = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
 	return &Sink{url: u.String(), timeout: cfg.SinkTimeout, client: &http.Client{
 		Transport: &http.Transport{
 			DialContext:         (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
@@ -54,6 +67,7 @@ func NewSink(cfg Config) (*Sink, error) {
 			MaxIdleConns:        256,
 			MaxIdleConnsPerHost: 256, // one host takes everything; the default of 2 would redial under load
 			IdleConnTimeout:     90 * time.Second,
+			TLSClientConfig:     trust,
 			TLSHandshakeTimeout: 5 * time.Second,
 		},
 		// A redirect would turn the POST into a GET, or send events elsewhere.

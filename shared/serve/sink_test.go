@@ -2,6 +2,7 @@ package serve_test
 
 import (
 	"encoding/json"
+	"encoding/pem"
 	"io"
 	"net"
 	"net/http"
@@ -53,6 +54,20 @@ func TestSinkSendsOneEventInBinaryMode(t *testing.T) {
 	require.Equal(t, "a/requested", header.Get("Ce-Id"))
 	require.Equal(t, "acme", header.Get("Ce-Tenantid"))
 	require.NotContains(t, header, "Idempotency-Key", "it is for net/http, not for the wire")
+}
+
+func TestSinkTrustsWhatItIsTold(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }))
+	t.Cleanup(srv.Close)
+	certs := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))
+	for _, c := range []string{certs, ""} {
+		s, err := serve.NewSink(serve.Config{Sink: srv.URL + "/ns/broker", SinkCACerts: c})
+		require.NoError(t, err)
+		require.Equal(t, c != "", s.Send(t.Context(), newEvent("a/requested")) == nil)
+	}
+	_, err := serve.NewSink(serve.Config{Sink: srv.URL, SinkCACerts: "none"})
+	require.ErrorContains(t, err, "K_CA_CERTS")
 }
 
 func TestSinkSendsSeveralAsOneBatch(t *testing.T) {

@@ -117,6 +117,9 @@ func Trigger(t *eventingv1.Trigger, b *eventingv1.Broker, opts Options) (broker.
 	fail("spec", err)
 	out.Subscriber, err = resolve(&t.Spec.Subscriber, ns, opts)
 	fail("spec.subscriber", err)
+	if certs := t.Spec.Subscriber.CACerts; certs != nil {
+		out.CACerts = *certs
+	}
 	spec := t.Spec.Delivery
 	deliveryNamespace := ns
 	if spec == nil && b != nil {
@@ -126,6 +129,9 @@ func Trigger(t *eventingv1.Trigger, b *eventingv1.Broker, opts Options) (broker.
 	out.Delivery, err = delivery(spec, deliveryNamespace, opts)
 	if err != nil {
 		errs = append(errs, fmt.Errorf("spec.delivery%w", err))
+	}
+	if spec != nil && spec.DeadLetterSink != nil && spec.DeadLetterSink.CACerts != nil {
+		out.CACerts = strings.TrimPrefix(out.CACerts+"\n"+*spec.DeadLetterSink.CACerts, "\n")
 	}
 	out.Parallelism, err = annotatedInt(t, ParallelismAnnotation, maxParallelism)
 	fail("metadata.annotations["+ParallelismAnnotation+"]", err)
