@@ -170,7 +170,7 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	add("callback", f3, err)
 	f4, err := store.New(storeConf, l.stores.ledger, tradingClient, l.log)
 	add("store", f4, err)
-	f5, err := notify.New(notifyConf, waits, sink, notify.WithLog(l.log))
+	f5, err := notify.New(notifyConf, waits, sink, notify.WithLog(l.log), notify.WithMetrics(metrics), notify.WithRows(l.stores.ledger))
 	add("notify", f5, err)
 	f6, err := supervise.New(superviseConf, waits, tradingClient, sink, metrics)
 	add("supervise", f6, err)
