@@ -39,7 +39,8 @@ func TestTheMailbox(t *testing.T) {
 	var at string
 	v.do(chromedp.Evaluate(`document.activeElement.closest(".mailbox") ? document.activeElement.textContent : ""`, &at))
 	require.Contains(t, at, "sweep of DAX")
-	v.do(click(`.mailbox a[href]:not([href*="`+bad+`"])`), chromedp.WaitVisible("iframe.letter", chromedp.ByQuery))
+	v.do(click(`.mailbox a[href]:not([href*="`+bad+`"])`), chromedp.WaitVisible("iframe.letter", chromedp.ByQuery),
+		chromedp.Poll(`document.readyState === "complete"`, nil, chromedp.WithPollingTimeout(patience))) // the frame's as well
 	v.sees("Open the job")
 	v.sees("Best score")
 	inside := func() string { // what is in the frame is shut in: even the page cannot look inside
