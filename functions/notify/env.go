@@ -3,20 +3,29 @@ package notify
 import (
 	"context"
 	"errors"
+	"log/slog"
 
+	"github.com/zixly/sweepline/shared/ledger/postgres"
 	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
+// database is where the rows of the heat map are.
+type database struct {
+	// URL is the ledger's; without it messages have no picture.
+	URL string `envconfig:"DATABASE_URL"`
+}
+
 // FromEnv makes the step from the environment, on Redis and the broker at
-// K_SINK.
+// K_SINK. PostgreSQL may be down, or not be named at all: it costs the picture.
 func FromEnv(ctx context.Context) (*Function, error) {
 	var (
 		cfg   Config
 		sink  serve.Config
 		waits wait.Config
+		rows  database
 	)
-	if err := serve.Load(&cfg, &sink, &waits); err != nil {
+	if err := serve.Load(&cfg, &sink, &waits, &rows); err != nil {
 		return nil, err
 	}
 	sender, err := serve.NewSink(sink)
@@ -27,10 +36,39 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := New(cfg, guard, sender)
-	if err != nil {
-		return nil, errors.Join(err, guard.Close())
+	closing := []func() error{guard.Close}
+	stop := func() error {
+		var errs []error
+		for _, c := range closing {
+			errs = append(errs, c())
+		}
+		return errors.Join(errs...)
 	}
-	f.close = guard.Close
+	options := []Option{WithMetrics(serve.ProcessMetrics())}
+	if rows.URL == "" {
+		slog.InfoContext(ctx, "DATABASE_URL is not set: messages have no picture")
+	} else {
+		book, err := openBook(ctx)
+		if err != nil {
+			return nil, errors.Join(err, stop())
+		}
+		closing = append(closing, book.Close)
+		options = append(options, WithRows(book))
+	}
+	f, err := New(cfg, guard, sender, options...)
+	if err != nil {
+		return nil, errors.Join(err, stop())
+	}
+	f.close = stop
 	return f, nil
+}
+
+// openBook makes a ledger to read from: store looks after its schema.
+func openBook(ctx context.Context) (*postgres.Ledger, error) {
+	var cfg postgres.Config
+	if err := serve.Load(&cfg); err != nil {
+		return nil, err
+	}
+	cfg.Migrate = false
+	return postgres.Open(ctx, cfg)
 }

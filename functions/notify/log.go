@@ -3,14 +3,33 @@ package notify
 import (
 	"context"
 	"log/slog"
+
+	"github.com/zixly/sweepline/shared/mailbox"
 )
 
-// logLine is the channel of an installation that has no other.
-type logLine struct{ log *slog.Logger }
+// Mailbox keeps what would have been sent, where nothing can be.
+type Mailbox interface {
+	Put(m mailbox.Message)
+}
+
+// logLine is the channel of an installation that has no other. With a mailbox
+// it also leaves there what Slack and mail would have shown.
+type logLine struct {
+	log       *slog.Logger
+	box       Mailbox // may be nil
+	templates *templates
+}
 
 func (logLine) name() string { return "log" }
 
+func (l logLine) pictured() bool { return l.box != nil }
+
 func (l logLine) tell(ctx context.Context, m message) error {
+	if l.box != nil {
+		if err := l.keep(ctx, m); err != nil {
+			return err
+		}
+	}
 	attrs := []slog.Attr{
 		slog.String("job_id", m.Job.JobID), slog.String("tenant_id", m.Job.TenantID), slog.String("text", m.Subject()), slog.String("link", m.Link),
 	}
@@ -18,5 +37,28 @@ func (l logLine) tell(ctx context.Context, m message) error {
 		attrs = append(attrs, slog.Int("combinations", x.Combinations), slog.Float64("best_score", x.BestScore))
 	}
 	l.log.LogAttrs(ctx, slog.LevelInfo, "Notification", attrs...)
+	return nil
+}
+
+func (l logLine) keep(ctx context.Context, m message) error {
+	kept, err := with(ctx, l.templates, m, func(s set, m message) (k mailbox.Message, err error) {
+		k.Text, k.HTML, err = s.mail(m)
+		return k, err
+	})
+	if err != nil {
+		return err
+	}
+	body, err := with(ctx, l.templates, m, set.slackBody)
+	if err != nil {
+		return err
+	}
+	kept.JobID, kept.TenantID, kept.Completed, kept.Subject, kept.Slack = m.Job.JobID, m.Job.TenantID, m.Completed, m.Subject(), []byte(body)
+	if m.Job.CompletedAt != nil {
+		kept.At = *m.Job.CompletedAt
+	}
+	if m.Picture != nil {
+		kept.Picture, kept.PictureSrc = m.Picture.file, string(m.Picture.Src)
+	}
+	l.box.Put(kept)
 	return nil
 }

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -21,10 +22,12 @@ type mailChannel struct {
 	from    string
 	to      []string
 	domain  string
+
+	templates *templates
 }
 
-func newMail(cfg Config) (*mailChannel, error) {
-	c := &mailChannel{from: cfg.EmailFrom}
+func newMail(cfg Config, t *templates) (*mailChannel, error) {
+	c := &mailChannel{from: cfg.EmailFrom, templates: t}
 	var errs []error
 	from, err := netmail.ParseAddress(cfg.EmailFrom)
 	if err != nil {
@@ -104,8 +107,10 @@ func (c *mailChannel) trust(t *tls.Config) { c.options = append(c.options, mail.
 
 func (*mailChannel) name() string { return "email" }
 
+func (*mailChannel) pictured() bool { return true }
+
 func (c *mailChannel) tell(ctx context.Context, m message) error {
-	msg, err := c.compose(m)
+	msg, err := c.compose(ctx, m)
 	if err != nil {
 		return err
 	}
@@ -119,12 +124,13 @@ func (c *mailChannel) tell(ctx context.Context, m message) error {
 	return nil // delivered, even if the goodbye went wrong
 }
 
-func (c *mailChannel) compose(m message) (*mail.Msg, error) {
-	plain, err := m.render("mail.txt")
-	if err != nil {
-		return nil, err
-	}
-	rich, err := m.render("mail.html")
+// compose makes the message: text, and HTML with the picture beside it.
+func (c *mailChannel) compose(ctx context.Context, m message) (*mail.Msg, error) {
+	type bodies struct{ plain, rich string }
+	b, err := with(ctx, c.templates, m, func(s set, m message) (b bodies, err error) {
+		b.plain, b.rich, err = s.mail(m)
+		return b, err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +144,13 @@ func (c *mailChannel) compose(m message) (*mail.Msg, error) {
 	// repeat; the second header keeps auto-responders quiet (RFC 3834).
 	msg.SetMessageIDWithValue(m.Job.JobID + ".ended@" + c.domain)
 	msg.SetGenHeader("Auto-Submitted", "auto-generated")
-	msg.SetBodyString(mail.TypeTextPlain, plain)
-	msg.AddAlternativeString(mail.TypeTextHTML, rich)
+	msg.SetBodyString(mail.TypeTextPlain, b.plain)
+	msg.AddAlternativeString(mail.TypeTextHTML, b.rich)
+	// A template of one's own may leave the picture out.
+	if p := m.Picture; p != nil && strings.Contains(b.rich, string(p.Src)) {
+		if err := msg.EmbedReader("heat-map.png", bytes.NewReader(p.file), mail.WithFileContentID("<"+p.id+">"), mail.WithFileContentType("image/png")); err != nil {
+			return nil, fmt.Errorf("embed picture: %w", err)
+		}
+	}
 	return msg, nil
 }

@@ -1,28 +1,13 @@
 package notify
 
 import (
-	"bytes"
-	"embed"
 	"fmt"
-	html "html/template"
-	"io"
 	"strconv"
 	"strings"
-	text "text/template"
 	"time"
 	"unicode"
 
 	"github.com/zixly/sweepline/shared/job"
-)
-
-//go:embed templates/*
-var templates embed.FS
-
-var functions = map[string]any{"figure": figure, "span": span}
-
-var (
-	textTemplates = text.Must(text.New("").Funcs(functions).ParseFS(templates, "templates/*.txt"))
-	htmlTemplates = html.Must(html.New("").Funcs(functions).ParseFS(templates, "templates/*.html"))
 )
 
 // longestError bounds how much of an error message is sent to people.
@@ -31,10 +16,11 @@ const longestError = 500
 // bestShown is how many rows a message shows.
 const bestShown = 5
 
-// message is what the templates see.
+// message is what the templates see. README.md lists it for those who write
+// their own.
 type message struct {
 	Job job.Job
-	// Link leads to the job.
+	// Link leads to the job on the dashboard.
 	Link string
 	// Completed is false for a failed job.
 	Completed bool
@@ -42,11 +28,14 @@ type message struct {
 	Error string
 	// Best are the first rows.
 	Best []job.Row
+	// Picture is the heat map of a completed sweep, in channels that can show
+	// one; nil where it cannot be had.
+	Picture *Picture
 }
 
 func newMessage(j job.Job, base string) message {
 	return message{
-		Job: j, Link: strings.TrimRight(base, "/") + "/webhook/jobs/" + j.JobID, Completed: j.Status == job.Completed,
+		Job: j, Link: strings.TrimRight(base, "/") + "/jobs/" + j.JobID, Completed: j.Status == job.Completed,
 		Error: oneLine(j.ErrorMessage), Best: j.Results[:min(len(j.Results), bestShown)],
 	}
 }
@@ -93,21 +82,6 @@ var reasons = map[job.ErrorCode]string{
 	job.Cancelled:     "it was cancelled",
 }
 
-// render runs a template; txt or html is told by its name.
-func (m message) render(name string) (string, error) {
-	var b bytes.Buffer
-	var t interface {
-		ExecuteTemplate(w io.Writer, name string, data any) error
-	} = textTemplates
-	if strings.HasSuffix(name, ".html") {
-		t = htmlTemplates
-	}
-	if err := t.ExecuteTemplate(&b, name, m); err != nil {
-		return "", fmt.Errorf("render %s: %w", name, err)
-	}
-	return b.String(), nil
-}
-
 // figure prints a number for people: two decimals.
 func figure(x float64) string { return strconv.FormatFloat(x, 'f', 2, 64) }
 
@@ -117,4 +91,14 @@ func span(seconds *float64) string {
 		return "unknown"
 	}
 	return time.Duration(*seconds * float64(time.Second)).Round(time.Second).String()
+}
+
+// table lays rows out in columns, for where letters are all equally wide.
+func table(rows []job.Row) string {
+	var b strings.Builder
+	b.WriteString("  fast  slow    score   Sharpe  return %  trades\n")
+	for _, r := range rows {
+		fmt.Fprintf(&b, "%6d%6d%9.2f%9.2f%10.2f%8d\n", r.FastPeriod, r.SlowPeriod, r.Score, r.SharpeRatio, r.TotalReturnPct, r.TotalTrades)
+	}
+	return b.String()
 }

@@ -14,6 +14,7 @@ import (
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
@@ -42,11 +43,14 @@ type Config struct {
 	// Keep is for how long a channel is known to have been told. It must
 	// outlast redrives of dead letters.
 	Keep time.Duration `envconfig:"NOTIFY_KEEP" default:"168h"`
+	// TemplateDir holds files that replace built-in templates of the same name.
+	TemplateDir string `envconfig:"NOTIFY_TEMPLATE_DIR"`
 }
 
 // Guard is what notify needs of shared/wait: it lets one process at a time do a
-// thing, and lets all know that it has been done. A lease that runs out means that its owner died: then the thing is
-// done again, since nobody can know how far it got.
+// thing, and lets all know that it has been done. A lease that runs out means that its
+// owner died: then the thing is done again, since nobody can know how far it
+// got, and the answer is wait.Again.
 type Guard interface {
 	Claim(ctx context.Context, key string, lease time.Duration) (wait.Claim, error)
 	MarkDone(ctx context.Context, key string, keep time.Duration) error
@@ -62,6 +66,8 @@ type Sender interface {
 // channel tells people. An error means that they were not told.
 type channel interface {
 	name() string
+	// pictured says that it shows the heat map.
+	pictured() bool
 	tell(ctx context.Context, m message) error
 }
 
@@ -73,14 +79,22 @@ type Function struct {
 	channels []channel
 	now      func() time.Time
 	close    func() error
+	rows     Rows
+	log      *slog.Logger
+	told     *prometheus.CounterVec
+	// drawing is held while a picture is made: one at a time takes little memory.
+	drawing chan struct{}
 }
 
 // Option changes how New builds the step.
 type Option func(*options)
 
 type options struct {
-	log *slog.Logger
-	now func() time.Time
+	log  *slog.Logger
+	now  func() time.Time
+	rows Rows
+	box  Mailbox
+	reg  prometheus.Registerer
 }
 
 // WithLog sets where the log channel writes; the default is slog's.
@@ -89,13 +103,24 @@ func WithLog(l *slog.Logger) Option { return func(o *options) { o.log = l } }
 // WithClock sets the time that notifications carry.
 func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
 
+// WithRows sets where the rows of the heat map come from. Without it messages
+// have none.
+func WithRows(r Rows) Option { return func(o *options) { o.rows = r } }
+
+// WithMailbox keeps what Slack and mail would have shown where neither is set up.
+func WithMailbox(b Mailbox) Option { return func(o *options) { o.box = b } }
+
+// WithMetrics sets where the step counts; the default is nowhere.
+func WithMetrics(reg prometheus.Registerer) Option { return func(o *options) { o.reg = reg } }
+
 // New checks the configuration, naming each variable that is wrong but never
-// its value, and does no I/O. The caller closes what it hands in.
+// its value, and reads and tries the templates; it does no other I/O. The caller
+// closes what it hands in.
 func New(cfg Config, g Guard, s Sender, opts ...Option) (*Function, error) {
 	if g == nil || s == nil {
 		return nil, errors.New("notify needs a guard and a sender")
 	}
-	o := options{log: slog.Default(), now: time.Now}
+	o := options{log: slog.Default(), now: time.Now, reg: prometheus.NewRegistry()}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -108,18 +133,20 @@ func New(cfg Config, g Guard, s Sender, opts ...Option) (*Function, error) {
 	}
 	f := &Function{
 		cfg: cfg, guard: g, sender: s, now: o.now,
-		close: func() error { return nil },
+		close: func() error { return nil }, rows: o.rows, log: o.log, told: newCounter(o.reg), drawing: make(chan struct{}, 1),
 	}
+	t, err := loadTemplates(cfg.TemplateDir, o.log)
+	errs = append(errs, err)
 	if cfg.SlackWebhookURL != "" {
-		c, err := newSlack(cfg)
+		c, err := newSlack(cfg, t)
 		f.channels, errs = append(f.channels, c), append(errs, err)
 	}
 	if cfg.SMTPURL != "" {
-		c, err := newMail(cfg)
+		c, err := newMail(cfg, t)
 		f.channels, errs = append(f.channels, c), append(errs, err)
 	}
 	if len(f.channels) == 0 {
-		f.channels = []channel{logLine{o.log}}
+		f.channels = []channel{logLine{o.log, o.box, t}}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -180,13 +207,15 @@ func (f *Function) once(ctx context.Context, e cloudevents.Event, c channel, m m
 		return fmt.Errorf("claim: %w", err)
 	case claim == wait.Held:
 		return &serve.Unavailable{RetryAfter: f.cfg.Timeout, Err: errors.New("another delivery is at it")}
-	case claim == wait.Won:
+	case claim == wait.Won || claim == wait.Again:
 		if err := f.tell(ctx, c, m, key); err != nil {
+			f.told.WithLabelValues(c.name(), outcomeFailed).Inc()
 			return err
 		}
+		f.told.WithLabelValues(c.name(), outcomeOf(claim)).Inc()
 	}
 	h := job.Header{JobID: m.Job.JobID, TenantID: m.Job.TenantID, JobType: m.Job.JobType, Parameters: m.Job.Parameters, CreatedAt: m.Job.CreatedAt, RetryOf: m.Job.RetryOf}
-	told, err := event.NewNotified(event.Notified{Header: h, Channel: c.name(), NotifiedAt: f.now().UTC()})
+	told, err := event.NewNotified(event.Notified{Header: h, Channel: c.name(), NotifiedAt: f.now().UTC(), Again: claim == wait.Again})
 	if err != nil {
 		return err
 	}
@@ -203,6 +232,9 @@ func (f *Function) tell(ctx context.Context, c channel, m message, key string) e
 	defer cancel()
 	send, done := context.WithTimeout(ctx, f.cfg.Timeout)
 	defer done()
+	if c.pictured() {
+		m.Picture = f.picture(send, m.Job)
+	}
 	if err := c.tell(send, m); err != nil {
 		return errors.Join(err, f.guard.Release(settle, key))
 	}

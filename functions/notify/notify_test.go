@@ -99,7 +99,7 @@ func TestWithoutChannelsItLogs(t *testing.T) {
 	require.Equal(t, "Notification", line["msg"])
 	require.Equal(t, e.Subject(), line["job_id"])
 	require.Equal(t, "SMA sweep of DAX completed", line["text"])
-	require.Equal(t, "https://sweeps.example/webhook/jobs/"+e.Subject(), line["link"])
+	require.Equal(t, "https://sweeps.example/jobs/"+e.Subject(), line["link"])
 
 	told := b.broker.events[0]
 	require.Equal(t, event.JobNotified, told.Type())
@@ -129,7 +129,7 @@ func TestSlack(t *testing.T) {
 		Blocks []map[string]any
 	}
 	require.NoError(t, json.Unmarshal(sink.got()[0], &m))
-	link := "https://sweeps.example/webhook/jobs/" + e.Subject()
+	link := "https://sweeps.example/jobs/" + e.Subject()
 	require.Equal(t, "SMA sweep of DAX completed "+link, m.Text)
 	require.Equal(t, "header", m.Blocks[0]["type"])
 	for _, want := range []string{`"url":"` + link + `"`, "1234 combinations", "Best score 1.50", "Took 1m30s", "    10    42     1.50     0.75    123.46      61"} {
@@ -212,7 +212,7 @@ func TestMail(t *testing.T) {
 	parts := partsOf(t, m.Header.Get("Content-Type"), m.Body)
 	require.Len(t, parts, 2)
 	for _, part := range parts {
-		for _, want := range []string{"https://sweeps.example/webhook/jobs/" + e.Subject(), "1234 combinations", "1m30s", "123.46", "fast 5 to 20, slow 10 to 50, step 5"} {
+		for _, want := range []string{"https://sweeps.example/jobs/" + e.Subject(), "1234 combinations", "1m30s", "123.46", "fast 5 to 20, slow 10 to 50, step 5"} {
 			require.Contains(t, part, want)
 		}
 	}

@@ -2,11 +2,13 @@ package notify
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/slack-go/slack"
 
@@ -18,15 +20,16 @@ const maxSlackAnswer = 64 << 10
 
 // slackChannel posts to an incoming webhook, whose URL is the secret.
 type slackChannel struct {
-	url    string
-	client *http.Client
+	url       string
+	client    *http.Client
+	templates *templates
 }
 
-func newSlack(cfg Config) (*slackChannel, error) {
+func newSlack(cfg Config, t *templates) (*slackChannel, error) {
 	if !absolute(cfg.SlackWebhookURL) {
 		return nil, errors.New("SLACK_WEBHOOK_URL is not an absolute http or https URL")
 	}
-	return &slackChannel{url: cfg.SlackWebhookURL, client: &http.Client{
+	return &slackChannel{url: cfg.SlackWebhookURL, templates: t, client: &http.Client{
 		Timeout:       cfg.Timeout,
 		Transport:     bounded{http.DefaultTransport},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -35,8 +38,11 @@ func newSlack(cfg Config) (*slackChannel, error) {
 
 func (*slackChannel) name() string { return "slack" }
 
+// pictured: a webhook takes no files, and Slack could not fetch one of ours.
+func (*slackChannel) pictured() bool { return false }
+
 func (s *slackChannel) tell(ctx context.Context, m message) error {
-	msg, err := slackMessage(m)
+	msg, err := with(ctx, s.templates, m, set.slack)
 	if err != nil {
 		return err
 	}
@@ -54,37 +60,65 @@ func (s *slackChannel) tell(ctx context.Context, m message) error {
 	return nil
 }
 
-// slackMessage is made of blocks. Texts from outside are plain text, which
-// Slack does not parse: no links, no mentions.
-func slackMessage(m message) (*slack.WebhookMessage, error) {
-	plain := func(s string) *slack.TextBlockObject {
-		return slack.NewTextBlockObject(slack.PlainTextType, s, false, false)
+// What Slack takes at most of a message.
+const (
+	mostBlocks  = 50
+	largestText = 40_000
+)
+
+// slack makes a message of the template's JSON. Slack would refuse what it
+// refuses here, but only once a job has ended.
+func (s set) slack(m message) (*slack.WebhookMessage, error) {
+	body, err := s.slackBody(m)
+	if err != nil {
+		return nil, err
 	}
-	p := m.Job.Parameters
-	fields := []*slack.TextBlockObject{
-		plain(fmt.Sprintf("Fast %d to %d\nSlow %d to %d", p.FastRange[0], p.FastRange[1], p.SlowRange[0], p.SlowRange[1])),
-		plain("Took " + span(m.Job.DurationSeconds)),
+	var msg slack.WebhookMessage
+	if err := json.Unmarshal([]byte(body), &msg); err != nil {
+		return nil, fmt.Errorf("read %s: %w", slackJSON, err)
 	}
-	if x := m.Job.Metrics; m.Completed && x != nil {
-		fields = append(fields, plain(fmt.Sprintf("%d combinations", x.Combinations)), plain("Best score "+figure(x.BestScore)))
+	return &msg, nil
+}
+
+// slackBody is the webhook's body: one JSON object that says something. Texts
+// from outside stand in it as plain_text, which Slack does not parse: no links,
+// no mentions.
+func (s set) slackBody(m message) (string, error) {
+	body, err := s.render(slackJSON, m)
+	if err != nil {
+		return "", err
 	}
-	blocks := []slack.Block{slack.NewHeaderBlock(plain(m.Subject())), slack.NewSectionBlock(nil, fields, nil)}
-	if m.Error != "" {
-		blocks = append(blocks, slack.NewSectionBlock(plain(m.Error), nil, nil))
+	var shape struct {
+		Text   string
+		Blocks []struct{ Type string }
 	}
-	if len(m.Best) > 0 {
-		table, err := m.render("best.txt")
-		if err != nil {
-			return nil, err
+	if err := json.Unmarshal([]byte(body), &shape); err != nil {
+		return "", fmt.Errorf("%s:%d: made no JSON object (texts go through json, as in {{json .Subject}}): %w", slackJSON, lineOf(body, err), err)
+	}
+	if shape.Text == "" || len(shape.Text) > largestText || len(shape.Blocks) > mostBlocks {
+		return "", fmt.Errorf("%s: made a message without text, or with more than %d bytes of it, or with more than %d blocks", slackJSON, largestText, mostBlocks)
+	}
+	for i, b := range shape.Blocks {
+		if b.Type == "" {
+			return "", fmt.Errorf("%s: block %d has no type", slackJSON, i+1)
 		}
-		// Figures alone: nothing in it needs escaping.
-		blocks = append(blocks, slack.NewSectionBlock(slack.NewTextBlockObject(slack.MarkdownType, "```\n"+table+"```", false, true), nil, nil))
 	}
-	open := slack.NewButtonBlockElement("open-job", m.Job.JobID, plain("Open the job"))
-	open.URL = m.Link
-	blocks = append(blocks, slack.NewActionBlock("job", open))
-	// Text is what phones and screen readers show.
-	return &slack.WebhookMessage{Text: m.Subject() + " " + m.Link, Blocks: &slack.Blocks{BlockSet: blocks}}, nil
+	return body, nil
+}
+
+// lineOf is the line of what was made at which JSON ends to be JSON. With no
+// loops in the template it is the template's as well.
+func lineOf(body string, err error) int {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	at := 0
+	switch {
+	case errors.As(err, &syntax):
+		at = int(syntax.Offset)
+	case errors.As(err, &kind):
+		at = int(kind.Offset)
+	}
+	return 1 + strings.Count(body[:min(at, len(body))], "\n")
 }
 
 // bounded cuts answers off: the client reads them to the end.

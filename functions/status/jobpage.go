@@ -28,7 +28,7 @@ type jobView struct {
 	Late bool
 	// RetryKey makes a double click on retry one job.
 	RetryKey string
-	Surface  *surface
+	Surface  *heatMap
 	Results  *resultsView
 	// Again is the form with this job's parameters.
 	Again string

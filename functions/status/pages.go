@@ -25,7 +25,7 @@ var (
 func parsePages() map[string]*template.Template {
 	layout := template.Must(template.New("layout.html").Funcs(words).ParseFS(pageFiles, "pages/layout.html"))
 	all := map[string]*template.Template{}
-	for _, name := range []string{"jobs.html", "job.html", "new.html", "letters.html", "broker.html", "login.html", "problem.html"} {
+	for _, name := range []string{"jobs.html", "job.html", "new.html", "letters.html", "broker.html", "mailbox.html", "message.html", "login.html", "problem.html"} {
 		all[name] = template.Must(template.Must(layout.Clone()).ParseFS(pageFiles, "pages/"+name))
 	}
 	return all
@@ -39,14 +39,14 @@ type view struct {
 	Tenant   string
 	// Path is the page's own address, to mark it in the navigation.
 	Path string
-	// Letters and Broker say which pages there are for the caller.
-	HasLetters, HasBroker bool
+	// These say which pages there are for the caller.
+	HasLetters, HasBroker, HasMailbox bool
 }
 
 func (f *Function) view(r *http.Request) view {
 	return view{
 		SignedIn: !f.Keys.Open(), Tenant: tenant.FromContext(r.Context()), Path: r.URL.Path,
-		HasLetters: f.Letters != nil, HasBroker: f.Broker != nil && f.operates(r.Context()),
+		HasLetters: f.Letters != nil, HasBroker: f.Broker != nil && f.operates(r.Context()), HasMailbox: f.Mailbox != nil,
 	}
 }
 

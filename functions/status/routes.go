@@ -38,6 +38,11 @@ func (f *Function) routes() http.Handler {
 		page("GET /dead-letters", f.lettersPage)
 		page("POST /dead-letters", f.actOnLetters)
 	}
+	if f.Mailbox != nil {
+		page("GET /mailbox", f.mailboxPage)
+		page("GET /mailbox/{id}", f.messagePage)
+		page("GET /mailbox/{id}/mail", f.mailAlone)
+	}
 	page("GET /{$}", f.jobsPage)
 	page("GET /new", f.newPage)
 	page("POST /new", f.submitFromPage)

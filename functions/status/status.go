@@ -118,6 +118,9 @@ type Deps struct {
 	Broker operations
 	// Slots is Waits if it is nil and that can do as much.
 	Slots slots
+	// Mailbox holds messages that could not be sent; nil where they are sent:
+	// there is then no such page.
+	Mailbox messages
 	// Trading is the trading API; nil leaves it out of the health.
 	Trading checker
 	Keys    *tenant.Keys

@@ -3,22 +3,13 @@ package status
 import (
 	"context"
 	"fmt"
-	"math"
-	"slices"
-	"sort"
-	"strconv"
 	"sync"
 
-	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/ledger"
+	"github.com/zixly/sweepline/shared/surface"
 )
 
 const (
-	// mostColumns and mostRows bound a heat map; beyond, neighbouring periods
-	// share a cell.
-	mostColumns, mostRows = 48, 32
-	// shades is the number of its colours.
-	shades = 9
 	// overlap, in percent, closes the seams that rounding to pixels leaves
 	// between cells. Cells are drawn upward, each over the one before.
 	overlap = 0.1
@@ -26,26 +17,19 @@ const (
 	keptSurfaces = 64
 )
 
-// surface is the score over fast and slow periods of all rows of a sweep: a
-// heat map, ready to draw. Columns are slow periods, rows fast ones with the
-// least at the bottom.
-type surface struct {
+// heatMap is a surface, ready to draw, with the least fast period at the bottom.
+type heatMap struct {
+	surface.Surface
+
 	Cells          []cell
 	XTicks, YTicks []tick
 	// Legend are the least scores of the shades.
 	Legend []shade
-	// Best is where the best row lies, BestCell its cell.
-	Best     job.Row
+	// BestCell is the cell of the best row.
 	BestCell cell
-	// Rows counts the rows that were drawn, Shared the rows of the fullest cell.
-	Rows, Shared int
-	// Low, Middle and High are scores: the least, the median, the greatest.
-	Low, Middle, High float64
 	// Columns and Lines are the same as a table.
 	Columns []string
 	Lines   []line
-	// Signals says that rows differ in a third period.
-	Signals bool
 }
 
 // cell is one rectangle, in percents.
@@ -69,149 +53,49 @@ type line struct {
 	Scores []string
 }
 
-// surfaceOf draws rows; false where there are too few to make an area.
-func surfaceOf(rows []job.Row) (surface, bool) {
-	if len(rows) < 2 {
-		return surface{}, false
+// surfaceOf draws points; false where there are too few to make an area.
+func surfaceOf(points []surface.Point) (heatMap, bool) {
+	s, ok := surface.Of(points)
+	if !ok {
+		return heatMap{}, false
 	}
-	fast := axisOf(rows, mostRows, func(r job.Row) int { return r.FastPeriod })
-	slow := axisOf(rows, mostColumns, func(r job.Row) int { return r.SlowPeriod })
-	s := surface{Rows: len(rows), Best: rows[0]}
-	best := make([]float64, fast.bins*slow.bins)
-	count := make([]int, len(best))
-	scores := make([]float64, len(rows))
-	for i, r := range rows {
-		at := fast.bin(r.FastPeriod)*slow.bins + slow.bin(r.SlowPeriod)
-		if count[at] == 0 || r.Score > best[at] {
-			best[at] = r.Score
+	m := heatMap{Surface: s, XTicks: ticksOf(s.Slow, 6, false), YTicks: ticksOf(s.Fast, 5, true)}
+	columns, lines := s.Slow.Bins(), s.Fast.Bins()
+	for x := range columns {
+		m.Columns = append(m.Columns, s.Slow.Label(x))
+	}
+	for y := range lines {
+		m.Lines = append(m.Lines, line{Name: s.Fast.Label(y), Scores: make([]string, columns)})
+	}
+	w, h := 100/float64(columns), 100/float64(lines)
+	for _, f := range s.Fields {
+		left, top := w*float64(f.Slow), 100-h*float64(f.Fast+1)
+		c := cell{
+			X: percent(left), Y: percent(top), W: percent(w + overlap), H: percent(h + overlap), CX: percent(left + w/2), CY: percent(top + h/2),
+			Shade: f.Shade, Title: "fast " + m.Lines[f.Fast].Name + ", slow " + m.Columns[f.Slow] + ": " + number(f.Score),
 		}
-		count[at]++
-		scores[i] = r.Score
-		if r.Score > s.Best.Score {
-			s.Best = r
+		m.Cells = append(m.Cells, c)
+		m.Lines[f.Fast].Scores[f.Slow] = number(f.Score)
+		if f == s.BestField {
+			m.BestCell = c
 		}
-		s.Signals = s.Signals || r.SignalPeriod != nil
-		s.Shared = max(s.Shared, count[at])
 	}
-	slices.Sort(scores)
-	s.Low, s.Middle, s.High = scores[0], scores[len(scores)/2], scores[len(scores)-1]
-	scale := scaleOf(best, count)
-	w, h := 100/float64(slow.bins), 100/float64(fast.bins)
-	for y := range fast.bins {
-		l := line{Name: fast.label(y), Scores: make([]string, slow.bins)}
-		for x := range slow.bins {
-			at := y*slow.bins + x
-			if count[at] == 0 {
-				continue
-			}
-			l.Scores[x] = number(best[at])
-			left, top := w*float64(x), 100-h*float64(y+1)
-			s.Cells = append(s.Cells, cell{
-				X: percent(left), Y: percent(top), W: percent(w + overlap), H: percent(h + overlap), CX: percent(left + w/2), CY: percent(top + h/2),
-				Shade: scale.shade(best[at]), Title: "fast " + fast.label(y) + ", slow " + slow.label(x) + ": " + number(best[at]),
-			})
-			if y == fast.bin(s.Best.FastPeriod) && x == slow.bin(s.Best.SlowPeriod) {
-				s.BestCell = s.Cells[len(s.Cells)-1]
-			}
-		}
-		s.Lines = append(s.Lines, l)
+	for i := range surface.Shades {
+		m.Legend = append(m.Legend, shade{
+			Shade: i, From: number(s.Scale.From(i)), X: percent(100 * float64(i) / surface.Shades), W: percent(100.0 / surface.Shades),
+		})
 	}
-	for x := range slow.bins {
-		s.Columns = append(s.Columns, slow.label(x))
-	}
-	s.XTicks, s.YTicks = slow.ticks(6, false), fast.ticks(5, true)
-	s.Legend = scale.legend()
-	return s, true
+	return m, true
 }
 
-// axis maps periods to bins: the values that occur, in order, so many to a bin.
-type axis struct {
-	values  []int
-	per     int
-	bins    int
-	indexes map[int]int
-}
-
-func axisOf(rows []job.Row, most int, of func(job.Row) int) axis {
-	a := axis{indexes: map[int]int{}}
-	for _, r := range rows {
-		a.indexes[of(r)] = 0
-	}
-	for v := range a.indexes {
-		a.values = append(a.values, v)
-	}
-	slices.Sort(a.values)
-	a.per = (len(a.values) + most - 1) / most
-	a.bins = (len(a.values) + a.per - 1) / a.per
-	for i, v := range a.values {
-		a.indexes[v] = i / a.per
-	}
-	return a
-}
-
-func (a axis) bin(v int) int { return a.indexes[v] }
-
-// label names the periods of a bin.
-func (a axis) label(bin int) string {
-	first, last := a.values[bin*a.per], a.values[min((bin+1)*a.per, len(a.values))-1]
-	if first == last {
-		return strconv.Itoa(first)
-	}
-	return fmt.Sprintf("%d–%d", first, last)
-}
-
-// ticks name up to n bins at even distances, the first and the last among them.
-func (a axis) ticks(n int, up bool) []tick {
-	n = min(n, a.bins)
+func ticksOf(a surface.Axis, n int, up bool) []tick {
 	var out []tick
-	for i := range n {
-		bin := 0
-		if n > 1 {
-			bin = i * (a.bins - 1) / (n - 1)
-		}
-		at := 100 * (float64(bin) + 0.5) / float64(a.bins)
+	for _, t := range a.Ticks(n) {
+		at := 100 * t.At
 		if up {
 			at = 100 - at
 		}
-		label := a.values[bin*a.per]
-		if i == n-1 && n > 1 {
-			label = a.values[len(a.values)-1]
-		}
-		out = append(out, tick{At: percent(at), Label: strconv.Itoa(label)})
-	}
-	return out
-}
-
-// scale maps scores to shades, evenly between low and high.
-type scale struct{ low, high float64 }
-
-// scaleOf leaves the worst twentieth out of the scale, so that a few ruinous
-// parameter sets do not make all others look alike.
-func scaleOf(best []float64, count []int) scale {
-	var some []float64
-	for i, n := range count {
-		if n > 0 {
-			some = append(some, best[i])
-		}
-	}
-	sort.Float64s(some)
-	return scale{some[len(some)/20], some[len(some)-1]}
-}
-
-func (s scale) shade(score float64) int {
-	if s.high <= s.low {
-		return shades - 1
-	}
-	return max(0, min(shades-1, int(math.Floor(shades*(score-s.low)/(s.high-s.low)))))
-}
-
-func (s scale) legend() []shade {
-	out := make([]shade, shades)
-	for i := range out {
-		out[i] = shade{
-			Shade: i, From: number(s.low + float64(i)*(s.high-s.low)/shades),
-			X: percent(100 * float64(i) / shades), W: percent(100.0 / shades),
-		}
+		out = append(out, tick{At: percent(at), Label: t.Label})
 	}
 	return out
 }
@@ -219,13 +103,13 @@ func (s scale) legend() []shade {
 // surfaces remembers heat maps of ended jobs, whose rows never change.
 type surfaces struct {
 	mu    sync.Mutex
-	kept  map[string]*surface
+	kept  map[string]*heatMap
 	order []string
 }
 
 // surface reads all rows of a job and draws them; nil where that is not
 // possible.
-func (f *Function) surface(ctx context.Context, owner, id string) (*surface, error) {
+func (f *Function) surface(ctx context.Context, owner, id string) (*heatMap, error) {
 	key := owner + "/" + id
 	f.surfaces.mu.Lock()
 	s, ok := f.surfaces.kept[key]
@@ -233,14 +117,14 @@ func (f *Function) surface(ctx context.Context, owner, id string) (*surface, err
 	if ok {
 		return s, nil
 	}
-	var rows []job.Row
+	var points []surface.Point
 	for r, err := range f.Jobs.Results(ctx, owner, id, ledger.ByScore) {
 		if err != nil {
 			return nil, fmt.Errorf("read results: %w", err)
 		}
-		rows = append(rows, r)
+		points = append(points, surface.PointOf(r))
 	}
-	drawn, ok := surfaceOf(rows)
+	drawn, ok := surfaceOf(points)
 	if !ok {
 		return nil, nil //nolint:nilnil // nothing to draw is no mistake
 	}
@@ -248,11 +132,11 @@ func (f *Function) surface(ctx context.Context, owner, id string) (*surface, err
 	return &drawn, nil
 }
 
-func (s *surfaces) keep(key string, drawn *surface) {
+func (s *surfaces) keep(key string, drawn *heatMap) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.kept == nil {
-		s.kept = map[string]*surface{}
+		s.kept = map[string]*heatMap{}
 	}
 	if _, known := s.kept[key]; known {
 		return

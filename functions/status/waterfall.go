@@ -108,6 +108,9 @@ func stepOf(e job.TimelineEvent, before time.Time) step {
 		s.Kind = "bad"
 	case event.JobNotified:
 		s.Name, s.Note = "Notified", text("channel")
+		if again, _ := e.Data["again"].(bool); again {
+			s.Note += ", perhaps twice"
+		}
 	}
 	if late, _ := e.Data["late"].(bool); late {
 		s.Kind, s.Note = "wait", "too late, changed nothing"

@@ -17,6 +17,7 @@ import (
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/connect"
 	"github.com/zixly/sweepline/shared/intake"
+	"github.com/zixly/sweepline/shared/mailbox"
 	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/tenant"
@@ -174,11 +175,17 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	add("callback", f3, err)
 	f4, err := store.New(storeConf, l.stores.ledger, tradingClient, l.log)
 	add("store", f4, err)
-	f5, err := notify.New(notifyConf, waits, sink, notify.WithLog(l.log))
+	telling := []notify.Option{notify.WithLog(l.log), notify.WithMetrics(metrics), notify.WithRows(l.stores.ledger)}
+	seen := status.Deps{Jobs: l.stores.ledger, Waits: waits, Cancel: waits, Intake: in, Letters: inspector, Trading: tradingClient, Keys: keys}
+	if notifyConf.SlackWebhookURL == "" && notifyConf.SMTPURL == "" { // what cannot be sent can be looked at
+		box := &mailbox.Box{}
+		telling, seen.Mailbox = append(telling, notify.WithMailbox(box)), box
+	}
+	f5, err := notify.New(notifyConf, waits, sink, telling...)
 	add("notify", f5, err)
 	f6, err := supervise.New(superviseConf, waits, tradingClient, sink, metrics)
 	add("supervise", f6, err)
-	f7, err := status.New(statusConf, status.Deps{Jobs: l.stores.ledger, Waits: waits, Cancel: waits, Intake: in, Letters: inspector, Trading: tradingClient, Keys: keys})
+	f7, err := status.New(statusConf, seen)
 	add("status", f7, err)
 	return fns, errors.Join(errs...)
 }

@@ -128,6 +128,9 @@ type Notified struct {
 	// Channel is "slack", "email" or "log".
 	Channel    string    `json:"channel"`
 	NotifiedAt time.Time `json:"notified_at"`
+	// Again marks a channel that may have been told before, by an attempt that
+	// died without a word.
+	Again bool `json:"again,omitempty"`
 }
 
 // Steps of a job, the second half of an event's id.

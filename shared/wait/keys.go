@@ -66,6 +66,9 @@ func (k keys) bucket() string { return k.prefix + "{budget}:bucket" }
 
 func (k keys) claim(name string) string { return k.prefix + "claim:{" + name + "}" }
 
+// begun says that somebody has won a claim: it outlives the claim's lease.
+func (k keys) begun(name string) string { return k.claim(name) + ":begun" }
+
 // changes is the channel on which the id of every changed record is published.
 func (k keys) changes() string { return k.prefix + "waits:changes" }
 

@@ -17,13 +17,21 @@ const (
 	Won
 	// Done: it was done.
 	Done
+	// Again is Won, but an earlier winner did neither MarkDone nor Release before
+	// its lease ended: nobody can know how far it got.
+	Again
 )
+
+// rememberClaim is for how long a winner that vanished is known of.
+const rememberClaim = 24 * time.Hour
 
 // Claim guards what must be done once over any number of processes. The lease
 // has to be longer than the work takes; it ends by itself should the claimer
 // die. Leases run on the clock of Redis.
+//
+// That a claim was won is remembered for a day past its lease, for Again.
 func (w *Waits) Claim(ctx context.Context, key string, lease time.Duration) (Claim, error) {
-	n, err := claimScript.Run(ctx, w.redis, []string{w.keys.claim(key)}, lease.Milliseconds()).Int()
+	n, err := claimScript.Run(ctx, w.redis, []string{w.keys.claim(key), w.keys.begun(key)}, lease.Milliseconds(), (lease + rememberClaim).Milliseconds()).Int()
 	if err != nil {
 		return 0, fmt.Errorf("claim %s: %w", key, err)
 	}
@@ -40,7 +48,7 @@ func (w *Waits) MarkDone(ctx context.Context, key string, keep time.Duration) er
 
 // Release gives a claim back whose work did not get done.
 func (w *Waits) Release(ctx context.Context, key string) error {
-	if err := unclaimScript.Run(ctx, w.redis, []string{w.keys.claim(key)}).Err(); err != nil {
+	if err := unclaimScript.Run(ctx, w.redis, []string{w.keys.claim(key), w.keys.begun(key)}).Err(); err != nil {
 		return fmt.Errorf("give %s back: %w", key, err)
 	}
 	return nil

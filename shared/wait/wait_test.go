@@ -239,6 +239,33 @@ func TestClaims(t *testing.T) {
 	})
 }
 
+// Who comes after a winner that vanished is told so, however often that fails.
+func TestAClaimWhoseWinnerVanished(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, url string) {
+		w, _ := open(t, url, wait.Config{})
+		const key, lease = "job/email", 50 * time.Millisecond
+		got, err := w.Claim(t.Context(), key, lease)
+		require.NoError(t, err)
+		require.Equal(t, wait.Won, got)
+		for range 2 {
+			require.Eventually(t, func() bool {
+				got, err = w.Claim(t.Context(), key, time.Minute)
+				return err == nil && got != wait.Held
+			}, 10*time.Second, 5*time.Millisecond)
+			require.Equal(t, wait.Again, got)
+			require.NoError(t, w.Release(t.Context(), key))
+		}
+		got, err = w.Claim(t.Context(), key, time.Minute)
+		require.NoError(t, err)
+		require.Equal(t, wait.Again, got)
+		require.NoError(t, w.MarkDone(t.Context(), key, time.Hour))
+		got, err = w.Claim(t.Context(), key, time.Minute)
+		require.NoError(t, err)
+		require.Equal(t, wait.Done, got)
+	})
+}
+
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	eachRedis(t, func(t *testing.T, url string) {

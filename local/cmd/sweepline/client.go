@@ -55,6 +55,41 @@ type apiError struct {
 	Message string        `json:"error"`
 	Code    string        `json:"code"`
 	Details []job.Problem `json:"details"`
+
+	// hint says what to do.
+	hint string
+}
+
+// answerOf reads an answer that is no success. One that is not ours has no
+// JSON: its status says enough.
+func answerOf(r *http.Response) *apiError {
+	e := &apiError{}
+	_ = json.NewDecoder(io.LimitReader(r.Body, answerSize)).Decode(e)
+	e.Status = r.StatusCode
+	path := r.Request.URL.Path
+	switch {
+	case e.Status == http.StatusUnauthorized:
+		e.hint = "Set SWEEPLINE_KEY to your tenant's key"
+	case e.Code == "operators_only":
+		e.hint = "Use the key of a tenant that OPERATOR_TENANTS names"
+	case e.Status == http.StatusNotFound && strings.Contains(path, "/dead-letters/"):
+		e.hint = "'sweepline dead-letters' lists those that are there"
+	case e.Status == http.StatusNotFound && strings.Contains(path, "/jobs/"):
+		e.hint = "'sweepline jobs' lists yours"
+	case e.Status == http.StatusConflict:
+		e.hint = "'sweepline job ID' shows how it stands"
+	case e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable:
+		e.hint = "Try again in a moment"
+		if after := r.Header.Get("Retry-After"); after != "" {
+			e.hint = "Try again in " + after + " s"
+		}
+	}
+	return e
+}
+
+// unreachable is the error where nobody answers.
+func unreachable(base string, err error) error {
+	return fmt.Errorf("no sweepline answers at %s (%w)\nStart one with 'sweepline up', or set SWEEPLINE_URL", base, err)
 }
 
 func (e *apiError) Error() string {
@@ -65,8 +100,8 @@ func (e *apiError) Error() string {
 	for _, d := range e.Details {
 		lines = append(lines, "  "+d.Field+": "+d.Message)
 	}
-	if e.Status == http.StatusUnauthorized {
-		lines = append(lines, "Set SWEEPLINE_KEY to your tenant's key.")
+	if e.hint != "" {
+		lines = append(lines, e.hint)
 	}
 	return strings.Join(lines, "\n")
 }
@@ -163,15 +198,11 @@ func (c *client) open(ctx context.Context, method, path string, body []byte, hea
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 			return nil, ctx.Err()
 		}
-		return nil, fmt.Errorf("no sweepline answers at %s (%w)\nStart one with 'sweepline up', or set SWEEPLINE_URL", c.base, err)
+		return nil, unreachable(c.base, err)
 	}
 	if resp.StatusCode < 300 {
 		return resp, nil
 	}
 	defer func() { _ = resp.Body.Close() }()
-	answer := &apiError{}
-	// An answer that is not ours has no JSON: its status says enough.
-	_ = json.NewDecoder(io.LimitReader(resp.Body, answerSize)).Decode(answer)
-	answer.Status = resp.StatusCode
-	return nil, answer
+	return nil, answerOf(resp)
 }

@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 )
 
@@ -50,12 +49,17 @@ func newDeadLetters() *cobra.Command {
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), d)
 			}
-			t := newTable(cmd.OutOrStdout())
-			t.AppendHeader(table.Row{"id", "trigger", "event", "attempts", "reason", "time"})
-			for _, l := range d.DeadLetters {
-				t.AppendRow(table.Row{l.ID, l.Trigger, l.EventID, l.Attempts, l.Reason, l.Time.Local().Format(time.DateTime)})
+			w := cmd.OutOrStdout()
+			if len(d.DeadLetters) == 0 {
+				_, err := fmt.Fprintln(w, "No dead letters: every event found its way.")
+				return err
 			}
-			t.Render()
+			g := newGrid(w, "id", "trigger", "event", "attempts", "time", "reason")
+			g.right, g.wraps, g.spare = []string{"attempts"}, "reason", []string{"time", "attempts", "trigger", "event"}
+			for _, l := range d.DeadLetters {
+				g.add(l.ID, printable(l.Trigger), printable(l.EventID), l.Attempts, l.Time.Local().Format(time.DateTime), printable(l.Reason))
+			}
+			g.print()
 			return nil
 		},
 	}
@@ -64,7 +68,7 @@ func newDeadLetters() *cobra.Command {
 }
 
 func newRedrive() *cobra.Command {
-	var all bool
+	var all, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "redrive ID | --all",
 		Short: "Send a dead letter again",
@@ -92,16 +96,21 @@ func newRedrive() *cobra.Command {
 					return fmt.Errorf("redrive %s: %w", id, err)
 				}
 			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), map[string][]string{"redriven": append([]string{}, args...)})
+			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Sent %d again\n", len(args))
 			return err
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "every dead letter on the first page")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
 func newDiscard() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "discard ID",
 		Short: "Forget a dead letter",
 		Args:  cobra.ExactArgs(1),
@@ -113,8 +122,13 @@ func newDiscard() *cobra.Command {
 			if err := c.do(cmd.Context(), http.MethodDelete, "/api/dead-letters/"+url.PathEscape(args[0]), nil, nil, nil); err != nil {
 				return err
 			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), map[string]string{"discarded": args[0]})
+			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Discarded %s\n", args[0])
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -8,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
 	"github.com/zixly/sweepline/shared/job"
@@ -18,11 +18,11 @@ func newJobs() *cobra.Command {
 	var (
 		status, ticker, cursor string
 		limit                  int
-		asJSON                 bool
+		asJSON, live           bool
 	)
 	cmd := &cobra.Command{
 		Use:   "jobs",
-		Short: "List jobs, newest first",
+		Short: "List jobs, newest first, or follow them",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if s := job.State(strings.ToUpper(status)); status != "" && !s.Valid() {
@@ -31,6 +31,12 @@ func newJobs() *cobra.Command {
 			c, err := newClient()
 			if err != nil {
 				return err
+			}
+			if live {
+				if cursor != "" {
+					return usagef("--follow goes on from now; it takes no --cursor")
+				}
+				return runFollow(cmd, c, job.State(strings.ToUpper(status)), ticker, asJSON)
 			}
 			q := url.Values{"limit": {strconv.Itoa(limit)}}
 			for name, value := range map[string]string{"status": strings.ToUpper(status), "ticker": ticker, "cursor": cursor} {
@@ -45,13 +51,19 @@ func newJobs() *cobra.Command {
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), p)
 			}
-			t := newTable(cmd.OutOrStdout())
-			t.AppendHeader(table.Row{"job", "ticker", "strategy", "status", "progress", "created", "took"})
-			for _, j := range p.Jobs {
-				t.AppendRow(table.Row{j.JobID, j.Ticker, j.Parameters.StrategyType, statusText(j), fmt.Sprintf("%d %%", j.Progress),
-					j.CreatedAt.Local().Format(time.DateTime), took(j)})
+			w := cmd.OutOrStdout()
+			if len(p.Jobs) == 0 {
+				_, err := fmt.Fprintln(w, "No jobs. Send one with 'sweepline submit'.")
+				return err
 			}
-			t.Render()
+			g := newGrid(w, "job", "ticker", "strategy", "status", "progress", "created", "took")
+			g.right = []string{"progress", "took"}
+			g.spare = []string{"strategy", "created", "progress", "took"}
+			for _, j := range p.Jobs {
+				g.add(j.JobID, printable(j.Ticker), j.Parameters.StrategyType, paint(w, j.Status, statusText(j)), fmt.Sprintf("%d %%", j.Progress),
+					j.CreatedAt.Local().Format(time.DateTime), took(j))
+			}
+			g.print()
 			if p.NextCursor != "" {
 				fmt.Fprintf(cmd.ErrOrStderr(), "More: sweepline jobs --cursor %s\n", p.NextCursor)
 			}
@@ -63,7 +75,9 @@ func newJobs() *cobra.Command {
 	f.StringVar(&ticker, "ticker", "", "only this ticker")
 	f.IntVar(&limit, "limit", 20, "how many, 1 to 100")
 	f.StringVar(&cursor, "cursor", "", "go on after an earlier page")
+	f.BoolVarP(&live, "follow", "f", false, "print every change as it happens, until Ctrl-C (with --json: one object a line)")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
+	_ = cmd.RegisterFlagCompletionFunc("status", cobra.FixedCompletions([]string{"QUEUED", "RUNNING", "COMPLETED", "FAILED"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -73,6 +87,8 @@ func newJob() *cobra.Command {
 		Use:   "job ID",
 		Short: "Show a job: state, timeline, best results",
 		Args:  cobra.ExactArgs(1),
+
+		ValidArgsFunction: completeJobs(""),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := newClient()
 			if err != nil {
@@ -104,6 +120,8 @@ func newWatch() *cobra.Command {
 		Use:   "watch ID",
 		Short: "Follow a job to its end",
 		Args:  cobra.ExactArgs(1),
+
+		ValidArgsFunction: completeJobs("QUEUED,RUNNING"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := newClient()
 			if err != nil {
@@ -117,29 +135,39 @@ func newWatch() *cobra.Command {
 }
 
 func newCancel() *cobra.Command {
-	return &cobra.Command{
-		Use:   "cancel ID",
-		Short: "Cancel a job that is not finished",
-		Args:  cobra.ExactArgs(1),
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:               "cancel ID",
+		Short:             "Cancel a job that is not finished",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeJobs("QUEUED,RUNNING"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := newClient()
 			if err != nil {
 				return err
 			}
-			if err := c.do(cmd.Context(), http.MethodPost, "/api/jobs/"+url.PathEscape(args[0])+"/cancel", nil, nil, nil); err != nil {
+			var answer json.RawMessage
+			if err := c.do(cmd.Context(), http.MethodPost, "/api/jobs/"+url.PathEscape(args[0])+"/cancel", nil, nil, &answer); err != nil {
 				return err
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), answer)
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Cancelling %s\n", args[0])
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
 }
 
 func newRetry() *cobra.Command {
-	return &cobra.Command{
-		Use:   "retry ID",
-		Short: "Run a finished job's sweep again, as a new job",
-		Args:  cobra.ExactArgs(1),
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:               "retry ID",
+		Short:             "Run a failed job's sweep again, as a new job",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeJobs("FAILED"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := newClient()
 			if err != nil {
@@ -149,8 +177,32 @@ func newRetry() *cobra.Command {
 			if err := c.do(cmd.Context(), http.MethodPost, "/api/jobs/"+url.PathEscape(args[0])+"/retry", nil, nil, &a); err != nil {
 				return err
 			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), a)
+			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", a.JobID)
 			return err
 		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// completeJobs offers the newest jobs in these states ("" for all) to a shell.
+func completeJobs(states string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		c, err := newClient()
+		if err != nil || len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		p, err := c.jobs(cmd.Context(), url.Values{"limit": {"50"}, "status": {states}})
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		var ids []string
+		for _, j := range p.Jobs {
+			ids = append(ids, cobra.CompletionWithDesc(j.JobID, printable(j.Ticker)+" "+string(j.Status)))
+		}
+		return ids, cobra.ShellCompDirectiveNoFileComp
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/kelseyhightower/envconfig"
 	"github.com/spf13/cobra"
 
@@ -10,6 +9,7 @@ import (
 )
 
 func newMigrate() *cobra.Command {
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Bring PostgreSQL's schema up to date",
@@ -19,20 +19,21 @@ func newMigrate() *cobra.Command {
 		&cobra.Command{
 			Use: "up", Short: "Apply what is missing", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				return migrations(cmd, func(l *postgres.Ledger) ([]ledger.Migration, error) { return l.Migrate(cmd.Context()) })
+				return migrations(cmd, asJSON, func(l *postgres.Ledger) ([]ledger.Migration, error) { return l.Migrate(cmd.Context()) })
 			},
 		},
 		&cobra.Command{
 			Use: "status", Short: "Show what is applied", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				return migrations(cmd, func(l *postgres.Ledger) ([]ledger.Migration, error) { return l.Status(cmd.Context()) })
+				return migrations(cmd, asJSON, func(l *postgres.Ledger) ([]ledger.Migration, error) { return l.Status(cmd.Context()) })
 			},
 		},
 	)
+	cmd.PersistentFlags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
-func migrations(cmd *cobra.Command, do func(*postgres.Ledger) ([]ledger.Migration, error)) error {
+func migrations(cmd *cobra.Command, asJSON bool, do func(*postgres.Ledger) ([]ledger.Migration, error)) error {
 	var cfg postgres.Config
 	if err := envconfig.Process("", &cfg); err != nil {
 		return usagef("DATABASE_URL is not set: name the PostgreSQL, as postgres://user@host/database")
@@ -46,15 +47,19 @@ func migrations(cmd *cobra.Command, do func(*postgres.Ledger) ([]ledger.Migratio
 	if err != nil {
 		return err
 	}
-	t := newTable(cmd.OutOrStdout())
-	t.AppendHeader(table.Row{"migration", "state"})
+	states := map[string]string{}
+	g := newGrid(cmd.OutOrStdout(), "migration", "state")
 	for _, m := range list {
 		state := "missing"
 		if !m.AppliedAt.IsZero() {
 			state = "applied"
 		}
-		t.AppendRow(table.Row{m.Name, state})
+		states[m.Name] = state
+		g.add(m.Name, state)
 	}
-	t.Render()
+	if asJSON {
+		return printJSON(cmd.OutOrStdout(), states)
+	}
+	g.print()
 	return nil
 }

@@ -15,6 +15,8 @@ func newResults() *cobra.Command {
 		Use:   "results ID",
 		Short: "Print a job's best results, or all rows as CSV",
 		Args:  cobra.ExactArgs(1),
+
+		ValidArgsFunction: completeJobs("COMPLETED"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := newClient()
 			if err != nil {

@@ -28,9 +28,9 @@ Commands that look and act talk to a running sweepline at $SWEEPLINE_URL
 			root.AddCommand(c)
 		}
 	}
-	add("run", newUp(), newBroker(), newSimulator(), newMigrate(), newBench())
+	add("run", newUp(), newBroker(), newSimulator(), newMigrate(), newBench(), newTemplates())
 	add("jobs", newSubmit(), newJobs(), newJob(), newWatch(), newCancel(), newRetry(), newResults())
-	add("mend", newDeadLetters(), newRedrive(), newDiscard())
+	add("mend", newDeadLetters(), newRedrive(), newDiscard(), newReplay())
 	root.AddCommand(newVersion())
 	note(root, started)
 	return root

@@ -63,6 +63,8 @@ func newSubmit() *cobra.Command {
 	f.StringVar(&s.ConfigPath, "config-path", "", "the trading API's configuration: minimum or standard")
 	f.BoolVar(&watch, "watch", false, "show progress, then the results")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
+	_ = cmd.RegisterFlagCompletionFunc("strategy", cobra.FixedCompletions([]string{job.SMA, job.EMA, job.MACD}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("config-path", cobra.FixedCompletions([]string{"minimum", "standard"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.MarkFlagRequired("ticker")
 	return cmd
 }

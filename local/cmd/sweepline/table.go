@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/term"
 
 	"github.com/zixly/sweepline/shared/job"
@@ -20,18 +22,86 @@ func printJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// newTable makes a table that fits the terminal, where w is one.
-func newTable(w io.Writer) table.Writer {
+// narrowest is how far a column that wraps is made narrower before columns are
+// left out.
+const narrowest = 16
+
+// grid is a table that fits the terminal, where it is printed on one.
+type grid struct {
+	w      io.Writer
+	header table.Row
+	rows   []table.Row
+	// right are columns of figures.
+	right []string
+	// wraps is the column whose texts may be broken into lines, or "".
+	wraps string
+	// spare are columns that are left out one by one where the room is short.
+	spare []string
+}
+
+func newGrid(w io.Writer, header ...any) *grid { return &grid{w: w, header: header} }
+
+func (g *grid) add(cells ...any) { g.rows = append(g.rows, cells) }
+
+func (g *grid) print() {
+	width, narrow := terminalWidth(g.w)
+	hidden := []string{}
+	wrap := 0
+	out := g.render(hidden, wrap)
+	for narrow && text.LongestLineLen(out) > width {
+		over := text.LongestLineLen(out) - width
+		switch now := g.widthOf(g.wraps); {
+		case g.wraps != "" && wrap == 0 && now > narrowest:
+			wrap = max(narrowest, now-over)
+		case len(hidden) < len(g.spare):
+			hidden = append(hidden, g.spare[len(hidden)])
+			wrap = 0
+		default: // nothing is left to leave out: the terminal breaks the lines
+			narrow = false
+			continue
+		}
+		out = g.render(hidden, wrap)
+	}
+	fmt.Fprintln(g.w, out)
+}
+
+func (g *grid) render(hidden []string, wrap int) string {
 	t := table.NewWriter()
-	t.SetOutputMirror(w)
 	style := table.StyleLight
 	style.Options = table.OptionsNoBordersAndSeparators
-	style.Format.HeaderVAlign = 0
 	t.SetStyle(style)
-	if width, ok := terminalWidth(w); ok {
-		t.Style().Size.WidthMax = width
+	t.SuppressTrailingSpaces()
+	t.AppendHeader(g.header)
+	for _, r := range g.rows {
+		t.AppendRow(r)
 	}
-	return t
+	var columns []table.ColumnConfig
+	for _, h := range g.header {
+		name := fmt.Sprint(h)
+		c := table.ColumnConfig{Name: name, Hidden: slices.Contains(hidden, name)}
+		if slices.Contains(g.right, name) {
+			c.Align, c.AlignHeader = text.AlignRight, text.AlignRight
+		}
+		if wrap > 0 && name == g.wraps {
+			c.WidthMax, c.WidthMaxEnforcer = wrap, text.WrapSoft
+		}
+		columns = append(columns, c)
+	}
+	t.SetColumnConfigs(columns)
+	return t.Render()
+}
+
+// widthOf is the width of a column's longest text.
+func (g *grid) widthOf(name string) int {
+	at := slices.Index(g.header, any(name))
+	if at < 0 {
+		return 0
+	}
+	widest := 0
+	for _, r := range g.rows {
+		widest = max(widest, text.LongestLineLen(fmt.Sprint(r[at])))
+	}
+	return widest
 }
 
 func terminalWidth(w io.Writer) (int, bool) {
@@ -41,6 +111,20 @@ func terminalWidth(w io.Writer) (int, bool) {
 	}
 	width, _, err := term.GetSize(int(f.Fd()))
 	return width, err == nil && width > 0
+}
+
+// colours of states, for a terminal.
+var colours = map[job.State]text.Color{job.Running: text.FgBlue, job.Completed: text.FgGreen, job.Failed: text.FgRed}
+
+// paint colours a text by a state where w is a terminal that takes colours.
+// NO_COLOR and TERM=dumb turn them off (no-color.org).
+func paint(w io.Writer, s job.State, what string) string {
+	c, ok := colours[s]
+	if _, terminal := terminalWidth(w); !ok || !terminal || plainTerminal() {
+		return what
+	}
+	text.EnableColors()
+	return c.Sprint(what)
 }
 
 func statusText(j job.Job) string {
@@ -60,9 +144,9 @@ func took(j job.Job) string {
 func printJob(w io.Writer, j job.Job) {
 	p := j.Parameters
 	fmt.Fprintf(w, "Job      %s\nStatus   %s\nSweep    %s %s, fast %d:%d, slow %d:%d, step %d, at least %d trades\n",
-		j.JobID, statusText(j), p.Ticker, p.StrategyType, p.FastRange[0], p.FastRange[1], p.SlowRange[0], p.SlowRange[1], p.Step, p.MinTrades)
+		j.JobID, paint(w, j.Status, statusText(j)), p.Ticker, p.StrategyType, p.FastRange[0], p.FastRange[1], p.SlowRange[0], p.SlowRange[1], p.Step, p.MinTrades)
 	if j.ErrorMessage != "" {
-		fmt.Fprintf(w, "Error    %s\n", j.ErrorMessage)
+		fmt.Fprintf(w, "Error    %s\n", printable(j.ErrorMessage))
 	}
 	fmt.Fprintf(w, "Created  %s\n", j.CreatedAt.Local().Format(time.DateTime))
 	if t := took(j); t != "" {
@@ -89,31 +173,43 @@ func printRows(w io.Writer, rows []job.Row) {
 		fmt.Fprintln(w, "No results.")
 		return
 	}
-	t := newTable(w)
-	t.AppendHeader(table.Row{"strategy", "fast", "slow", "score", "sharpe", "sortino", "return %", "drawdown %", "win %", "profit f.", "trades"})
+	g := newGrid(w, "strategy", "fast", "slow", "score", "sharpe", "sortino", "return %", "drawdown %", "win %", "profit f.", "trades")
+	g.spare = []string{"strategy", "sortino", "profit f.", "drawdown %", "win %", "trades", "sharpe"}
+	g.right = []string{"fast", "slow", "score", "sharpe", "sortino", "return %", "drawdown %", "win %", "profit f.", "trades"}
 	for _, r := range rows {
-		t.AppendRow(table.Row{r.StrategyType, r.FastPeriod, r.SlowPeriod, figure(r.Score), figure(r.SharpeRatio), figure(r.SortinoRatio),
-			figure(r.TotalReturnPct), figure(r.MaxDrawdownPct), figure(r.WinRatePct), figure(r.ProfitFactor), r.TotalTrades})
+		g.add(printable(r.StrategyType), r.FastPeriod, r.SlowPeriod, figure(r.Score), figure(r.SharpeRatio), figure(r.SortinoRatio),
+			figure(r.TotalReturnPct), figure(r.MaxDrawdownPct), figure(r.WinRatePct), figure(r.ProfitFactor), r.TotalTrades)
 	}
-	t.Render()
+	g.print()
 }
 
 func figure(f float64) string { return fmt.Sprintf("%.2f", f) }
+
+// printable takes control characters from a text of others, so that it cannot
+// steer the terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\n' || r >= 0x7f && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, s)
+}
 
 func printTimeline(w io.Writer, events []job.TimelineEvent) {
 	if len(events) == 0 {
 		return
 	}
 	fmt.Fprintln(w)
-	t := newTable(w)
-	t.AppendHeader(table.Row{"time", "event", "attempt", "error"})
+	g := newGrid(w, "time", "event", "attempt", "error")
+	g.wraps, g.spare = "error", []string{"attempt"}
 	for _, e := range events {
 		attempt := ""
 		if e.Attempt > 0 {
 			attempt = fmt.Sprint(e.Attempt)
 		}
 		name := strings.TrimSuffix(strings.TrimPrefix(e.Type, "com.zixly."), ".v1")
-		t.AppendRow(table.Row{e.Time.Local().Format("15:04:05.000"), name, attempt, e.Error})
+		g.add(e.Time.Local().Format("15:04:05.000"), name, attempt, printable(e.Error))
 	}
-	t.Render()
+	g.print()
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,7 +13,6 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-	"github.com/tmaxmax/go-sse"
 
 	"github.com/zixly/sweepline/shared/job"
 )
@@ -42,34 +40,64 @@ func watchJob(cmd *cobra.Command, c *client, id string, asJSON bool) error {
 		printJob(out, j)
 	}
 	if j.Status == job.Failed {
-		return fmt.Errorf("job %s failed (%s)", j.JobID, j.ErrorCode)
+		return fmt.Errorf("job %s failed (%s)\n%s", j.JobID, j.ErrorCode, afterFailure(j))
 	}
 	return nil
 }
 
-// follow draws a progress bar from the job's event stream, which reconnects by
+// afterFailure says what to do about a failed job.
+func afterFailure(j job.Job) string {
+	switch j.ErrorCode {
+	case job.Rejected:
+		return "The trading API refused the sweep as it stands; change it and submit again"
+	case job.Undeliverable:
+		return "See 'sweepline dead-letters' for what could not be delivered, and why"
+	default:
+		return "Run it again with 'sweepline retry " + j.JobID + "'"
+	}
+}
+
+// follow shows a job's progress from its event stream, which reconnects by
 // itself, and gives the finished job.
 func follow(ctx context.Context, c *client, id string, w io.Writer) (job.Job, error) {
-	bar := newBar(w)
-	if err := stream(ctx, c, id, func(u update) bool {
-		bar.Describe(describe(u))
-		_ = bar.Set(u.Progress)
+	var show func(update)
+	_, terminal := terminalWidth(w)
+	err := stream(ctx, c, id, func(u update) bool {
+		switch {
+		case show == nil && terminal:
+			show = newBar(w)
+		case show == nil:
+			show = lines(w)
+		}
+		show(u)
 		return !u.Status.Terminal()
-	}); err != nil {
-		_ = bar.Exit()
+	})
+	if show != nil && terminal {
 		fmt.Fprintln(w)
+	}
+	if err != nil {
 		return job.Job{}, err
 	}
-	_ = bar.Finish()
-	fmt.Fprintln(w)
 	// The stream may be a moment ahead of the stored job.
 	return backoff.Retry(ctx, func() (job.Job, error) {
 		j, err := c.job(ctx, id)
 		if err == nil && !j.Status.Terminal() {
-			err = fmt.Errorf("job %s has ended, but its results are not stored yet", id)
+			err = fmt.Errorf("job %s has ended, but its results are not stored yet\nLook again in a moment with 'sweepline job %s'", id, id)
 		}
 		return j, err
 	}, backoff.WithMaxElapsedTime(time.Minute))
+}
+
+// lines says in lines what a bar would show: for logs, where nothing can be
+// drawn over.
+func lines(w io.Writer) func(update) {
+	last := ""
+	return func(u update) {
+		if text := strings.TrimSpace(describe(u)); text != last {
+			last = text
+			fmt.Fprintln(w, text)
+		}
+	}
 }
 
 func describe(u update) string {
@@ -79,51 +107,37 @@ func describe(u update) string {
 	return fmt.Sprintf("%-9s", strings.ToLower(string(u.Status)))
 }
 
-func newBar(w io.Writer) *progressbar.ProgressBar {
-	return progressbar.NewOptions(100,
+// barAround is what stands beside the bar: the state with its place in line, the
+// figures, the time.
+const barAround = 54
+
+// newBar draws a bar that fits the terminal.
+func newBar(w io.Writer) func(update) {
+	width, _ := terminalWidth(w)
+	bar := progressbar.NewOptions(100,
 		progressbar.OptionSetWriter(w),
-		progressbar.OptionSetWidth(40),
+		progressbar.OptionSetWidth(max(8, min(40, width-barAround))),
 		progressbar.OptionSetElapsedTime(true),
 		progressbar.OptionSetPredictTime(false),
 		progressbar.OptionSetDescription("queued   "),
 		progressbar.OptionThrottle(50*time.Millisecond),
 		progressbar.OptionSetRenderBlankState(true),
 	)
+	return func(u update) {
+		bar.Describe(describe(u))
+		_ = bar.Set(u.Progress)
+		if u.Status.Terminal() {
+			_ = bar.Exit() // leaves the bar where it is: a failed job is not full
+		}
+	}
 }
 
-// stream reads a job's Server-Sent Events until more says no.
+// stream reads a job's updates until more says no.
 func stream(ctx context.Context, c *client, id string, more func(update) bool) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/api/jobs/"+url.PathEscape(id)+"/stream", nil)
-	if err != nil {
-		return fmt.Errorf("make request: %w", err)
-	}
-	if c.key != "" {
-		req.Header.Set("Authorization", "Bearer "+c.key)
-	}
-	sc := sse.Client{HTTPClient: c.http, ResponseValidator: validate, Backoff: sse.Backoff{MaxInterval: 5 * time.Second, MaxElapsedTime: 2 * time.Minute}}
-	conn := sc.NewConnection(req)
-	ended := false
 	var u update // a message says what has changed; the rest stands
-	conn.SubscribeToAll(func(e sse.Event) {
-		if json.Unmarshal([]byte(e.Data), &u) == nil && u.Status.Valid() && !more(u) {
-			ended = true
-			cancel()
-		}
+	return c.events(ctx, "/api/jobs/"+url.PathEscape(id)+"/stream", func(data string) bool {
+		return json.Unmarshal([]byte(data), &u) != nil || !u.Status.Valid() || more(u)
 	})
-	err = conn.Connect()
-	switch {
-	case ended:
-		return nil
-	case ctx.Err() != nil:
-		return ctx.Err()
-	}
-	var answer *apiError
-	if errors.As(err, &answer) {
-		return answer
-	}
-	return fmt.Errorf("follow job %s: %w", id, err)
 }
 
 // validate keeps what the server says against a stream.
@@ -131,8 +145,5 @@ func validate(r *http.Response) error {
 	if r.StatusCode == http.StatusOK {
 		return nil
 	}
-	answer := &apiError{}
-	_ = json.NewDecoder(io.LimitReader(r.Body, answerSize)).Decode(answer)
-	answer.Status = r.StatusCode
-	return answer
+	return answerOf(r)
 }

@@ -117,6 +117,7 @@ func Redis(t testing.TB) string {
 func Miniredis(t testing.TB) string {
 	t.Helper()
 	m := miniredis.NewMiniRedis()
+	m.ClockTTL(true) // keys expire as time passes, as in the runner
 	require.NoError(t, m.Start())
 	t.Cleanup(m.Close)
 	return "redis://" + m.Addr()

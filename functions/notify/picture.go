@@ -1,0 +1,211 @@
+package notify
+
+import (
+	"bytes"
+	"fmt"
+	"html/template"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"math"
+	"strconv"
+	"sync"
+
+	"golang.org/x/image/font"
+	"golang.org/x/image/font/gofont/goregular"
+	"golang.org/x/image/font/opentype"
+	"golang.org/x/image/math/fixed"
+
+	"github.com/zixly/sweepline/shared/surface"
+)
+
+// The picture's measures in pixels. It is drawn at twice the size that it is
+// shown in, for sharp screens; the plot's size is what is left over.
+const (
+	pictureWidth, pictureHeight = 1200, 820
+	plotLeft, plotTop           = 110, 100
+	plotRight, plotBottom       = 1170, 660
+	fontSize                    = 26
+	markRadius                  = 20
+)
+
+// mostPicture bounds a picture's file. The largest heat map takes a quarter.
+const mostPicture = 256 << 10
+
+// Picture is the heat map of a sweep, as templates see it.
+type Picture struct {
+	// Src is the address that the message has the picture under.
+	Src template.URL
+	// Alt says the same in words.
+	Alt string
+	// Width and Height are those it is shown in.
+	Width, Height int
+
+	id   string
+	file []byte
+}
+
+// newPicture draws the rows of a job; nil where there are too few to make an
+// area.
+func newPicture(jobID string, points []surface.Point) (*Picture, error) {
+	s, ok := surface.Of(points)
+	if !ok {
+		return nil, nil //nolint:nilnil // nothing to draw is no mistake
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, paint(s)); err != nil {
+		return nil, fmt.Errorf("encode picture: %w", err)
+	}
+	if b.Len() > mostPicture {
+		return nil, fmt.Errorf("the picture has %d bytes, more than %d", b.Len(), mostPicture)
+	}
+	signal := ""
+	if s.Best.SignalPeriod != nil {
+		signal = fmt.Sprintf(", signal %d", *s.Best.SignalPeriod)
+	}
+	id := "heat-map." + jobID + "@sweepline" // of one message in the world (RFC 2392)
+	return &Picture{
+		Src: template.URL("cid:" + id), id: id, file: b.Bytes(), Width: pictureWidth / 2, Height: pictureHeight / 2, //nolint:gosec // a job's id is checked
+		Alt: fmt.Sprintf("Heat map of the score over fast and slow periods: best at fast %d, slow %d%s with %s; scores run from %s to %s.",
+			s.Best.FastPeriod, s.Best.SlowPeriod, signal, figure(s.Best.Score), figure(s.Low), figure(s.High)),
+	}, nil
+}
+
+// Colours of everything that is no field. They do not follow dark mode: the
+// picture has its own ground.
+var (
+	ground = color.RGBA{0xff, 0xff, 0xff, 0xff}
+	empty  = color.RGBA{0xe6, 0xea, 0xe8, 0xff}
+	ink    = color.RGBA{0x15, 0x20, 0x1c, 0xff}
+	mark   = color.RGBA{0xe0, 0x1b, 0x2d, 0xff}
+)
+
+func paint(s surface.Surface) image.Image {
+	c := canvas{image.NewRGBA(image.Rect(0, 0, pictureWidth, pictureHeight))}
+	c.fill(c.Bounds(), ground)
+	plot := image.Rect(plotLeft, plotTop, plotRight, plotBottom)
+	c.fill(plot, empty)
+	columns, lines := s.Slow.Bins(), s.Fast.Bins()
+	// Borders are rounded each from its own place, so that neighbours meet.
+	field := func(f surface.Field) image.Rectangle {
+		return image.Rect(
+			plot.Min.X+plot.Dx()*f.Slow/columns, plot.Max.Y-plot.Dy()*(f.Fast+1)/lines,
+			plot.Min.X+plot.Dx()*(f.Slow+1)/columns, plot.Max.Y-plot.Dy()*f.Fast/lines)
+	}
+	for _, f := range s.Fields {
+		c.fill(field(f), colourOf(f.Shade))
+	}
+	best := field(s.BestField)
+	c.ring((best.Min.X+best.Max.X)/2, (best.Min.Y+best.Max.Y)/2)
+
+	p := newPen(c)
+	p.text(plotLeft, 40, left, "Score over fast and slow periods")
+	p.text(plotLeft, 82, left, "fast ↑")
+	p.text(plotRight, plotBottom+78, right, "slow period →")
+	for _, t := range s.Slow.Ticks(7) {
+		x := plot.Min.X + int(t.At*float64(plot.Dx()))
+		c.fill(image.Rect(x-1, plot.Max.Y, x+1, plot.Max.Y+8), ink)
+		p.text(x, plotBottom+38, centre, t.Label)
+	}
+	for _, t := range s.Fast.Ticks(6) {
+		y := plot.Max.Y - int(t.At*float64(plot.Dy()))
+		c.fill(image.Rect(plot.Min.X-8, y-1, plot.Min.X, y+1), ink)
+		p.text(plotLeft-16, y+fontSize/3, right, t.Label)
+	}
+	legend(c, p, s)
+	return c.RGBA
+}
+
+// legend says at the bottom what the ring and the shades mean.
+func legend(c canvas, p pen, s surface.Surface) {
+	const y, height, shadeWidth = 766, 24, 34
+	c.ring(plotLeft+markRadius+4, y+height/2)
+	x := p.text(plotLeft+2*markRadius+20, y+height-3, left, fmt.Sprintf("best: fast %d, slow %d, %s", s.Best.FastPeriod, s.Best.SlowPeriod, short(s.Best.Score)))
+	high := short(s.Scale.High)
+	x = max(x+30, plotRight-p.width(high)-12-surface.Shades*shadeWidth)
+	low := short(s.Scale.Low)
+	if x-12-p.width(low) > 0 {
+		p.text(x-12, y+height-3, right, low)
+	}
+	for i := range surface.Shades {
+		c.fill(image.Rect(x+i*shadeWidth, y, x+(i+1)*shadeWidth, y+height), colourOf(i))
+	}
+	p.text(x+surface.Shades*shadeWidth+12, y+height-3, left, high)
+}
+
+// short is a figure that leaves room for others, however large it is.
+func short(x float64) string {
+	if math.Abs(x) >= 1e5 {
+		return strconv.FormatFloat(x, 'g', 3, 64)
+	}
+	return figure(x)
+}
+
+func colourOf(shade int) color.RGBA {
+	c := surface.Colours[shade]
+	return color.RGBA{c[0], c[1], c[2], 0xff}
+}
+
+// canvas is what is drawn on.
+type canvas struct{ *image.RGBA }
+
+func (c canvas) fill(r image.Rectangle, with color.RGBA) {
+	draw.Draw(c.RGBA, r, image.NewUniform(with), image.Point{}, draw.Src)
+}
+
+// ring marks a place: red between two white lines, to be seen on every shade.
+func (c canvas) ring(x, y int) {
+	const reach = markRadius + 6
+	for dy := -reach; dy <= reach; dy++ {
+		for dx := -reach; dx <= reach; dx++ {
+			off := math.Abs(math.Hypot(float64(dx), float64(dy)) - markRadius) // from the middle of the line
+			c.blend(x+dx, y+dy, ground, 5.5-off)
+			c.blend(x+dx, y+dy, mark, 3.5-off)
+		}
+	}
+}
+
+// blend lays a colour over a pixel: all of it from 1 on, nothing from 0 down.
+func (c canvas) blend(x, y int, with color.RGBA, much float64) {
+	much = max(0, min(1, much))
+	under := c.RGBAAt(x, y)
+	mix := func(a, b uint8) uint8 { return uint8(math.Round(float64(a)*(1-much) + float64(b)*much)) }
+	c.SetRGBA(x, y, color.RGBA{mix(under.R, with.R), mix(under.G, with.G), mix(under.B, with.B), 0xff})
+}
+
+// typeface is parsed once; faces are not safe for many goroutines.
+var typeface = sync.OnceValue(func() *opentype.Font {
+	f, err := opentype.Parse(goregular.TTF)
+	if err != nil {
+		panic(err) // it is compiled in
+	}
+	return f
+})
+
+// pen writes on a canvas.
+type pen struct{ font.Drawer }
+
+func newPen(c canvas) pen {
+	face, err := opentype.NewFace(typeface(), &opentype.FaceOptions{Size: fontSize, DPI: 72, Hinting: font.HintingFull})
+	if err != nil {
+		panic(err) // only for a nil font
+	}
+	return pen{font.Drawer{Dst: c.RGBA, Src: image.NewUniform(ink), Face: face}}
+}
+
+// Where a text stands to its x, in halves of its width.
+const (
+	left = iota
+	centre
+	right
+)
+
+func (p *pen) width(text string) int { return p.MeasureString(text).Ceil() }
+
+// text writes at x with its base line at y, and gives where it ends.
+func (p *pen) text(x, y, side int, text string) int {
+	p.Dot = fixed.P(x-side*p.width(text)/2, y)
+	p.DrawString(text)
+	return p.Dot.X.Ceil()
+}

@@ -1,0 +1,56 @@
+package notify
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/ledger"
+	"github.com/zixly/sweepline/shared/surface"
+)
+
+// Rows is the ledger as notify reads it: all rows of a job. They are there
+// before the event that says so.
+type Rows interface {
+	Results(ctx context.Context, tenant, id string, by ledger.Order) iter.Seq2[job.Row, error]
+}
+
+// mostPoints bounds the rows that are drawn, best first. It is more than the
+// widest sweep has.
+const mostPoints = 500_000
+
+// picture reads a job's rows and draws them. It gives nil where that cannot be
+// done now: a message without its picture is better than none.
+func (f *Function) picture(ctx context.Context, j job.Job) *Picture {
+	if f.rows == nil || j.Status != job.Completed {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.cfg.Timeout/2) // the other half is for the message
+	defer cancel()
+	select {
+	case f.drawing <- struct{}{}:
+		defer func() { <-f.drawing }()
+	case <-ctx.Done():
+		return nil
+	}
+	p, err := f.draw(ctx, j)
+	if err != nil {
+		f.log.WarnContext(ctx, "Message goes without its picture", slog.String("job_id", j.JobID), slog.Any("error", err))
+		return nil
+	}
+	return p
+}
+
+func (f *Function) draw(ctx context.Context, j job.Job) (*Picture, error) {
+	var points []surface.Point
+	for r, err := range f.rows.Results(ctx, j.TenantID, j.JobID, ledger.ByScore) {
+		if err != nil {
+			return nil, err
+		}
+		if points = append(points, surface.PointOf(r)); len(points) == mostPoints {
+			break
+		}
+	}
+	return newPicture(j.JobID, points)
+}

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/tmaxmax/go-sse"
+
+	"github.com/zixly/sweepline/shared/job"
+)
+
+// overview is one message of the stream of a tenant's jobs.
+type overview struct {
+	Open []struct {
+		JobID string `json:"job_id"`
+		update
+	} `json:"open"`
+	Latest string `json:"latest"`
+}
+
+// change is what jobs --follow prints of a job.
+type change struct {
+	Time      time.Time     `json:"time"`
+	JobID     string        `json:"job_id"`
+	Ticker    string        `json:"ticker"`
+	Status    job.State     `json:"status"`
+	ErrorCode job.ErrorCode `json:"error_code,omitempty"`
+	Progress  int           `json:"progress"`
+	Place     int           `json:"place,omitempty"`
+}
+
+// progressStep is how far a running job gets between two of its lines.
+const progressStep = 10
+
+// follower knows what was printed of each open job.
+type follower struct {
+	c      *client
+	wanted func(job.Job) bool
+	print  func(change) error
+	now    func() time.Time
+	open   map[string]change
+	// skipped are open jobs that nobody wants to see.
+	skipped map[string]bool
+	latest  string
+	begun   bool
+}
+
+// followJobs prints every change of the tenant's jobs from the stream of the
+// dashboard, until ctx ends. The stream comes back by itself.
+func followJobs(ctx context.Context, c *client, wanted func(job.Job) bool, print func(change) error) error {
+	f := &follower{c: c, wanted: wanted, print: print, now: time.Now, open: map[string]change{}, skipped: map[string]bool{}}
+	var failed error
+	err := c.events(ctx, "/api/stream", func(data string) bool {
+		var o overview
+		if json.Unmarshal([]byte(data), &o) == nil {
+			failed = f.take(ctx, o)
+		}
+		return failed == nil
+	})
+	if failed != nil {
+		return failed
+	}
+	return err
+}
+
+// take prints what is new in an overview: jobs that came, jobs that moved, and
+// jobs that are no longer among the open ones, since they have ended.
+func (f *follower) take(ctx context.Context, o overview) error {
+	there := map[string]bool{}
+	for i := len(o.Open) - 1; i >= 0; i-- { // oldest first
+		u := o.Open[i]
+		there[u.JobID] = true
+		before, known := f.open[u.JobID]
+		if f.skipped[u.JobID] {
+			continue
+		}
+		if !known {
+			j, err := f.c.job(ctx, u.JobID)
+			if err != nil {
+				return err
+			}
+			before = change{JobID: u.JobID, Ticker: j.Ticker}
+			if !f.wanted(j) {
+				f.skipped[u.JobID] = true
+				continue
+			}
+		}
+		next := change{Time: f.now().UTC(), JobID: u.JobID, Ticker: before.Ticker, Status: u.Status, Progress: u.Progress, Place: u.Place}
+		if known && next.Status == before.Status && next.Place == before.Place && next.Progress < before.Progress+progressStep {
+			continue
+		}
+		f.open[u.JobID] = next
+		if err := f.print(next); err != nil {
+			return err
+		}
+	}
+	if err := f.missed(ctx, o.Latest, there); err != nil {
+		return err
+	}
+	maps.DeleteFunc(f.skipped, func(id string, _ bool) bool { return !there[id] })
+	for id := range f.open {
+		if there[id] {
+			continue
+		}
+		if err := f.ended(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// missed notes the jobs that came and ended between two overviews: they are
+// newer than the newest of the last one.
+func (f *follower) missed(ctx context.Context, latest string, there map[string]bool) error {
+	before := f.latest
+	begun := f.begun
+	f.latest, f.begun = latest, true
+	if !begun || latest == before {
+		return nil
+	}
+	p, err := f.c.jobs(ctx, url.Values{"limit": {"100"}})
+	if err != nil {
+		return err
+	}
+	for _, j := range p.Jobs {
+		if j.JobID == before {
+			break
+		}
+		if _, known := f.open[j.JobID]; !known && !there[j.JobID] {
+			f.open[j.JobID] = change{JobID: j.JobID}
+		}
+	}
+	return nil
+}
+
+// ended prints the last line of a job. The overview holds the newest open jobs
+// only, so one may be missing there and still be open: it is asked for again
+// with the next overview.
+func (f *follower) ended(ctx context.Context, id string) error {
+	j, err := f.c.job(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !j.Status.Terminal() {
+		return nil
+	}
+	delete(f.open, id)
+	if !f.wanted(j) {
+		return nil
+	}
+	return f.print(change{Time: f.now().UTC(), JobID: id, Ticker: j.Ticker, Status: j.Status, ErrorCode: j.ErrorCode, Progress: j.Progress})
+}
+
+// printChange writes a line for people, or one of JSON for programs.
+func printChange(w io.Writer, asJSON bool) func(change) error {
+	if asJSON {
+		enc := json.NewEncoder(w)
+		return func(c change) error { return enc.Encode(c) }
+	}
+	return func(c change) error {
+		more := ""
+		switch {
+		case c.ErrorCode != "":
+			more = string(c.ErrorCode)
+		case c.Place > 0:
+			more = fmt.Sprintf("place %d in line", c.Place)
+		case c.Status == job.Running:
+			more = fmt.Sprintf("%d %%", c.Progress)
+		}
+		_, err := fmt.Fprintf(w, "%s  %s  %-10s %s %s\n", c.Time.Local().Format(time.TimeOnly), c.JobID, printable(c.Ticker),
+			paint(w, c.Status, fmt.Sprintf("%-9s", c.Status)), more)
+		return err
+	}
+}
+
+// events reads a stream of Server-Sent Events until more says no. It comes back
+// by itself after a break, for up to two minutes.
+func (c *client) events(ctx context.Context, path string, more func(data string) bool) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, http.NoBody)
+	if err != nil {
+		return fmt.Errorf("make request: %w", err)
+	}
+	if c.key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.key)
+	}
+	sc := sse.Client{HTTPClient: c.http, ResponseValidator: validate, Backoff: sse.Backoff{MaxInterval: 5 * time.Second, MaxElapsedTime: 2 * time.Minute}}
+	conn := sc.NewConnection(req)
+	conn.Buffer(nil, answerSize)
+	ended := false
+	conn.SubscribeToAll(func(e sse.Event) {
+		if !ended && !more(e.Data) {
+			ended = true
+			cancel()
+		}
+	})
+	err = conn.Connect()
+	switch {
+	case ended:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	var answer *apiError
+	if errors.As(err, &answer) {
+		return answer
+	}
+	return unreachable(c.base, err)
+}
+
+func runFollow(cmd *cobra.Command, c *client, status job.State, ticker string, asJSON bool) error {
+	wanted := func(j job.Job) bool {
+		return (status == "" || j.Status == status || !j.Status.Terminal()) && (ticker == "" || j.Ticker == ticker)
+	}
+	show := printChange(cmd.OutOrStdout(), asJSON)
+	return followJobs(cmd.Context(), c, wanted, func(c change) error {
+		if status != "" && c.Status != status {
+			return nil
+		}
+		return show(c)
+	})
+}

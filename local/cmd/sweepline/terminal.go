@@ -1,0 +1,20 @@
+package main
+
+import (
+	"sync"
+
+	"github.com/kelseyhightower/envconfig"
+)
+
+// terminalConfig is what the environment says of the terminal.
+type terminalConfig struct {
+	// NoColour turns colours off if it is not empty (no-color.org).
+	NoColour string `envconfig:"NO_COLOR"`
+	Term     string `envconfig:"TERM"`
+}
+
+// plainTerminal says that no colours are wanted, or none are possible.
+var plainTerminal = sync.OnceValue(func() bool {
+	var c terminalConfig
+	return envconfig.Process("", &c) != nil || c.NoColour != "" || c.Term == "dumb" || c.Term == ""
+})
