@@ -406,45 +406,6 @@ func TestConfig(t *testing.T) {
 	require.Error(t, err)
 }
 
-// The guard that production has, on both kinds of Redis.
-func TestWithRedis(t *testing.T) {
-	t.Parallel()
-	for name, url := range map[string]func(testing.TB) string{"miniredis": servertest.Miniredis, "redis": servertest.Redis} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			guard, err := wait.Open(t.Context(), wait.Config{RedisURL: url(t), KeyPrefix: "test:" + job.NewID() + ":"})
-			require.NoError(t, err)
-			t.Cleanup(func() { require.NoError(t, guard.Close()) })
-			sink, sent := newSlackSink(t), &broker{}
-			f, err := notify.New(notify.Config{BaseURL: "http://localhost", SlackWebhookURL: sink.url, Timeout: 5 * time.Second, Keep: time.Hour}, guard, sent)
-			require.NoError(t, err)
-			ready, err := f.Ready(t.Context())
-			require.NoError(t, err)
-			require.True(t, ready)
-
-			e := completed(t)
-			sink.answer(http.StatusBadGateway)
-			_, err = f.Handle(t.Context(), e)
-			require.Error(t, err)
-			sink.answer(http.StatusOK)
-			var wg sync.WaitGroup
-			for range 20 {
-				wg.Go(func() {
-					_, err := f.Handle(t.Context(), e)
-					var later *serve.Unavailable
-					if err != nil && !errors.As(err, &later) {
-						t.Errorf("handle: %v", err)
-					}
-				})
-			}
-			wg.Wait()
-			_, err = f.Handle(t.Context(), e)
-			require.NoError(t, err)
-			require.Len(t, sink.got(), 1)
-		})
-	}
-}
-
 func TestFromEnv(t *testing.T) {
 	t.Setenv("REDIS_URL", servertest.Miniredis(t))
 	t.Setenv("K_SINK", "http://127.0.0.1:1")
@@ -456,6 +417,15 @@ func TestFromEnv(t *testing.T) {
 	f, err := notify.FromEnv(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, f.Stop(t.Context()))
+	t.Setenv("DATABASE_URL", "postgres://127.0.0.1:1/down") // it costs the picture, not the start
+	f, err = notify.FromEnv(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, f.Stop(t.Context()))
+	t.Setenv("DATABASE_URL", "postgres://secret@%zz")
+	_, err = notify.FromEnv(t.Context())
+	require.ErrorContains(t, err, "DATABASE_URL")
+	require.NotContains(t, err.Error(), "secret")
+	t.Setenv("DATABASE_URL", "")
 	t.Setenv("K_SINK", "")
 	_, err = notify.FromEnv(t.Context())
 	require.ErrorContains(t, err, "K_SINK")

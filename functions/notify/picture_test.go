@@ -5,7 +5,6 @@ import (
 	"image/color"
 	"image/png"
 	"math"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -59,7 +58,7 @@ func TestPictureOfOddRows(t *testing.T) {
 	nine := 9
 	p, err = newPicture("job", []surface.Point{{FastPeriod: 1, SlowPeriod: 2, SignalPeriod: &nine, Score: 1}, {FastPeriod: 1, SlowPeriod: 2}})
 	require.NoError(t, err, "one field is an area")
-	require.True(t, strings.Contains(p.Alt, "signal 9"), p.Alt)
+	require.Contains(t, p.Alt, "signal 9")
 }
 
 func BenchmarkPicture(b *testing.B) {

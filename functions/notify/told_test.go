@@ -11,6 +11,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -128,6 +129,45 @@ func TestTheMessageGoesWithoutItsPicture(t *testing.T) {
 			m := office.got()[0].read(t)
 			require.NotContains(t, partsOf(t, m.Header.Get("Content-Type"), m.Body)["text/html"], "<img")
 			require.Equal(t, c.logs, bytes.Contains(log.Bytes(), []byte("without its picture")), log.String())
+		})
+	}
+}
+
+// The guard that production has, on both kinds of Redis.
+func TestWithRedis(t *testing.T) {
+	t.Parallel()
+	for name, url := range map[string]func(testing.TB) string{"miniredis": servertest.Miniredis, "redis": servertest.Redis} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			guard, err := wait.Open(t.Context(), wait.Config{RedisURL: url(t), KeyPrefix: "test:" + job.NewID() + ":"})
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, guard.Close()) })
+			sink, sent := newSlackSink(t), &broker{}
+			f, err := notify.New(notify.Config{BaseURL: "http://localhost", SlackWebhookURL: sink.url, Timeout: 5 * time.Second, Keep: time.Hour}, guard, sent)
+			require.NoError(t, err)
+			ready, err := f.Ready(t.Context())
+			require.NoError(t, err)
+			require.True(t, ready)
+
+			e := completed(t)
+			sink.answer(http.StatusBadGateway)
+			_, err = f.Handle(t.Context(), e)
+			require.Error(t, err)
+			sink.answer(http.StatusOK)
+			var wg sync.WaitGroup
+			for range 20 {
+				wg.Go(func() {
+					_, err := f.Handle(t.Context(), e)
+					var later *serve.Unavailable
+					if err != nil && !errors.As(err, &later) {
+						t.Errorf("handle: %v", err)
+					}
+				})
+			}
+			wg.Wait()
+			_, err = f.Handle(t.Context(), e)
+			require.NoError(t, err)
+			require.Len(t, sink.got(), 1)
 		})
 	}
 }
