@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -101,10 +100,11 @@ func cpuTime(t *testing.T, pid int) time.Duration {
 		t.Skip("left out: needs /proc")
 	}
 	require.NoError(t, err)
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	_, after, _ := bytes.Cut(stat[bytes.LastIndexByte(stat, ')'):], []byte(" "))
+	fields := bytes.Fields(after)
 	total := 0
 	for _, f := range fields[11:13] { // utime and stime, after the name and two more
-		n, err := strconv.Atoi(f)
+		n, err := strconv.Atoi(string(f))
 		require.NoError(t, err)
 		total += n
 	}

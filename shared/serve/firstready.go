@@ -10,13 +10,13 @@ import (
 // processStart is as early as Go code can look at the clock.
 var processStart = time.Now()
 
-// announceReady logs once when a probe first finds the function ready: what a
-// cold start takes of our own, besides the cluster's.
+// announceReady logs once when a probe, of whichever kind the cluster has, first
+// finds the function well: what a cold start takes of our own.
 func announceReady(name string, h http.Handler) http.Handler {
 	var once sync.Once
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
-		case "/readyz", "/health/readiness":
+		case "/readyz", "/health/readiness", "/healthz", "/health/liveness":
 			out := &answer{ResponseWriter: w}
 			h.ServeHTTP(out, r)
 			if out.status == http.StatusOK {
