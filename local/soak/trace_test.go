@@ -1,3 +1,5 @@
+//go:build !race
+
 package soak_test
 
 import (
