@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zixly/sweepline/shared/connect"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
@@ -49,18 +49,6 @@ func newHTTPClient(trust *tls.Config) *http.Client {
 	}
 }
 
-// trusting adds certificates to those that the system trusts.
-func trusting(certs string) (*tls.Config, error) {
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool() // an image without certificates
-	}
-	if !pool.AppendCertsFromPEM([]byte(certs)) {
-		return nil, errors.New("CACerts: holds no certificate as PEM")
-	}
-	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, nil
-}
-
 // result is how one attempt ended.
 type result struct {
 	// ok is a 2xx with a body that is no malformed event.
@@ -90,8 +78,7 @@ type courier struct {
 func newCourier(sub *subscription) *courier {
 	c := &courier{srv: sub.srv, trigger: sub.trigger, metrics: sub.metrics, client: sub.srv.http}
 	// All were checked when the set was applied.
-	if certs := sub.trigger.CACerts; certs != "" {
-		trust, _ := trusting(certs)
+	if trust, _ := connect.Trust(sub.trigger.CACerts); trust != nil {
 		c.client = newHTTPClient(trust) // its idle connections end by themselves
 	}
 	c.target, _ = url.Parse(sub.trigger.Subscriber)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/zixly/sweepline/shared/connect"
 )
 
 // Set is everything a Server is to serve: it is applied as a whole.
@@ -150,10 +152,8 @@ func (t Trigger) validate() error {
 	if t.Delivery.DeadLetterSink != "" {
 		errs = append(errs, checkURL("deadLetterSink", t.Delivery.DeadLetterSink))
 	}
-	if t.CACerts != "" {
-		if _, err := trusting(t.CACerts); err != nil {
-			errs = append(errs, err)
-		}
+	if _, err := connect.Trust(t.CACerts); err != nil {
+		errs = append(errs, fmt.Errorf("CACerts: %w", err))
 	}
 	if t.Delivery.Retry < 0 {
 		errs = append(errs, errors.New("retry: must not be negative"))

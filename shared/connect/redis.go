@@ -1,5 +1,5 @@
-// Package connect opens the Redis that REDIS_URL names: the one place that knows
-// which kinds of address there are.
+// Package connect is how we reach others: the Redis that REDIS_URL names, in the
+// one place that knows which kinds of address there are, and whom to trust by TLS.
 package connect
 
 import (

@@ -3,8 +3,6 @@ package serve
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/zixly/sweepline/shared/connect"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
@@ -49,16 +48,9 @@ func NewSink(cfg Config) (*Sink, error) {
 	if cfg.SinkTimeout <= 0 {
 		cfg.SinkTimeout = 5 * time.Second
 	}
-	var trust *tls.Config
-	if cfg.SinkCACerts != "" {
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			pool = x509.NewCertPool() // an image without certificates
-		}
-		if !pool.AppendCertsFromPEM([]byte(cfg.SinkCACerts)) {
-			return nil, errors.New("K_CA_CERTS holds no certificate as PEM")
-		}
-		trust = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	trust, err := connect.Trust(cfg.SinkCACerts)
+	if err != nil {
+		return nil, fmt.Errorf("K_CA_CERTS: %w", err)
 	}
 	return &Sink{url: u.String(), timeout: cfg.SinkTimeout, client: &http.Client{
 		Transport: &http.Transport{

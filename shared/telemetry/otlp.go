@@ -5,8 +5,6 @@ import (
 	"cmp"
 	"compress/gzip"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +18,8 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/zixly/sweepline/shared/connect"
 )
 
 // otlpClient is an otlptrace.Client that posts protobuf. OpenTelemetry has one of
@@ -55,11 +55,11 @@ func newOTLPClient(cfg TraceConfig) (*otlpClient, error) {
 	c.header.Set("Content-Type", "application/x-protobuf")
 	if file := cmp.Or(cfg.TracesCertificate, cfg.Certificate); file != "" {
 		text, err := os.ReadFile(file)
-		pool := x509.NewCertPool()
-		if err != nil || !pool.AppendCertsFromPEM(text) {
+		trust, bad := connect.Trust(string(text))
+		if err != nil || bad != nil || trust == nil {
 			return nil, errors.New("OTEL_EXPORTER_OTLP_CERTIFICATE names no file of PEM certificates")
 		}
-		c.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true}
+		c.client.Transport = &http.Transport{TLSClientConfig: trust, ForceAttemptHTTP2: true}
 	}
 	return c, nil
 }
