@@ -8,6 +8,7 @@ GOTESTSUM  := $(TOOLS)/gotestsum
 GOLANGCI   := $(TOOLS)/golangci-lint
 PACKAGES   ?= ./...
 BENCHTIME  ?= 1s
+BENCHFLAGS ?=
 FUZZTIME   ?= 10s
 
 .DEFAULT_GOAL := help
@@ -35,7 +36,7 @@ lint: $(GOLANGCI) ## Run the linters
 	$(GOLANGCI) run $(PACKAGES)
 
 bench: ## Run the benchmarks (BENCHTIME=1s)
-	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PACKAGES) | grep -v 'no test files'
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(BENCHFLAGS) $(PACKAGES) | grep -v 'no test files'
 
 fuzz: ## Run each fuzz test for FUZZTIME (10s)
 	@set -e; for p in $$($(GO) list $(PACKAGES)); do \
