@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"sync"
 
 	"github.com/zixly/sweepline/shared/tenant"
 )
@@ -18,7 +19,8 @@ var (
 	//go:embed assets/*
 	assetFiles embed.FS
 
-	pages = parsePages()
+	// pages are parsed for the first of them: the API alone needs none.
+	pages = sync.OnceValue(parsePages)
 )
 
 // parsePages joins each page with the layout.
@@ -54,7 +56,7 @@ func (f *Function) view(r *http.Request) view {
 // page.
 func render(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
 	var out bytes.Buffer
-	if err := pages[name].Execute(&out, data); err != nil {
+	if err := pages()[name].Execute(&out, data); err != nil {
 		slog.ErrorContext(r.Context(), "Page not rendered", "page", name, "error", err)
 		http.Error(w, "this page could not be made", http.StatusInternalServerError)
 		return

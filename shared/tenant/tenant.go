@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/serve"
@@ -27,7 +28,7 @@ type Config struct {
 }
 
 // namePattern keeps names fit for event attributes, metric labels and URLs.
-var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+var namePattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`) })
 
 // Keys knows which key is whose. The zero value knows none and asks for none.
 type Keys struct{ entries []entry }
@@ -64,7 +65,7 @@ func parse(text string) (entry, error) {
 	switch {
 	case !ok:
 		return entry{}, errors.New("is not tenant:key")
-	case !namePattern.MatchString(name):
+	case !namePattern().MatchString(name):
 		return entry{}, errors.New("has a tenant that is not 1 to 64 letters, digits, dots, dashes or underscores")
 	case key == "":
 		return entry{}, errors.New("has no key")

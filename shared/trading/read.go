@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 )
@@ -11,15 +12,21 @@ import (
 // maxMessage bounds texts of the API that we keep, in bytes.
 const maxMessage = 2000
 
+// Compiled when first needed: counted repetitions cost milliseconds of every
+// function's start, and most starts need none of them.
 var (
-	jobIDForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$`)
-	runIDForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,63}$`)
+	jobIDForm = form(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$`)
+	runIDForm = form(`^[A-Za-z0-9][A-Za-z0-9-]{0,63}$`)
 	// The older dialect tells the run id in prose: "… sweep_run_id: UUID".
-	runIDText = regexp.MustCompile(`(?i)sweep_run_id["']?\s*[:=]\s*["']?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})`)
+	runIDText = form(`(?i)sweep_run_id["']?\s*[:=]\s*["']?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})`)
 )
 
+func form(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
+}
+
 // validJobID keeps ids to what fits into paths, keys and logs as it is.
-func validJobID(id string) bool { return jobIDForm.MatchString(id) }
+func validJobID(id string) bool { return jobIDForm().MatchString(id) }
 
 // stamp reads a time in any form that the API uses: RFC 3339, or without a zone,
 // which means UTC. What it cannot read is the zero time: no decision hangs on
@@ -76,11 +83,11 @@ func readResultData(raw json.RawMessage) resultData {
 // another form than an id is none.
 func runID(top string, d resultData) string {
 	for _, id := range []string{top, d.RunID} {
-		if runIDForm.MatchString(id) {
+		if runIDForm().MatchString(id) {
 			return id
 		}
 	}
-	if m := runIDText.FindStringSubmatch(rawText(d.Output)); m != nil {
+	if m := runIDText().FindStringSubmatch(rawText(d.Output)); m != nil {
 		return strings.ToLower(m[1])
 	}
 	return ""

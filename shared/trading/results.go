@@ -9,7 +9,6 @@ import (
 	"math"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strconv"
 	"time"
 
@@ -40,7 +39,7 @@ type Best struct {
 // Best asks for the best rows of a run; ticker may be empty.
 func (c *Client) Best(ctx context.Context, runID, ticker string) (Best, error) {
 	const op = "read best results"
-	if !runIDForm.MatchString(runID) {
+	if !runIDForm().MatchString(runID) {
 		return Best{}, badID(op)
 	}
 	var body struct {
@@ -125,7 +124,7 @@ func (p page) last(offset int) bool {
 
 func (c *Client) page(ctx context.Context, runID, ticker string, offset int) (page, error) {
 	const op = "read results"
-	if !runIDForm.MatchString(runID) {
+	if !runIDForm().MatchString(runID) {
 		return page{}, badID(op)
 	}
 	query := tickerQuery(ticker)
@@ -197,7 +196,7 @@ func (b rowBody) row() (job.Row, error) {
 	return r, nil
 }
 
-var daysForm = regexp.MustCompile(`^(-?\d{1,6}) days?(?:,? (\d{1,2}):(\d{2}):(\d{2})(?:\.\d+)?)?$`)
+var daysForm = form(`^(-?\d{1,6}) days?(?:,? (\d{1,2}):(\d{2}):(\d{2})(?:\.\d+)?)?$`)
 
 // readDays reads a duration in days: a number, or "12 days 06:00:00". Anything
 // else is no duration.
@@ -206,7 +205,7 @@ func readDays(raw json.RawMessage) *float64 {
 	if json.Unmarshal(raw, &n) == nil {
 		return n
 	}
-	m := daysForm.FindStringSubmatch(rawText(raw))
+	m := daysForm().FindStringSubmatch(rawText(raw))
 	if m == nil {
 		return nil
 	}
