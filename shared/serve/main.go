@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -17,6 +18,9 @@ import (
 
 	"github.com/zixly/sweepline/shared/telemetry"
 )
+
+// processStart is as early as Go code can look at the clock.
+var processStart = time.Now()
 
 // slowest bounds one answer. Handlers that call out have shorter deadlines of
 // their own; event streams move theirs on with every write.
@@ -107,20 +111,27 @@ func newService(name string, fn any, tracer trace.TracerProvider) (service, erro
 	if err != nil {
 		return nil, err
 	}
-	h = announceReady(name, Traced(h, tracer))
+	h = Traced(h, tracer)
 	if f, ok := fn.(EventFunction); ok {
 		svc := ce.New(f)
-		tune(&svc.Server, h, fn)
+		tune(&svc.Server, name, h, fn)
 		return svc, nil
 	}
 	svc := funchttp.New(fn.(HTTPFunction))
-	tune(&svc.Server, h, fn)
+	tune(&svc.Server, name, h, fn)
 	return svc, nil
 }
 
 // tune puts our handler and limits in place of func-go's.
-func tune(s *http.Server, h http.Handler, fn any) {
+func tune(s *http.Server, name string, h http.Handler, fn any) {
 	s.Handler = h
+	// Called once it listens: from here on a probe, or an event, is answered. How
+	// long after the start that is, is our part of a cold start.
+	s.BaseContext = func(net.Listener) context.Context {
+		ctx := context.Background()
+		slog.InfoContext(ctx, "Function ready", "step", name, "after_ms", time.Since(processStart).Milliseconds())
+		return ctx
+	}
 	s.ReadHeaderTimeout = 5 * time.Second
 	s.ReadTimeout = 30 * time.Second
 	s.WriteTimeout = slowest
