@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/cloudevents/sdk-go/v2/binding"
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
@@ -23,10 +24,12 @@ import (
 )
 
 const (
-	// sinkTries counts the posts of one Send while the sink can't be reached.
+	// sinkPatience bounds the posting of one Send while the sink can't be reached.
+	// A pod that has just started may be ahead of its network: on a cluster whose
+	// policies are enforced, the first connections are refused for a second.
 	// More patience is the caller's business: it knows who is waiting.
-	sinkTries = 2
-	sinkPause = 50 * time.Millisecond
+	sinkPatience   = 2 * time.Second
+	sinkFirstPause = 50 * time.Millisecond
 	// maxAnswer bounds what is read of an answer, so that its connection can
 	// be used again.
 	maxAnswer = 64 << 10
@@ -125,20 +128,23 @@ func setBody(req *http.Request, body []byte) {
 	req.Body, _ = req.GetBody()
 }
 
-// post makes at most sinkTries requests and stops at the first answer.
+// post tries until there is an answer, for sinkPatience or as long as ctx lets it.
 func (s *Sink) post(ctx context.Context, write func(*http.Request) error) error {
-	for try := 1; ; try++ {
-		err := s.try(ctx, write)
+	var last error
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		last = s.try(ctx, write)
 		var u *Unavailable
-		if !errors.As(err, &u) || u.Status != 0 || try == sinkTries {
-			return err
+		if last == nil || errors.As(last, &u) && u.Status == 0 {
+			return struct{}{}, last
 		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(sinkPause):
-		}
+		return struct{}{}, backoff.Permanent(last)
+	}, backoff.WithMaxElapsedTime(sinkPatience), backoff.WithBackOff(&backoff.ExponentialBackOff{
+		InitialInterval: sinkFirstPause, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: sinkPatience,
+	}))
+	if err != nil {
+		return last // not that ctx has ended, but what stood in the way
 	}
+	return nil
 }
 
 func (s *Sink) try(ctx context.Context, write func(*http.Request) error) error {

@@ -158,6 +158,31 @@ func TestSinkTriesAgainWhenTheConnectionBreaks(t *testing.T) {
 	require.EqualValues(t, 2, calls.Load())
 }
 
+// The first connections of a fresh pod may be refused.
+func TestSinkWaitsForTheNetwork(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := l.Addr().String()
+	require.NoError(t, l.Close())
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	require.NoError(t, srv.Listener.Close())
+	t.Cleanup(srv.Close)
+	up := make(chan error, 1)
+	time.AfterFunc(300*time.Millisecond, func() {
+		var err error
+		if srv.Listener, err = net.Listen("tcp", addr); err == nil {
+			srv.Start()
+		}
+		up <- err
+	})
+	s, err := serve.NewSink(serve.Config{Sink: "http://" + addr})
+	require.NoError(t, err)
+	sent := s.Send(t.Context(), newEvent("a"))
+	require.NoError(t, <-up)
+	require.NoError(t, sent)
+}
+
 func TestSinkThatIsGoneIsUnavailableAndUnnamed(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
