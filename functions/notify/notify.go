@@ -15,10 +15,13 @@ import (
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -235,7 +238,10 @@ func (f *Function) tell(ctx context.Context, c channel, m message, key string) e
 	if c.pictured() {
 		m.Picture = f.picture(send, m.Job)
 	}
-	if err := c.tell(send, m); err != nil {
+	send, span := telemetry.Span(send, "tell "+c.name(), trace.SpanKindClient, attribute.Bool("picture", m.Picture != nil))
+	err := c.tell(send, m)
+	telemetry.End(span, err)
+	if err != nil {
 		return errors.Join(err, f.guard.Release(settle, key))
 	}
 	if err := f.guard.MarkDone(settle, key, f.cfg.Keep); err != nil {

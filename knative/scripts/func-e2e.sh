@@ -21,6 +21,7 @@ stop() {
   for pid in "${pids[@]}"; do kill -INT -- "-$pid" 2> /dev/null || true; done
   sleep 1
   for pid in "${pids[@]}"; do kill -KILL -- "-$pid" 2> /dev/null || true; done
+  wait 2> /dev/null || true # without a word on those that were killed
   rm -rf "$logs"
 }
 trap stop EXIT

@@ -72,6 +72,7 @@ func TestOneSweepIsOneTrace(t *testing.T) {
 	}
 	tr.One("dispatch notify", "store "+event.SweepCompleted)
 	tr.One("notify "+event.JobCompleted, "dispatch notify")
+	tr.One("tell log", "notify "+event.JobCompleted)
 	tr.One("send "+event.JobNotified, "notify "+event.JobCompleted)
 
 	wait := tr.One("wait for results", "receive POST")

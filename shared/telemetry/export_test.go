@@ -80,6 +80,7 @@ func TestWrongTraceConfigIsNamed(t *testing.T) {
 		"OTEL_EXPORTER_OTLP_PROTOCOL":        {Endpoint: "http://collector", Protocol: "grpc"},
 		"OTEL_EXPORTER_OTLP_TIMEOUT":         {Endpoint: "http://collector", Timeout: "10s"},
 		"OTEL_EXPORTER_OTLP_CERTIFICATE":     {Endpoint: "https://collector", Certificate: "none.pem"},
+		"OTEL_EXPORTER_OTLP_HEADERS":         {Endpoint: "http://collector", Headers: "Authorization: secret"},
 		"OTEL_TRACES_EXPORTER":               {Endpoint: "http://collector", Exporter: "zipkin"},
 	} {
 		_, err := telemetry.NewTraces(t.Context(), cfg)

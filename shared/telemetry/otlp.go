@@ -17,6 +17,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"golang.org/x/net/http/httpguts"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/zixly/sweepline/shared/connect"
@@ -46,10 +47,14 @@ func newOTLPClient(cfg TraceConfig) (*otlpClient, error) {
 		c.timeout = time.Duration(ms) * time.Millisecond
 	}
 	for pair := range strings.SplitSeq(cmp.Or(cfg.TracesHeaders, cfg.Headers), ",") {
-		if name, value, ok := strings.Cut(pair, "="); ok {
-			if plain, err := url.PathUnescape(strings.TrimSpace(value)); err == nil {
-				c.header.Set(strings.TrimSpace(name), plain)
-			}
+		name, value, ok := strings.Cut(pair, "=")
+		plain, err := url.PathUnescape(strings.TrimSpace(value))
+		switch name = strings.TrimSpace(name); {
+		case strings.TrimSpace(pair) == "": // as after a last comma
+		case !ok || err != nil || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(plain):
+			return nil, errors.New("OTEL_EXPORTER_OTLP_HEADERS is not name=value,name=value with values percent-encoded")
+		default:
+			c.header.Set(name, plain)
 		}
 	}
 	c.header.Set("Content-Type", "application/x-protobuf")
