@@ -34,10 +34,12 @@ func TestLimitAndFairnessUnderKillNine(t *testing.T) {
 	const limit = 5
 	w := newWorld(t, simulator.Config{Delay: either(250*time.Millisecond, time.Second), Workers: 1, Seed: 1}, unlimited)
 	big, small := either(45, 400), either(15, 100)
-	stop := w.killer(either(2400*time.Millisecond, 6*time.Second), syscall.SIGKILL, "submit", "supervise", "supervise-2")
 	bigs := w.requests("big", big)
 	smalls := w.requests("small", small)
 	asked := time.Now()
+	// Not before all are asked for: a job whose delivery dies with submit is tried
+	// again two seconds later, and stands in line only then.
+	stop := w.killer(either(1800*time.Millisecond, 6*time.Second), syscall.SIGKILL, "submit", "supervise", "supervise-2")
 	patience := either(2*time.Minute, 30*time.Minute)
 	few := w.awaitEnds("small", smalls, patience)
 	many := w.awaitEnds("big", bigs, patience)
