@@ -38,18 +38,17 @@ func BenchmarkStartToReady(b *testing.B) {
 					"WEBHOOK_BASE_URL=http://127.0.0.1:1",
 				},
 			}
-			spins := map[string]time.Duration{}
-			spin := func(probe, unit string) {
-				p.ready = fmt.Sprintf("http://127.0.0.1:%d%s", port, probe)
-				spins[unit] += p.spin()
-			}
-			spin("/readyz", "first") // store migrates the first time
-			for b.Loop() {
-				spin("/healthz", "ms/ready")
-				spin("/readyz", "ms/stores")
-			}
-			for _, unit := range []string{"ms/ready", "ms/stores"} {
-				b.ReportMetric(float64(spins[unit].Microseconds())/1000/float64(b.N), unit)
+			p.ready = fmt.Sprintf("http://127.0.0.1:%d/readyz", port)
+			p.spin() // store migrates the first time
+			// One probe after the other: what the last process leaves behind in
+			// PostgreSQL takes its time, too.
+			for _, probe := range []struct{ path, unit string }{{"/healthz", "ms/ready"}, {"/readyz", "ms/stores"}} {
+				p.ready = fmt.Sprintf("http://127.0.0.1:%d%s", port, probe.path)
+				var all time.Duration
+				for range b.N {
+					all += p.spin()
+				}
+				b.ReportMetric(float64(all.Microseconds())/1000/float64(b.N), probe.unit)
 			}
 			b.ReportMetric(0, "ns/op") // it includes the end
 		})
