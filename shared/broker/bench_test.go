@@ -20,6 +20,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/zixly/sweepline/shared/broker/cloudevent"
 	"github.com/zixly/sweepline/shared/servers"
 	"github.com/zixly/sweepline/shared/servers/servertest"
 )
@@ -341,7 +342,7 @@ func newCounter(b *testing.B, want int64) *counter {
 	var got atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		n := int64(1)
-		if strings.HasPrefix(r.Header.Get("Content-Type"), mediaBatch) {
+		if strings.HasPrefix(r.Header.Get("Content-Type"), cloudevent.MediaBatch) {
 			body, err := io.ReadAll(r.Body)
 			if err != nil {
 				return

@@ -4,9 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/zixly/sweepline/shared/broker/dispatch"
+	"github.com/zixly/sweepline/shared/broker/inspect"
+	"github.com/zixly/sweepline/shared/broker/stream"
 )
 
 // Config tunes a Server. DefaultConfig gives the defaults named in the tags, and
@@ -19,16 +25,29 @@ type Config struct {
 	MaxEventBytes int64 `envconfig:"BROKER_MAX_EVENT_BYTES" default:"1048576"`
 	// DedupWindow is how long a (source, id) is remembered after it was stored.
 	DedupWindow time.Duration `envconfig:"BROKER_DEDUP_WINDOW" default:"24h"`
-	// StreamCap is the number of entries of one stream at which ingress answers
-	// 503. Acknowledged history gives way before that happens.
+	// KeyPrefix begins all keys; two pipelines with different ones can share a Redis.
+	KeyPrefix string `envconfig:"BROKER_KEY_PREFIX" default:"sweepline:"`
+	// Instance names this process, where it has a name that no other process has
+	// while it lives and that it gets again when it is restarted: then it takes up
+	// at once what it was killed with. Empty for a name that is never used twice.
+	Instance string `envconfig:"BROKER_INSTANCE"`
+	// StreamCap bounds the entries of one Trigger's queue in one partition. At nine
+	// tenths of it the ingress answers 503 to events that the Trigger takes; the
+	// rest belongs to accepted work.
 	StreamCap int64 `envconfig:"BROKER_STREAM_CAP" default:"1000000"`
-	// Retention is how long acknowledged entries stay for replay.
+	// Retention is how long events stay in the history, for replay.
 	Retention time.Duration `envconfig:"BROKER_RETENTION" default:"24h"`
+	// HistoryBytes bounds the history of one partition. It gives way earlier where
+	// Redis is out of memory.
+	HistoryBytes int64 `envconfig:"BROKER_HISTORY_BYTES" default:"268435456"`
+	// RemovalGrace is how long a Trigger that has left the configuration keeps its
+	// queue, and goes on filling it, before that is deleted.
+	RemovalGrace time.Duration `envconfig:"BROKER_REMOVAL_GRACE" default:"10m"`
 	// DeadLetterRetention bounds the keeping of dead letters that a sink took.
 	// Dead letters without a sink stay until redriven or discarded.
 	DeadLetterRetention time.Duration `envconfig:"BROKER_DEAD_LETTER_RETENTION" default:"168h"`
-	// ClaimIdle is how long an entry may go unrenewed before another process
-	// takes it over. Owners renew at a third of it.
+	// ClaimIdle is how long after its last heartbeat a process counts as dead and
+	// others take over what it was delivering. Heartbeats come at a third of it.
 	ClaimIdle time.Duration `envconfig:"BROKER_CLAIM_IDLE" default:"15s"`
 	// Block is the longest a read waits in Redis, and so the longest that
 	// stopping waits for a reader.
@@ -56,17 +75,35 @@ type Config struct {
 	// DrainTimeout is how long deliveries in flight may finish after Run's
 	// context has ended; what remains stays pending.
 	DrainTimeout time.Duration `envconfig:"BROKER_DRAIN_TIMEOUT" default:"20s"`
-	// JanitorInterval is the time between two trims and between two samples of
-	// the gauges.
-	JanitorInterval time.Duration `envconfig:"BROKER_JANITOR_INTERVAL" default:"5s"`
+	// JanitorInterval is the time between two rounds of housekeeping.
+	JanitorInterval time.Duration `envconfig:"BROKER_JANITOR_INTERVAL" default:"15s"`
 
 	// Journal, if set, is called with each group of events before it is
 	// appended; an error refuses the group with 503. It lets a local mode whose
 	// Redis forgets keep a record of its own. Set before New.
 	Journal func(context.Context, []event.Event) error `ignored:"true"`
+	// Transport, if set, makes the deliveries in place of the network.
+	Transport http.RoundTripper `ignored:"true"`
+}
 
-	// now is the clock of due times; tests replace it.
-	now func() time.Time
+// bodyBytes is the size from which an event is kept once for all Triggers.
+const bodyBytes = 4096
+
+func (c Config) stream() stream.Config {
+	return stream.Config{
+		Prefix: c.KeyPrefix, Partitions: c.Partitions, DedupWindow: c.DedupWindow,
+		QueueCap: max(c.StreamCap-c.StreamCap/10, 1), HistoryBytes: c.HistoryBytes, HistoryAge: c.Retention,
+		BodyBytes: bodyBytes, ClaimIdle: c.ClaimIdle, Block: c.Block, RedisTimeout: c.RedisTimeout,
+		WaitReplicas: c.WaitReplicas, Journal: c.Journal,
+	}
+}
+
+func (c Config) dispatch() dispatch.Config {
+	return dispatch.Config{
+		Partitions: c.Partitions, Parallelism: c.Parallelism, MaxEventBytes: c.MaxEventBytes, DeliveryTimeout: c.DeliveryTimeout,
+		BackoffMax: c.BackoffMax, BackoffJitter: c.BackoffJitter, RetryAfterMax: c.RetryAfterMax, SinkBackoff: c.SinkBackoff,
+		ClaimIdle: c.ClaimIdle, Transport: c.Transport,
+	}
 }
 
 // DefaultConfig is what the environment gives when it sets nothing.
@@ -87,7 +124,10 @@ func DefaultConfig() Config {
 		SinkBackoff:         time.Second,
 		RedisTimeout:        2 * time.Second,
 		DrainTimeout:        20 * time.Second,
-		JanitorInterval:     5 * time.Second,
+		JanitorInterval:     15 * time.Second,
+		KeyPrefix:           inspect.DefaultPrefix,
+		HistoryBytes:        256 << 20,
+		RemovalGrace:        10 * time.Minute,
 	}
 }
 
@@ -110,9 +150,13 @@ func (c Config) validate() error {
 	positive("BROKER_SINK_BACKOFF", c.SinkBackoff > 0)
 	positive("BROKER_REDIS_TIMEOUT", c.RedisTimeout > 0)
 	positive("BROKER_JANITOR_INTERVAL", c.JanitorInterval > 0)
-	if c.Retention < 0 || c.DeadLetterRetention < 0 || c.DrainTimeout < 0 || c.WaitReplicas < 0 {
+	positive("BROKER_HISTORY_BYTES", c.HistoryBytes > 0)
+	if c.KeyPrefix == "" || strings.ContainsAny(c.KeyPrefix, "{} \n") {
+		errs = append(errs, errors.New("BROKER_KEY_PREFIX: must not be empty or hold braces or spaces"))
+	}
+	if c.Retention < 0 || c.DeadLetterRetention < 0 || c.DrainTimeout < 0 || c.WaitReplicas < 0 || c.RemovalGrace < 0 {
 		errs = append(errs, errors.New("BROKER_RETENTION, BROKER_DEAD_LETTER_RETENTION, BROKER_DRAIN_TIMEOUT, "+
-			"BROKER_WAIT_REPLICAS: must not be negative"))
+			"BROKER_WAIT_REPLICAS, BROKER_REMOVAL_GRACE: must not be negative"))
 	}
 	return errors.Join(errs...)
 }

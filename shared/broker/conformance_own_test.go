@@ -320,7 +320,7 @@ func TestConformanceInvalid(t *testing.T) {
 		refused(name, []byte(`{"specversion":"1.0","id":"1","source":"/s","type":"t",`+member+`}`))
 	}
 	require.Equal(t, http.StatusAccepted, n.send("application/cloudevents-batch+json", nil, []byte("[]")))
-	length, err := b.rdb.XLen(t.Context(), newPartition(b.broker, 0).stream()).Result()
+	length, err := b.rdb.XLen(t.Context(), b.key(0, "history")).Result()
 	require.NoError(t, err)
 	require.Zero(t, length)
 }

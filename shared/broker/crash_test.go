@@ -200,7 +200,7 @@ func TestCrashes(t *testing.T) {
 	t.Logf("%d events to 2 subscribers, %d nodes and 2 times Redis killed: %d duplicates", events, kills, duplicates)
 	// A crash may leave behind only what was between its delivery and the
 	// acknowledgement: what is in flight, and what the acker had not written.
-	require.Less(t, duplicates, (kills+2*2)*2*(64+4*ackBatch))
+	require.Less(t, duplicates, (kills+2*2)*2*(64+64+256))
 }
 
 func post(addr string, i int) bool {

@@ -1,23 +1,18 @@
-// Package broker is the data plane that joins the functions: a Knative Broker
-// on Redis Streams.
+// Package broker is the data plane that joins the functions: a Knative Broker on
+// Redis Streams. This package only puts its parts together; an event goes through
+// them in this order:
 //
-// An event goes through it in the order of its files:
+//	ingress/     HTTP in, checked and bounded
+//	cloudevent/  the event as it came, to the byte
+//	stream/      stored: one commit for many events, each in the queue of every
+//	             Trigger whose filter it passes; only now 202. All Redis is here
+//	filter/      which events a Trigger takes
+//	dispatch/    claimed, posted to the subscriber; acknowledged together with its
+//	             reply, or scheduled for a retry, or a dead letter
+//	inspect/     lists, pauses, redrives, replays, from any process
+//	manifest/    Brokers and Triggers from YAML
 //
-//	ingress.go      HTTP in, checked and bounded
-//	batcher.go      concurrent posts grouped into one script call and one fsync
-//	lua/append.lua  deduplicated and appended in one step; only now 202
-//	lane.go         read by each Trigger's consumer group, filtered
-//	courier.go      posted to the subscriber; a reply is appended first
-//	acker.go        acknowledged, or
-//	retries.go      moved to the Trigger's retry set in one step, or
-//	deadletter.go   handed to the dead letter sink and kept for redrive
-//
-// recoverer.go takes over what a dead process held, keeper.go renews what a
-// live one holds, janitor.go trims what every Trigger has acknowledged, and
-// Inspector looks and acts on all of it from any process, through Redis alone.
-//
-// Delivery is at least once: an event answered with 202 is acknowledged for a
-// Trigger only after its subscriber took it, its filter refused it, or a dead
-// letter was kept. The package knows no Kubernetes types; the sub-packages
-// filter and config do.
+// Delivery is at least once: an event answered with 202 leaves a Trigger's queue
+// only after its subscriber has accepted it or a dead letter is kept. Attempts and
+// due times are in Redis, so they survive any restart. No part knows Kubernetes.
 package broker

@@ -50,7 +50,7 @@ func exerciseBatches(t *testing.T, b *bundle) {
 	tr.BatchSize = 10
 	n := b.start(tr)
 	require.NoError(t, b.inspector.Pause(t.Context(), tr.Namespace, tr.Broker, "t"))
-	eventually(t, "paused", func() bool { return n.srv.running()[0].paused.Load() })
+	eventually(t, "paused", func() bool { return n.paused("t") })
 	for _, id := range ids(40) {
 		n.publish(http.StatusAccepted, id)
 	}

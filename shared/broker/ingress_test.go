@@ -3,12 +3,12 @@ package broker
 import (
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/zixly/sweepline/shared/broker/cloudevent"
 	"github.com/zixly/sweepline/shared/servers/servertest"
 )
 
@@ -113,38 +113,12 @@ func TestBatchIsAllOrNothing(t *testing.T) {
 	body := `[{"specversion":"1.0","id":"1","source":"/s","type":"t"},{"specversion":"1.0"}]`
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, n.url(), strings.NewReader(body))
 	require.NoError(t, err)
-	req.Header.Set("Content-Type", mediaBatch)
+	req.Header.Set("Content-Type", cloudevent.MediaBatch)
 	resp, err := http.DefaultClient.Do(req)
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, http.StatusBadRequest, resp.StatusCode)
-	length, err := b.rdb.XLen(t.Context(), newPartition(b.broker, 0).stream()).Result()
+	length, err := b.rdb.XLen(t.Context(), b.key(0, "history")).Result()
 	require.NoError(t, err)
 	require.Zero(t, length)
-}
-
-// The body is not read past the limit, whatever its declared length.
-func TestIngressStopsReading(t *testing.T) {
-	t.Parallel()
-	endless := &endlessBody{}
-	r := httptest.NewRequest(http.MethodPost, "/", endless)
-	r.ContentLength = -1
-	_, err := readBody(httptest.NewRecorder(), r, 1000)
-	var tooLarge *http.MaxBytesError
-	require.ErrorAs(t, err, &tooLarge)
-	require.LessOrEqual(t, endless.read, 2000)
-
-	endless = &endlessBody{}
-	r = httptest.NewRequest(http.MethodPost, "/", endless)
-	r.ContentLength = 1001
-	_, err = readBody(httptest.NewRecorder(), r, 1000)
-	require.ErrorAs(t, err, &tooLarge)
-	require.Zero(t, endless.read)
-}
-
-type endlessBody struct{ read int }
-
-func (b *endlessBody) Read(p []byte) (int, error) {
-	b.read += len(p)
-	return len(p), nil
 }

@@ -7,47 +7,53 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"strconv"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
-)
 
-// readerPool bounds the connections that wait in Redis: one for each Trigger
-// and partition. It is a ceiling, connections are opened as they are needed.
-const readerPool = 4096
+	"github.com/zixly/sweepline/shared/broker/dispatch"
+	"github.com/zixly/sweepline/shared/broker/ingress"
+	"github.com/zixly/sweepline/shared/broker/stream"
+)
 
 // Server is the data plane of any number of brokers in one process. Its ingress
 // (Handler) serves from the first Apply on; deliveries are made while Run runs.
 // Several Servers, in one process or in many, may serve the same brokers: they
 // share the work.
 type Server struct {
-	cfg     Config
-	rdb     redis.UniversalClient
-	readers redis.UniversalClient
-	owned   []redis.UniversalClient
-	metrics *metrics
-	log     *slog.Logger
-	// consumer is this process's name in every group, never used twice.
+	cfg      Config
+	store    *stream.Store
+	ingress  *ingress.Handler
+	metrics  *dispatch.Metrics
+	trimmed  *prometheus.CounterVec
+	log      *slog.Logger
 	consumer string
-	http     *http.Client
 
-	meshes atomic.Pointer[map[Broker]*mesh]
+	// applying is held by Apply from its beginning to its end.
+	applying sync.Mutex
 
-	mu      sync.Mutex // guards what follows; held while a set is applied
-	applied map[Broker]bool
-	subs    map[triggerKey]*subscription
-	// work is the context of deliveries, set while Run runs: Apply starts loops
-	// that belong to Run.
-	work   context.Context
-	wg     sync.WaitGroup // subscriptions that run or drain
-	closed bool
+	mu      sync.Mutex // guards what follows; never held while anything waits
+	set     Set
+	served  map[Broker]*served
+	running bool
+	closed  bool
+}
 
-	lastWarning atomic.Int64
+// served is one broker in this process.
+type served struct {
+	broker     Broker
+	store      *stream.Store
+	spread     int // partitions that new events are spread over
+	writers    []*stream.Writer
+	dispatcher *dispatch.Dispatcher
+
+	mu     sync.Mutex
+	routes stream.RouteSet
+	former []int
 }
 
 // New makes a Server on the given Redis. It does no I/O. reg may be nil; then
@@ -62,33 +68,25 @@ func New(cfg Config, client redis.UniversalClient, reg prometheus.Registerer, lo
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("broker configuration: %w", err)
 	}
-	if cfg.now == nil {
-		cfg.now = time.Now
+	s := &Server{cfg: cfg, log: log, consumer: cfg.Instance, served: make(map[Broker]*served)}
+	if s.consumer == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			host = "unknown"
+		}
+		s.consumer = host + "-" + uuid.NewString() // never used twice
 	}
-	m, err := newMetrics(reg)
-	if err != nil {
+	s.store = stream.Open(cfg.stream(), client)
+	var err error
+	if s.ingress, err = ingress.New(ingress.Config{MaxEventBytes: cfg.MaxEventBytes, RedisTimeout: cfg.RedisTimeout}, reg, log); err != nil {
 		return nil, fmt.Errorf("register broker metrics: %w", err)
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
+	if s.metrics, err = dispatch.NewMetrics(reg); err != nil {
+		return nil, fmt.Errorf("register broker metrics: %w", err)
 	}
-	s := &Server{
-		cfg: cfg, metrics: m, log: log,
-		consumer: host + "-" + uuid.NewString(),
-		http:     newHTTPClient(nil),
-		applied:  make(map[Broker]bool),
-		subs:     make(map[triggerKey]*subscription),
+	if err := s.registerGauges(reg); err != nil {
+		return nil, fmt.Errorf("register broker metrics: %w", err)
 	}
-	var own bool
-	if s.rdb, own = clone(client, cfg.RedisTimeout, 64); own {
-		s.owned = append(s.owned, s.rdb)
-	}
-	if s.readers, own = clone(client, cfg.RedisTimeout, readerPool); own {
-		s.owned = append(s.owned, s.readers)
-	}
-	empty := map[Broker]*mesh{}
-	s.meshes.Store(&empty)
 	return s, nil
 }
 
@@ -97,14 +95,9 @@ func New(cfg Config, client redis.UniversalClient, reg prometheus.Registerer, lo
 // Where it would not, the error wraps ErrNotDurable if the Config requires
 // durability; otherwise there is a warning in the log and no error.
 func (s *Server) Check(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*s.cfg.RedisTimeout)
-	defer cancel()
-	if err := errors.Join(ping(ctx, s.rdb), checkKind(ctx, s.rdb)); err != nil {
-		return err
-	}
-	err := checkDurability(ctx, s.rdb)
+	err := s.store.Check(ctx)
 	if errors.Is(err, ErrNotDurable) && !s.cfg.RequireDurable {
-		s.log.WarnContext(ctx, "Redis can lose events that were answered with 202", "error", err)
+		s.log.WarnContext(ctx, "redis can lose events that were answered with 202", "error", err)
 		return nil
 	}
 	return err
@@ -112,184 +105,224 @@ func (s *Server) Check(ctx context.Context) error {
 
 // Ready reports whether the ingress can store events now: in a Redis Cluster, of
 // all partitions.
-func (s *Server) Ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.RedisTimeout)
-	defer cancel()
-	return ping(ctx, s.rdb)
-}
+func (s *Server) Ready(ctx context.Context) error { return s.store.Ping(ctx) }
 
 // Handler is the ingress: POST /{namespace}/{broker}.
-func (s *Server) Handler() http.Handler { return ingress{s} }
-
-func (s *Server) mesh(b Broker) *mesh { return (*s.meshes.Load())[b] }
+func (s *Server) Handler() http.Handler { return s.ingress }
 
 // Apply makes set what is served, in whole: Brokers and Triggers are added,
-// changed and removed while all others go on. New Triggers get their consumer
-// group before it returns, so events posted afterwards reach them. Triggers of
-// the set's Brokers that are no longer in it lose their group; a Broker that is
-// no longer in it stops, and keeps its streams. Where the set is
-// invalid or Redis is out of reach nothing that runs is changed. After an error
-// Apply may be repeated.
+// changed and removed while all others go on. New Triggers are routed to before
+// it returns, so events posted afterwards reach them. Triggers of the set's Brokers
+// that are no longer in it are not delivered any more, and lose their queue after
+// Config.RemovalGrace; a Broker that is no longer in it stops, and keeps its data.
+// An invalid Trigger is logged and stays what it was. Where a Broker is invalid or
+// Redis is out of reach nothing that runs is changed. After an error Apply may be
+// repeated.
 func (s *Server) Apply(ctx context.Context, set Set) error {
-	if err := set.validate(); err != nil {
-		return fmt.Errorf("apply set: %w", err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return errClosed
-	}
-	partitions, err := s.register(ctx, set)
+	set, err := set.check()
 	if err != nil {
 		return fmt.Errorf("apply set: %w", err)
 	}
-	s.applyMeshes(set)
-	s.applyTriggers(set, partitions)
-	if err := s.retireTriggers(ctx, set, partitions); err != nil {
-		return fmt.Errorf("apply set: %w", err)
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	s.mu.Lock()
+	old, running, closed := s.served, s.running, s.closed
+	s.mu.Unlock()
+	if closed {
+		return stream.ErrClosed
+	}
+	for _, t := range set.Invalid {
+		s.log.ErrorContext(ctx, "trigger is invalid and stays as it was", "trigger", t.String(), "problem", t.Problem)
+	}
+	next := make(map[Broker]*served, len(set.Brokers))
+	var fresh, gone []*served
+	var updates []func()
+	undo := func() {
+		for _, b := range fresh {
+			b.close(0)
+		}
+	}
+	for _, name := range set.Brokers {
+		routes := set.routes(name)
+		registered, err := s.store.Register(ctx, name, s.cfg.Partitions, routes)
+		if err == nil && registered.Old {
+			s.log.WarnContext(ctx, "a later configuration is in force; routes are left as they are",
+				"broker", name.String(), "version", set.Version)
+		}
+		var paused map[string]bool
+		if err == nil {
+			paused, err = s.store.Paused(ctx, name)
+		}
+		if err != nil {
+			undo()
+			return fmt.Errorf("apply set: register broker %s: %w", name, err)
+		}
+		b := old[name]
+		if b == nil || len(b.writers) != len(registered.Partitions) {
+			b = s.newServed(name, registered.Partitions)
+			fresh = append(fresh, b)
+		}
+		b.mu.Lock()
+		b.routes, b.former = routes, registered.Former
+		b.mu.Unlock()
+		triggers := set.triggersOf(name)
+		updates = append(updates, func() { b.dispatcher.Update(triggers, paused) })
+		next[name] = b
+	}
+	for name, b := range old {
+		if next[name] != b {
+			gone = append(gone, b)
+		}
+	}
+	s.serve(next)
+	for _, update := range updates {
+		update()
+	}
+	s.mu.Lock()
+	s.set, s.served = set, next
+	s.mu.Unlock()
+	if running {
+		for _, b := range fresh {
+			b.dispatcher.Start()
+		}
+	}
+	for _, b := range gone { // its deliveries in flight end behind our back
+		go func() {
+			b.dispatcher.Stop(s.cfg.DrainTimeout)
+			b.close(s.cfg.RedisTimeout)
+		}()
 	}
 	return nil
 }
 
-// applyMeshes opens and closes ingress paths.
-func (s *Server) applyMeshes(set Set) {
-	old := *s.meshes.Load()
-	next := make(map[Broker]*mesh, len(set.Brokers))
-	for _, b := range set.Brokers {
-		if m := old[b]; m != nil {
-			next[b] = m
-			continue
-		}
-		m := newMesh(b, s.metrics)
-		for p := range s.cfg.Partitions {
-			m.batchers = append(m.batchers, newBatcher(&s.cfg, s.rdb, newPartition(b, p)))
-		}
-		next[b] = m
+func (s *Server) newServed(name Broker, partitions []*stream.Partition) *served {
+	b := &served{broker: name, store: s.store, spread: s.cfg.Partitions}
+	for _, p := range partitions {
+		b.writers = append(b.writers, p.NewWriter(s.consumer, s.log, b.restore))
 	}
-	s.meshes.Store(&next)
-	for b, m := range old {
-		if next[b] == nil {
-			m.close()
-		}
-	}
+	b.dispatcher = dispatch.New(s.cfg.dispatch(), s.store, b.writers, s.consumer, s.metrics, s.log)
+	return b
 }
 
-// applyTriggers starts, restarts and stops subscriptions. One that is changed
-// stops reading before its successor starts; its deliveries in flight finish.
-func (s *Server) applyTriggers(set Set, partitions map[Broker]int) {
-	next := make(map[triggerKey]Trigger, len(set.Triggers))
-	for _, t := range set.Triggers {
-		next[t.key()] = t
-	}
-	for k, sub := range s.subs {
-		t, stays := next[k]
-		if stays && t.same(sub.trigger) && len(sub.lanes) == partitions[t.broker()] {
-			delete(next, k)
-			continue
-		}
-		sub.stop()
-		delete(s.subs, k)
-		if !stays {
-			s.metrics.forget(k)
-		}
-	}
-	for k, t := range next {
-		sub := newSubscription(s, t, partitions[t.broker()])
-		s.subs[k] = sub
-		if s.work != nil {
-			sub.start(s.work)
-		}
-	}
+// restore registers the routes again: Redis has lost them.
+func (b *served) restore(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, err := b.store.Register(ctx, b.broker, len(b.writers), b.routes)
+	return err
 }
 
-// Run delivers until ctx ends. Then reading stops, deliveries in flight may
-// finish within Config.DrainTimeout, and what remains is given back for other
-// processes to take. The ingress goes on until Close.
+func (b *served) close(patience time.Duration) {
+	var all sync.WaitGroup
+	for _, w := range b.writers {
+		all.Go(func() { w.Close(patience) })
+	}
+	all.Wait()
+}
+
+// serve opens and closes ingress paths.
+func (s *Server) serve(brokers map[Broker]*served) {
+	open := make(map[Broker]*ingress.Broker, len(brokers))
+	for name, b := range brokers {
+		b.mu.Lock()
+		former := b.former
+		b.mu.Unlock()
+		open[name] = ingress.NewBroker(name, s.store, b.writers[:b.spread], former)
+	}
+	s.ingress.Serve(open)
+}
+
+func (s Set) routes(b Broker) stream.RouteSet {
+	r := stream.RouteSet{Version: s.Version}
+	for _, t := range s.Triggers {
+		if t.BrokerOf() == b {
+			r.Triggers = append(r.Triggers, t.Registration())
+		}
+	}
+	for _, t := range s.Invalid {
+		if t.Namespace == b.Namespace && t.Broker == b.Name {
+			r.Keep = append(r.Keep, t.Name)
+		}
+	}
+	return r
+}
+
+func (s Set) triggersOf(b Broker) []Trigger {
+	return slices.DeleteFunc(slices.Clone(s.Triggers), func(t Trigger) bool { return t.BrokerOf() != b })
+}
+
+// Run delivers until ctx ends. Then claiming stops for all Triggers at once,
+// deliveries in flight may finish within Config.DrainTimeout, and what remains is
+// given back for other processes to take. The ingress goes on until Close.
 func (s *Server) Run(ctx context.Context) error {
-	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
 	s.mu.Lock()
-	if s.work != nil || s.closed {
+	if s.running || s.closed {
 		s.mu.Unlock()
 		return errors.New("broker: Run is called twice or after Close")
 	}
-	s.work = work
-	for _, sub := range s.subs {
-		sub.start(work)
-	}
+	s.running = true
+	brokers := s.list()
 	s.mu.Unlock()
-
-	var loops sync.WaitGroup
-	loops.Go(func() { s.watchControl(ctx) })
-	loops.Go(func() { s.keepHouse(ctx) })
-	loops.Wait()
+	for _, b := range brokers {
+		b.dispatcher.Start()
+	}
+	s.keepHouse(ctx)
 
 	s.mu.Lock()
-	s.work = nil
-	for _, sub := range s.subs {
-		sub.stop()
-	}
+	s.running = false
+	brokers = s.list()
 	s.mu.Unlock()
-	drained := make(chan struct{})
-	go func() {
-		s.wg.Wait()
-		close(drained)
-	}()
-	timer := time.NewTimer(s.cfg.DrainTimeout)
-	defer timer.Stop()
-	select {
-	case <-drained:
-	case <-timer.C:
-		s.log.WarnContext(ctx, "Deliveries in flight did not finish in time and stay pending")
-		cancel()
-		<-drained
+	var all sync.WaitGroup
+	for _, b := range brokers {
+		all.Go(func() { s.stop(context.WithoutCancel(ctx), b) })
 	}
-	s.retireSelf(context.WithoutCancel(ctx))
+	all.Wait()
 	return nil
+}
+
+func (s *Server) stop(ctx context.Context, b *served) {
+	if !b.dispatcher.Stop(s.cfg.DrainTimeout) {
+		s.log.WarnContext(ctx, "deliveries in flight did not finish in time and are given back", "broker", b.broker.String())
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*s.cfg.RedisTimeout)
+	defer cancel()
+	for _, w := range b.writers {
+		w.Flush(ctx)
+	}
+	if err := b.dispatcher.Retire(ctx); err != nil { // others will find out by the heartbeat
+		s.log.WarnContext(ctx, "consumer not removed", "broker", b.broker.String(), "error", err)
+	}
+}
+
+// list returns the brokers that are served; mu is held.
+func (s *Server) list() []*served {
+	out := make([]*served, 0, len(s.served))
+	for _, b := range s.served {
+		out = append(out, b)
+	}
+	return out
 }
 
 // Close stores what the ingress has accepted and closes the connections. Call
 // it after Run has returned and the HTTP server has shut down.
 func (s *Server) Close() error {
+	s.applying.Lock()
+	defer s.applying.Unlock()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.closed {
+		s.mu.Unlock()
 		return nil
 	}
 	s.closed = true
-	for _, m := range *s.meshes.Load() {
-		m.close()
+	brokers := s.list()
+	s.mu.Unlock()
+	s.ingress.Serve(nil)
+	for _, b := range brokers {
+		b.dispatcher.Stop(0) // if Run has not been called
+		b.close(2 * s.cfg.RedisTimeout)
 	}
-	s.http.CloseIdleConnections()
-	var errs []error
-	for _, c := range s.owned {
-		errs = append(errs, c.Close())
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := s.store.Close(); err != nil {
 		return fmt.Errorf("close broker: %w", err)
 	}
 	return nil
 }
-
-// ingressFailed logs at most once a second: an outage fails every request.
-func (s *Server) ingressFailed(ctx context.Context, m *mesh, err error) {
-	now := time.Now().UnixNano()
-	last := s.lastWarning.Load()
-	if now-last < int64(time.Second) || !s.lastWarning.CompareAndSwap(last, now) {
-		return
-	}
-	s.log.WarnContext(ctx, "Events are refused", "broker", m.broker.String(), "error", err)
-}
-
-// running gives the subscriptions of now.
-func (s *Server) running() []*subscription {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	subs := make([]*subscription, 0, len(s.subs))
-	for _, sub := range s.subs {
-		subs = append(subs, sub)
-	}
-	return subs
-}
-
-func itoa(n int) string { return strconv.Itoa(n) }

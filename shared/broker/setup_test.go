@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/zixly/sweepline/shared/broker/filter"
+	"github.com/zixly/sweepline/shared/broker/stream"
 	"github.com/zixly/sweepline/shared/connect"
 )
 
@@ -43,6 +46,7 @@ func setup(t *testing.T, url string) *bundle {
 	cfg.ClaimIdle = 600 * time.Millisecond
 	cfg.SinkBackoff = 20 * time.Millisecond
 	cfg.JanitorInterval = 50 * time.Millisecond
+	cfg.RemovalGrace = 0
 	cfg.DrainTimeout = 5 * time.Second
 	return &bundle{
 		t: t, rdb: rdb, cfg: cfg, inspector: inspector,
@@ -98,12 +102,38 @@ func (n *node) apply(triggers ...Trigger) {
 }
 
 func quiet() *slog.Logger {
+	if os.Getenv("BROKER_TEST_LOG") != "" {
+		return slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
 	return slog.New(slog.DiscardHandler)
 }
 
 // trigger sends all events of the bundle's broker to the subscriber.
 func (b *bundle) trigger(name string, s *subscriber) Trigger {
 	return Trigger{Namespace: b.broker.Namespace, Broker: b.broker.Name, Name: name, Subscriber: s.URL}
+}
+
+// key names one of the broker's keys in a partition.
+func (b *bundle) key(partition int, name string) string {
+	return fmt.Sprintf("%s{%s/%d}:%s", b.cfg.KeyPrefix, b.broker, partition, name)
+}
+
+// filtered is trigger with a filter, in the form that Parse reads.
+func (b *bundle) filtered(name string, s *subscriber, text string) Trigger {
+	b.t.Helper()
+	f, err := filter.Parse(text)
+	require.NoError(b.t, err)
+	tr := b.trigger(name, s)
+	tr.Filter = f
+	return tr
+}
+
+// paused reports whether the node has taken up that a trigger is paused.
+func (n *node) paused(trigger string) bool {
+	for _, b := range n.srv.brokers() {
+		return b.dispatcher.Paused(trigger)
+	}
+	return false
 }
 
 // publish posts one binary event and requires the status.
@@ -215,7 +245,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // info gives a trigger's numbers.
 func (b *bundle) info(trigger string) TriggerInfo {
 	b.t.Helper()
-	all, err := b.inspector.triggersOf(b.t.Context(), b.broker)
+	all, err := b.inspector.TriggersOf(b.t.Context(), b.broker)
 	require.NoError(b.t, err)
 	for _, t := range all {
 		if t.Name == trigger {
@@ -249,4 +279,23 @@ func ids(n int) []string {
 		out[i] = fmt.Sprintf("e%d", i)
 	}
 	return out
+}
+
+func mustAll(t *testing.T, n *node) []*stream.Partition {
+	t.Helper()
+	partitions, err := n.srv.store.All(t.Context(), n.broker)
+	require.NoError(t, err)
+	return partitions
+}
+
+// sleep waits, unless ctx ends first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }

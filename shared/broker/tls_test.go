@@ -32,5 +32,5 @@ func TestSubscribersWithCertificatesOfTheirOwn(t *testing.T) {
 	require.Empty(t, got, "nothing is sent to whom nobody vouches for")
 
 	known.CACerts = "none"
-	require.ErrorContains(t, n.srv.Apply(t.Context(), Set{Brokers: []Broker{b.broker}, Triggers: []Trigger{known}}), "CACerts")
+	require.ErrorContains(t, known.Validate(), "CACerts")
 }

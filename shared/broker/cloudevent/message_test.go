@@ -1,0 +1,162 @@
+package cloudevent
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Every attribute type and kind of data, in each mode, reaches the subscriber as
+// it was published: the conformance cases of CloudEvents.
+func TestRoundTrip(t *testing.T) {
+	t.Parallel()
+	structured := http.Header{"Content-Type": {MediaStructured}}
+	for name, c := range map[string]struct {
+		in string
+		// header and body are what binary delivery must give.
+		header map[string]string
+		body   string
+	}{
+		"all types": {
+			`{"specversion":"1.0","id":"1","source":"https://a/b?c=d#e","type":"t","subject":"s","time":"2020-01-01T00:00:00.5+02:00",
+			"dataschema":"urn:x:y","datacontenttype":"application/xml","b":true,"i":-7,"s":"x","data":"<a/>"}`,
+			map[string]string{
+				"Ce-Source": "https://a/b?c=d#e", "Ce-Subject": "s", "Ce-Time": "2020-01-01T00:00:00.5+02:00",
+				"Ce-Dataschema": "urn:x:y", "Content-Type": "application/xml", "Ce-B": "true", "Ce-I": "-7", "Ce-S": "x",
+			}, "<a/>",
+		},
+		"unicode": {
+			`{"specversion":"1.0","id":"1","source":"/s","type":"t","e":"Euro € 😀","q":"\"100%\""}`,
+			map[string]string{"Ce-E": "Euro%20%E2%82%AC%20%F0%9F%98%80", "Ce-Q": "%22100%25%22"}, "",
+		},
+		"JSON data": {
+			`{"specversion":"1.0","id":"1","source":"/s","type":"t","datacontenttype":"application/json","data":{"a" : [1, 2.50]}}`,
+			map[string]string{"Content-Type": "application/json"}, `{"a" : [1, 2.50]}`,
+		},
+		"implied JSON": {
+			`{"specversion":"1.0","id":"1","source":"/s","type":"t","data":"text"}`,
+			map[string]string{"Content-Type": "application/json"}, `"text"`,
+		},
+		"base64": {
+			`{"specversion":"1.0","id":"1","source":"/s","type":"t","datacontenttype":"application/octet-stream","data_base64":"AP8="}`,
+			map[string]string{"Content-Type": "application/octet-stream"}, "\x00\xff",
+		},
+	} {
+		messages, err := ParseHTTP(structured, []byte(c.in), true)
+		require.NoError(t, err, name)
+		m, err := Decode(string(messages[0].Encode()))
+		require.NoError(t, err, name)
+		h := http.Header{}
+		m.Header(h)
+		for k, v := range c.header {
+			require.Equal(t, v, h.Get(k), "%s: %s", name, k)
+		}
+		require.Equal(t, c.body, m.Data, name)
+
+		// Structured again: the same JSON.
+		var b bytes.Buffer
+		m.AppendJSON(&b)
+		require.JSONEq(t, c.in, b.String(), name)
+
+		// Binary again: the same headers and bytes.
+		h.Set("Ce-Specversion", "1.0")
+		again, err := ParseHTTP(h, []byte(m.Data), false)
+		require.NoError(t, err, name)
+		h2 := http.Header{}
+		again[0].Header(h2)
+		require.Equal(t, h, h2, name)
+		for _, a := range again[0].attrs {
+			if a.name != "datacontenttype" {
+				require.Equal(t, m.Get(a.name), a.text(), "%s: %s", name, a.name)
+			}
+		}
+	}
+}
+
+func TestBinaryHeadersPassUnchanged(t *testing.T) {
+	t.Parallel()
+	for _, v := range []string{"plain", "a b", "50%", "%41", "%e2%82%ac", "€", `"quoted \" x"`, "a%2Fb", "%zz", ""} {
+		h := http.Header{"Ce-Specversion": {"1.0"}, "Ce-Id": {"1"}, "Ce-Source": {"/s"}, "Ce-Type": {"t"}, "Ce-X": {v}}
+		messages, err := ParseHTTP(h, nil, false)
+		require.NoError(t, err, v)
+		m, err := Decode(string(messages[0].Encode()))
+		require.NoError(t, err)
+		out := http.Header{}
+		m.Header(out)
+		require.Equal(t, v, out.Get("Ce-X"))
+	}
+}
+
+func TestPercentDecode(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"a": "a", "%41": "A", "%e2%82%ac": "€", "50%": "50%", "%zz": "%zz", `"a b"`: "a b", `"a\"b"`: `a"b`, "%ff": "%ff", `"`: `"`,
+	} {
+		require.Equal(t, want, percentDecode(in), in)
+	}
+}
+
+func TestDigestTellsSourceFromID(t *testing.T) {
+	t.Parallel()
+	one, other := &Message{}, &Message{}
+	one.SetText("source", "a")
+	one.SetText("id", "bc")
+	other.SetText("source", "ab")
+	other.SetText("id", "c")
+	require.NotEqual(t, one.Digest(), other.Digest())
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("application/cloudevents+json", "", `{"specversion":"1.0","id":"1","source":"/s","type":"t","x":1,"data":{}}`)
+	f.Add("application/cloudevents-batch+json", "", `[{"specversion":"1.0","id":"1","source":"/s","type":"t","data_base64":"AA=="}]`)
+	f.Add("text/plain", "50%\"€", "data")
+	f.Fuzz(func(t *testing.T, contentType, ext, body string) {
+		h := http.Header{
+			"Content-Type": {contentType}, "Ce-Specversion": {"1.0"}, "Ce-Id": {"1"}, "Ce-Source": {"/s"},
+			"Ce-Type": {"t"}, "Ce-X": {ext},
+		}
+		messages, err := ParseHTTP(h, []byte(body), true)
+		if err != nil {
+			return
+		}
+		for _, m := range messages {
+			back, err := Decode(string(m.Encode()))
+			require.NoError(t, err)
+			require.Equal(t, m.attrs, append([]attribute{}, back.attrs...))
+			require.Equal(t, m.Data, back.Data)
+			var b bytes.Buffer
+			back.AppendJSON(&b)
+			require.True(t, json.Valid(b.Bytes()), b.String())
+			again, err := parseJSON(b.Bytes())
+			require.NoError(t, err)
+			require.NoError(t, again.normalize())
+			require.Equal(t, m.Digest(), again.Digest())
+			out := http.Header{}
+			back.Header(out)
+			for k, vs := range out {
+				require.False(t, strings.ContainsAny(vs[0], "\r\n\x00"), k)
+			}
+			_ = back.EventWithData()
+		}
+	})
+}
+
+func FuzzDecode(f *testing.F) {
+	m := Message{attrs: []attribute{{"id", kindText, "1"}, {"x", kindInt, "7"}}, Data: "data", TTL: 255}
+	f.Add(string(m.Encode()))
+	f.Add("\x01\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")
+	f.Fuzz(func(t *testing.T, s string) {
+		m, err := Decode(s)
+		if err != nil {
+			require.ErrorIs(t, err, ErrCorrupt)
+			return
+		}
+		again, err := Decode(string(m.Encode()))
+		require.NoError(t, err)
+		require.Equal(t, m, again)
+	})
+}

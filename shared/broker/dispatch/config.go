@@ -1,0 +1,31 @@
+package dispatch
+
+import (
+	"net/http"
+	"time"
+)
+
+// Config tunes deliveries. Every field must be set but those that say so.
+type Config struct {
+	// Partitions is how many partitions new events, and so replies, are spread over.
+	Partitions int
+	// Parallelism is the default bound of concurrent deliveries of a Trigger.
+	Parallelism int
+	// MaxEventBytes bounds a reply.
+	MaxEventBytes int64
+	// DeliveryTimeout bounds an attempt where the Trigger names no timeout.
+	DeliveryTimeout time.Duration
+	// BackoffMax caps the wait between two attempts.
+	BackoffMax time.Duration
+	// BackoffJitter draws each wait evenly from 0 to the computed one.
+	BackoffJitter bool
+	// RetryAfterMax bounds an answered Retry-After where the Trigger does not.
+	RetryAfterMax time.Duration
+	// SinkBackoff is the first wait after a dead letter sink failed; it doubles up
+	// to BackoffMax.
+	SinkBackoff time.Duration
+	// ClaimIdle is how long a consumer lives after its last heartbeat.
+	ClaimIdle time.Duration
+	// Transport makes the requests; nil for the network.
+	Transport http.RoundTripper
+}

@@ -1,0 +1,15 @@
+// Package dispatch delivers what stands in the Triggers' queues: it claims entries,
+// posts them to the subscribers and settles how each delivery ended.
+//
+//	dispatcher.go    one Broker in this process: which Triggers it delivers
+//	subscription.go  one Trigger: what is claimed, what is in flight, how much room is left
+//	reader.go        loop: waits for entries that other processes have stored
+//	retrier.go       loop: claims retries when they are due
+//	heartbeat.go     loop: shows that this process is alive, takes over from dead ones
+//	filler.go        copies history for replays
+//	sender.go        one attempt: HTTP out, what the answer means
+//	deliver.go       what follows from it: acknowledge, store replies, retry later, dead letter
+//
+// What this process stores itself it claims in the same commit (stream.Claimer), so
+// the reader wakes only for others' events.
+package dispatch

@@ -1,0 +1,100 @@
+package dispatch
+
+import (
+	"context"
+
+	"github.com/zixly/sweepline/shared/broker/stream"
+)
+
+// suspicious is for how many rounds a lost answer is looked for: what it may have
+// claimed is told from a claim under way by its age.
+const suspicious = 4
+
+// keepAlive shows every third of Config.ClaimIdle that this process is alive, so
+// that a delivery may take as long as it does; and takes over what processes that
+// have stopped doing so had claimed.
+func (d *Dispatcher) keepAlive(ctx context.Context, p *partition) {
+	d.takeOver(ctx, p)
+	d.fillAll(ctx, p)
+	suspicion := suspicious // a predecessor may have had our name
+	for round := 1; sleep(ctx, d.cfg.ClaimIdle/3); round++ {
+		alive, err := p.Beat(ctx, d.consumer)
+		if err != nil {
+			if ctx.Err() == nil {
+				d.log.WarnContext(ctx, "redis write failed, retrying", "write", "heartbeat", "broker", d.broker.String(), "error", err)
+			}
+			continue
+		}
+		if !alive {
+			d.dropLost(ctx, p)
+		}
+		if p.writer.TakeSuspicion() {
+			suspicion = suspicious
+		}
+		if suspicion > 0 {
+			suspicion--
+			d.findUnknown(ctx, p)
+		}
+		d.takeOver(ctx, p)
+		if round%6 == 0 {
+			d.fillAll(ctx, p)
+			d.refreshPaused(ctx)
+		}
+	}
+}
+
+// takeOver claims what dead processes have left, as far as there is room.
+func (d *Dispatcher) takeOver(ctx context.Context, p *partition) {
+	var wants []stream.Want
+	for _, s := range d.subscriptions() {
+		n := s.wantRetries(p)
+		wants = append(wants, stream.Want{Trigger: s.name, Count: n, Owner: s})
+	}
+	if len(wants) == 0 {
+		return
+	}
+	entries, _, err := p.Takeover(ctx, d.consumer, wants)
+	by := make(map[string][]*stream.Entry)
+	for _, e := range entries {
+		by[e.Trigger] = append(by[e.Trigger], e)
+	}
+	for _, w := range wants {
+		s, _ := w.Owner.(*subscription)
+		got := by[w.Trigger]
+		s.conf.Load().metrics.claimed.Add(float64(len(got)))
+		s.claimed(p, w.Count, got, false, true)
+	}
+	if err != nil && ctx.Err() == nil {
+		p.writer.Suspect()
+		d.log.WarnContext(ctx, "takeover failed", "broker", d.broker.String(), "error", err)
+	}
+}
+
+// dropLost forgets what others may have taken over while this process did not show
+// that it was alive: it stood still, or Redis was away.
+func (d *Dispatcher) dropLost(ctx context.Context, p *partition) {
+	d.log.WarnContext(ctx, "heartbeat had run out", "broker", d.broker.String())
+	for _, s := range d.subscriptions() {
+		pending, err := p.Pending(ctx, s.name, d.consumer)
+		if err != nil {
+			d.log.WarnContext(ctx, "pending entries not read", "trigger", s.name, "error", err)
+			continue
+		}
+		s.drop(p, pending)
+	}
+}
+
+// findUnknown delivers what is pending under our name without our knowing: the
+// answer to a claim was lost.
+func (d *Dispatcher) findUnknown(ctx context.Context, p *partition) {
+	for _, s := range d.subscriptions() {
+		entries, err := p.Unknown(ctx, s.name, d.consumer, d.cfg.ClaimIdle/2, s.holds(p))
+		if len(entries) > 0 {
+			s.conf.Load().metrics.claimed.Add(float64(len(entries)))
+			s.claimed(p, 0, entries, false, true)
+		}
+		if err != nil && ctx.Err() == nil {
+			d.log.WarnContext(ctx, "pending entries not read", "trigger", s.name, "error", err)
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/zixly/sweepline/shared/broker/stream"
+)
+
+// reader waits in Redis for entries that other processes have stored in the queues
+// of this process's Triggers, claims the first of each, and has the writer claim the
+// rest. It owns one connection.
+type reader struct {
+	d      *Dispatcher
+	p      *partition
+	stream *stream.Reader
+
+	mu sync.Mutex
+	// stale: the wait under way is for other queues than those that have room.
+	stale bool
+	wakes chan struct{}
+}
+
+func newReader(d *Dispatcher, p *partition) *reader {
+	return &reader{d: d, p: p, stream: p.NewReader(d.consumer), wakes: make(chan struct{}, 1)}
+}
+
+// changed has the reader look anew at which queues have room.
+func (r *reader) changed() {
+	r.mu.Lock()
+	was := r.stale
+	r.stale = true
+	r.mu.Unlock()
+	select {
+	case r.wakes <- struct{}{}:
+	default:
+	}
+	if !was {
+		go r.interrupt()
+	}
+}
+
+func (r *reader) interrupt() { r.stream.Interrupt(context.Background()) }
+
+func (r *reader) loop(ctx context.Context) {
+	defer r.stream.Close()
+	wait := newBackoff(50*time.Millisecond, 2*time.Second)
+	for ctx.Err() == nil {
+		watched := r.watch()
+		if len(watched) == 0 {
+			select {
+			case <-r.wakes:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		entries, err := r.stream.Wait(ctx, watched)
+		r.take(entries)
+		if err == nil {
+			wait.reset()
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		var gone *stream.GoneError
+		if errors.As(err, &gone) {
+			r.d.detach(gone.Triggers)
+			continue
+		}
+		r.p.writer.Suspect() // Redis may have handed out what was not received
+		r.d.log.WarnContext(ctx, "redis read failed, retrying", "read", "queues", "broker", r.d.broker.String(), "error", err)
+		if !wait.sleep(ctx) {
+			return
+		}
+	}
+}
+
+// watch marks the subscriptions that have room, and returns their names.
+func (r *reader) watch() []string {
+	r.mu.Lock()
+	r.stale = false
+	r.mu.Unlock()
+	var names []string
+	for _, s := range r.d.subscriptions() {
+		s.mu.Lock()
+		at := s.at[r.p]
+		at.watched = s.room() > 0
+		if at.watched {
+			names = append(names, s.name)
+		}
+		s.mu.Unlock()
+	}
+	return names
+}
+
+// take hands over what was claimed; there may be more.
+func (r *reader) take(entries []*stream.Entry) {
+	if len(entries) == 0 {
+		return
+	}
+	for _, e := range entries {
+		if s := r.d.subscription(e.Trigger); s != nil {
+			s.claimed(r.p, 0, []*stream.Entry{e}, true, false)
+		} else {
+			r.p.writer.Settle(stream.Settlement{Entry: e, Outcome: stream.GivenBack}) // it has just been removed here
+		}
+	}
+	r.p.writer.Kick()
+}

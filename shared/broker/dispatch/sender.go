@@ -1,0 +1,297 @@
+package dispatch
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/zixly/sweepline/shared/broker/cloudevent"
+	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/telemetry"
+)
+
+const (
+	// errorDataBytes of a failed answer are kept: 1024 characters of base64.
+	errorDataBytes = 768
+	// drainBytes are read of a body that is not wanted, to keep the connection.
+	drainBytes = 64 << 10
+	userAgent  = "sweepline-broker/1"
+)
+
+// NewTransport keeps enough idle connections for the usual parallelism. Deadlines
+// come with each request's context. trust is nil for what the system trusts.
+func NewTransport(trust *tls.Config) *http.Transport {
+	return &http.Transport{
+		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:       trust,
+		TLSHandshakeTimeout:   5 * time.Second,
+		MaxIdleConns:          4096,
+		MaxIdleConnsPerHost:   512,
+		IdleConnTimeout:       90 * time.Second,
+		DisableCompression:    true,
+		ForceAttemptHTTP2:     true,
+		WriteBufferSize:       16 << 10,
+		ReadBufferSize:        8 << 10,
+		ExpectContinueTimeout: time.Second,
+	}
+}
+
+// result is how one attempt ended.
+type result struct {
+	// ok is a 2xx with a body that is not a malformed event.
+	ok bool
+	// answered: there was an HTTP answer.
+	answered bool
+	// code is the HTTP status. Where there was no answer it is 500, which is
+	// what Knative reports then.
+	code int
+	// data is the beginning of the answer's body, or the error's text.
+	data string
+	// retryable: another attempt may help.
+	retryable bool
+	// absent: the attempt met nobody.
+	absent bool
+	// retryAfter is what a 429 or 503 asked for, 0 if nothing.
+	retryAfter time.Duration
+	replies    []*cloudevent.Message
+}
+
+// sender posts one Trigger's events.
+type sender struct {
+	cfg     *Config
+	trigger Trigger
+	metrics *triggerMetrics
+	log     *slog.Logger
+	rt      http.RoundTripper
+	target  *url.URL
+	sink    *url.URL
+}
+
+func newSender(cfg *Config, rt http.RoundTripper, t Trigger, m *triggerMetrics, log *slog.Logger) *sender {
+	s := &sender{cfg: cfg, trigger: t, metrics: m, log: log, rt: rt}
+	// All were checked when the set was applied.
+	if trust, _ := connect.Trust(t.CACerts); trust != nil {
+		s.rt = NewTransport(trust) // its idle connections end by themselves
+	}
+	s.target, _ = url.Parse(t.Subscriber)
+	if t.Delivery.DeadLetterSink != "" {
+		s.sink, _ = url.Parse(t.Delivery.DeadLetterSink)
+	}
+	return s
+}
+
+// deliver makes one attempt at a URL, in the Trigger's format, within its timeout.
+func (s *sender) deliver(ctx context.Context, to *url.URL, m *cloudevent.Message) result {
+	h := make(http.Header, 20)
+	body := m.Data
+	if s.trigger.Delivery.Format == FormatJSON {
+		var b bytes.Buffer
+		b.Grow(len(m.Data) + 512)
+		m.AppendJSON(&b)
+		h["Content-Type"] = []string{cloudevent.MediaStructured + "; charset=UTF-8"}
+		body = b.String()
+	} else {
+		m.Header(h)
+	}
+	m.Trace(h)
+	telemetry.IntoHeader(ctx, h) // the attempt's span, where there are spans
+	return s.post(ctx, to, h, body, 1)[0]
+}
+
+// deliverBatch makes one attempt with all messages in the JSON batch format. It
+// returns a result for each.
+func (s *sender) deliverBatch(ctx context.Context, messages []*cloudevent.Message) []result {
+	var b bytes.Buffer
+	b.WriteByte('[')
+	for i, m := range messages {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		m.AppendJSON(&b)
+	}
+	b.WriteByte(']')
+	h := http.Header{
+		"Content-Type": {cloudevent.MediaBatch + "; charset=UTF-8"},
+		"Accept":       {mediaOutcomes},
+	}
+	return s.post(ctx, s.target, h, b.String(), len(messages))
+}
+
+// post makes one request with n events. It returns n results.
+func (s *sender) post(ctx context.Context, to *url.URL, h http.Header, body string, n int) []result {
+	timeout := s.trigger.Delivery.Timeout
+	if timeout <= 0 {
+		timeout = s.cfg.DeliveryTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	h["Prefer"] = []string{"reply"}
+	h["User-Agent"] = []string{userAgent}
+	h["Kn-Namespace"] = []string{s.trigger.Namespace} // as Knative's brokers name theirs
+	req := (&http.Request{
+		Method: http.MethodPost, URL: to, Host: to.Host, Header: h,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		ContentLength: int64(len(body)),
+		Body:          http.NoBody,
+	}).WithContext(ctx)
+	if body != "" {
+		req.Body = io.NopCloser(strings.NewReader(body))
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
+	}
+	start := time.Now()
+	results := s.exchange(req, n)
+	s.metrics.delivery.Observe(time.Since(start).Seconds())
+	for _, r := range results {
+		s.metrics.count(r)
+	}
+	return results
+}
+
+// noAnswer begins the data of a result without an HTTP answer, as in Knative.
+const noAnswer = "dispatch error: "
+
+func (s *sender) exchange(req *http.Request, n int) []result {
+	if req.URL.Scheme != "http" && req.URL.Scheme != "https" {
+		return alike(n, result{
+			code: http.StatusInternalServerError, data: noAnswer + "unsupported protocol scheme " + strconv.Quote(req.URL.Scheme),
+		})
+	}
+	// The transport itself: a redirect is an answer like any other.
+	resp, err := s.rt.RoundTrip(req)
+	if err != nil {
+		var op *net.OpError
+		var dns *net.DNSError
+		return alike(n, result{
+			code: http.StatusInternalServerError, data: clip(noAnswer+err.Error(), errorDataBytes), retryable: true,
+			absent: errors.As(err, &dns) || errors.As(err, &op) && op.Op == "dial",
+		})
+	}
+	defer func() { _ = resp.Body.Close() }() // nothing is lost with it
+	if resp.StatusCode/100 != 2 {
+		return alike(n, s.refused(resp))
+	}
+	res := result{ok: true, answered: true, code: resp.StatusCode}
+	if n > 1 && resp.StatusCode == http.StatusMultiStatus {
+		return s.outcomes(resp, n)
+	}
+	if resp.ContentLength == 0 && !cloudevent.IsEvent(resp.Header) {
+		return alike(n, res)
+	}
+	if resp.StatusCode == http.StatusAccepted { // its body is not routed
+		drain(resp.Body)
+		return alike(n, res)
+	}
+	body, err := s.read(resp, int64(n))
+	switch {
+	case err != nil:
+		return alike(n, failed(resp.StatusCode, err.Error()))
+	case !cloudevent.IsEvent(resp.Header):
+		if len(body) > 0 {
+			s.log.WarnContext(req.Context(), "response body dropped: not a CloudEvent",
+				"trigger", s.trigger.String(), "status", resp.StatusCode)
+		}
+		return alike(n, res)
+	}
+	replies, err := cloudevent.ParseHTTP(resp.Header, body, true)
+	if err != nil {
+		return alike(n, failed(resp.StatusCode, fmt.Sprintf("reply is not a valid CloudEvent: %v", err)))
+	}
+	results := alike(n, res)
+	for i, r := range replies { // in the order of the events, as far as they go
+		at := min(i, n-1)
+		results[at].replies = append(results[at].replies, r)
+	}
+	return results
+}
+
+func (s *sender) read(resp *http.Response, n int64) ([]byte, error) {
+	limit := s.cfg.MaxEventBytes * min(n, 16)
+	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("read reply: %w", err)
+	}
+	if int64(len(body)) > limit {
+		return nil, errors.New("reply is too large")
+	}
+	return body, nil
+}
+
+func alike(n int, r result) []result {
+	out := make([]result, n)
+	for i := range out {
+		out[i] = r
+	}
+	return out
+}
+
+// failed is an answered delivery that has failed all the same.
+func failed(code int, reason string) result {
+	return result{answered: true, code: code, data: clip(reason, errorDataBytes), retryable: true}
+}
+
+func (s *sender) refused(resp *http.Response) result {
+	buf := make([]byte, errorDataBytes)
+	n, err := io.ReadFull(resp.Body, buf)
+	if err == nil {
+		drain(resp.Body)
+	}
+	return refusal(resp.StatusCode, string(buf[:n]), parseRetryAfter(resp.Header.Get("Retry-After"), time.Now()))
+}
+
+// refusal is an answer other than 2xx.
+func refusal(code int, data string, retryAfter time.Duration) result {
+	r := result{answered: true, code: code, data: clip(data, errorDataBytes), retryable: retryable(code), absent: absent(code)}
+	if code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable {
+		r.retryAfter = retryAfter
+	}
+	return r
+}
+
+func drain(r io.Reader) { _, _ = io.CopyN(io.Discard, r, drainBytes) } // only to keep the connection
+
+func clip(s string, n int) string {
+	if len(s) > n {
+		return s[:n]
+	}
+	return s
+}
+
+// retryable are the statuses after which another attempt may help.
+// Rule: Knative Eventing data plane specification, "Retryable status codes".
+func retryable(code int) bool {
+	switch code {
+	case http.StatusNotFound, http.StatusRequestTimeout, http.StatusConflict,
+		http.StatusTooEarly, http.StatusTooManyRequests:
+		return true
+	}
+	return code >= 500
+}
+
+// absent are the statuses that say that nobody was there to look at the event.
+func absent(code int) bool {
+	return code == http.StatusBadGateway || code == http.StatusServiceUnavailable || code == http.StatusGatewayTimeout
+}
+
+// parseRetryAfter reads seconds or an HTTP date; 0 if it says neither.
+func parseRetryAfter(v string, now time.Time) time.Duration {
+	if v == "" {
+		return 0
+	}
+	if n, err := strconv.ParseInt(v, 10, 32); err == nil {
+		return max(time.Duration(n)*time.Second, 0)
+	}
+	if t, err := http.ParseTime(v); err == nil {
+		return max(t.Sub(now), 0)
+	}
+	return 0
+}

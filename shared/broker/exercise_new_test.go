@@ -1,0 +1,382 @@
+package broker
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A sink that refuses an event for good is not asked again: the letter is kept, with
+// what the sink said.
+func exerciseSinkRefuses(t *testing.T, b *bundle) {
+	s, sink := subscribe(t, status(http.StatusUnprocessableEntity)), subscribe(t, status(http.StatusBadRequest))
+	tr := b.trigger("t", s)
+	tr.Delivery.DeadLetterSink = sink.URL
+	n := b.start(tr)
+	n.publish(http.StatusAccepted, "1")
+	eventually(t, "kept", func() bool { return len(b.deadLetters()) == 1 })
+	b.settled("t")
+	letter := b.deadLetters()[0]
+	require.False(t, letter.Taken)
+	require.Equal(t, http.StatusUnprocessableEntity, letter.Code)
+	require.Equal(t, http.StatusBadRequest, letter.SinkCode)
+	sink.next(t)
+	sink.none(t)
+}
+
+// Nobody there is no refusal, where the Trigger says so: attempts are not counted
+// until its age is reached. Without it they count.
+func exerciseAbsence(t *testing.T, b *bundle) {
+	var well atomic.Bool
+	s := subscribe(t, func(w http.ResponseWriter, _ delivery) {
+		if !well.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	gone := subscribe(t, nil)
+	gone.Close()
+	patient, impatient, brief := b.trigger("patient", s), b.trigger("impatient", gone), b.trigger("brief", gone)
+	patient.Absence = time.Hour
+	brief.Absence = 300 * time.Millisecond
+	n := b.start(patient, impatient, brief)
+	n.publish(http.StatusAccepted, "1")
+	eventually(t, "the others are dead", func() bool { return len(b.deadLetters()) == 2 })
+	for _, l := range b.deadLetters() {
+		require.NotEqual(t, "patient", l.Trigger)
+	}
+	s.next(t)
+	eventually(t, "waits", func() bool { return b.info("patient").Retries == 1 })
+	retries, err := b.inspector.Retries(t.Context(), b.broker.Namespace, b.broker.Name, "patient", 1)
+	require.NoError(t, err)
+	require.Zero(t, retries[0].Attempts)
+	require.Positive(t, retries[0].Absent)
+	well.Store(true)
+	require.Equal(t, "1", s.next(t).id())
+	b.settled("patient")
+}
+
+// A reply may keep id and source of the event that it answers, under another type;
+// the same type would be the same event again.
+func exerciseReplyKeepsID(t *testing.T, b *bundle) {
+	sink := subscribe(t, nil)
+	answer := func(kind string) func(w http.ResponseWriter, d delivery) {
+		return func(w http.ResponseWriter, d delivery) {
+			w.Header().Set("Ce-Specversion", "1.0")
+			w.Header().Set("Ce-Id", d.id())
+			w.Header().Set("Ce-Source", d.header.Get("Ce-Source"))
+			w.Header().Set("Ce-Type", kind)
+		}
+	}
+	asks, echo := subscribe(t, answer("test.answered")), subscribe(t, answer("test.happened"))
+	n := b.start(b.filtered("asks", asks, `{"type":"test.happened"}`), b.filtered("echo", echo, `{"type":"test.happened"}`),
+		b.filtered("answers", sink, `{"type":"test.answered"}`))
+	n.publish(http.StatusAccepted, "1")
+	require.Equal(t, "1", sink.next(t).id())
+	for _, name := range []string{"asks", "echo", "answers"} {
+		b.settled(name)
+	}
+	asks.next(t)
+	asks.none(t)
+	n.publish(http.StatusAccepted, "1", "Ce-Type", "test.answered") // a publisher's is a repeat, whatever its type
+	b.settled("answers")
+	sink.none(t)
+}
+
+// Replies have room where publishers have none.
+func exerciseRoomForReplies(t *testing.T, b *bundle) {
+	b.cfg.StreamCap = 10
+	gate, release := hold()
+	defer release()
+	stuck := subscribe(t, func(http.ResponseWriter, delivery) { <-gate })
+	s := subscribe(t, func(w http.ResponseWriter, d delivery) {
+		w.Header().Set("Ce-Specversion", "1.0")
+		w.Header().Set("Ce-Id", "r"+d.id())
+		w.Header().Set("Ce-Source", "/s")
+		w.Header().Set("Ce-Type", "test.answered")
+	})
+	n := b.start(b.filtered("asks", s, `{"type":"test.happened"}`), b.filtered("stuck", stuck, `{"type":"test.answered"}`))
+	for _, id := range ids(50) {
+		eventually(t, "accepted", func() bool { return n.post(id).StatusCode == http.StatusAccepted })
+	}
+	b.settled("asks")
+	require.Empty(t, b.deadLetters())
+	i := b.info("stuck")
+	require.EqualValues(t, 50, i.Lag+i.Pending)
+	n.publish(http.StatusServiceUnavailable, "x", "Ce-Type", "test.answered")
+}
+
+// A Trigger that is away for a moment loses nothing; after the grace it is gone, and a
+// new one of its name begins anew.
+func exerciseRemoval(t *testing.T, b *bundle) {
+	b.cfg.RemovalGrace = time.Hour
+	gate, release := hold()
+	defer release()
+	s := subscribe(t, func(http.ResponseWriter, delivery) { <-gate })
+	tr := b.trigger("t", s)
+	tr.Parallelism = 1
+	n := b.start(tr)
+	for _, id := range ids(10) {
+		n.publish(http.StatusAccepted, id)
+	}
+	s.next(t)
+	n.apply()
+	require.True(t, b.info("t").Removed)
+	n.publish(http.StatusAccepted, "meanwhile")
+	n.apply(tr)
+	require.False(t, b.info("t").Removed)
+	release()
+	got := map[string]bool{}
+	for len(got) < 10 { // and the first, which has been seen
+		got[s.next(t).id()] = true
+	}
+	require.True(t, got["meanwhile"])
+	b.settled("t")
+
+	n.apply()
+	for _, p := range mustAll(t, n) {
+		_, err := p.Purge(t.Context(), 0)
+		require.NoError(t, err)
+	}
+	n.publish(http.StatusAccepted, "gone")
+	n.apply(tr)
+	n.publish(http.StatusAccepted, "new")
+	require.Equal(t, "new", s.next(t).id())
+	b.settled("t")
+	s.none(t)
+}
+
+// The members of a batch have outcomes of their own.
+func exerciseOutcomes(t *testing.T, b *bundle) {
+	sink := subscribe(t, nil)
+	var mu sync.Mutex
+	seen := map[string]int{}
+	s := subscribe(t, func(w http.ResponseWriter, d delivery) {
+		var batch []struct {
+			ID string `json:"id"`
+		}
+		if json.Unmarshal(d.body, &batch) != nil || !strings.Contains(d.header.Get("Accept"), "outcomes") {
+			batch = nil
+		}
+		outcomes := []string{}
+		mu.Lock()
+		for _, e := range batch {
+			seen[e.ID]++
+			switch {
+			case e.ID == "bad":
+				outcomes = append(outcomes, `{"status":422,"error":"no good"}`)
+			case e.ID == "later" && seen[e.ID] == 1:
+				outcomes = append(outcomes, `{"status":503,"error":"later"}`)
+			case e.ID == "asks":
+				outcomes = append(outcomes, `{"status":200,"event":{"specversion":"1.0","id":"r","source":"/s","type":"test.answered"}}`)
+			default:
+				outcomes = append(outcomes, `{"status":200}`)
+			}
+		}
+		mu.Unlock()
+		if batch == nil { // alone
+			if d.id() != "" {
+				mu.Lock()
+				seen[d.id()]++
+				mu.Unlock()
+			}
+			return
+		}
+		w.WriteHeader(http.StatusMultiStatus)
+		_, _ = fmt.Fprintf(w, "[%s]", strings.Join(outcomes, ","))
+	})
+	tr := b.filtered("t", s, `{"type":"test.happened"}`)
+	tr.BatchSize = 10
+	tr.Parallelism = 1
+	tr.Delivery = Delivery{Retry: 2, BackoffDelay: time.Millisecond}
+	n := b.start(tr, b.filtered("answers", sink, `{"type":"test.answered"}`))
+	require.NoError(t, b.inspector.Pause(t.Context(), tr.Namespace, tr.Broker, "t"))
+	eventually(t, "paused", func() bool { return n.paused("t") })
+	for _, id := range []string{"e0", "bad", "later", "asks", "e1"} {
+		n.publish(http.StatusAccepted, id)
+	}
+	require.NoError(t, b.inspector.Resume(t.Context(), tr.Namespace, tr.Broker, "t"))
+	require.Equal(t, "r", sink.next(t).id())
+	eventually(t, "the bad one is dead", func() bool { return len(b.deadLetters()) == 1 })
+	b.settled("t")
+	letter := b.deadLetters()[0]
+	require.Equal(t, "bad", letter.Event.ID())
+	require.Equal(t, "no good", letter.Reason)
+	mu.Lock()
+	defer mu.Unlock()
+	require.Equal(t, 2, seen["later"])
+	for _, id := range []string{"e0", "e1", "asks", "bad"} {
+		require.Equal(t, 1, seen[id], id)
+	}
+}
+
+// Far more events wait behind one key than a process holds; a restart, and a redriven
+// letter among them, stop nothing, and the order is kept.
+func exerciseLongOrder(t *testing.T, b *bundle) {
+	const events = 1300
+	var well atomic.Bool
+	s := subscribe(t, func(w http.ResponseWriter, d delivery) {
+		switch {
+		case d.id() == "first":
+			w.WriteHeader(http.StatusUnprocessableEntity)
+		case !well.Load():
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	tr := b.trigger("t", s)
+	tr.Ordered, tr.Parallelism = true, 4
+	tr.Delivery = Delivery{Retry: 1000, BackoffDelay: 100 * time.Millisecond, BackoffPolicy: BackoffLinear}
+	n := b.start(tr)
+	n.publish(http.StatusAccepted, "first", "Ce-Partitionkey", "k")
+	eventually(t, "the first is dead", func() bool { return len(b.deadLetters()) == 1 })
+	var wg sync.WaitGroup
+	next := make(chan int)
+	for range 1 { // one publisher: its order is what counts
+		wg.Go(func() {
+			for i := range next {
+				n.publish(http.StatusAccepted, fmt.Sprintf("e%04d", i), "Ce-Partitionkey", "k")
+			}
+		})
+	}
+	for i := range events {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	require.NoError(t, b.inspector.Redrive(t.Context(), b.deadLetters()[0].ID))
+	require.EqualValues(t, events+1, func() int64 { i := b.info("t"); return i.Lag + i.Pending + i.Retries }())
+	n.stop()
+	well.Store(true)
+	drain(s)
+	b.start(tr)
+	last := ""
+	for got := 0; got < events; {
+		id := s.next(t).id()
+		if id == "first" {
+			continue
+		}
+		require.Greater(t, id, last)
+		last = id
+		got++
+	}
+	b.settled("t")
+	require.Len(t, b.deadLetters(), 1)
+	for _, key := range []string{"order:t", "waiting", "due:t", "retry:t"} {
+		left, err := b.rdb.Exists(t.Context(), b.key(0, key)).Result()
+		require.NoError(t, err)
+		require.Zero(t, left, key)
+	}
+}
+
+func drain(s *subscriber) {
+	for {
+		select {
+		case <-s.got:
+		default:
+			return
+		}
+	}
+}
+
+// A large event is kept once, and goes when nobody refers to it any more.
+func exerciseLargeEvents(t *testing.T, b *bundle) {
+	b.cfg.Retention = time.Hour
+	one, two := subscribe(t, nil), subscribe(t, func(w http.ResponseWriter, d delivery) {
+		if d.id() == "dead" {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+	})
+	n := b.start(b.trigger("one", one), b.trigger("two", two))
+	large := strings.Repeat("x", bodyBytes)
+	for _, id := range []string{"1", "dead"} {
+		n.publish(http.StatusAccepted, id, "Ce-Large", large)
+		require.Equal(t, large, one.next(t).header.Get("Ce-Large"))
+		require.Equal(t, large, two.next(t).header.Get("Ce-Large"))
+	}
+	b.settled("one")
+	eventually(t, "dead", func() bool { return len(b.deadLetters()) == 1 })
+	require.Equal(t, large, b.deadLetters()[0].Event.Extensions()["large"])
+	require.NoError(t, b.inspector.ReplayFrom(t.Context(), b.broker.Namespace, b.broker.Name, "one", time.Now().Add(-time.Hour)))
+	one.next(t)
+	require.Equal(t, large, one.next(t).header.Get("Ce-Large"))
+	b.settled("one")
+	bodies := func() int {
+		keys, err := b.rdb.Keys(t.Context(), b.key(0, "body:")+"*").Result()
+		if err != nil { // a Redis Cluster answers for one node
+			return -1
+		}
+		return len(keys)
+	}
+	refs, err := b.rdb.HGetAll(t.Context(), b.key(0, "refs")).Result()
+	require.NoError(t, err)
+	require.Len(t, refs, 2)
+	for _, n := range refs {
+		require.Equal(t, "1", n, "only the history is left")
+	}
+	n.stop()
+	b.cfg.Retention = 0
+	n = b.start(b.trigger("one", one), b.trigger("two", two))
+	eventually(t, "nothing is left", func() bool {
+		left, err := b.rdb.Exists(t.Context(), b.key(0, "refs")).Result()
+		require.NoError(t, err)
+		return left == 0 && bodies() <= 0
+	})
+}
+
+// An invalid Trigger is left as it was; the others are served.
+func exerciseInvalidTrigger(t *testing.T, b *bundle) {
+	s, other := subscribe(t, nil), subscribe(t, nil)
+	n := b.start(b.trigger("t", s))
+	broken := b.trigger("t", s)
+	broken.Subscriber = "nowhere"
+	n.apply(broken, b.trigger("other", other))
+	n.publish(http.StatusAccepted, "1")
+	require.Equal(t, "1", other.next(t).id())
+	require.False(t, b.info("t").Removed)
+	require.EqualValues(t, 1, b.info("t").Lag, "it goes on filling its queue")
+	n.apply(b.trigger("t", s), b.trigger("other", other))
+	require.Equal(t, "1", s.next(t).id())
+}
+
+// A process that starts with an older configuration changes no routes.
+func exerciseOlderSet(t *testing.T, b *bundle) {
+	s, added := subscribe(t, nil), subscribe(t, nil)
+	set := func(version int64, triggers ...Trigger) Set {
+		return Set{Version: version, Brokers: []Broker{b.broker}, Triggers: triggers}
+	}
+	n, old := b.start(), b.start()
+	require.NoError(t, n.srv.Apply(t.Context(), set(7, b.trigger("t", s), b.trigger("added", added))))
+	require.NoError(t, old.srv.Apply(t.Context(), set(6, b.trigger("t", s))))
+	for _, node := range []*node{n, old} {
+		node.publish(http.StatusAccepted, node.srv.consumer)
+		require.Equal(t, node.srv.consumer, s.next(t).id())
+		require.Equal(t, node.srv.consumer, added.next(t).id())
+	}
+	require.False(t, b.info("added").Removed)
+}
+
+// A repeat is known also after the events were spread over more partitions.
+func exerciseMorePartitions(t *testing.T, b *bundle) {
+	s := subscribe(t, nil)
+	n := b.start(b.trigger("t", s))
+	for _, id := range ids(50) {
+		n.publish(http.StatusAccepted, id)
+		s.next(t)
+	}
+	n.stop()
+	b.cfg.Partitions = 4
+	n = b.start(b.trigger("t", s))
+	for _, id := range ids(50) {
+		n.publish(http.StatusAccepted, id)
+	}
+	n.publish(http.StatusAccepted, "new")
+	require.Equal(t, "new", s.next(t).id())
+	b.settled("t")
+	s.none(t)
+}

@@ -1,0 +1,213 @@
+// Package ingress takes events in by HTTP: POST /{namespace}/{broker}.
+package ingress
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/zixly/sweepline/shared/broker/cloudevent"
+	"github.com/zixly/sweepline/shared/broker/stream"
+)
+
+// Handler is the ingress. 202 means that every event of the request is durable in
+// Redis, or was already.
+//
+// Other answers, from the data plane specification of Knative Eventing: 400 not a
+// valid CloudEvent, or its TTL is used up; 404 no such broker; 405; 413; 415;
+// 503 with Retry-After where Redis cannot take events or a subscriber is too far
+// behind.
+//
+// A request with "Priority: u=0" to "u=2" (RFC 9218) belongs to work that was
+// accepted before: it has room beyond the cap at which others get 503.
+type Handler struct {
+	maxBytes int64
+	timeout  time.Duration
+	log      *slog.Logger
+	requests *prometheus.CounterVec
+	received *prometheus.CounterVec
+	brokers  atomic.Pointer[map[stream.Broker]*Broker]
+
+	lastWarning atomic.Int64
+}
+
+// Config tunes a Handler.
+type Config struct {
+	// MaxEventBytes bounds a request body; more is answered with 413.
+	MaxEventBytes int64
+	// RedisTimeout bounds one call to Redis, and so how late a 503 can be.
+	RedisTimeout time.Duration
+}
+
+// New makes a Handler without Brokers. reg may be nil.
+func New(cfg Config, reg prometheus.Registerer, log *slog.Logger) (*Handler, error) {
+	h := &Handler{
+		maxBytes: cfg.MaxEventBytes, timeout: 3 * cfg.RedisTimeout, log: log,
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "sweepline", Subsystem: "broker", Name: "requests_total", Help: "Requests to the ingress, by status text.",
+		}, []string{"namespace", "broker", "status"}),
+		received: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "sweepline", Subsystem: "broker", Name: "events_received_total",
+			Help: "Events at the ingress: stored, duplicate, full, unavailable.",
+		}, []string{"namespace", "broker", "result"}),
+	}
+	h.Serve(nil)
+	if reg == nil {
+		return h, nil
+	}
+	return h, errors.Join(reg.Register(h.requests), reg.Register(h.received))
+}
+
+// Serve makes the Brokers those that are served.
+func (h *Handler) Serve(brokers map[stream.Broker]*Broker) {
+	for _, b := range brokers {
+		b.bind(h)
+	}
+	h.brokers.Store(&brokers)
+}
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/"), "/") // some proxies append a slash
+	namespace, name, ok := strings.Cut(path, "/")
+	if !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
+		refuse(w, http.StatusNotFound, "events are posted to /{namespace}/{broker}")
+		return
+	}
+	b := (*h.brokers.Load())[stream.Broker{Namespace: namespace, Name: name}]
+	if b == nil {
+		refuse(w, http.StatusNotFound, "no such broker")
+		return
+	}
+	switch r.Method {
+	case http.MethodPost:
+	case http.MethodOptions:
+		// Rule: CloudEvents "HTTP 1.1 Web Hooks for Event Delivery", 4.2, as Knative's
+		// ingress answers.
+		w.Header().Set("Allow", "POST, OPTIONS")
+		w.Header().Set("Webhook-Allowed-Origin", "*")
+		w.Header().Set("Webhook-Allowed-Rate", "*")
+		w.WriteHeader(http.StatusOK)
+		return
+	default:
+		w.Header().Set("Allow", "POST, OPTIONS")
+		refuse(w, http.StatusMethodNotAllowed, "events are posted")
+		return
+	}
+	status, reason := h.accept(w, r, b)
+	if status == http.StatusAccepted {
+		b.accepted.Inc()
+		w.WriteHeader(status)
+		return
+	}
+	h.requests.WithLabelValues(namespace, name, http.StatusText(status)).Inc()
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	refuse(w, status, reason)
+}
+
+func (h *Handler) accept(w http.ResponseWriter, r *http.Request, b *Broker) (int, string) {
+	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		return http.StatusUnsupportedMediaType, "content encodings are not supported"
+	}
+	body, err := readBody(w, r, h.maxBytes)
+	if err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return http.StatusRequestEntityTooLarge, "body is too large"
+		}
+		return http.StatusBadRequest, "body cannot be read"
+	}
+	messages, err := cloudevent.ParseHTTP(r.Header, body, true)
+	switch {
+	case errors.Is(err, cloudevent.ErrUnsupported):
+		return http.StatusUnsupportedMediaType, err.Error()
+	case errors.Is(err, cloudevent.ErrTooMany):
+		return http.StatusRequestEntityTooLarge, err.Error()
+	case err != nil:
+		return http.StatusBadRequest, err.Error()
+	}
+	for _, m := range messages {
+		if m.TTL == 0 {
+			m.TTL = cloudevent.DefaultTTL
+		} else {
+			m.TTL--
+		}
+		if m.TTL <= 0 {
+			return http.StatusBadRequest, cloudevent.TTLAttribute + " is used up"
+		}
+	}
+	// Not the request's own context: a client that goes away must not keep the
+	// others of its group waiting, and its event is stored all the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.timeout)
+	defer cancel()
+	if err := b.Publish(ctx, urgent(r.Header), messages); err != nil {
+		h.failed(r.Context(), b, err)
+		switch {
+		case errors.Is(err, stream.ErrFull):
+			return http.StatusServiceUnavailable, "the broker is full: a subscriber is too far behind"
+		case errors.Is(err, stream.ErrNoMemory):
+			return http.StatusServiceUnavailable, "the broker is full: redis is out of memory"
+		}
+		return http.StatusServiceUnavailable, "the broker cannot store events now"
+	}
+	return http.StatusAccepted, ""
+}
+
+// failed logs at most once a second: an outage fails every request.
+func (h *Handler) failed(ctx context.Context, b *Broker, err error) {
+	now := time.Now().UnixNano()
+	last := h.lastWarning.Load()
+	if now-last < int64(time.Second) || !h.lastWarning.CompareAndSwap(last, now) {
+		return
+	}
+	h.log.WarnContext(ctx, "events refused", "broker", b.name.String(), "error", err)
+}
+
+// urgent reads the urgency of a Priority header; 3 is what requests have that name
+// none.
+func urgent(h http.Header) bool {
+	for _, item := range strings.Split(h.Get("Priority"), ",") {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(item), "u="); ok {
+			n, err := strconv.Atoi(v)
+			return err == nil && n >= 0 && n < 3
+		}
+	}
+	return false
+}
+
+// readBody reads no more than limit bytes, whatever length was declared.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	if r.ContentLength > limit {
+		return nil, &http.MaxBytesError{Limit: limit}
+	}
+	limited := http.MaxBytesReader(w, r.Body, limit)
+	if r.ContentLength >= 0 {
+		body := make([]byte, r.ContentLength)
+		if _, err := io.ReadFull(limited, body); err != nil {
+			return nil, err
+		}
+		return body, nil
+	}
+	return io.ReadAll(limited)
+}
+
+func refuse(w http.ResponseWriter, status int, reason string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	// A client that has gone cannot be told.
+	_ = json.NewEncoder(w).Encode(map[string]string{
+		"error":     reason,
+		"code":      strings.ReplaceAll(strings.ToLower(http.StatusText(status)), " ", "_"),
+		"timestamp": time.Now().UTC().Format(time.RFC3339),
+	})
+}

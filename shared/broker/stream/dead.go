@@ -1,0 +1,281 @@
+package stream
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/zixly/sweepline/shared/broker/cloudevent"
+)
+
+// DeadLetter is an event that one Trigger could not deliver, as it is kept.
+type DeadLetter struct {
+	// ID is opaque, stable and safe in a URL.
+	ID      string
+	Broker  Broker
+	Trigger string
+	// Record is what was settled with it.
+	Record []byte
+	// Stored is when the event entered the broker, Died when it was given up.
+	Stored, Died time.Time
+	// Event is nil where it cannot be read.
+	Event *cloudevent.Message
+}
+
+// DeadLetterQuery selects dead letters of a partition.
+type DeadLetterQuery struct {
+	Trigger string
+	// Before pages on: letters that are older than the one with this position, or
+	// empty. Position of a letter: DeadLetter.Position.
+	Before string
+	Limit  int
+}
+
+// Position orders dead letters, the newest first. It stays what it is when others
+// come and go.
+func (d DeadLetter) Position() string {
+	return fmt.Sprintf("%016x/%s", d.Died.UnixMilli(), d.ID)
+}
+
+// DeadLetters lists a Trigger's dead letters, the newest first.
+func (p *Partition) DeadLetters(ctx context.Context, q DeadLetterQuery) ([]DeadLetter, error) {
+	ctx, cancel := p.store.call(ctx)
+	defer cancel()
+	most := "+inf"
+	if q.Before != "" {
+		ms, _, _ := strings.Cut(q.Before, "/")
+		n, err := strconv.ParseInt(ms, 16, 64)
+		if err != nil {
+			return nil, fmt.Errorf("list dead letters: position %q: %w", clip(q.Before, 64), ErrNotFound)
+		}
+		most = strconv.FormatInt(n, 10)
+	}
+	var out []DeadLetter
+	for offset := int64(0); len(out) < q.Limit; {
+		page, err := p.store.rdb.ZRevRangeByScoreWithScores(ctx, p.keys.buried(q.Trigger),
+			&redis.ZRangeBy{Min: "-inf", Max: most, Offset: offset, Count: pageSize}).Result()
+		if err != nil {
+			return nil, fmt.Errorf("list dead letters: %w", err)
+		}
+		letters, err := p.letters(ctx, q.Trigger, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range letters {
+			// Within one millisecond the set has an order of its own.
+			if q.Before == "" || d.Position() < q.Before {
+				out = append(out, d)
+			}
+		}
+		if len(page) < pageSize {
+			break
+		}
+		offset += int64(len(page))
+	}
+	slices.SortStableFunc(out, func(a, b DeadLetter) int { return strings.Compare(b.Position(), a.Position()) })
+	return out[:min(len(out), q.Limit)], nil
+}
+
+func (p *Partition) letters(ctx context.Context, trigger string, page []redis.Z) ([]DeadLetter, error) {
+	if len(page) == 0 {
+		return nil, nil
+	}
+	fields := make([]string, 0, 2*len(page))
+	for _, z := range page {
+		id, _ := z.Member.(string)
+		fields = append(fields, "m:"+id, "p:"+id)
+	}
+	values, err := p.store.rdb.HMGet(ctx, p.keys.dead(trigger), fields...).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read dead letters: %w", err)
+	}
+	var out []DeadLetter
+	for i, z := range page {
+		id, _ := z.Member.(string)
+		record, _ := values[2*i].(string)
+		payload, ok := values[2*i+1].(string)
+		if !ok {
+			continue // redriven or discarded meanwhile
+		}
+		out = append(out, p.letter(trigger, id, record, payload, int64(z.Score)))
+	}
+	return out, nil
+}
+
+func (p *Partition) letter(trigger, id, record, payload string, died int64) DeadLetter {
+	d := DeadLetter{
+		ID: p.letterID(trigger, id), Broker: p.Broker, Trigger: trigger, Record: []byte(record),
+		Stored: IDTime(id), Died: time.UnixMilli(died).UTC(),
+	}
+	if m, err := cloudevent.Decode(payload); err == nil {
+		d.Event = m
+	}
+	return d
+}
+
+func (p *Partition) letterID(trigger, entry string) string {
+	return base64.RawURLEncoding.EncodeToString(
+		[]byte(strings.Join([]string{p.Broker.Namespace, p.Broker.Name, strconv.Itoa(p.Index), trigger, entry}, "/")))
+}
+
+// findLetter reads an id that letterID gave. It returns ErrNotFound for what is
+// no id of ours.
+func (s *Store) findLetter(id string) (p *Partition, trigger, entry string, err error) {
+	bad := fmt.Errorf("dead letter %q: %w", clip(id, 64), ErrNotFound)
+	raw, err := base64.RawURLEncoding.DecodeString(id)
+	if err != nil || len(raw) > 1024 {
+		return nil, "", "", bad
+	}
+	f := strings.Split(string(raw), "/")
+	if len(f) != 5 {
+		return nil, "", "", bad
+	}
+	n, err := strconv.Atoi(f[2])
+	if _, _, isID := SplitID(f[4]); err != nil || !isID || n < 0 ||
+		errors.Join(CheckName("namespace", f[0]), CheckName("broker", f[1]), CheckName("trigger", f[3])) != nil {
+		return nil, "", "", bad
+	}
+	return s.Partition(Broker{Namespace: f[0], Name: f[1]}, n), f[3], f[4], nil
+}
+
+// DeadLetter returns one dead letter, or ErrNotFound.
+func (s *Store) DeadLetter(ctx context.Context, id string) (DeadLetter, error) {
+	p, trigger, entry, err := s.findLetter(id)
+	if err != nil {
+		return DeadLetter{}, err
+	}
+	ctx, cancel := s.call(ctx)
+	defer cancel()
+	died, err := s.rdb.ZScore(ctx, p.keys.buried(trigger), entry).Result()
+	if err != nil && !isNil(err) {
+		return DeadLetter{}, fmt.Errorf("read dead letter: %w", err)
+	}
+	letters, err := p.letters(ctx, trigger, []redis.Z{{Member: entry, Score: died}})
+	if err != nil {
+		return DeadLetter{}, err
+	}
+	if len(letters) == 0 {
+		return DeadLetter{}, fmt.Errorf("dead letter %s: %w", clip(id, 64), ErrNotFound)
+	}
+	return letters[0], nil
+}
+
+// Redrive gives a dead letter to its Trigger again, at once and with all its
+// attempts. It may return ErrNotFound, also where the Trigger has been removed.
+func (s *Store) Redrive(ctx context.Context, id string) (Broker, string, error) {
+	d, err := s.DeadLetter(ctx, id)
+	if err != nil {
+		return Broker{}, "", err
+	}
+	p, trigger, entry, err := s.findLetter(id)
+	if err != nil {
+		return Broker{}, "", err
+	}
+	table, err := p.loadRoutes(ctx)
+	if err != nil {
+		return Broker{}, "", err
+	}
+	at := slices.IndexFunc(table.list, func(r route) bool { return r.name == trigger && !r.removed })
+	if at < 0 {
+		return Broker{}, "", fmt.Errorf("trigger %s: %w", trigger, ErrNotFound)
+	}
+	key := ""
+	if table.list[at].ordered && d.Event != nil {
+		key = orderKey(d.Event)
+	}
+	ctx, cancel := s.call(ctx)
+	defer cancel()
+	n, err := p.run(ctx, redriveScript, trigger, entry, key, entry).Int()
+	if err != nil {
+		return Broker{}, "", fmt.Errorf("redrive dead letter: %w", err)
+	}
+	if n == 0 {
+		return Broker{}, "", fmt.Errorf("dead letter %s: %w", clip(id, 64), ErrNotFound)
+	}
+	return p.Broker, trigger, nil
+}
+
+// Discard forgets a dead letter for good. It may return ErrNotFound.
+func (s *Store) Discard(ctx context.Context, id string) error {
+	p, trigger, entry, err := s.findLetter(id)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := s.call(ctx)
+	defer cancel()
+	n, err := p.run(ctx, discardScript, trigger, entry).Int()
+	if err != nil {
+		return fmt.Errorf("discard dead letter: %w", err)
+	}
+	if n == 0 {
+		return fmt.Errorf("dead letter %s: %w", clip(id, 64), ErrNotFound)
+	}
+	return nil
+}
+
+// ForgetDead drops a Trigger's dead letters that are older than age and that drop
+// says may go.
+func (p *Partition) ForgetDead(ctx context.Context, trigger string, age time.Duration, drop func(record []byte) bool) error {
+	ctx, cancel := p.store.call(ctx)
+	defer cancel()
+	now, err := p.store.rdb.Time(ctx).Result()
+	if err != nil {
+		return fmt.Errorf("forget dead letters: %w", err)
+	}
+	until := strconv.FormatInt(now.Add(-age).UnixMilli(), 10)
+	for offset := int64(0); ; {
+		page, err := p.store.rdb.ZRangeByScoreWithScores(ctx, p.keys.buried(trigger),
+			&redis.ZRangeBy{Min: "-inf", Max: until, Offset: offset, Count: pageSize}).Result()
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		letters, err := p.letters(ctx, trigger, page)
+		if err != nil {
+			return err
+		}
+		var gone []any
+		for _, d := range letters {
+			if drop(d.Record) {
+				_, _, entry, _ := p.store.findLetter(d.ID)
+				gone = append(gone, entry)
+			}
+		}
+		if len(gone) > 0 {
+			if err := p.run(ctx, discardScript, append([]any{trigger}, gone...)...).Err(); err != nil {
+				return fmt.Errorf("forget dead letters: %w", err)
+			}
+		}
+		offset += int64(len(page) - len(gone))
+		if len(page) < pageSize {
+			return nil
+		}
+	}
+}
+
+func clip(s string, n int) string {
+	if len(s) > n {
+		return s[:n]
+	}
+	return s
+}
+
+// CheckName accepts what Kubernetes accepts for object names: letters that need no
+// escaping in a URL or a Redis key.
+func CheckName(field, s string) error {
+	if s == "" || len(s) > 253 {
+		return fmt.Errorf("%s: must have 1 to 253 characters", field)
+	}
+	if i := strings.IndexFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '.'
+	}); i >= 0 {
+		return fmt.Errorf("%s: %q may hold only a–z, 0–9, '-' and '.'", field, s)
+	}
+	return nil
+}

@@ -1,0 +1,826 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/zixly/sweepline/shared/broker/cloudevent"
+)
+
+const (
+	// groupWrites and groupBytes bound one commit, so that Redis is never kept from
+	// other work for long.
+	groupWrites = 256
+	groupBytes  = 4 << 20
+	// commitsInFlight overlaps the building of one group with the storing of
+	// another.
+	commitsInFlight = 2
+	// company is how long an acknowledgement that nobody waits for may wait for
+	// others to go with.
+	company = time.Millisecond
+	// queueBytes bounds published events that wait while Redis is slow or away.
+	queueBytes = 64 << 20
+	// reroutes bounds how often one commit is routed anew.
+	reroutes = 8
+)
+
+// Stored says where an event went.
+type Stored struct {
+	ID string
+	// Duplicate: it was stored before, under that ID.
+	Duplicate bool
+}
+
+// Entry is one event in a Trigger's queue, claimed by this process until it is
+// settled.
+type Entry struct {
+	Trigger string
+	// ID is the entry's; Origin that of the event where it was stored first.
+	ID, Origin string
+	// Key is what the event is ordered under, empty for none.
+	Key string
+	// Message is nil where the entry cannot be read.
+	Message *cloudevent.Message
+	// State is what it has been through, as settled with Later; nil at first.
+	State []byte
+	// Deleted: somebody has removed the entry from the queue.
+	Deleted bool
+
+	ref bool
+}
+
+// Outcome is how a delivery ended.
+type Outcome byte
+
+// The outcomes.
+const (
+	// Delivered acknowledges; Settlement.Replies are stored in the same step.
+	Delivered Outcome = iota
+	// Later schedules another attempt after Settlement.Delay.
+	Later
+	// Dead keeps the event among the Trigger's dead letters.
+	Dead
+	// GivenBack lets others deliver it at once. It counts as no attempt.
+	GivenBack
+)
+
+// Settlement ends a delivery.
+type Settlement struct {
+	Entry   *Entry
+	Outcome Outcome
+	// Replies are stored with it; with Delivered and Dead.
+	Replies []*cloudevent.Message
+	// Delay and State go with Later; State, as the record, with Dead.
+	Delay time.Duration
+	State []byte
+	// Done is called once Redis has it, with false where another process has taken
+	// the delivery over. It must not block.
+	Done func(ours bool)
+}
+
+// Want is how many new entries of a Trigger shall be claimed.
+type Want struct {
+	Trigger string
+	Count   int
+	// Owner is the Claimer's own business.
+	Owner any
+}
+
+// Claimer is who delivers in this process.
+type Claimer interface {
+	// Wants says what to claim with the commit that is about to be made, which
+	// stores events for the Triggers named in touched. What it returns is reserved
+	// until Claimed is called for it.
+	Wants(touched map[string]bool) []Want
+	// Claimed hands over what was claimed; entries is nil where nothing was. More
+	// says that there may be more in the queue. It must not block.
+	Claimed(want Want, entries []*Entry, more bool)
+}
+
+// Writer carries every write of this process to one partition. What comes while a
+// commit is on its way goes with the next one: one round trip and one fsync for
+// many steps.
+type Writer struct {
+	p        *Partition
+	consumer string
+	log      *slog.Logger
+	// restore registers the routes again where Redis has lost them.
+	restore func(context.Context) error
+
+	routesMu sync.Mutex
+	routes   *routes
+
+	mu      sync.Mutex
+	queue   []*write
+	claimer Claimer
+	kicked  bool // claims are wanted, even if nothing is to be written
+	// published is the bytes of published events in the queue.
+	published int
+	// resume is when settlements are tried again after a failure, wait the pause.
+	resume time.Time
+	wait   time.Duration
+	armed  bool // a timer will wake the loop
+	closed bool
+
+	// suspect: claims may have been made that this process does not know of.
+	suspect atomic.Bool
+
+	wake    chan struct{}
+	slots   chan struct{}
+	stopped chan struct{}
+	// work ends when settlements are given up; then their entries stay claimed.
+	work     context.Context
+	stopWork context.CancelFunc
+}
+
+// write is one party's share of a commit: published events, or a settlement with
+// the replies that go with it.
+type write struct {
+	events []*stored
+	settle *Settlement
+	bytes  int
+	// priority: the events belong to accepted work and have room beyond the cap.
+	priority bool
+
+	result []Stored
+	err    error
+	done   chan struct{}
+	// trimmed: history has given way for it once.
+	trimmed bool
+	// abandoned: nobody waits for it any more.
+	abandoned atomic.Bool
+}
+
+// stored is an event prepared for the commit.
+type stored struct {
+	msg              *cloudevent.Message
+	digest, typ, key string
+	payload          string
+}
+
+// NewWriter starts a writer. restore is called where Redis has no routes of the
+// Broker; it must register them.
+func (p *Partition) NewWriter(consumer string, log *slog.Logger, restore func(context.Context) error) *Writer {
+	w := &Writer{
+		p: p, consumer: consumer, log: log, restore: restore,
+		wake:    make(chan struct{}, 1),
+		slots:   make(chan struct{}, commitsInFlight),
+		stopped: make(chan struct{}),
+	}
+	w.work, w.stopWork = context.WithCancel(context.Background())
+	go w.loop()
+	return w
+}
+
+// Partition is what it writes to.
+func (w *Writer) Partition() *Partition { return w.p }
+
+// Deliver has claims made for c from now on; nil ends that.
+func (w *Writer) Deliver(c Claimer) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.claimer = c
+}
+
+// Publish stores the messages, all or none, and returns when they are durable. It
+// returns ErrFull, ErrNoMemory, ErrClosed or what Redis or the journal said; then
+// none may be taken for stored. Should ctx end first they may be stored all the
+// same, which a repeat finds out. Priority messages belong to work that was accepted
+// before: they have room beyond the cap.
+func (w *Writer) Publish(ctx context.Context, priority bool, messages ...*cloudevent.Message) ([]Stored, error) {
+	wr := &write{priority: priority, done: make(chan struct{})}
+	wr.prepare(messages)
+	if err := w.enqueue(wr, true); err != nil {
+		return nil, err
+	}
+	select {
+	case <-wr.done:
+		return wr.result, wr.err
+	case <-ctx.Done():
+		wr.abandoned.Store(true)
+		return nil, fmt.Errorf("store events: %w", ctx.Err())
+	}
+}
+
+// Settle ends a delivery. It does not wait: what cannot be written is repeated
+// until it is, or until Close; the entry stays claimed meanwhile.
+func (w *Writer) Settle(s Settlement) {
+	wr := &write{settle: &s, priority: true}
+	wr.prepare(s.Replies)
+	_ = w.enqueue(wr, len(s.Replies) > 0 || s.Outcome == Later || s.Entry.Key != "")
+}
+
+// Kick makes a commit for the sake of its claims.
+func (w *Writer) Kick() {
+	w.mu.Lock()
+	w.kicked = true
+	w.mu.Unlock()
+	w.signal()
+}
+
+// Flush waits until all that is queued now is written, or ctx ends.
+func (w *Writer) Flush(ctx context.Context) {
+	w.signal()
+	for {
+		w.mu.Lock()
+		empty := len(w.queue) == 0
+		w.mu.Unlock()
+		if empty && w.quiet() {
+			return
+		}
+		if !sleep(ctx, company) {
+			return
+		}
+		w.signal()
+	}
+}
+
+// quiet reports whether no commit is on its way.
+func (w *Writer) quiet() bool {
+	taken := 0
+	defer func() {
+		for range taken {
+			<-w.slots
+		}
+	}()
+	for range commitsInFlight {
+		select {
+		case w.slots <- struct{}{}:
+			taken++
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// Close commits what is queued and stops. Settlements that Redis does not take
+// within the given time are given up.
+func (w *Writer) Close(patience time.Duration) {
+	w.mu.Lock()
+	already := w.closed
+	w.closed = true
+	w.mu.Unlock()
+	if already {
+		<-w.stopped
+		return
+	}
+	timer := time.AfterFunc(patience, w.stopWork)
+	defer timer.Stop()
+	w.signal()
+	<-w.stopped
+	w.stopWork()
+}
+
+func (wr *write) prepare(messages []*cloudevent.Message) {
+	for _, m := range messages {
+		e := &stored{msg: m, digest: m.Digest(), typ: m.TypeDigest(), key: orderKey(m), payload: string(m.Encode())}
+		wr.bytes += len(e.payload)
+		wr.events = append(wr.events, e)
+	}
+}
+
+func (w *Writer) enqueue(wr *write, urgent bool) error {
+	w.mu.Lock()
+	if wr.settle == nil {
+		if w.closed {
+			w.mu.Unlock()
+			return ErrClosed
+		}
+		if w.published > 0 && w.published+wr.bytes > queueBytes {
+			w.mu.Unlock()
+			return ErrBusy
+		}
+		w.published += wr.bytes
+	}
+	w.queue = append(w.queue, wr)
+	urgent = urgent || w.closed || len(w.queue) >= groupWrites/2
+	arm := !urgent && !w.armed
+	w.armed = w.armed || arm
+	w.mu.Unlock()
+	switch {
+	case urgent:
+		w.signal()
+	case arm:
+		time.AfterFunc(company, w.signal)
+	}
+	return nil
+}
+
+func (w *Writer) signal() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (w *Writer) loop() {
+	defer close(w.stopped)
+	for range w.wake {
+		for {
+			w.slots <- struct{}{} // while this waits, the queue fills
+			group, claim, closed := w.take()
+			if len(group) == 0 && !claim {
+				<-w.slots
+				if closed && w.idle() {
+					return
+				}
+				break
+			}
+			go func() {
+				w.commit(group)
+				<-w.slots
+				w.signalIfClosed()
+			}()
+		}
+	}
+}
+
+// idle waits for the commits on their way and reports whether they have left
+// nothing to do.
+func (w *Writer) idle() bool {
+	for range commitsInFlight {
+		w.slots <- struct{}{}
+	}
+	defer func() {
+		for range commitsInFlight {
+			<-w.slots
+		}
+	}()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.queue) == 0
+}
+
+func (w *Writer) signalIfClosed() {
+	w.mu.Lock()
+	closed := w.closed
+	w.mu.Unlock()
+	if closed {
+		w.signal()
+	}
+}
+
+// take gathers one group. After a failure settlements wait; what publishers have
+// given up is left out.
+func (w *Writer) take() (group []*write, claim, closed bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.armed = false
+	claim, w.kicked = w.kicked && w.claimer != nil, false
+	held := time.Now().Before(w.resume) && w.work.Err() == nil
+	bytes, events := 0, 0
+	kept := w.queue[:0]
+	for _, wr := range w.queue {
+		switch {
+		case wr.abandoned.Load():
+			w.unqueue(wr)
+		case len(group)+events >= groupWrites, bytes >= groupBytes, held && wr.settle != nil:
+			kept = append(kept, wr)
+		default:
+			w.unqueue(wr)
+			bytes += wr.bytes
+			events += len(wr.events)
+			group = append(group, wr)
+		}
+	}
+	clear(w.queue[len(kept):])
+	w.queue = kept
+	return group, claim, w.closed
+}
+
+func (w *Writer) unqueue(wr *write) {
+	if wr.settle == nil {
+		w.published -= wr.bytes
+	}
+}
+
+// commit stores a group. Publishers learn of a failure; settlements, which may not
+// be lost, go back to the queue.
+func (w *Writer) commit(group []*write) {
+	for {
+		again, err := w.try(group)
+		if err != nil {
+			w.failed(group, err)
+			return
+		}
+		if len(again) == 0 {
+			w.mu.Lock()
+			w.wait, w.resume = 0, time.Time{}
+			w.mu.Unlock()
+			return
+		}
+		group = again
+	}
+}
+
+func (w *Writer) failed(group []*write, err error) {
+	var back []*write
+	for _, wr := range group {
+		if wr.settle != nil {
+			back = append(back, wr)
+			continue
+		}
+		wr.err = err
+		close(wr.done)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(back) == 0 || w.work.Err() != nil {
+		return // at the end they stay claimed, for others to take over
+	}
+	w.wait = min(max(2*w.wait, 50*time.Millisecond), 2*time.Second)
+	w.resume = time.Now().Add(w.wait)
+	w.queue = append(back, w.queue...)
+	w.log.Warn("redis write failed, retrying", "broker", w.p.Broker.String(), "settlements", len(back), "error", err)
+	time.AfterFunc(w.wait, w.signal)
+}
+
+// try makes one commit. It returns what has to be tried again at once.
+func (w *Writer) try(group []*write) (again []*write, err error) {
+	ctx, cancel := w.p.store.call(context.Background())
+	defer cancel()
+	if err := w.journal(ctx, group); err != nil {
+		return nil, err
+	}
+	hasEvents := false
+	for _, wr := range group {
+		hasEvents = hasEvents || len(wr.events) > 0
+	}
+	var table *routes
+	for range reroutes {
+		if hasEvents {
+			if table, err = w.table(ctx); err != nil {
+				return nil, err
+			}
+		}
+		c := newCommit(w, group, table)
+		answer, err := w.run(ctx, c.args)
+		if err != nil {
+			c.failed()
+			return nil, fmt.Errorf("commit to %s: %w", w.p.Broker, err)
+		}
+		if len(answer) == 1 {
+			c.unclaim()
+			w.forget(table)
+			continue
+		}
+		again, err := c.conclude(answer)
+		if err != nil {
+			return nil, err
+		}
+		if len(again) > 0 { // out of memory: history gives way first
+			if err := w.p.shrink(ctx); err != nil {
+				w.log.Warn("history not trimmed", "broker", w.p.Broker.String(), "error", err)
+			}
+		}
+		return again, nil
+	}
+	return nil, errors.New("routes change too fast")
+}
+
+// journal hands new events to Config.Journal.
+func (w *Writer) journal(ctx context.Context, group []*write) error {
+	if w.p.store.cfg.Journal == nil {
+		return nil
+	}
+	var events []event.Event
+	for _, wr := range group {
+		for _, e := range wr.events {
+			events = append(events, e.msg.EventWithData())
+		}
+	}
+	if len(events) == 0 {
+		return nil
+	}
+	if err := w.p.store.cfg.Journal(ctx, events); err != nil {
+		return fmt.Errorf("journal events: %w", err)
+	}
+	return nil
+}
+
+// table returns the routes to route by.
+func (w *Writer) table(ctx context.Context) (*routes, error) {
+	w.routesMu.Lock()
+	defer w.routesMu.Unlock()
+	if w.routes != nil {
+		return w.routes, nil
+	}
+	for range 2 {
+		r, err := w.p.loadRoutes(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if r.gen != "" {
+			w.routes = r
+			return r, nil
+		}
+		// Redis has lost them, or never had them.
+		if err := w.restore(ctx); err != nil {
+			return nil, fmt.Errorf("register routes again: %w", err)
+		}
+	}
+	return nil, errors.New("no routes are registered")
+}
+
+func (w *Writer) forget(table *routes) {
+	w.routesMu.Lock()
+	defer w.routesMu.Unlock()
+	if w.routes == table {
+		w.routes = nil
+	}
+}
+
+// run calls the script and, where replicas are asked for, waits for them on the
+// same connection. Redis takes WAIT there to mean all it had done before, so that
+// a repeat of an event that did not reach the replicas waits for it again.
+func (w *Writer) run(ctx context.Context, args []any) ([]any, error) {
+	cfg, key := &w.p.store.cfg, []string{w.p.keys.meta()}
+	if cfg.WaitReplicas == 0 {
+		return commitScript.Run(ctx, w.p.store.rdb, key, args...).Slice()
+	}
+	node, cluster := w.p.store.rdb, (*redis.ClusterClient)(nil)
+	if c, ok := w.p.store.rdb.(*redis.ClusterClient); ok {
+		master, err := c.MasterForKey(ctx, key[0]) // WAIT has no key that would lead there
+		if err != nil {
+			return nil, err
+		}
+		node, cluster = master, c
+	}
+	var committed, reached *redis.Cmd
+	_, err := node.Pipelined(ctx, func(p redis.Pipeliner) error {
+		committed = commitScript.Eval(ctx, p, key, args...)
+		reached = p.Do(ctx, "wait", cfg.WaitReplicas, max(cfg.RedisTimeout/2, time.Millisecond).Milliseconds())
+		return nil
+	})
+	if err != nil {
+		if cluster != nil {
+			cluster.ReloadState(ctx) // the partition may have moved
+		}
+		return nil, err
+	}
+	n, err := reached.Int()
+	if err != nil {
+		return nil, fmt.Errorf("wait for replicas: %w", err)
+	}
+	if n < cfg.WaitReplicas {
+		return nil, fmt.Errorf("%d of %d replicas have the write", n, cfg.WaitReplicas)
+	}
+	return committed.Slice()
+}
+
+// commit is one call of the script.
+type commit struct {
+	w       *Writer
+	claimer Claimer
+	group   []*write
+	args    []any
+	wants   []Want
+	// plan is what the script's results are about, in order.
+	plan  []planned
+	names map[string]int
+	flags []string
+	known map[string]*stored // by entry id, once stored
+}
+
+type planned struct {
+	wr    *write
+	event *stored // nil for the settlement
+}
+
+func newCommit(w *Writer, group []*write, table *routes) *commit {
+	c := &commit{w: w, group: group, names: make(map[string]int, 8)}
+	if table != nil {
+		for _, r := range table.list {
+			c.name(r.name, r.flag())
+		}
+	}
+	ops := make([]any, 0, 8*len(group))
+	touched := make(map[string]bool, 4)
+	event := func(op string, e *stored) {
+		var to strings.Builder
+		for i := range table.list {
+			if r := &table.list[i]; r.filter.Match(e.msg) {
+				to.WriteString(strconv.Itoa(i + 1))
+				to.WriteByte(',')
+				touched[r.name] = true
+			}
+		}
+		ops = append(ops, op, e.digest, e.typ, e.key, to.String(), e.payload)
+	}
+	for _, wr := range group { // publishers first, as the script wants
+		if wr.settle != nil || wr.priority {
+			continue
+		}
+		if len(wr.events) > 1 {
+			ops = append(ops, "B", len(wr.events))
+		}
+		for _, e := range wr.events {
+			event("P", e)
+			c.plan = append(c.plan, planned{wr, e})
+		}
+	}
+	for _, wr := range group {
+		if wr.settle == nil && !wr.priority {
+			continue
+		}
+		for _, e := range wr.events {
+			event("R", e)
+			c.plan = append(c.plan, planned{wr, e})
+		}
+		if wr.settle != nil {
+			ops = c.settle(ops, wr.settle)
+			c.plan = append(c.plan, planned{wr: wr})
+		}
+	}
+	w.mu.Lock()
+	c.claimer = w.claimer
+	w.mu.Unlock()
+	if c.claimer != nil {
+		c.wants = c.claimer.Wants(touched)
+	}
+	for _, want := range c.wants {
+		ops = append(ops, "C", c.name(want.Trigger, "-"), want.Count)
+	}
+	gen := "*"
+	if table != nil {
+		gen = table.gen
+	}
+	cfg := &w.p.store.cfg
+	c.args = make([]any, 0, 6+len(c.flags)+len(ops))
+	c.args = append(c.args, gen, w.consumer, cfg.DedupWindow.Milliseconds(), cfg.QueueCap, cfg.BodyBytes, len(c.flags))
+	c.args = append(c.args, anys(c.flags)...)
+	c.args = append(c.args, ops...)
+	return c
+}
+
+func (c *commit) name(trigger, flag string) int {
+	if n, ok := c.names[trigger]; ok {
+		return n
+	}
+	c.flags = append(c.flags, flag+trigger)
+	c.names[trigger] = len(c.flags)
+	return len(c.flags)
+}
+
+func (c *commit) settle(ops []any, s *Settlement) []any {
+	e := s.Entry
+	t := c.name(e.Trigger, "-")
+	ref, state := "", ""
+	if e.ref {
+		ref = "1"
+	}
+	if len(e.State) > 0 {
+		state = "1"
+	}
+	switch s.Outcome {
+	case Later:
+		return append(ops, "L", t, e.ID, max(s.Delay.Milliseconds(), 0), s.State)
+	case Dead:
+		return append(ops, "D", t, e.ID, e.Origin, e.Key, ref, s.State)
+	case GivenBack:
+		return append(ops, "G", t, e.ID)
+	default:
+		return append(ops, "A", t, e.ID, e.Origin, e.Key, ref, state)
+	}
+}
+
+// failed gives reserved claims back. Redis may have made them all the same: then
+// the entries are this consumer's, and nobody knows.
+func (c *commit) failed() {
+	if len(c.wants) > 0 {
+		c.w.suspect.Store(true)
+	}
+	c.unclaim()
+}
+
+// unclaim gives reserved claims back.
+func (c *commit) unclaim() {
+	for _, want := range c.wants {
+		c.claimer.Claimed(want, nil, true)
+	}
+}
+
+// conclude hands the results out. It returns the writes that Redis had no memory
+// for and that may be tried once more.
+func (c *commit) conclude(answer []any) (again []*write, err error) {
+	if len(answer) != 3 {
+		c.unclaim()
+		return nil, fmt.Errorf("commit: %d values in the answer", len(answer))
+	}
+	results, _ := answer[1].([]any)
+	if len(results) != len(c.plan)+len(c.wants) {
+		c.unclaim()
+		return nil, fmt.Errorf("commit: %d results for %d steps", len(results), len(c.plan)+len(c.wants))
+	}
+	c.known = make(map[string]*stored, len(c.plan))
+	for i, p := range c.plan {
+		text, _ := results[i].(string)
+		if p.event == nil {
+			if p.wr.settle.Done != nil {
+				p.wr.settle.Done(text == "1")
+			}
+			continue
+		}
+		switch text {
+		case "FULL":
+			p.wr.err = ErrFull
+		case "OOM":
+			p.wr.err = ErrNoMemory
+		default:
+			id, duplicate := strings.CutPrefix(text, "=")
+			p.wr.result = append(p.wr.result, Stored{ID: id, Duplicate: duplicate})
+			if !duplicate {
+				c.known[id] = p.event
+			}
+		}
+	}
+	for _, wr := range c.group {
+		if wr.settle != nil {
+			continue
+		}
+		if errors.Is(wr.err, ErrNoMemory) && !wr.trimmed {
+			wr.trimmed, wr.err, wr.result = true, nil, nil
+			again = append(again, wr)
+			continue
+		}
+		close(wr.done)
+	}
+	c.claimed(answer[2])
+	return again, nil
+}
+
+func (c *commit) claimed(answer any) {
+	entries := c.entries(answer)
+	by := make(map[string][]*Entry, len(c.wants))
+	for _, e := range entries {
+		by[e.Trigger] = append(by[e.Trigger], e)
+	}
+	for _, want := range c.wants {
+		got := by[want.Trigger]
+		c.claimer.Claimed(want, got, len(got) >= want.Count)
+	}
+}
+
+func (c *commit) entries(answer any) []*Entry {
+	list, _ := answer.([]any)
+	out := make([]*Entry, 0, len(list))
+	for _, v := range list {
+		e := decodeEntry(v)
+		if e == nil {
+			continue
+		}
+		if e.Message == nil {
+			if known := c.known[e.ID]; known != nil {
+				e.Message = known.msg
+			}
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// decodeEntry reads what the scripts return of an entry. A corrupt event has no
+// Message.
+func decodeEntry(v any) *Entry {
+	f, _ := v.([]any)
+	if len(f) != 7 {
+		return nil
+	}
+	text := func(i int) string { s, _ := f[i].(string); return s }
+	e := &Entry{Trigger: text(0), ID: text(1), Origin: text(2), Key: text(3), ref: text(4) == "1"}
+	if state := text(6); state == "deleted" {
+		e.Deleted = true
+	} else if state != "" {
+		e.State = []byte(state)
+	}
+	if payload := text(5); payload != "" {
+		if m, err := cloudevent.Decode(payload); err == nil {
+			e.Message = m
+		}
+	}
+	return e
+}
+
+func isNil(err error) bool { return errors.Is(err, redis.Nil) }
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
