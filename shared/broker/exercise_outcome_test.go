@@ -159,8 +159,8 @@ func exerciseReply(t *testing.T, b *bundle) {
 		_, _ = w.Write([]byte("hello"))
 	})
 	asks, answers := b.trigger("asks", s), b.trigger("answers", sink)
-	asks.Filter = func(e event.Event) bool { return e.Type() == "test.happened" }
-	answers.Filter = func(e event.Event) bool { return e.Type() == "test.answered" }
+	asks.Filter = filtered(t, `{"type":"test.happened"}`)
+	answers.Filter = filtered(t, `{"type":"test.answered"}`)
 	n := b.start(asks, answers)
 	n.publish(http.StatusAccepted, "1", "Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	d := sink.next(t)
@@ -197,9 +197,9 @@ func exerciseReplyBeforeAck(t *testing.T, b *bundle) {
 		return nil
 	}
 	asks, answers := b.trigger("asks", s), b.trigger("answers", sink)
-	asks.Filter = func(e event.Event) bool { return e.Type() == "test.happened" }
+	asks.Filter = filtered(t, `{"type":"test.happened"}`)
 	asks.Delivery = Delivery{Retry: 3, BackoffDelay: 10 * time.Millisecond}
-	answers.Filter = func(e event.Event) bool { return e.Type() == "test.answered" }
+	answers.Filter = filtered(t, `{"type":"test.answered"}`)
 	n := b.start(asks, answers)
 	n.publish(http.StatusAccepted, "1")
 	s.next(t)

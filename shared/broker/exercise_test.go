@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -111,7 +110,7 @@ func exerciseDeduplicates(t *testing.T, b *bundle) {
 func exerciseFilters(t *testing.T, b *bundle) {
 	s := subscribe(t, nil)
 	tr := b.trigger("even", s)
-	tr.Filter = func(e event.Event) bool { return e.Extensions()["parity"] == "even" }
+	tr.Filter = filtered(t, `{"parity":"even"}`)
 	n := b.start(tr)
 	for i := range 10 {
 		n.publish(http.StatusAccepted, fmt.Sprint(i), "Ce-Parity", []string{"even", "odd"}[i%2])

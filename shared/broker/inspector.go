@@ -78,7 +78,7 @@ type TriggerInfo struct {
 func infoOf(t Trigger) TriggerInfo {
 	return TriggerInfo{
 		Namespace: t.Namespace, Broker: t.Broker, Name: t.Name, Subscriber: t.Subscriber,
-		Filter: t.FilterText, DeadLetterSink: t.Delivery.DeadLetterSink, Ordered: t.Ordered,
+		Filter: t.Filter.String(), DeadLetterSink: t.Delivery.DeadLetterSink, Ordered: t.Ordered,
 	}
 }
 

@@ -151,7 +151,7 @@ func (l *lane) accept(reading, work context.Context, read []redis.XMessage) {
 			l.acks.done(id, false)
 			continue
 		}
-		if f := l.sub.trigger.Filter; f != nil && !f(e.msg.event(false)) {
+		if !l.sub.trigger.Filter.Match(e.msg) {
 			l.sub.metrics.filtered.Inc()
 			l.acks.done(id, false)
 			continue

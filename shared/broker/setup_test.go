@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/zixly/sweepline/shared/broker/filter"
 	"github.com/zixly/sweepline/shared/connect"
 )
 
@@ -249,4 +250,12 @@ func ids(n int) []string {
 		out[i] = fmt.Sprintf("e%d", i)
 	}
 	return out
+}
+
+// filtered is the filter of that text.
+func filtered(t *testing.T, text string) *filter.Filter {
+	t.Helper()
+	f, err := filter.Parse(text)
+	require.NoError(t, err)
+	return f
 }

@@ -7,8 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cloudevents/sdk-go/v2/event"
-
+	"github.com/zixly/sweepline/shared/broker/filter"
 	"github.com/zixly/sweepline/shared/connect"
 )
 
@@ -16,6 +15,26 @@ import (
 type Set struct {
 	Brokers  []Broker
 	Triggers []Trigger
+	// Version grows with every change of the set, whoever applies it; 0 means that
+	// it is not known.
+	Version int64
+	// Invalid are Triggers that are defined but cannot be delivered to: they keep
+	// their queue and their registration until they are corrected or deleted.
+	Invalid []InvalidTrigger
+	// Partial says that some of the configuration could not be read: a Broker or
+	// Trigger that is missing from the set may be defined all the same, and keeps
+	// what it has.
+	Partial bool
+	// Problems are what is wrong with the configuration besides invalid Triggers,
+	// each with the file and object it is about.
+	Problems []string
+}
+
+// InvalidTrigger is a Trigger that stands in the configuration and is not valid.
+type InvalidTrigger struct {
+	Namespace, Broker, Name string
+	// Problem names the fields that are wrong, and the file.
+	Problem string
 }
 
 // Broker names one event mesh. Its ingress is POST /{Namespace}/{Name}.
@@ -32,17 +51,14 @@ type Trigger struct {
 	Name      string
 	// Broker is the broker's name, in the Trigger's own namespace.
 	Broker string
-	// Subscriber is the absolute http or https URL that events are posted to.
+	// Subscriber is the absolute URL that events are posted to. Attempts fail where
+	// its scheme is neither http nor https.
 	Subscriber string
 	// CACerts are certificates, as PEM, that vouch for the subscriber or the dead
 	// letter sink, beside those which the system trusts.
 	CACerts string
-	// Filter says which events are delivered; nil means all. It is called
-	// concurrently, must not keep the event, and sees no data.
-	Filter func(event.Event) bool
-	// FilterText is shown by the Inspector and tells two filters apart when a
-	// set is applied again. A changed filter needs a changed text.
-	FilterText string
+	// Filter says which events are delivered; nil means all.
+	Filter *filter.Filter
 	// Delivery is already merged with the Broker's own default.
 	Delivery Delivery
 	// Parallelism bounds concurrent deliveries per process; 0 means
@@ -57,21 +73,21 @@ type Trigger struct {
 	// StartFrom is where a new Trigger begins: empty for events from its
 	// creation on, "earliest", an RFC 3339 time, or a stream id.
 	StartFrom string
+	// Absence is how long attempts that met nobody (no connection, or an answer of
+	// 502, 503 or 504) are repeated without being counted against Delivery.Retry,
+	// from the first of them on; 0 counts them as Knative does.
+	Absence time.Duration
 }
 
 func (t Trigger) broker() Broker { return Broker{Namespace: t.Namespace, Name: t.Broker} }
 
 // same reports whether a running Trigger may go on unchanged.
 func (t Trigger) same(o Trigger) bool {
+	if t.Filter.String() != o.Filter.String() {
+		return false
+	}
 	t.Filter, o.Filter = nil, nil
-	return t.equal(o)
-}
-
-func (t Trigger) equal(o Trigger) bool {
-	return t.Namespace == o.Namespace && t.Name == o.Name && t.Broker == o.Broker &&
-		t.Subscriber == o.Subscriber && t.CACerts == o.CACerts && t.FilterText == o.FilterText && t.Delivery == o.Delivery &&
-		t.Parallelism == o.Parallelism && t.Ordered == o.Ordered && t.BatchSize == o.BatchSize &&
-		t.StartFrom == o.StartFrom
+	return t == o
 }
 
 // BackoffPolicy says how the wait grows from retry to retry.
@@ -119,7 +135,7 @@ func (s Set) validate() error {
 	var errs []error
 	brokers := make(map[Broker]bool, len(s.Brokers))
 	for _, b := range s.Brokers {
-		if err := errors.Join(checkName("namespace", b.Namespace), checkName("name", b.Name)); err != nil {
+		if err := b.Validate(); err != nil {
 			errs = append(errs, fmt.Errorf("broker %s: %w", b, err))
 		}
 		if brokers[b] {
@@ -130,7 +146,7 @@ func (s Set) validate() error {
 	seen := make(map[triggerKey]bool, len(s.Triggers))
 	for _, t := range s.Triggers {
 		where := "trigger " + t.Namespace + "/" + t.Name
-		if err := t.validate(); err != nil {
+		if err := t.Validate(); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", where, err))
 		}
 		if !brokers[t.broker()] {
@@ -144,10 +160,17 @@ func (s Set) validate() error {
 	return errors.Join(errs...)
 }
 
-func (t Trigger) validate() error {
+// Validate reports every broken rule of the Broker's names.
+func (b Broker) Validate() error {
+	return errors.Join(checkName("namespace", b.Namespace), checkName("name", b.Name))
+}
+
+// Validate reports every broken rule of the Trigger by itself: Apply refuses a set
+// that holds an invalid one.
+func (t Trigger) Validate() error {
 	errs := []error{
 		checkName("namespace", t.Namespace), checkName("name", t.Name), checkName("broker", t.Broker),
-		checkURL("subscriber", t.Subscriber),
+		checkSubscriber(t.Subscriber),
 	}
 	if t.Delivery.DeadLetterSink != "" {
 		errs = append(errs, checkURL("deadLetterSink", t.Delivery.DeadLetterSink))
@@ -157,6 +180,9 @@ func (t Trigger) validate() error {
 	}
 	if t.Delivery.Retry < 0 {
 		errs = append(errs, errors.New("retry: must not be negative"))
+	}
+	if t.Absence < 0 {
+		errs = append(errs, errors.New("absence: must not be negative"))
 	}
 	if _, err := startID(t.StartFrom); err != nil {
 		errs = append(errs, fmt.Errorf("startFrom: %w", err))
@@ -178,13 +204,26 @@ func checkName(field, s string) error {
 	return nil
 }
 
+// checkSubscriber accepts an address that nothing can be posted to, too: Knative
+// does, and has its events end in the dead letter sink.
+func checkSubscriber(s string) error {
+	u, err := url.Parse(s)
+	if err != nil {
+		return fmt.Errorf("subscriber: %w", err)
+	}
+	if u.Scheme == "" || u.Host == "" {
+		return fmt.Errorf("subscriber: %q must be an absolute URL with a host", s)
+	}
+	return nil
+}
+
 func checkURL(field, s string) error {
 	u, err := url.Parse(s)
 	if err != nil {
 		return fmt.Errorf("%s: %w", field, err)
 	}
 	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return fmt.Errorf("%s: %q is no absolute http or https URL", field, s)
+		return fmt.Errorf("%s: %q must be an absolute http or https URL", field, s)
 	}
 	return nil
 }

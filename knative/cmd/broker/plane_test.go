@@ -21,7 +21,7 @@ import (
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 
-	"github.com/zixly/sweepline/knative/contract"
+	"github.com/zixly/sweepline/knative/contract/write"
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/connect"
 	"github.com/zixly/sweepline/shared/servers/servertest"
@@ -46,7 +46,7 @@ func setup(t *testing.T, url, name string) *bundle {
 }
 
 // write mounts a contract as kubelet does: a new folder, then the link.
-func (b *bundle) write(c contract.Contract) {
+func (b *bundle) write(c write.Contract) {
 	b.t.Helper()
 	data, err := c.Encode()
 	require.NoError(b.t, err)
@@ -60,8 +60,8 @@ func (b *bundle) write(c contract.Contract) {
 	require.NoError(b.t, os.Symlink(folder, link))
 }
 
-func (b *bundle) contract(generation int64, triggers ...string) contract.Contract {
-	c := contract.Contract{Generation: generation, Broker: &eventingv1.Broker{
+func (b *bundle) contract(generation int64, triggers ...string) write.Contract {
+	c := write.Contract{Generation: generation, Broker: &eventingv1.Broker{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "eventing.knative.dev/v1", Kind: "Broker"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: b.name},
 	}}
@@ -138,7 +138,7 @@ func TestAContractFromBeginningToEnd(t *testing.T) {
 	require.NoError(t, b.take(t.Context()))
 	require.ElementsMatch(t, []string{"one", "two"}, b.groups())
 
-	b.write(contract.Contract{Generation: 9, Purge: "ns/whole"})
+	b.write(write.Contract{Generation: 9, Purge: "ns/whole"})
 	require.NoError(t, b.take(t.Context()))
 	require.Empty(t, b.keys())
 	require.Equal(t, http.StatusNotFound, b.post())
