@@ -47,12 +47,11 @@ func (f *Function) listLetters(w http.ResponseWriter, r *http.Request) {
 	}
 	q := broker.DeadLetterQuery{Trigger: r.URL.Query().Get("trigger"), Limit: limit}
 	if text := r.URL.Query().Get("cursor"); text != "" {
-		at, err := time.Parse(time.RFC3339Nano, text)
-		if err != nil {
+		if !broker.ValidPosition(text) {
 			answerBadQuery(w, job.Invalid{{Field: "cursor", Message: "is not one that this list gave"}})
 			return
 		}
-		q.Before = at
+		q.Before = text
 	}
 	own, next, err := f.ownLetters(r.Context(), q)
 	if err != nil {
@@ -80,6 +79,21 @@ type letterView struct {
 	Taken    bool              `json:"taken"`
 	Time     time.Time         `json:"time"`
 	Event    cloudevents.Event `json:"event"`
+	// DataBytes is the size of the event's data where a list leaves it out.
+	DataBytes int `json:"data_bytes,omitempty"`
+}
+
+// listedData is the most of an event's data that a list shows.
+const listedData = 4 << 10
+
+// listed is viewOf without large data: a page holds many.
+func listed(l broker.DeadLetter) letterView {
+	v := viewOf(l)
+	if n := len(l.Event.DataEncoded); n > listedData {
+		v.DataBytes = n
+		v.Event.DataEncoded = nil
+	}
+	return v
 }
 
 func viewOf(l broker.DeadLetter) letterView {
@@ -99,18 +113,32 @@ func (f *Function) ownLetters(ctx context.Context, q broker.DeadLetterQuery) (ow
 		}
 		for _, l := range page {
 			if f.owns(ctx, l) {
-				own = append(own, viewOf(l))
+				own = append(own, listed(l))
 			}
-			q.Before = l.Died
+			q.Before = l.Position
 			if len(own) == q.Limit {
-				return own, q.Before.UTC().Format(time.RFC3339Nano), nil
+				return own, q.Before, nil
 			}
 		}
 		if len(page) < q.Limit {
 			return own, "", nil
 		}
 	}
-	return own, q.Before.UTC().Format(time.RFC3339Nano), nil
+	return own, q.Before, nil
+}
+
+// showLetter answers one whole letter.
+func (f *Function) showLetter(w http.ResponseWriter, r *http.Request) {
+	l, err := f.Letters.DeadLetter(r.Context(), r.PathValue("id"))
+	switch {
+	case errors.Is(err, broker.ErrNotFound), err == nil && !f.owns(r.Context(), l):
+		serve.WriteError(w, http.StatusNotFound, serve.CodeNotFound, "no such dead letter")
+	case err != nil:
+		slog.WarnContext(r.Context(), "dead letter not read", "error", err)
+		serve.WriteUnavailable(w, err)
+	default:
+		serve.WriteJSON(w, http.StatusOK, viewOf(l))
+	}
 }
 
 func (f *Function) redrive(w http.ResponseWriter, r *http.Request) {

@@ -1,6 +1,7 @@
 package status_test
 
 import (
+	"fmt"
 	"net/url"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ func letter(id, owner string, died time.Time) broker.DeadLetter {
 	e.SetSource("/x")
 	e.SetType("t")
 	e.SetExtension("tenantid", owner)
-	return broker.DeadLetter{ID: id, Reason: "422", Died: died, Event: e}
+	return broker.DeadLetter{ID: id, Reason: "422", Died: died, Event: e, Position: fmt.Sprintf("%012x.%016x", died.UnixMilli(), id)}
 }
 
 func TestDeadLetters(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"time"
 
 	"github.com/zixly/sweepline/shared/broker"
 )
@@ -27,12 +26,11 @@ func (f *Function) lettersPage(w http.ResponseWriter, r *http.Request) {
 	v := lettersPageView{view: f.view(r), Done: lettersDone(r.URL.Query())}
 	q := broker.DeadLetterQuery{Limit: lettersPerPage}
 	if text := r.URL.Query().Get("cursor"); text != "" {
-		at, err := time.Parse(time.RFC3339Nano, text)
-		if err != nil {
+		if !broker.ValidPosition(text) {
 			f.problem(w, r, http.StatusBadRequest, "There is no such page", "The link is damaged. Start from the first page.")
 			return
 		}
-		q.Before, v.First = at, "/dead-letters"
+		q.Before, v.First = text, "/dead-letters"
 	}
 	own, next, err := f.ownLetters(r.Context(), q)
 	if err != nil {

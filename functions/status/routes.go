@@ -26,6 +26,7 @@ func (f *Function) routes() http.Handler {
 	api("POST /api/jobs/{id}/retry", f.retryJob)
 	if f.Letters != nil {
 		api("GET /api/dead-letters", f.listLetters)
+		api("GET /api/dead-letters/{id}", f.showLetter)
 		api("POST /api/dead-letters/{id}/redrive", f.redrive)
 		api("DELETE /api/dead-letters/{id}", f.discard)
 	}

@@ -203,7 +203,7 @@ func (m mail) DeadLetters(_ context.Context, q broker.DeadLetterQuery) ([]broker
 	}
 	var page []broker.DeadLetter
 	for _, l := range m.letters {
-		if (q.Before.IsZero() || l.Died.Before(q.Before)) && len(page) < q.Limit {
+		if (q.Before == "" || l.Position < q.Before) && len(page) < q.Limit {
 			page = append(page, l)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"math/big"
 	"sync"
@@ -20,7 +21,7 @@ import (
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 
-	"github.com/zixly/sweepline/shared/broker/config"
+	"github.com/zixly/sweepline/shared/broker/manifest"
 )
 
 // authority is a certificate, as PEM.
@@ -84,7 +85,11 @@ func TestAnEntryTellsWhoVouchesForItsSubscriber(t *testing.T) {
 	tr.Spec.Delivery = &eventingduckv1.DeliverySpec{DeadLetterSink: &duckv1.Destination{URI: apis.HTTP("sink.example.com")}}
 	tr.Status.DeliveryStatus = eventingduckv1.DeliveryStatus{DeadLetterSinkURI: apis.HTTPS("sink.example.com"), DeadLetterSinkCACerts: &sink}
 	e := entryOf(t, tr, broker())
-	served, err := config.Trigger(&e, nil, config.Options{})
+	text, err := json.Marshal(e)
+	require.NoError(t, err)
+	read, err := manifest.ReadTrigger(text)
+	require.NoError(t, err)
+	served, err := manifest.Build(read, nil, manifest.Options{})
 	require.NoError(t, err)
 	require.Equal(t, subscriber+"\n"+sink, served.CACerts)
 }

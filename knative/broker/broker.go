@@ -21,7 +21,7 @@ import (
 	"knative.dev/pkg/resolver"
 	"knative.dev/pkg/tracker"
 
-	"github.com/zixly/sweepline/knative/contract"
+	"github.com/zixly/sweepline/knative/contract/write"
 )
 
 const (
@@ -136,7 +136,7 @@ func (r *brokers) resolveDeadLetterSink(ctx context.Context, b *eventingv1.Broke
 	return nil
 }
 
-func (r *brokers) updateContract(ctx context.Context, b *eventingv1.Broker) (contract.Contract, error) {
+func (r *brokers) updateContract(ctx context.Context, b *eventingv1.Broker) (write.Contract, error) {
 	old, err := r.contractOf(b)
 	if err != nil {
 		return old, err
@@ -205,7 +205,7 @@ func (r *brokers) FinalizeKind(ctx context.Context, b *eventingv1.Broker) reconc
 	if old.Generation == 0 { // there never was a data plane
 		return nil
 	}
-	c, err := r.put(ctx, b, old, contract.Contract{Purge: b.Namespace + "/" + b.Name})
+	c, err := r.put(ctx, b, old, write.Contract{Purge: b.Namespace + "/" + b.Name})
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 	. "knative.dev/pkg/reconciler/testing"
 
-	"github.com/zixly/sweepline/knative/contract"
+	"github.com/zixly/sweepline/knative/contract/write"
 )
 
 func TestReconcileBroker(t *testing.T) {
@@ -258,7 +258,7 @@ func TestReconcileBroker(t *testing.T) {
 }
 
 func TestFinalizeBroker(t *testing.T) {
-	purge := contract.Contract{Generation: nextGen, Purge: ns + "/" + brokerName}
+	purge := write.Contract{Generation: nextGen, Purge: ns + "/" + brokerName}
 	removed := []clientgotesting.PatchActionImpl{finalizers(brokerName)}
 	updated := Eventf(corev1.EventTypeNormal, "FinalizerUpdate", `Updated "main" finalizers`)
 	runBrokers(t, []row{{

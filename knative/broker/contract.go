@@ -12,14 +12,14 @@ import (
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/kmeta"
 
-	"github.com/zixly/sweepline/knative/contract"
+	"github.com/zixly/sweepline/knative/contract/write"
 )
 
 // compose makes the Broker's contract from its Triggers. A Trigger that cannot
 // be resolved now, or was made invalid, keeps the entry it had: without one it
 // would lose its group, and the events that wait in it.
-func compose(b *eventingv1.Broker, triggers []*eventingv1.Trigger, old contract.Contract) contract.Contract {
-	c := contract.Contract{Broker: brokerEntry(b)}
+func compose(b *eventingv1.Broker, triggers []*eventingv1.Trigger, old write.Contract) write.Contract {
+	c := write.Contract{Broker: brokerEntry(b)}
 	for _, t := range triggers {
 		if !belongs(t, b) || !t.DeletionTimestamp.IsZero() {
 			continue
@@ -40,7 +40,7 @@ func compose(b *eventingv1.Broker, triggers []*eventingv1.Trigger, old contract.
 
 // find gives a Trigger's entry; one of an earlier Trigger of that name does not
 // count.
-func find(c contract.Contract, t *eventingv1.Trigger) (eventingv1.Trigger, bool) {
+func find(c write.Contract, t *eventingv1.Trigger) (eventingv1.Trigger, bool) {
 	for _, e := range c.Triggers {
 		if e.Name == t.Name && e.UID == t.UID {
 			return e, true
@@ -50,25 +50,25 @@ func find(c contract.Contract, t *eventingv1.Trigger) (eventingv1.Trigger, bool)
 }
 
 // contractOf gives the contract in force, empty if there is none.
-func (d *dataPlane) contractOf(b *eventingv1.Broker) (contract.Contract, error) {
+func (d *dataPlane) contractOf(b *eventingv1.Broker) (write.Contract, error) {
 	cm, err := d.configMaps.ConfigMaps(b.Namespace).Get(contractName(b))
 	if apierrs.IsNotFound(err) {
-		return contract.Contract{}, nil
+		return write.Contract{}, nil
 	}
 	if err != nil {
-		return contract.Contract{}, fmt.Errorf("get contract: %w", err)
+		return write.Contract{}, fmt.Errorf("get contract: %w", err)
 	}
-	c, err := contract.Decode(cm.Data)
+	c, err := write.Decode(cm.Data)
 	if err != nil {
-		return contract.Contract{}, fmt.Errorf("contract %s: %w", cm.Name, err)
+		return write.Contract{}, fmt.Errorf("contract %s: %w", cm.Name, err)
 	}
 	return c, nil
 }
 
 // put writes next as the contract, unless it says what old says, and gives the
 // one in force.
-func (d *dataPlane) put(ctx context.Context, b *eventingv1.Broker, old, next contract.Contract) (contract.Contract, error) {
-	if old.Generation != 0 && contract.Same(old, next) {
+func (d *dataPlane) put(ctx context.Context, b *eventingv1.Broker, old, next write.Contract) (write.Contract, error) {
+	if old.Generation != 0 && write.Same(old, next) {
 		return old, nil
 	}
 	// Time, so that a contract made anew is newer than what was there before.

@@ -19,7 +19,7 @@ import (
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/controller"
 
-	"github.com/zixly/sweepline/knative/contract"
+	"github.com/zixly/sweepline/knative/contract/write"
 )
 
 // dataPlane is what both reconcilers know of the data planes: the objects that
@@ -107,7 +107,7 @@ func (d *dataPlane) podsOf(b *eventingv1.Broker, role string) ([]*corev1.Pod, er
 
 // touch changes an annotation on each pod that has not been told of this
 // generation: kubelet then updates the mount at once and not within a minute.
-func (d *dataPlane) touch(ctx context.Context, b *eventingv1.Broker, c contract.Contract) error {
+func (d *dataPlane) touch(ctx context.Context, b *eventingv1.Broker, c write.Contract) error {
 	value := strconv.FormatInt(c.Generation, 10)
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{contractAnnotation: value}}})
 	if err != nil {

@@ -8,7 +8,7 @@
 // pods that need it, brokers cannot disturb each other, and the controller may
 // not read Secrets at all.
 //
-// The contract is the very YAML that shared/broker/config reads on a laptop:
+// The contract is the very YAML that shared/broker/manifest reads on a laptop:
 // the Broker and its Triggers, with subscribers and dead letter sinks resolved
 // to URIs. It is mounted, not watched: the data plane holds no credentials for
 // the API server, and goes on, restarts included, when that is gone. What a mount

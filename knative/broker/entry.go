@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,8 +11,8 @@ import (
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 
-	"github.com/zixly/sweepline/knative/contract"
-	"github.com/zixly/sweepline/shared/broker/config"
+	"github.com/zixly/sweepline/knative/contract/write"
+	"github.com/zixly/sweepline/shared/broker/manifest"
 )
 
 // annotationPrefix is that of the annotations a data plane understands.
@@ -25,8 +26,8 @@ var (
 
 // entry is the Trigger as it stands in the contract: what the data plane needs,
 // with the URIs that its status holds. The error wraps errUnresolved or
-// errInvalid; an invalid entry must not get into a contract, which is read as a
-// whole or not at all.
+// errInvalid; an invalid entry does not get into a contract: the data plane would
+// know no more than that it is invalid.
 func entry(t *eventingv1.Trigger, b *eventingv1.Broker) (eventingv1.Trigger, error) {
 	out := eventingv1.Trigger{
 		TypeMeta:   typeMeta("Trigger"),
@@ -43,10 +44,24 @@ func entry(t *eventingv1.Trigger, b *eventingv1.Broker) (eventingv1.Trigger, err
 	if out.Spec.Delivery, err = resolvedDelivery(t, b); err != nil {
 		return out, err
 	}
-	if _, err := config.Trigger(&out, nil, config.Options{}); err != nil {
+	if err := checkEntry(&out); err != nil {
 		return out, fmt.Errorf("%w: %w", errInvalid, err)
 	}
 	return out, nil
+}
+
+// checkEntry reads an entry as a data plane will.
+func checkEntry(t *eventingv1.Trigger) error {
+	text, err := json.Marshal(t)
+	if err != nil {
+		return fmt.Errorf("encode entry: %w", err)
+	}
+	read, err := manifest.ReadTrigger(text)
+	if err != nil {
+		return err
+	}
+	_, err = manifest.Build(read, nil, manifest.Options{})
+	return err
 }
 
 // delivery is what holds for the Trigger: its own spec.delivery, or else the
@@ -98,5 +113,5 @@ func settingsOf(annotations map[string]string) map[string]string {
 
 // sameEntry compares entries as they are written.
 func sameEntry(a, b eventingv1.Trigger) bool {
-	return contract.Same(contract.Contract{Triggers: []eventingv1.Trigger{a}}, contract.Contract{Triggers: []eventingv1.Trigger{b}})
+	return write.Same(write.Contract{Triggers: []eventingv1.Trigger{a}}, write.Contract{Triggers: []eventingv1.Trigger{b}})
 }

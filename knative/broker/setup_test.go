@@ -32,7 +32,7 @@ import (
 	"knative.dev/pkg/resolver"
 	"knative.dev/pkg/tracker"
 
-	"github.com/zixly/sweepline/knative/contract"
+	"github.com/zixly/sweepline/knative/contract/write"
 )
 
 const (
@@ -161,7 +161,7 @@ func settings(pairs ...string) *corev1.ConfigMap {
 }
 
 // contractMap is the ConfigMap of a contract.
-func contractMap(t *testing.T, c contract.Contract) *corev1.ConfigMap {
+func contractMap(t *testing.T, c write.Contract) *corev1.ConfigMap {
 	t.Helper()
 	data, err := c.Encode()
 	require.NoError(t, err)
@@ -171,8 +171,8 @@ func contractMap(t *testing.T, c contract.Contract) *corev1.ConfigMap {
 	return &corev1.ConfigMap{ObjectMeta: m, Data: data}
 }
 
-func serving(generation int64, entries ...eventingv1.Trigger) contract.Contract {
-	return contract.Contract{Generation: generation, Broker: brokerEntry(broker()), Triggers: entries}
+func serving(generation int64, entries ...eventingv1.Trigger) write.Contract {
+	return write.Contract{Generation: generation, Broker: brokerEntry(broker()), Triggers: entries}
 }
 
 func service(t *testing.T, how encryption) *corev1.Service {

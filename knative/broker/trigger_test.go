@@ -156,9 +156,9 @@ func TestReconcileTrigger(t *testing.T) {
 			Objects: with(trigger(rt.WithAnnotation("sweepline.dev/parallelism", "many")), broker(readyBroker), inContract),
 			WantStatusUpdates: statusOf(settled(rt.WithAnnotation("sweepline.dev/parallelism", "many"),
 				rt.WithTriggerNotSubscribed("TriggerInvalid",
-					`it is not valid: metadata.annotations[sweepline.dev/parallelism]: "many" is no number from 1 to 10000`))),
+					`it is not valid: metadata.annotations[sweepline.dev/parallelism]: "many" must be a number from 1 to 10000`))),
 			WantEvents: []string{Eventf(corev1.EventTypeWarning, "TriggerInvalid",
-				`it is not valid: metadata.annotations[sweepline.dev/parallelism]: "many" is no number from 1 to 10000`)},
+				`it is not valid: metadata.annotations[sweepline.dev/parallelism]: "many" must be a number from 1 to 10000`)},
 		},
 	}, {
 		flags: feature.Flags{feature.OIDCAuthentication: feature.Enabled},

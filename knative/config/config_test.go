@@ -29,7 +29,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/zixly/sweepline/knative/config"
-	brokerconfig "github.com/zixly/sweepline/shared/broker/config"
+	"github.com/zixly/sweepline/shared/broker/manifest"
 )
 
 // roots are all that somebody may build.
@@ -251,11 +251,13 @@ func TestTreeAndManifestsAgree(t *testing.T) {
 
 	fsys, err := fs.Sub(config.Pipeline, "base")
 	require.NoError(t, err)
-	set, err := brokerconfig.Load(fsys, brokerconfig.Options{Class: "RedisStreams", Resolve: func(r brokerconfig.Ref) (string, error) {
+	set, err := manifest.Load(fsys, manifest.Options{Class: "RedisStreams", Resolve: func(r manifest.Ref) (string, error) {
 		require.True(t, deployed[r.Name], "no function %s", r.Name)
 		return "http://" + r.Name, nil
 	}})
 	require.NoError(t, err)
+	require.Empty(t, set.Problems)
+	require.Empty(t, set.Invalid)
 	require.Len(t, set.Brokers, 1)
 	require.NotEmpty(t, set.Triggers)
 }

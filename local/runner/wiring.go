@@ -3,10 +3,11 @@ package runner
 import (
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/zixly/sweepline/knative/config"
 	"github.com/zixly/sweepline/shared/broker"
-	brokerconfig "github.com/zixly/sweepline/shared/broker/config"
+	"github.com/zixly/sweepline/shared/broker/manifest"
 )
 
 // wiring reads the pipeline's Broker and Triggers and puts the loopback URLs of
@@ -16,7 +17,7 @@ func wiring(steps []*step) (broker.Set, error) {
 	if err != nil {
 		return broker.Set{}, fmt.Errorf("find manifests: %w", err)
 	}
-	return brokerconfig.Load(files, brokerconfig.Options{Resolve: func(ref brokerconfig.Ref) (string, error) {
+	set, err := manifest.Load(files, manifest.Options{Resolve: func(ref manifest.Ref) (string, error) {
 		for _, s := range steps {
 			if ref.Kind == "Service" && ref.Name == s.name {
 				return s.at.url(), nil
@@ -24,4 +25,16 @@ func wiring(steps []*step) (broker.Set, error) {
 		}
 		return "", fmt.Errorf("there is no function %s", ref.Name)
 	}})
+	if err != nil {
+		return set, err
+	}
+	// Ours are all valid, or the pipeline would lack a step.
+	problems := set.Problems
+	for _, t := range set.Invalid {
+		problems = append(problems, fmt.Sprintf("Trigger %s/%s: %s", t.Namespace, t.Name, t.Problem))
+	}
+	if len(problems) > 0 {
+		return set, fmt.Errorf("read manifests: %s", strings.Join(problems, "; "))
+	}
+	return set, nil
 }

@@ -52,6 +52,9 @@ var (
 // stays its owner's.
 func NewInspector(client redis.UniversalClient) (*Inspector, error) { return inspect.New(client, "") }
 
+// ValidPosition reports whether s has the form of a DeadLetter's Position.
+func ValidPosition(s string) bool { return inspect.ValidPosition(s) }
+
 // Set is everything a Server is to serve: it is applied as a whole.
 type Set struct {
 	// Version orders the Sets of a Broker: one that is lower than what another
@@ -63,6 +66,12 @@ type Set struct {
 	// Invalid names Triggers that are there but cannot be read now. Their queues,
 	// and what they were before, stay.
 	Invalid []InvalidTrigger
+	// Partial says that some of the configuration could not be read: what is
+	// missing from the set may be defined all the same, and keeps what it has.
+	Partial bool
+	// Problems are what is wrong with the configuration besides invalid Triggers,
+	// each with the file and object it is about.
+	Problems []string
 }
 
 // InvalidTrigger is a Trigger that cannot be served as it is.
@@ -80,7 +89,7 @@ func (s Set) check() (Set, error) {
 	var errs []error
 	brokers := make(map[Broker]bool, len(s.Brokers))
 	for _, b := range s.Brokers {
-		if err := errors.Join(stream.CheckName("namespace", b.Namespace), stream.CheckName("name", b.Name)); err != nil {
+		if err := b.Validate(); err != nil {
 			errs = append(errs, fmt.Errorf("broker %s: %w", b, err))
 		}
 		if brokers[b] {
@@ -88,7 +97,8 @@ func (s Set) check() (Set, error) {
 		}
 		brokers[b] = true
 	}
-	out := Set{Version: s.Version, Brokers: s.Brokers, Invalid: s.Invalid[:len(s.Invalid):len(s.Invalid)]}
+	out := s
+	out.Invalid, out.Triggers = s.Invalid[:len(s.Invalid):len(s.Invalid)], nil
 	seen := make(map[string]bool, len(s.Triggers))
 	for _, t := range s.Triggers {
 		err := t.Validate()

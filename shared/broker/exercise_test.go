@@ -200,7 +200,7 @@ func exerciseDrain(t *testing.T, b *bundle) {
 	eventually(t, "stopping", func() bool {
 		n.srv.mu.Lock()
 		defer n.srv.mu.Unlock()
-		return !n.srv.running
+		return n.srv.start == nil
 	})
 	release()
 	receive(t, stopped)

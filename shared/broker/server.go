@@ -39,7 +39,8 @@ type Server struct {
 	mu      sync.Mutex // guards what follows; never held while anything waits
 	set     Set
 	served  map[Broker]*served
-	running bool
+	// start has a dispatcher deliver in Run's context; nil while Run does not run.
+	start func(*dispatch.Dispatcher)
 	closed  bool
 }
 
@@ -126,7 +127,7 @@ func (s *Server) Apply(ctx context.Context, set Set) error {
 	s.applying.Lock()
 	defer s.applying.Unlock()
 	s.mu.Lock()
-	old, running, closed := s.served, s.running, s.closed
+	old, start, closed := s.served, s.start, s.closed
 	s.mu.Unlock()
 	if closed {
 		return stream.ErrClosed
@@ -181,9 +182,9 @@ func (s *Server) Apply(ctx context.Context, set Set) error {
 	s.mu.Lock()
 	s.set, s.served = set, next
 	s.mu.Unlock()
-	if running {
+	if start != nil {
 		for _, b := range fresh {
-			b.dispatcher.Start()
+			start(b.dispatcher)
 		}
 	}
 	for _, b := range gone { // its deliveries in flight end behind our back
@@ -233,7 +234,7 @@ func (s *Server) serve(brokers map[Broker]*served) {
 }
 
 func (s Set) routes(b Broker) stream.RouteSet {
-	r := stream.RouteSet{Version: s.Version}
+	r := stream.RouteSet{Version: s.Version, Partial: s.Partial}
 	for _, t := range s.Triggers {
 		if t.BrokerOf() == b {
 			r.Triggers = append(r.Triggers, t.Registration())
@@ -256,20 +257,20 @@ func (s Set) triggersOf(b Broker) []Trigger {
 // given back for other processes to take. The ingress goes on until Close.
 func (s *Server) Run(ctx context.Context) error {
 	s.mu.Lock()
-	if s.running || s.closed {
+	if s.start != nil || s.closed {
 		s.mu.Unlock()
 		return errors.New("broker: Run is called twice or after Close")
 	}
-	s.running = true
+	s.start = func(d *dispatch.Dispatcher) { d.Start(ctx) }
 	brokers := s.list()
 	s.mu.Unlock()
 	for _, b := range brokers {
-		b.dispatcher.Start()
+		b.dispatcher.Start(ctx)
 	}
 	s.keepHouse(ctx)
 
 	s.mu.Lock()
-	s.running = false
+	s.start = nil
 	brokers = s.list()
 	s.mu.Unlock()
 	var all sync.WaitGroup

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ import (
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 
-	"github.com/zixly/sweepline/knative/contract"
+	"github.com/zixly/sweepline/knative/contract/write"
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/connect"
 	"github.com/zixly/sweepline/shared/servers/servertest"
@@ -46,7 +47,7 @@ func setup(t *testing.T, url, name string) *bundle {
 }
 
 // write mounts a contract as kubelet does: a new folder, then the link.
-func (b *bundle) write(c contract.Contract) {
+func (b *bundle) write(c write.Contract) {
 	b.t.Helper()
 	data, err := c.Encode()
 	require.NoError(b.t, err)
@@ -60,8 +61,8 @@ func (b *bundle) write(c contract.Contract) {
 	require.NoError(b.t, os.Symlink(folder, link))
 }
 
-func (b *bundle) contract(generation int64, triggers ...string) contract.Contract {
-	c := contract.Contract{Generation: generation, Broker: &eventingv1.Broker{
+func (b *bundle) contract(generation int64, triggers ...string) write.Contract {
+	c := write.Contract{Generation: generation, Broker: &eventingv1.Broker{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "eventing.knative.dev/v1", Kind: "Broker"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: b.name},
 	}}
@@ -98,13 +99,11 @@ func (b *bundle) post() int {
 
 func (b *bundle) groups() []string {
 	b.t.Helper()
-	groups, err := b.rdb.XInfoGroups(b.t.Context(), "sweepline:{ns/"+b.name+"/0}:stream").Result()
+	names, err := b.rdb.HKeys(b.t.Context(), "sweepline:{ns/"+b.name+"/0}:routes").Result()
 	require.NoError(b.t, err)
-	var names []string
-	for _, g := range groups {
-		names = append(names, g.Name)
-	}
-	return names
+	removed, err := b.rdb.ZRange(b.t.Context(), "sweepline:{ns/"+b.name+"/0}:removed", 0, -1).Result()
+	require.NoError(b.t, err)
+	return slices.DeleteFunc(names, func(name string) bool { return slices.Contains(removed, name) })
 }
 
 func (b *bundle) keys() []string {
@@ -138,7 +137,7 @@ func TestAContractFromBeginningToEnd(t *testing.T) {
 	require.NoError(t, b.take(t.Context()))
 	require.ElementsMatch(t, []string{"one", "two"}, b.groups())
 
-	b.write(contract.Contract{Generation: 9, Purge: "ns/whole"})
+	b.write(write.Contract{Generation: 9, Purge: "ns/whole"})
 	require.NoError(t, b.take(t.Context()))
 	require.Empty(t, b.keys())
 	require.Equal(t, http.StatusNotFound, b.post())

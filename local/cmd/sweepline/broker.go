@@ -15,7 +15,7 @@ import (
 	"net/http"
 
 	"github.com/zixly/sweepline/shared/broker"
-	brokerconfig "github.com/zixly/sweepline/shared/broker/config"
+	"github.com/zixly/sweepline/shared/broker/manifest"
 	"github.com/zixly/sweepline/shared/connect"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
@@ -35,7 +35,9 @@ func newBroker() *cobra.Command {
 		Short: "Run the Redis Streams broker alone",
 		Long: `Runs the broker on $REDIS_URL with the Brokers and Triggers found in DIR: YAML of
 eventing.knative.dev/v1, subscribers by uri. Changed, new and deleted files are
-taken up while it runs. Its own settings are BROKER_… variables.`,
+taken up while it runs; what is no longer defined is removed after a minute. What
+is invalid is logged by name, and the rest is served. Its own settings are BROKER_…
+variables.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var env brokerEnv
@@ -51,7 +53,7 @@ taken up while it runs. Its own settings are BROKER_… variables.`,
 				return usagef("--config: %s is no folder", dir)
 			}
 			files := os.DirFS(dir)
-			set, err := brokerconfig.Load(files, brokerconfig.Options{})
+			set, err := manifest.Load(files, manifest.Options{})
 			if err != nil {
 				return usageError{err}
 			}
@@ -101,7 +103,7 @@ taken up while it runs. Its own settings are BROKER_… variables.`,
 			g.Go(func() error { return serveUntil(ctx, adminListener, brokerAdmin(b)) })
 			g.Go(func() error { return b.Run(telemetry.WithTracer(ctx, tracer)) })
 			g.Go(func() error {
-				brokerconfig.Watch(ctx, files, brokerconfig.Options{}, time.Second, b.Apply, log)
+				manifest.Watch(ctx, files, manifest.Options{}, time.Second, b.Apply, log)
 				return nil
 			})
 			return g.Wait()

@@ -103,7 +103,7 @@ func TestAttemptsOnTheClock(t *testing.T) {
 				}
 				require.Eventually(t, func() bool { // else it dies in the attempt, which is then made again
 					waiting, err := inspector.Retries(t.Context(), namespace, "default", "down", 1)
-					return err == nil && len(waiting) == 1 && waiting[0].Attempts == killAfter && !waiting[0].Running
+					return err == nil && len(waiting) == 1 && waiting[0].Attempts == killAfter
 				}, time.Second, time.Millisecond)
 				p.kill()
 				p = runBroker(t, dir, url)

@@ -57,7 +57,6 @@ func New(cfg Config, store *stream.Store, writers []*stream.Writer, consumer str
 	if d.transport == nil {
 		d.transport = NewTransport(nil)
 	}
-	d.work, d.stopWork = context.WithCancel(context.Background())
 	for _, w := range writers {
 		p := &partition{Partition: w.Partition(), writer: w}
 		p.reader, p.retrier = newReader(d, p), newRetrier(d, p)
@@ -87,7 +86,7 @@ func (d *Dispatcher) Update(triggers []Trigger, paused map[string]bool) {
 			s = newSubscription(d, t)
 			s.paused = paused[t.Name]
 			d.subs[t.Name] = s
-		case s.conf.Load().trigger != t:
+		case !s.conf.Load().trigger.same(t):
 			s.configure(t)
 		}
 	}
@@ -141,11 +140,13 @@ func (s *subscription) attach() {
 	}
 }
 
-// Start begins to claim and deliver. It returns at once; where Redis is away it
+// Start begins to claim and deliver, until Stop: ctx gives its values to the
+// deliveries and does not end them. It returns at once; where Redis is away it
 // begins when Redis is there.
-func (d *Dispatcher) Start() {
-	ctx, cancel := context.WithCancel(context.Background())
-	d.stopLoop = cancel
+func (d *Dispatcher) Start(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
+	d.work, d.stopWork = context.WithCancel(ctx)
+	ctx, d.stopLoop = context.WithCancel(ctx)
 	for _, p := range d.parts {
 		d.loops.Go(func() { d.runPartition(ctx, p) })
 	}
@@ -201,7 +202,9 @@ func (d *Dispatcher) Stop(drain time.Duration) bool {
 	for _, s := range subs {
 		drained = s.await(ctx) && drained
 	}
-	d.stopWork() // what is still in flight is cut off, and given back
+	if d.stopWork != nil {
+		d.stopWork() // what is still in flight is cut off, and given back
+	}
 	for _, s := range subs {
 		<-s.idle
 	}

@@ -53,6 +53,15 @@ func (t Trigger) BrokerOf() stream.Broker {
 // String is namespace/broker/name.
 func (t Trigger) String() string { return t.Namespace + "/" + t.Broker + "/" + t.Name }
 
+// same reports whether deliveries may go on unchanged.
+func (t Trigger) same(o Trigger) bool {
+	if t.Filter.String() != o.Filter.String() {
+		return false
+	}
+	t.Filter, o.Filter = nil, nil
+	return t == o
+}
+
 // Registration is what the Trigger's queue is registered with.
 func (t Trigger) Registration() stream.Registration {
 	return stream.Registration{

@@ -1,182 +1,175 @@
-// Package filter compiles the filters of a Trigger with Knative's own filter
-// library, so that the same YAML selects the same events here and on any other
-// Knative broker. The dispatcher calls what it returns for every event read.
+// Package filter decides which events a Trigger is sent. It reads the two forms
+// that Knative has, filter.attributes and the dialects of filters, and looks at
+// context attributes only. It holds nothing of Kubernetes: Knative's own library
+// is what a test in knative/oracle compares it with.
 package filter
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
+	"strings"
 
 	"github.com/cloudevents/sdk-go/v2/event"
-	"go.uber.org/zap"
-	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
-	"knative.dev/eventing/pkg/eventfilter"
-	"knative.dev/eventing/pkg/eventfilter/attributes"
-	"knative.dev/eventing/pkg/eventfilter/subscriptionsapi"
-	"knative.dev/pkg/logging"
 )
 
-// Compile gives the predicate of a Trigger's spec.filters, or of
-// spec.filter.attributes where there are none, and nil where all events match.
-// A filter that Knative's webhook would refuse is an error, also where the
-// library would skip it: a Trigger that is wrong shall match nothing rather
-// than everything.
-//
-// The predicate may be called concurrently and never panics: an expression that
-// fails on an event, or does not give a boolean, does not match it.
-func Compile(spec *eventingv1.TriggerSpec) (func(event.Event) bool, error) {
-	var f eventfilter.Filter
-	switch {
-	case len(spec.Filters) > 0:
-		if err := eventingv1.ValidateSubscriptionAPIFiltersList(context.Background(), spec.Filters); err != nil {
-			return nil, fmt.Errorf("filters: %w", err)
-		}
-		fs, err := buildAll(spec.Filters)
-		if err != nil {
-			return nil, fmt.Errorf("filters%w", err)
-		}
-		f = all(fs)
-	case spec.Filter != nil && len(spec.Filter.Attributes) > 0:
-		if err := eventingv1.ValidateAttributeFilters(spec.Filter); err != nil {
-			return nil, fmt.Errorf("filter: %w", err)
-		}
-		f = attributes.NewAttributesFilter(spec.Filter.Attributes)
-	default:
-		return nil, nil
-	}
-	// The library logs every evaluation to the context's logger.
-	ctx := logging.WithLogger(context.Background(), zap.NewNop().Sugar())
-	return func(e event.Event) (match bool) {
-		defer func() {
-			if recover() != nil {
-				match = false
-			}
-		}()
-		return f.Filter(ctx, e) != eventfilter.FailFilter
-	}, nil
+// Attributes are the context attributes of one event.
+type Attributes interface {
+	// Attribute gives the text of a context attribute or extension, specversion
+	// included: booleans as "true" and "false", integers in decimal. ok is false
+	// where the event does not have it.
+	Attribute(name string) (text string, ok bool)
+	// Event gives the typed form of the attributes, for CESQL. It is called at
+	// most once in an evaluation, and never without a CESQL expression.
+	Event() event.Event
 }
 
-// Text is the filter as JSON: what an operator sees, and what tells one filter
-// from another.
-func Text(spec *eventingv1.TriggerSpec) string {
-	var v any
-	switch {
-	case len(spec.Filters) > 0:
-		v = spec.Filters
-	case spec.Filter != nil && len(spec.Filter.Attributes) > 0:
-		v = spec.Filter.Attributes
-	default:
+// Filter selects events. A nil Filter selects all. It does not change and is safe
+// for concurrent use.
+type Filter struct {
+	root node
+	text string
+}
+
+// Match reports whether the event passes. It never panics: an expression that
+// fails on an event, or does not give a boolean, does not select it.
+func (f *Filter) Match(a Attributes) bool {
+	if f == nil {
+		return true
+	}
+	e := evaluation{attributes: a}
+	return f.root.match(&e) != fail
+}
+
+// String is the filter in its canonical form: Parse reads it, and two filters are
+// the same if their texts are. A nil Filter is "".
+func (f *Filter) String() string {
+	if f == nil {
 		return ""
 	}
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err.Error()
-	}
-	return string(b)
+	return f.text
 }
 
-// indexError puts the position of a filter before what is wrong with it.
-type indexError struct {
-	path string
-	err  error
+// result has three values, as Knative's has: {} holds no opinion, and is passed
+// over by what stands around it.
+type result int8
+
+const (
+	fail result = iota
+	pass
+	none
+)
+
+type op int8
+
+const (
+	opNone       op = iota // {}
+	opAttributes           // filter.attributes: "" is any value
+	opExact
+	opPrefix
+	opSuffix
+	opAll
+	opAny
+	opNot
+	opCESQL
+)
+
+// node is one filter of a dialect. The fields that its op does not use are empty.
+type node struct {
+	op          op
+	comparisons []comparison
+	children    []node
+	predicate   predicate
 }
 
-func (e indexError) Error() string { return e.path + ": " + e.err.Error() }
-func (e indexError) Unwrap() error { return e.err }
+// comparison is one attribute and the value asked for, in order of the names.
+type comparison struct{ name, value string }
 
-func under(path string, err error) error {
-	var inner indexError
-	if errors.As(err, &inner) {
-		return indexError{path + inner.path, inner.err}
-	}
-	return indexError{path, err}
+// evaluation is what one call of Match keeps. The typed event is made when the
+// first expression asks for it.
+type evaluation struct {
+	attributes Attributes
+	event      event.Event
+	typed      bool
 }
 
-func buildAll(specs []eventingv1.SubscriptionsAPIFilter) ([]eventfilter.Filter, error) {
-	fs := make([]eventfilter.Filter, 0, len(specs))
-	for i := range specs {
-		f, err := build(&specs[i])
-		if err != nil {
-			return nil, under(fmt.Sprintf("[%d]", i), err)
+func (n *node) match(e *evaluation) result {
+	switch n.op {
+	case opAttributes, opExact, opPrefix, opSuffix:
+		return n.compare(e.attributes)
+	case opAll:
+		res := none
+		for i := range n.children {
+			switch n.children[i].match(e) {
+			case fail:
+				return fail
+			case pass:
+				res = pass
+			}
 		}
-		fs = append(fs, f)
+		return res
+	case opAny:
+		res := none
+		for i := range n.children {
+			switch n.children[i].match(e) {
+			case pass:
+				return pass
+			case fail:
+				res = fail
+			}
+		}
+		return res
+	case opNot:
+		switch n.children[0].match(e) {
+		case pass:
+			return fail
+		case fail:
+			return pass
+		}
+		return none
+	case opCESQL:
+		if !e.typed {
+			e.event, e.typed = e.attributes.Event(), true
+		}
+		if n.predicate.holds(e.event) {
+			return pass
+		}
+		return fail
 	}
-	return fs, nil
+	return none
 }
 
-func build(spec *eventingv1.SubscriptionsAPIFilter) (eventfilter.Filter, error) {
-	switch {
-	case len(spec.Exact) > 0:
-		return dialect(".exact", subscriptionsapi.NewExactFilter, spec.Exact)
-	case len(spec.Prefix) > 0:
-		return dialect(".prefix", subscriptionsapi.NewPrefixFilter, spec.Prefix)
-	case len(spec.Suffix) > 0:
-		return dialect(".suffix", subscriptionsapi.NewSuffixFilter, spec.Suffix)
-	case spec.CESQL != "":
-		return dialect(".cesql", subscriptionsapi.NewCESQLFilter, spec.CESQL)
-	case len(spec.All) > 0:
-		fs, err := buildAll(spec.All)
-		if err != nil {
-			return nil, under(".all", err)
+func (n *node) compare(a Attributes) result {
+	for i := range n.comparisons {
+		c := &n.comparisons[i]
+		text, ok := lookup(a, c.name)
+		switch {
+		case !ok:
+		case n.op == opPrefix:
+			ok = strings.HasPrefix(text, c.value)
+		case n.op == opSuffix:
+			ok = strings.HasSuffix(text, c.value)
+		case n.op == opAttributes && c.value == "":
+			ok = text != ""
+		default:
+			ok = text == c.value
 		}
-		return all(fs), nil
-	case len(spec.Any) > 0:
-		fs, err := buildAll(spec.Any)
-		if err != nil {
-			return nil, under(".any", err)
-		}
-		return anyOf(fs), nil
-	case spec.Not != nil:
-		f, err := build(spec.Not)
-		if err != nil {
-			return nil, under(".not", err)
-		}
-		return subscriptionsapi.NewNotFilter(f), nil
-	}
-	return subscriptionsapi.NewNoFilter(), nil // {} matches all
-}
-
-func dialect[T any](path string, make func(T) (eventfilter.Filter, error), spec T) (f eventfilter.Filter, err error) {
-	defer func() {
-		if r := recover(); r != nil { // the CESQL parser can
-			f, err = nil, under(path, fmt.Errorf("cannot be parsed: %v", r))
-		}
-	}()
-	f, err = make(spec)
-	if err != nil {
-		return nil, under(path, err)
-	}
-	return f, nil
-}
-
-// all and anyOf stand in for the library's: those keep a goroutine each, to sort
-// their filters by success, which races with the matching and is never stopped.
-type all []eventfilter.Filter
-
-func (fs all) Filter(ctx context.Context, e event.Event) eventfilter.FilterResult {
-	res := eventfilter.NoFilter
-	for _, f := range fs {
-		if res = f.Filter(ctx, e); res == eventfilter.FailFilter {
-			return res
+		if !ok {
+			return fail
 		}
 	}
-	return res
+	return pass
 }
 
-func (all) Cleanup() {}
-
-type anyOf []eventfilter.Filter
-
-func (fs anyOf) Filter(ctx context.Context, e event.Event) eventfilter.FilterResult {
-	res := eventfilter.NoFilter
-	for _, f := range fs {
-		if res = f.Filter(ctx, e); res != eventfilter.FailFilter {
-			return res
+// lookup knows two names that are no attributes of CloudEvents 1.0 but of
+// Knative's filters.
+func lookup(a Attributes, name string) (string, bool) {
+	switch name {
+	case "schemaurl":
+		return a.Attribute("dataschema")
+	case "datamediatype":
+		text, ok := a.Attribute("datacontenttype")
+		if media, _, found := strings.Cut(text, ";"); found {
+			text = strings.TrimSpace(media)
 		}
+		return text, ok
 	}
-	return res
+	return a.Attribute(name)
 }
-
-func (anyOf) Cleanup() {}

@@ -2,12 +2,14 @@ package inspect
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"sort"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
+	"github.com/zixly/sweepline/shared/broker/cloudevent"
 	"github.com/zixly/sweepline/shared/broker/dispatch"
 	"github.com/zixly/sweepline/shared/broker/stream"
 )
@@ -51,6 +53,9 @@ type DeadLetterQuery struct {
 	// Limit is 100 if 0.
 	Limit int
 }
+
+// ValidPosition reports whether s has the form of a DeadLetter's Position.
+func ValidPosition(s string) bool { return stream.ValidPosition(s) }
 
 // DeadLetters lists dead letters, the latest first.
 func (i *Inspector) DeadLetters(ctx context.Context, q DeadLetterQuery) ([]DeadLetter, error) {
@@ -130,6 +135,9 @@ func view(d stream.DeadLetter) DeadLetter {
 	}
 	if d.Event != nil {
 		v.Event = d.Event.EventWithData()
+		if !v.Event.DataBase64 && cloudevent.IsJSON(v.Event.DataContentType()) && !json.Valid(v.Event.DataEncoded) {
+			v.Event.DataBase64 = true // or a list of letters could not be encoded for this one
+		}
 	}
 	return v
 }

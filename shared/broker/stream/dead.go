@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -32,16 +33,25 @@ type DeadLetter struct {
 // DeadLetterQuery selects dead letters of a partition.
 type DeadLetterQuery struct {
 	Trigger string
-	// Before pages on: letters that are older than the one with this position, or
-	// empty. Position of a letter: DeadLetter.Position.
+	// Before pages on: what comes after the letter with this Position; empty for the
+	// first page.
 	Before string
 	Limit  int
 }
 
 // Position orders dead letters, the newest first. It stays what it is when others
 // come and go.
+// It tells nothing of the letter but when it died.
 func (d DeadLetter) Position() string {
-	return fmt.Sprintf("%016x/%s", d.Died.UnixMilli(), d.ID)
+	sum := sha256.Sum256([]byte(d.ID))
+	return fmt.Sprintf("%012x.%x", d.Died.UnixMilli(), sum[:8])
+}
+
+// ValidPosition reports whether s has the form of a Position.
+func ValidPosition(s string) bool {
+	ms, sum, ok := strings.Cut(s, ".")
+	_, err := strconv.ParseInt(ms, 16, 64)
+	return ok && err == nil && len(ms) == 12 && len(sum) == 16
 }
 
 // DeadLetters lists a Trigger's dead letters, the newest first.
@@ -50,7 +60,7 @@ func (p *Partition) DeadLetters(ctx context.Context, q DeadLetterQuery) ([]DeadL
 	defer cancel()
 	most := "+inf"
 	if q.Before != "" {
-		ms, _, _ := strings.Cut(q.Before, "/")
+		ms, _, _ := strings.Cut(q.Before, ".")
 		n, err := strconv.ParseInt(ms, 16, 64)
 		if err != nil {
 			return nil, fmt.Errorf("list dead letters: position %q: %w", clip(q.Before, 64), ErrNotFound)

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 )
@@ -16,6 +17,11 @@ type Broker struct {
 }
 
 func (b Broker) String() string { return b.Namespace + "/" + b.Name }
+
+// Validate reports every broken rule of the names.
+func (b Broker) Validate() error {
+	return errors.Join(CheckName("namespace", b.Namespace), CheckName("name", b.Name))
+}
 
 // parseBroker reads what String wrote.
 func parseBroker(s string) (Broker, bool) {

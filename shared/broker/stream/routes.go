@@ -40,6 +40,8 @@ type RouteSet struct {
 	Triggers []Registration
 	// Keep names Triggers that stay as they are: there, but not readable now.
 	Keep []string
+	// Partial keeps all that are not named.
+	Partial bool
 }
 
 // Register makes the set the Broker's routes, in n partitions or as many as it has
@@ -61,7 +63,11 @@ func (s *Store) Register(ctx context.Context, b Broker, n int, set RouteSet) (Re
 	for _, former := range counts[1:] {
 		r.Former = append(r.Former, int(former))
 	}
-	args := []any{Layout, set.Version, len(set.Keep)}
+	partial := 0
+	if set.Partial {
+		partial = 1
+	}
+	args := []any{Layout, set.Version, partial, len(set.Keep)}
 	args = append(args, anys(set.Keep)...)
 	starts := make(map[string]string)
 	for _, t := range set.Triggers {

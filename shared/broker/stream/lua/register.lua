@@ -3,7 +3,8 @@
 -- KEYS[1] meta
 -- ARGV[1] version of the layout
 -- ARGV[2] version of the set, 0 if it has none
--- ARGV[3] number of Triggers to keep as they are, then their names
+-- ARGV[3] 1 to keep all Triggers that are not in the set
+-- ARGV[4] number of Triggers to keep as they are, then their names
 -- then name and record of each Trigger
 -- Returns {generation, "1" if anything has changed, names of new Triggers...};
 -- {generation, "old"} where a later set is in force.
@@ -15,8 +16,8 @@ end
 local version = tonumber(ARGV[2])
 if version > 0 and version < tonumber(redis.call('HGET', KEYS[1], 'version') or '0') then return {gen, 'old'} end
 local wanted, created, altered = {}, {}, gen == ''
-local at = 4 + tonumber(ARGV[3])
-for i = 4, at - 1 do wanted[ARGV[i]] = true end
+local at = 5 + tonumber(ARGV[4])
+for i = 5, at - 1 do wanted[ARGV[i]] = true end
 for i = at, #ARGV, 2 do
   local name, record = ARGV[i], ARGV[i + 1]
   wanted[name] = true
@@ -33,7 +34,7 @@ for i = at, #ARGV, 2 do
   if redis.call('ZREM', P .. 'removed', name) == 1 then altered = true end
 end
 for _, name in ipairs(redis.call('HKEYS', P .. 'routes')) do
-  if not wanted[name] and not redis.call('ZSCORE', P .. 'removed', name) then
+  if ARGV[3] ~= '1' and not wanted[name] and not redis.call('ZSCORE', P .. 'removed', name) then
     redis.call('ZADD', P .. 'removed', now, name)
     altered = true
   end

@@ -1,4 +1,4 @@
-package config
+package manifest
 
 import (
 	"errors"
@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-var errDuration = errors.New("is no ISO 8601 duration such as PT2S or PT0.5S")
+var errDuration = errors.New("is not an ISO 8601 duration such as PT2S or PT0.5S")
 
 // parseDuration reads an ISO 8601 duration. Years and months, which have no
 // fixed length, count as in Knative: by their average in the Gregorian calendar.

@@ -1,4 +1,4 @@
-package contract_test
+package write_test
 
 import (
 	"testing"
@@ -12,14 +12,15 @@ import (
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 
 	"github.com/zixly/sweepline/knative/contract"
+	"github.com/zixly/sweepline/knative/contract/write"
 )
 
-func whole() contract.Contract {
+func whole() write.Contract {
 	meta := func(kind, name string) (metav1.TypeMeta, metav1.ObjectMeta) {
 		return metav1.TypeMeta{APIVersion: "eventing.knative.dev/v1", Kind: kind},
 			metav1.ObjectMeta{Namespace: "shop", Name: name, UID: "uid-of-it"}
 	}
-	c := contract.Contract{Generation: 12, Broker: &eventingv1.Broker{}}
+	c := write.Contract{Generation: 12, Broker: &eventingv1.Broker{}}
 	c.Broker.TypeMeta, c.Broker.ObjectMeta = meta("Broker", "main")
 	for _, name := range []string{"one", "two"} {
 		var t eventingv1.Trigger
@@ -44,14 +45,14 @@ func TestEncodedIsDecoded(t *testing.T) {
 	c := whole()
 	data, err := c.Encode()
 	require.NoError(t, err)
-	back, err := contract.Decode(data)
+	back, err := write.Decode(data)
 	require.NoError(t, err)
 	require.Equal(t, c.Generation, back.Generation)
-	require.True(t, contract.Same(c, back))
+	require.True(t, write.Same(c, back))
 	require.Len(t, back.Triggers, 2)
 
 	back.Triggers[1].Spec.Filters[0].CESQL = "TRUE"
-	require.False(t, contract.Same(c, back))
+	require.False(t, write.Same(c, back))
 }
 
 func TestMountedIsServed(t *testing.T) {
@@ -77,7 +78,7 @@ func TestMountedIsServed(t *testing.T) {
 
 func TestAPurgeServesNothing(t *testing.T) {
 	t.Parallel()
-	data, err := contract.Contract{Generation: 3, Purge: "shop/main"}.Encode()
+	data, err := write.Contract{Generation: 3, Purge: "shop/main"}.Encode()
 	require.NoError(t, err)
 	fsys := fstest.MapFS{}
 	for name, text := range data {
@@ -92,9 +93,9 @@ func TestAPurgeServesNothing(t *testing.T) {
 
 func TestAnEmptyMapIsNoContract(t *testing.T) {
 	t.Parallel()
-	c, err := contract.Decode(nil)
+	c, err := write.Decode(nil)
 	require.NoError(t, err)
 	require.Zero(t, c)
-	_, err = contract.Decode(map[string]string{"generation": "soon"})
+	_, err = write.Decode(map[string]string{"generation": "soon"})
 	require.Error(t, err)
 }
