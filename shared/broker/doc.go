@@ -18,6 +18,6 @@
 //
 // Delivery is at least once: an event answered with 202 is acknowledged for a
 // Trigger only after its subscriber took it, its filter refused it, or a dead
-// letter was kept. The package knows no Kubernetes types; the sub-packages
-// filter and config do.
+// letter was kept. filter says which events a Trigger gets, manifest reads
+// Brokers and Triggers from YAML; none of the three knows Kubernetes.
 package broker
