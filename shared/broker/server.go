@@ -36,12 +36,12 @@ type Server struct {
 	// applying is held by Apply from its beginning to its end.
 	applying sync.Mutex
 
-	mu      sync.Mutex // guards what follows; never held while anything waits
-	set     Set
-	served  map[Broker]*served
+	mu     sync.Mutex // guards what follows; never held while anything waits
+	set    Set
+	served map[Broker]*served
 	// start has a dispatcher deliver in Run's context; nil while Run does not run.
-	start func(*dispatch.Dispatcher)
-	closed  bool
+	start  func(*dispatch.Dispatcher)
+	closed bool
 }
 
 // served is one broker in this process.

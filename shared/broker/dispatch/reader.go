@@ -70,6 +70,12 @@ func (r *reader) loop(ctx context.Context) {
 			r.d.detach(gone.Triggers)
 			continue
 		}
+		if errors.Is(err, stream.ErrLost) {
+			if err = r.p.writer.Restore(ctx); err == nil {
+				r.d.log.WarnContext(ctx, "redis had lost the routes", "broker", r.d.broker.String())
+				continue
+			}
+		}
 		r.p.writer.Suspect() // Redis may have handed out what was not received
 		r.d.log.WarnContext(ctx, "redis read failed, retrying", "read", "queues", "broker", r.d.broker.String(), "error", err)
 		if !wait.sleep(ctx) {

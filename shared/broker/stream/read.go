@@ -28,7 +28,8 @@ func (p *Partition) NewReader(consumer string) *Reader {
 }
 
 // Wait blocks until one of the Triggers' queues has new entries, for Config.Block
-// at most, and claims one of each. It may return a GoneError. It is not cut short when ctx ends: an entry that
+// at most, and claims one of each. It may return a
+// GoneError or ErrLost. It is not cut short when ctx ends: an entry that
 // Redis had handed out by then would be lost until taken over. Interrupt cuts it
 // short.
 func (r *Reader) Wait(ctx context.Context, triggers []string) ([]*Entry, error) {
@@ -93,6 +94,9 @@ func (r *Reader) entry(ctx context.Context, trigger string, m redis.XMessage) (*
 // have none.
 func (r *Reader) regroup(ctx context.Context, triggers []string) error {
 	gone, err := r.p.run(ctx, regroupScript, anys(triggers)...).StringSlice()
+	if hasCode(err, "LOST") {
+		return ErrLost
+	}
 	if err != nil {
 		return fmt.Errorf("create consumer groups: %w", err)
 	}
@@ -101,6 +105,10 @@ func (r *Reader) regroup(ctx context.Context, triggers []string) error {
 	}
 	return nil
 }
+
+// ErrLost is returned where Redis has lost the routes: Writer.Restore brings them
+// back.
+var ErrLost = errors.New("redis has lost the routes")
 
 // GoneError tells of Triggers that are waited for and not registered any more:
 // another process, with a later configuration, has removed them.

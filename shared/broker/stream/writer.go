@@ -533,6 +533,13 @@ func (w *Writer) table(ctx context.Context) (*routes, error) {
 	return nil, errors.New("no routes are registered")
 }
 
+// Restore registers the routes again where Redis has lost them.
+func (w *Writer) Restore(ctx context.Context) error {
+	ctx, cancel := w.p.store.call(ctx)
+	defer cancel()
+	return w.restore(ctx)
+}
+
 func (w *Writer) forget(table *routes) {
 	w.routesMu.Lock()
 	defer w.routesMu.Unlock()

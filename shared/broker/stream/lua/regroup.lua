@@ -3,6 +3,8 @@
 -- KEYS[1] meta
 -- ARGV names of Triggers
 -- Returns the names of those that are not registered; they get no queue.
+-- Error LOST where there are no routes at all.
+if gen == '' then return redis.error_reply('LOST the routes') end
 local gone = {}
 for _, name in ipairs(ARGV) do
   if redis.call('HEXISTS', P .. 'routes', name) == 0 then
