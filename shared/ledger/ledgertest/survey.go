@@ -37,13 +37,6 @@ func ExerciseSurvey(t *testing.T, open func(t *testing.T) Surveyed) {
 	}
 }
 
-func idsOf(jobs []job.Job) (out []string) {
-	for _, j := range jobs {
-		out = append(out, j.JobID)
-	}
-	return out
-}
-
 // walk reads all pages.
 func walk(t *testing.T, limit int, page func(ledger.Position, int) ([]job.Job, error)) (all []job.Job) {
 	t.Helper()
@@ -79,7 +72,7 @@ func unfinishedPages(t *testing.T, l Surveyed) {
 	finish(t, l, Life(t, ended).Failed, ledger.Outcome{})
 	for _, limit := range []int{1, 2, 3, 100} {
 		got := walk(t, limit, page)
-		require.ElementsMatch(t, want, idsOf(got), "by pages of %d", limit)
+		require.ElementsMatch(t, want, ids(got), "by pages of %d", limit)
 		for i := 1; i < len(got); i++ {
 			require.False(t, got[i].CreatedAt.Before(got[i-1].CreatedAt), "the oldest comes first")
 		}
@@ -105,7 +98,7 @@ func unannouncedPages(t *testing.T, l Surveyed) {
 	finish(t, l, Life(t, told).Failed, ledger.Outcome{})
 	apply(t, l, Notified(t, told, "log"), Life(t, open).Requested)
 	got := walk(t, 2, page)
-	require.ElementsMatch(t, want, idsOf(got))
+	require.ElementsMatch(t, want, ids(got))
 	require.Len(t, got[0].Results, ledger.BestRows, "people are shown the best rows")
 	from, err := l.UnannouncedPage(t.Context(), ledger.Position{CreatedAt: Start.Add(time.Second)}, 10)
 	require.NoError(t, err)
@@ -118,7 +111,7 @@ func lookup(t *testing.T, l Surveyed) {
 	finish(t, l, Life(t, ended).Completed, outcome(Rows(2)))
 	got, err := l.Lookup(t.Context(), []string{ended.JobID, job.NewID(), "no id", a.JobID, b.JobID, a.JobID})
 	require.NoError(t, err)
-	require.ElementsMatch(t, []string{a.JobID, b.JobID, ended.JobID}, idsOf(got))
+	require.ElementsMatch(t, []string{a.JobID, b.JobID, ended.JobID}, ids(got))
 	for _, j := range got {
 		require.Equal(t, map[string]job.State{a.JobID: job.Queued, b.JobID: job.Running, ended.JobID: job.Completed}[j.JobID], j.Status)
 		require.Equal(t, map[string]string{a.JobID: "a", b.JobID: "b", ended.JobID: "a"}[j.JobID], j.TenantID)
