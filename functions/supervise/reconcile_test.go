@@ -246,6 +246,28 @@ func counterOf(t *testing.T, reg *prometheus.Registry, name, label string) prome
 	return nil
 }
 
+// The sweep is at the API, and neither Redis nor the ledger knows: the ledger was
+// behind when Redis got lost. The API is asked before anything is submitted.
+func TestALostJobWhoseSweepNobodyKnows(t *testing.T) {
+	t.Parallel()
+	for _, lose := range []float64{0, 1} {
+		w := newWorld(t, func(o *options) { o.sim.Delay, o.sim.LoseCallbacks = 20*time.Second, lose })
+		b := newBook()
+		b.misses = func(e cloudevents.Event) bool { return e.Type() == event.SweepSubmitted }
+		id := w.request("a")
+		w.turn()
+		b.catchUp(w)
+		require.Equal(t, job.Queued, b.status(id))
+		w.loseRedis()
+		r, _ := w.reconciler(b)
+		_, err := r.Round(t.Context(), true)
+		require.NoError(t, err)
+		w.pass(10*time.Minute, time.Second, id)
+		require.Equal(t, event.SweepCompleted, w.onlyEnd(id).Type())
+		require.EqualValues(t, 1, w.sim.Stats().Submissions)
+	}
+}
+
 // Redis was away for longer than the job had.
 func TestALostJobWhoseTimeIsOver(t *testing.T) {
 	t.Parallel()
