@@ -159,6 +159,11 @@ func (r *Reconciler) run(ctx context.Context) {
 	defer tick.Stop()
 	troubled := false
 	for {
+		select { // not at once: the broker of this process may still be starting
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 		_, _, err := r.Turn(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -169,11 +174,6 @@ func (r *Reconciler) run(ctx context.Context) {
 			slog.InfoContext(ctx, "Jobs reconciled again")
 		}
 		troubled = err != nil
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
 	}
 }
 
@@ -202,10 +202,12 @@ func (r *Reconciler) Turn(ctx context.Context) (repairs Repairs, done bool, err 
 func (r *Reconciler) Round(ctx context.Context, anew bool) (Repairs, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	round := &round{Reconciler: r, now: r.waits.Now(), grace: r.cfg.Grace, repairs: Repairs{}, renewed: time.Now()}
 	if anew {
-		r.last = time.Time{}
+		// Whatever was on its way is lost as well.
+		r.last, round.grace = time.Time{}, 0
 	}
-	round := &round{Reconciler: r, now: r.waits.Now(), since: r.last, repairs: Repairs{}, renewed: time.Now()}
+	round.since = r.last
 	err := round.unfinished(ctx)
 	if err == nil {
 		err = round.unannounced(ctx)

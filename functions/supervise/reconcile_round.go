@@ -24,7 +24,9 @@ type round struct {
 
 	now time.Time
 	// since is when the round before was; zero to close every gap.
-	since   time.Time
+	since time.Time
+	// grace is how long an end is missed until it is sent again.
+	grace   time.Duration
 	repairs Repairs
 	renewed time.Time
 	out     []repeat
@@ -120,22 +122,22 @@ func (r *round) restore(ctx context.Context, lost []job.Job) error {
 func (r *round) check(ctx context.Context, rec wait.Record, turn func(time.Duration) bool) error {
 	switch {
 	case rec.State == wait.Accepted && !rec.CalledOff:
-		return r.again(ctx, lostRequest, rec.Header.CreatedAt, turn, func() (cloudevents.Event, error) {
+		return r.again(ctx, lostRequest, rec.Header.CreatedAt, r.cfg.Grace, turn, func() (cloudevents.Event, error) {
 			e, err := event.NewRequested(event.Requested{Header: rec.Header})
 			telemetry.IntoEvent(rec.Trace(ctx), &e)
 			return e, err
 		})
 	case rec.State.Ended() && !rec.Chores.Has(wait.ChoreEvent): // which the supervisor sends until it has got through
-		return r.again(ctx, lostEnd, rec.EndedAt, turn, func() (cloudevents.Event, error) { return rec.Event(ctx) })
+		return r.again(ctx, lostEnd, rec.EndedAt, r.grace, turn, func() (cloudevents.Event, error) { return rec.Event(ctx) })
 	}
 	return nil
 }
 
-// again sends an event again that was sent at a time and is missed since, if it
-// is its turn.
-func (r *round) again(ctx context.Context, kind string, sent time.Time, turn func(time.Duration) bool, build func() (cloudevents.Event, error)) error {
+// again sends an event again that was sent at a time and is missed since, for
+// longer than a grace, if it is its turn.
+func (r *round) again(ctx context.Context, kind string, sent time.Time, grace time.Duration, turn func(time.Duration) bool, build func() (cloudevents.Event, error)) error {
 	missed := r.now.Sub(sent)
-	if missed < r.cfg.Grace {
+	if missed < grace {
 		return nil
 	}
 	r.metrics.found.WithLabelValues(kind).Inc()
@@ -229,7 +231,7 @@ func (r *round) unannounced(ctx context.Context) error {
 // letter of it is its operator's to redrive.
 func (r *round) announce(ctx context.Context, j job.Job) error {
 	missed := r.now.Sub(*j.CompletedAt)
-	if missed < r.cfg.Grace {
+	if missed < r.grace {
 		return nil
 	}
 	r.metrics.found.WithLabelValues(lostNotice).Inc()

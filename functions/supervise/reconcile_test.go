@@ -440,10 +440,13 @@ func TestEndsOfWhichNobodyWasTold(t *testing.T) {
 	add(25*time.Hour, false)
 	untold := add(3*time.Hour, false)
 	r, _ := w.reconciler(b)
-	repairs, err := r.Round(t.Context(), true)
+	repairs, err := r.Round(t.Context(), false)
 	require.NoError(t, err)
 	require.Equal(t, supervise.Repairs{"notice": 1}, repairs)
 	require.Equal(t, []string{untold + "/job"}, w.since(0, event.JobCompleted), "under the id that a broker knows which has lost nothing")
+	repairs, err = r.Round(t.Context(), true)
+	require.NoError(t, err)
+	require.Equal(t, supervise.Repairs{"notice": 2}, repairs, "in a Redis that has lost everything nothing is on its way")
 }
 
 func TestRoundsGoByPages(t *testing.T) {

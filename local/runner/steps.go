@@ -109,6 +109,7 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 		submitConf    submit.Config
 		callbackConf  callback.Config
 		superviseConf supervise.Config
+		reconcileConf supervise.ReconcileConfig
 		storeConf     store.Config
 		notifyConf    notify.Config
 		statusConf    status.Config
@@ -117,7 +118,7 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 		"K_SINK": l.BrokerURL, "REDIS_URL": l.stores.redisURL, "TRADING_API_URL": l.TradingURL,
 		"WEBHOOK_BASE_URL": cfg.WebhookBaseURL, "CALLBACK_SECRET": cfg.CallbackSecret,
 	}
-	if err := load(set, &out, &waiting, &api, &tenants, &receiveConf, &submitConf, &callbackConf, &superviseConf,
+	if err := load(set, &out, &waiting, &api, &tenants, &receiveConf, &submitConf, &callbackConf, &superviseConf, &reconcileConf,
 		&storeConf, &notifyConf, &statusConf); err != nil {
 		return nil, err
 	}
@@ -183,7 +184,10 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	}
 	f5, err := notify.New(notifyConf, waits, sink, telling...)
 	add("notify", f5, err)
-	f6, err := supervise.New(superviseConf, waits, tradingClient, sink, metrics)
+	if l.reconciler, err = supervise.NewReconciler(reconcileConf, l.stores.ledger, waits, sink, metrics); err != nil {
+		return nil, err
+	}
+	f6, err := supervise.New(superviseConf, waits, tradingClient, sink, metrics, supervise.WithReconciler(l.reconciler))
 	add("supervise", f6, err)
 	f7, err := status.New(statusConf, seen)
 	add("status", f7, err)
