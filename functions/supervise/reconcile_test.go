@@ -131,6 +131,14 @@ func (w *world) reconciler(b *book) (*supervise.Reconciler, *prometheus.Registry
 	return r, reg
 }
 
+// reconcile gives the supervisor of this life a reconciler.
+func (w *world) reconcile(b *book) *supervise.Reconciler {
+	w.t.Helper()
+	r, _ := w.reconciler(b)
+	supervise.WithReconciler(r)(w.proc.supervise)
+	return r
+}
+
 // loseRedis empties Redis, and with it the broker: what it had to deliver, and
 // which events it knows.
 func (w *world) loseRedis() {
