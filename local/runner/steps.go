@@ -18,6 +18,7 @@ import (
 	"github.com/zixly/sweepline/shared/connect"
 	"github.com/zixly/sweepline/shared/intake"
 	"github.com/zixly/sweepline/shared/mailbox"
+	"github.com/zixly/sweepline/shared/restore"
 	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/tenant"
@@ -162,6 +163,10 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	if err != nil {
 		return nil, err
 	}
+	lost, err := restore.New(l.stores.ledger, waits, sink)
+	if err != nil {
+		return nil, err
+	}
 	fns := map[string]any{}
 	var errs []error
 	add := func(name string, fn any, err error) {
@@ -177,7 +182,7 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	f4, err := store.New(storeConf, l.stores.ledger, tradingClient, l.log)
 	add("store", f4, err)
 	telling := []notify.Option{notify.WithLog(l.log), notify.WithMetrics(metrics), notify.WithRows(l.stores.ledger)}
-	seen := status.Deps{Jobs: l.stores.ledger, Waits: waits, Cancel: waits, Intake: in, Letters: inspector, Trading: tradingClient, Keys: keys}
+	seen := status.Deps{Jobs: l.stores.ledger, Waits: waits, Cancel: waits, Lost: lost, Intake: in, Letters: inspector, Trading: tradingClient, Keys: keys}
 	if notifyConf.SlackWebhookURL == "" && notifyConf.SMTPURL == "" { // what cannot be sent can be looked at
 		box := &mailbox.Box{}
 		telling, seen.Mailbox = append(telling, notify.WithMailbox(box)), box
