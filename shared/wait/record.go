@@ -163,7 +163,7 @@ func (w *Waits) decodeMap(jobID string, f map[string]string) (Record, error) {
 		ErrorMessage: f["m"],
 		Via:          event.Via(f["v"]),
 		Chores:       Chores(f["o"]),
-		CalledOff:    state == Accepted && f["c"] != "",
+		CalledOff:    state == Accepted && f["O"] != "",
 		sc:           decodeTrace(f["t"]),
 	}
 	for name, into := range map[string]*int{

@@ -92,7 +92,7 @@ func (w *Waits) glance(ctx context.Context, node redis.Cmdable, keys []string) (
 	cmds := make([]*redis.SliceCmd, len(keys))
 	if _, err := node.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, key := range keys {
-			cmds[i] = p.HMGet(ctx, key, "s", "z", "c", "h")
+			cmds[i] = p.HMGet(ctx, key, "s", "z", "O", "h")
 		}
 		return nil
 	}); err != nil {

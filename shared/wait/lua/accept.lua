@@ -5,7 +5,7 @@
 local r = redis.call('HMGET', KEYS[1], 's', 'f', 'h')
 if r[1] then
   if r[2] and r[2] ~= ARGV[2] then return {2, r[3]} end
-  if r[1] == 'a' then redis.call('HDEL', KEYS[1], 'c') end -- its event is about to be sent again
+  if r[1] == 'a' then redis.call('HDEL', KEYS[1], 'O') end -- its event is about to be sent again
   return {1, r[3]}
 end
 redis.call('HSET', KEYS[1], 's', 'a', 'h', ARGV[1], 'f', ARGV[2])

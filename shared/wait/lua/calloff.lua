@@ -3,5 +3,5 @@
 -- KEYS[1] record
 -- Returns 1, or 0 where the job is not as it was taken in
 if redis.call('HGET', KEYS[1], 's') ~= 'a' then return 0 end
-redis.call('HSET', KEYS[1], 'c', '1')
+redis.call('HSET', KEYS[1], 'O', '1')
 return 1
