@@ -152,6 +152,9 @@ func (l *Local) startBroker(ctx context.Context, cfg Config) error {
 		return err
 	}
 	if !l.stores.embedded { // what does not last there is said in Mode
+		if err := connect.Await(ctx, client, l.log); err != nil {
+			return err
+		}
 		if err := l.broker.Check(ctx); err != nil {
 			return err
 		}

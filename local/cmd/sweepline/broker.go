@@ -77,6 +77,9 @@ taken up while it runs. Its own settings are BROKER_… variables.`,
 			}
 			defer func() { _ = b.Close() }()
 			ctx := cmd.Context()
+			if err := connect.Await(ctx, client, log); err != nil {
+				return err
+			}
 			if err := b.Check(ctx); err != nil {
 				return err
 			}
