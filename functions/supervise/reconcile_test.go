@@ -150,6 +150,11 @@ func (w *world) loseRedis() {
 	for keys := c.Scan(w.t.Context(), 0, w.waitCfg.KeyPrefix+"*", 1000).Iterator(); keys.Next(w.t.Context()); {
 		require.NoError(w.t, c.Del(w.t.Context(), keys.Val()).Err())
 	}
+	w.loseBroker()
+}
+
+// loseBroker forgets what the broker had to deliver, and which events it knows.
+func (w *world) loseBroker() {
 	w.bus.mu.Lock()
 	defer w.bus.mu.Unlock()
 	w.bus.seen, w.bus.queue = map[string]bool{}, nil

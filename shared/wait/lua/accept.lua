@@ -1,5 +1,5 @@
 -- Writes a job's first record, once.
--- KEYS[1] record
+-- KEYS[1] record  KEYS[2] restarts
 -- ARGV[1] header  ARGV[2] fingerprint  ARGV[3] trace  ARGV[4] time to live, ms
 -- Returns {0 new | 1 known | 2 known with another fingerprint, header as stored}
 local r = redis.call('HMGET', KEYS[1], 's', 'f', 'h')
@@ -11,4 +11,9 @@ end
 redis.call('HSET', KEYS[1], 's', 'a', 'h', ARGV[1], 'f', ARGV[2])
 if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], 't', ARGV[3]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
+if redis.call('EXISTS', KEYS[2]) == 0 then -- begin.lua asks whether it is still the same
+  local info = redis.pcall('INFO', 'server')
+  local run = type(info) == 'string' and string.match(info, 'run_id:(%x+)')
+  if run then redis.call('HSET', KEYS[2], 'run', run) end
+end
 return {0, ARGV[1]}
