@@ -103,6 +103,11 @@ type slackSink struct {
 	status int
 	header http.Header
 	url    string
+	asked  int
+	// dies says that a request is read and its connection closed without an answer.
+	dies bool
+	// hangs says that the answer comes when the client has given up.
+	hangs bool
 }
 
 func newSlackSink(t *testing.T) *slackSink {
@@ -117,7 +122,17 @@ func newSlackSink(t *testing.T) *slackSink {
 func (s *slackSink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	s.mu.Lock()
+	s.asked++
+	if s.hangs {
+		s.bodies = append(s.bodies, body)
+		s.mu.Unlock()
+		<-r.Context().Done()
+		return
+	}
 	defer s.mu.Unlock()
+	if s.dies {
+		panic(http.ErrAbortHandler)
+	}
 	for name := range s.header {
 		w.Header().Set(name, s.header.Get(name))
 	}
@@ -132,6 +147,18 @@ func (s *slackSink) answer(status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status = status
+}
+
+func (s *slackSink) requests() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
+}
+
+func (s *slackSink) become(change func(*slackSink)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s)
 }
 
 func (s *slackSink) got() [][]byte {
@@ -161,8 +188,10 @@ type postOffice struct {
 	mu      sync.Mutex
 	letters []letter
 	refuse  error
-	addr    string
-	root    *tls.Config
+	// drops says that a letter is kept and the connection cut without a reply.
+	drops bool
+	addr  string
+	root  *tls.Config
 }
 
 // newPostOffice starts a server; secure offers STARTTLS, and asks for the user
@@ -260,6 +289,9 @@ func (s *session) Data(r io.Reader) error {
 	s.letter.body = body
 	_, s.letter.tls = s.conn.TLSConnectionState()
 	s.office.letters = append(s.office.letters, s.letter)
+	if s.office.drops {
+		_ = s.conn.Conn().Close()
+	}
 	return nil
 }
 

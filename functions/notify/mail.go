@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	netmail "net/mail"
+	"net/textproto"
 	"net/url"
 	"strconv"
 	"strings"
@@ -119,9 +120,30 @@ func (c *mailChannel) tell(ctx context.Context, m message) error {
 		return fmt.Errorf("set mail up: %w", err)
 	}
 	if err := client.DialAndSendWithContext(ctx, msg); err != nil && !msg.IsDelivered() {
-		return fmt.Errorf("send mail: %w", err)
+		return judgeMail(fmt.Errorf("send mail: %w", err), msg)
 	}
 	return nil // delivered, even if the goodbye went wrong
+}
+
+// judgeMail says what follows from a mail that was not delivered. Only a reply of
+// 5xx refuses it (RFC 5321, 4.2.1). A connection that breaks after the message
+// and before the reply leaves it open (RFC 1047).
+func judgeMail(err error, msg *mail.Msg) error {
+	var sending *mail.SendError
+	if errors.As(msg.SendError(), &sending) {
+		switch {
+		case sending.ErrorCode() >= 500:
+			return err
+		case sending.ErrorCode() == 0 && sending.Reason == mail.ErrSMTPDataClose:
+			return &uncertain{err}
+		}
+		return away(err, pause)
+	}
+	var reply *textproto.Error
+	if errors.As(err, &reply) && reply.Code >= 500 {
+		return err // a login that is refused, above all
+	}
+	return away(err, pause)
 }
 
 // compose makes the message: text, and HTML with the picture beside it.

@@ -164,7 +164,9 @@ func absolute(raw string) bool {
 
 // Handle tells every channel that has not been told yet. An error means that
 // one is left: the broker gives the event again, and only that one is told
-// then. An event that cannot be read is rejected (422).
+// then. It is a serve.Unavailable (503) while one of them is away, however long
+// that is, and a plain error (500) where all that are left refuse the message.
+// An event that cannot be read is rejected (422).
 func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevents.Event, error) {
 	j, err := read(e)
 	if err != nil {
@@ -203,11 +205,12 @@ func read(e cloudevents.Event) (job.Job, error) {
 // event is sent, so that a broker that is away costs no second message; the
 // event is sent again instead, and dropped as a repeat.
 func (f *Function) once(ctx context.Context, e cloudevents.Event, c channel, m message) error {
-	key := "notify/" + e.ID() + "/" + c.name()
-	claim, err := f.guard.Claim(ctx, key, 3*f.cfg.Timeout)
+	id, _ := event.Original(e.ID()) // one that is sent again tells of the same end
+	key := "notify/" + id + "/" + c.name()
+	claim, err := f.guard.Claim(ctx, key, f.lease())
 	switch {
 	case err != nil:
-		return fmt.Errorf("claim: %w", err)
+		return away(fmt.Errorf("claim: %w", err), pause)
 	case claim == wait.Held:
 		return &serve.Unavailable{RetryAfter: f.cfg.Timeout, Err: errors.New("another delivery is at it")}
 	case claim == wait.Won || claim == wait.Again:
@@ -226,12 +229,15 @@ func (f *Function) once(ctx context.Context, e cloudevents.Event, c channel, m m
 	return f.sender.Send(ctx, told)
 }
 
-// tell holds the claim on key. Where the channel fails the claim is given back
-// at once; where the mark fails it stays until the lease ends, so that the
-// message is repeated late rather than at every retry.
+// lease is for how long a claim is held: for the telling, and for noting it down.
+func (f *Function) lease() time.Duration { return 3 * f.cfg.Timeout }
+
+// tell holds the claim on key. Where the channel has told nobody the claim is
+// given back at once; where that is not known it stays until its lease ends, so
+// that the next telling is known to be perhaps the second.
 func (f *Function) tell(ctx context.Context, c channel, m message, key string) error {
 	// The claim must be settled even if the broker has hung up meanwhile.
-	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*f.cfg.Timeout)
+	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.cfg.Timeout*5/2)
 	defer cancel()
 	send, done := context.WithTimeout(ctx, f.cfg.Timeout)
 	defer done()
@@ -241,13 +247,37 @@ func (f *Function) tell(ctx context.Context, c channel, m message, key string) e
 	send, span := telemetry.Span(send, "tell "+c.name(), trace.SpanKindClient, attribute.Bool("picture", m.Picture != nil))
 	err := c.tell(send, m)
 	telemetry.End(span, err)
-	if err != nil {
+	switch {
+	case isUncertain(err):
+		return away(err, f.lease())
+	case err != nil:
 		return errors.Join(err, f.guard.Release(settle, key))
 	}
-	if err := f.guard.MarkDone(settle, key, f.cfg.Keep); err != nil {
-		return fmt.Errorf("mark as told: %w", err)
+	if err := f.mark(settle, key); err != nil {
+		return away(fmt.Errorf("mark as told: %w", err), f.lease())
 	}
 	return nil
+}
+
+// markPause is how long to wait before a mark is tried again.
+const markPause = 200 * time.Millisecond
+
+// mark notes that a channel was told. It tries for as long as the claim holds:
+// without the mark the channel would be told twice.
+func (f *Function) mark(ctx context.Context, key string) error {
+	for {
+		err := f.guard.MarkDone(ctx, key, f.cfg.Keep)
+		if err == nil {
+			return nil
+		}
+		timer := time.NewTimer(markPause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		case <-timer.C:
+		}
+	}
 }
 
 // Ready reports whether Redis, which keeps the claims, answers. Slack and the

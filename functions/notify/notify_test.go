@@ -169,16 +169,22 @@ func TestASlackThatFailsIsToldAgain(t *testing.T) {
 		require.False(t, rejected(err))
 		require.NotContains(t, err.Error(), "secret-token")
 	}
-	sink.header.Set("Retry-After", "7")
+	sink.header.Set("Retry-After", "2")
 	sink.answer(http.StatusTooManyRequests)
 	_, err := b.Handle(t.Context(), e)
 	var later *serve.Unavailable
 	require.ErrorAs(t, err, &later)
-	require.Equal(t, 7*time.Second, later.RetryAfter)
+	require.Equal(t, 2*time.Second, later.RetryAfter)
 	require.Empty(t, b.broker.events)
 	sink.answer(http.StatusOK)
-	_, err = b.Handle(t.Context(), e)
-	require.NoError(t, err)
+	asked := sink.requests()
+	_, err = b.Handle(t.Context(), completed(t))
+	require.ErrorAs(t, err, &later)
+	require.Equal(t, asked, sink.requests(), "a request of another job, too, is too many")
+	require.Eventually(t, func() bool {
+		_, err := b.Handle(t.Context(), e)
+		return err == nil
+	}, 10*time.Second, 20*time.Millisecond)
 	require.Len(t, sink.got(), 1)
 }
 

@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/slack-go/slack"
-
-	"github.com/zixly/sweepline/shared/serve"
 )
 
 // maxSlackAnswer bounds what is read of Slack's answer, which is "ok".
@@ -23,6 +24,9 @@ type slackChannel struct {
 	url       string
 	client    *http.Client
 	templates *templates
+	// quiet is until when Slack asked this process to send nothing, Unix ms. It
+	// takes one message a second: of a burst all would come again at once.
+	quiet atomic.Int64
 }
 
 func newSlack(cfg Config, t *templates) (*slackChannel, error) {
@@ -46,18 +50,45 @@ func (s *slackChannel) tell(ctx context.Context, m message) error {
 	if err != nil {
 		return err
 	}
-	err = slack.PostWebhookCustomHTTPContext(ctx, s.url, s.client, msg)
-	var where *url.Error
-	var wait *slack.RateLimitedError
-	switch {
-	case errors.As(err, &where):
-		return fmt.Errorf("post webhook: %w", where.Err) // its own text repeats the URL
-	case errors.As(err, &wait):
-		return &serve.Unavailable{RetryAfter: max(wait.RetryAfter, 1), Err: err}
-	case err != nil:
-		return fmt.Errorf("post webhook: %w", err)
+	if rest := time.Until(time.UnixMilli(s.quiet.Load())); rest > 0 {
+		return away(errors.New("slack asked for fewer messages"), rest)
 	}
-	return nil
+	var written atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(i httptrace.WroteRequestInfo) { written.Store(i.Err == nil) }})
+	return s.judge(slack.PostWebhookCustomHTTPContext(ctx, s.url, s.client, msg), &written)
+}
+
+// judge says what follows from how a request went. An answer other than 200
+// means that Slack has not taken the message.
+func (s *slackChannel) judge(err error, written *atomic.Bool) error {
+	var where *url.Error
+	var limited *slack.RateLimitedError
+	var status slack.StatusCodeError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &where):
+		err = fmt.Errorf("post webhook: %w", where.Err) // its own text repeats the URL
+		if written.Load() {
+			return &uncertain{err}
+		}
+		return away(err, pause)
+	case errors.As(err, &limited):
+		s.quiet.Store(time.Now().Add(limited.RetryAfter).UnixMilli())
+		return away(err, limited.RetryAfter)
+	case errors.As(err, &status) && later(status.Code):
+		return away(fmt.Errorf("post webhook: %w", err), pause)
+	}
+	return fmt.Errorf("post webhook: %w", err)
+}
+
+// later reports whether a status asks to come again.
+func later(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return true
+	}
+	return status >= http.StatusInternalServerError
 }
 
 // What Slack takes at most of a message.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/intake"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/ledger"
 	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/tenant"
@@ -46,6 +47,13 @@ func (f *Function) cancel(ctx context.Context, id string) (found, error) {
 		return j, conflict("the job has ended already")
 	}
 	_, err = f.Cancel.Cancel(ctx, id)
+	if errors.Is(err, wait.ErrUnknown) && f.Lost != nil {
+		// Open as it is, its record went with a Redis that came back empty.
+		if _, err := f.Lost.Find(ctx, id); err != nil && !errors.Is(err, ledger.ErrNotFound) {
+			return j, fmt.Errorf("cancel job %s: %w", id, err)
+		}
+		_, err = f.Cancel.Cancel(ctx, id)
+	}
 	switch {
 	case errors.Is(err, wait.ErrUnknown):
 		return j, conflict("the job has nothing left to cancel")

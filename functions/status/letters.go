@@ -2,6 +2,7 @@ package status
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -99,8 +100,18 @@ func listed(l broker.DeadLetter) letterView {
 func viewOf(l broker.DeadLetter) letterView {
 	return letterView{
 		ID: l.ID, Trigger: l.Trigger, Type: l.Event.Type(), EventID: l.Event.ID(), JobID: l.Event.Subject(),
-		Attempts: l.Attempts, Code: l.Code, Reason: l.Reason, Taken: l.Taken, Time: l.Died.UTC(), Event: l.Event,
+		Attempts: l.Attempts, Code: l.Code, Reason: l.Reason, Taken: l.Taken, Time: l.Died.UTC(), Event: shown(l.Event),
 	}
+}
+
+// shown is an event that can be written as JSON: data that says it is JSON and is
+// not would spoil the whole list, so it goes as bytes.
+func shown(e cloudevents.Event) cloudevents.Event {
+	if !e.DataBase64 && !json.Valid(e.Data()) {
+		e = e.Clone()
+		e.DataBase64 = true
+	}
+	return e
 }
 
 // ownLetters pages through all letters until it has q.Limit of the caller's.
@@ -151,12 +162,16 @@ func (f *Function) discard(w http.ResponseWriter, r *http.Request) {
 
 func (f *Function) onLetter(w http.ResponseWriter, r *http.Request, done string, status int, act letterAct) {
 	id := r.PathValue("id")
-	switch err := f.onOwnLetter(r.Context(), id, done, act); {
+	over, err := f.onOwnLetter(r.Context(), id, done, act)
+	switch {
 	case errors.Is(err, broker.ErrNotFound):
 		serve.WriteError(w, http.StatusNotFound, serve.CodeNotFound, "no such dead letter")
 	case err != nil:
 		slog.WarnContext(r.Context(), "Dead letter not handled", "dead_letter", id, "error", err)
 		serve.WriteUnavailable(w, err)
+	case over != "" && status == http.StatusAccepted:
+		serve.WriteJSON(w, status, map[string]string{"id": id, "job_status": string(over),
+			"message": done + ", which changes nothing: its job has ended as " + string(over) + ". To run the sweep again, retry the job"})
 	default:
 		serve.WriteJSON(w, status, map[string]string{"id": id, "message": done})
 	}
@@ -166,18 +181,40 @@ func (f *Function) onLetter(w http.ResponseWriter, r *http.Request, done string,
 type letterAct func(ctx context.Context, id string) error
 
 // onOwnLetter acts on a letter if it is the caller's; it is broker.ErrNotFound
-// if not.
-func (f *Function) onOwnLetter(ctx context.Context, id, done string, act letterAct) error {
+// if not. over is how the letter's job has ended, where that makes its event too
+// late to change anything.
+func (f *Function) onOwnLetter(ctx context.Context, id, done string, act letterAct) (over job.State, err error) {
 	l, err := f.Letters.DeadLetter(ctx, id)
 	if err != nil {
-		return fmt.Errorf("read dead letter: %w", err)
+		return "", fmt.Errorf("read dead letter: %w", err)
 	}
 	if !f.owns(ctx, l) {
-		return broker.ErrNotFound
+		return "", broker.ErrNotFound
 	}
+	over = f.over(ctx, l)
 	if err := act(ctx, id); err != nil {
-		return fmt.Errorf("act on dead letter: %w", err)
+		return "", fmt.Errorf("act on dead letter: %w", err)
 	}
-	slog.InfoContext(ctx, "Dead letter handled", "dead_letter", id, "event_id", l.Event.ID(), "act", done)
-	return nil
+	slog.InfoContext(ctx, "Dead letter handled", "dead_letter", id, "event_id", l.Event.ID(), "act", done, "job_ended", over != "")
+	return over, nil
+}
+
+// over is how the job of a dead event has ended, for an event that would have
+// brought the job on; empty for others, while the job is open, and where that
+// cannot be told now. A terminal state never changes, so that such an event is
+// taken and changes nothing.
+func (f *Function) over(ctx context.Context, l broker.DeadLetter) job.State {
+	switch l.Event.Type() {
+	case event.SweepRequested, event.SweepAdmitted, event.SweepSubmitted, event.SweepCompleted, event.SweepFailed:
+	default:
+		return ""
+	}
+	owner, _ := l.Event.Extensions()[event.ExtTenant].(string)
+	ctx, cancel := context.WithTimeout(ctx, ledgerPatience)
+	defer cancel()
+	j, err := f.Jobs.Job(ctx, owner, l.Event.Subject())
+	if err != nil || !j.Status.Terminal() {
+		return ""
+	}
+	return j.Status
 }

@@ -1,8 +1,10 @@
 package status_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/shared/broker"
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/job"
 )
 
 func letter(id, owner string, died time.Time) broker.DeadLetter {
@@ -58,4 +62,64 @@ func TestDeadLetters(t *testing.T) {
 	require.Equal(t, []string{"redrive a", "discard c"}, w.acts)
 	w.broken["redis"] = true
 	require.Equal(t, 503, call(h, "GET", "/api/dead-letters", "X-API-Key", "one").Code)
+}
+
+// A terminal state never changes: an event that would have brought its job on is
+// taken by everybody and does nothing. Whoever redrives it is told.
+func TestRedrivingAnEventOfAJobThatHasEnded(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "acme:one,globex:two")
+	ended, open := newHeader(), newHeader()
+	w.jobs[ended.JobID] = job.Job{JobID: ended.JobID, TenantID: "acme", Status: job.Failed, ErrorCode: job.Undeliverable}
+	w.jobs[open.JobID] = job.Job{JobID: open.JobID, TenantID: "acme", Status: job.Running}
+	add := func(id string, e cloudevents.Event, err error) {
+		require.NoError(t, err)
+		l := letter(id, "acme", created)
+		l.Event = e
+		w.letters = append(w.letters, l)
+	}
+	e, err := event.NewRequested(event.Requested{Header: ended})
+	add("late", e, err)
+	e, err = event.NewRequested(event.Requested{Header: open})
+	add("open", e, err)
+	e, err = event.NewFinished(job.Job{JobID: ended.JobID, TenantID: "acme", JobType: job.Type, Status: job.Failed, CreatedAt: created, Parameters: ended.Parameters})
+	add("notice", e, err)
+	for id, want := range map[string]string{"late": "FAILED", "open": "", "notice": ""} {
+		r := call(h, "POST", "/api/dead-letters/"+id+"/redrive", "X-API-Key", "one")
+		require.Equal(t, 202, r.Code)
+		body := decode[map[string]string](t, r)
+		require.Equal(t, want, body["job_status"], id)
+		require.Equal(t, want != "", strings.Contains(body["message"], "its job has ended as FAILED"), body["message"])
+	}
+	require.Len(t, w.acts, 3, "it is done as asked, all the same")
+	require.Equal(t, 200, call(h, "DELETE", "/api/dead-letters/late", "X-API-Key", "one").Code)
+}
+
+func newHeader() job.Header {
+	return job.Header{JobID: job.NewID(), TenantID: "acme", JobType: job.Type, Parameters: sweep, CreatedAt: created}
+}
+
+// One letter whose data is not what it says must not hide the others.
+func TestALetterThatIsNoJSON(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "acme:one")
+	bad, good := letter("bad", "acme", created), letter("good", "acme", created.Add(-time.Minute))
+	require.NoError(t, bad.Event.SetData("application/json", []byte("{bad")))
+	require.NoError(t, good.Event.SetData("application/json", []byte(`{"a":1}`)))
+	bad.Event.DataBase64, good.Event.DataBase64 = false, false // as they are read from a request
+	w.letters = append(w.letters, bad, good)
+	r := call(h, "GET", "/api/dead-letters", "X-API-Key", "one")
+	require.Equal(t, 200, r.Code, r.Body)
+	body := decode[struct {
+		Letters []struct {
+			ID    string
+			Event struct {
+				Data       json.RawMessage
+				DataBase64 []byte `json:"data_base64"`
+			}
+		} `json:"dead_letters"`
+	}](t, r)
+	require.Len(t, body.Letters, 2)
+	require.Equal(t, "{bad", string(body.Letters[0].Event.DataBase64))
+	require.JSONEq(t, `{"a":1}`, string(body.Letters[1].Event.Data))
 }

@@ -65,9 +65,10 @@ func (f *Function) actOnLetters(w http.ResponseWriter, r *http.Request) {
 		f.problem(w, r, http.StatusBadRequest, "That was not understood", "The form names no act. Nothing was changed.")
 		return
 	}
-	n, gone := 0, 0
+	n, gone, late := 0, 0, 0
 	for _, id := range ids[:min(len(ids), maxLetters)] {
-		switch err := f.onOwnLetter(r.Context(), id, done, act); {
+		over, err := f.onOwnLetter(r.Context(), id, done, act)
+		switch {
 		case errors.Is(err, broker.ErrNotFound):
 			gone++
 		case err != nil:
@@ -77,11 +78,17 @@ func (f *Function) actOnLetters(w http.ResponseWriter, r *http.Request) {
 			return
 		default:
 			n++
+			if over != "" && word == "redrive" {
+				late++
+			}
 		}
 	}
 	v := url.Values{"did": {word}, "n": {strconv.Itoa(n)}}
 	if gone > 0 {
 		v.Set("gone", strconv.Itoa(gone))
+	}
+	if late > 0 {
+		v.Set("late", strconv.Itoa(late))
 	}
 	http.Redirect(w, r, "/dead-letters?"+v.Encode(), http.StatusSeeOther)
 }
@@ -96,6 +103,10 @@ func lettersDone(v url.Values) string {
 	text := fmt.Sprintf("%s %s.", plural(n, "event was", "events were"), word)
 	if n == 0 {
 		text = "Nothing was ticked, so nothing was changed."
+	}
+	if late, err := strconv.Atoi(v.Get("late")); err == nil && late > 0 {
+		text = fmt.Sprintf("%s For %s that changes nothing: the job has ended. Retry the job to run its sweep again.", text,
+			map[bool]string{true: "it", false: fmt.Sprintf("%d of them", late)}[n == 1])
 	}
 	if gone, err := strconv.Atoi(v.Get("gone")); err == nil && gone > 0 {
 		text = fmt.Sprintf("%s %s not there any more.", text, plural(gone, "was", "were"))

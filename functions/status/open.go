@@ -10,6 +10,7 @@ import (
 	"github.com/zixly/sweepline/shared/connect"
 	"github.com/zixly/sweepline/shared/intake"
 	"github.com/zixly/sweepline/shared/ledger/postgres"
+	"github.com/zixly/sweepline/shared/restore"
 	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/tenant"
 	"github.com/zixly/sweepline/shared/wait"
@@ -56,7 +57,11 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	if err != nil {
 		return nil, errors.Join(err, closeAll())
 	}
-	f, err := New(cfg, Deps{Jobs: book, Waits: records, Cancel: records, Intake: in, Letters: inspector, Keys: keys})
+	lost, err := restore.New(book, records, sink)
+	if err != nil {
+		return nil, errors.Join(err, closeAll())
+	}
+	f, err := New(cfg, Deps{Jobs: book, Waits: records, Cancel: records, Lost: lost, Intake: in, Letters: inspector, Keys: keys})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make status: %w", err), closeAll())
 	}

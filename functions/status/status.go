@@ -69,6 +69,11 @@ type canceller interface {
 	Cancel(ctx context.Context, jobID string) (wait.State, error)
 }
 
+// finder brings back the wait record of a job that Redis has lost: restore.Jobs.
+type finder interface {
+	Find(ctx context.Context, jobID string) (job.Job, error)
+}
+
 // intaker takes a job in.
 type intaker interface {
 	Take(ctx context.Context, r intake.Request) (intake.Accepted, error)
@@ -109,6 +114,9 @@ type Deps struct {
 	Jobs   jobs
 	Waits  waits
 	Cancel canceller
+	// Lost restores jobs that Redis has lost, so that they can be cancelled. nil
+	// leaves that to the supervisor: until then they cannot.
+	Lost   finder
 	Intake intaker
 	// Letters may be nil where the broker is not ours: there is then no such
 	// address.

@@ -1,6 +1,9 @@
 package supervise_test
 
 import (
+	"errors"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -8,16 +11,22 @@ import (
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	"github.com/stretchr/testify/require"
 
+	"github.com/zixly/sweepline/functions/supervise"
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// dead is an event as a broker gives it up.
-func dead(e cloudevents.Event) cloudevents.Event {
+// dead is an event as a broker gives it up that was refused.
+func dead(e cloudevents.Event) cloudevents.Event { return deadAt(e, "http://somewhere.test/", 500) }
+
+func deadAt(e cloudevents.Event, dest string, code int) cloudevents.Event {
 	d := e.Clone()
-	d.SetExtension("knativeerrordest", "http://store.test/")
-	d.SetExtension("knativeerrorcode", 500)
+	d.SetExtension("knativeerrordest", dest)
+	if code != 0 {
+		d.SetExtension("knativeerrorcode", code)
+	}
+	d.SetExtension("knativeerrordata", "bm8=")
 	return d
 }
 
@@ -34,23 +43,34 @@ func (w *world) find(typ string) cloudevents.Event {
 
 func TestDeadLettersEndTheirJob(t *testing.T) {
 	t.Parallel()
-	for typ, before := range map[string]func(w *world){
-		event.SweepRequested: func(*world) {},
-		event.SweepSubmitted: func(w *world) { w.deliver() },
-		event.SweepCompleted: func(w *world) { w.deliver(); w.idle() },
+	for name, c := range map[string]struct {
+		typ    string
+		before func(w *world)
+		at     string
+	}{
+		"requested": {event.SweepRequested, func(*world) {}, "http://submit.sweepline.svc.cluster.local"},
+		"admitted": {event.SweepAdmitted, func(w *world) {
+			w.request("b") // has the slot
+			w.deliver()
+			w.request("a")
+			w.deliver()
+			w.clock.Advance(30 * time.Second)
+			w.idle()
+			_, _ = supervise.Admit(w.proc.supervise, w.t.Context())
+		}, "http://127.0.0.1:8123/submit"},
+		"completed": {event.SweepCompleted, func(w *world) { w.deliver(); w.clock.Advance(30 * time.Second); w.idle() }, "http://collect.sweepline.svc.cluster.local/"},
 	} {
-		t.Run(typ, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, func(o *options) {
-				if typ == event.SweepSubmitted {
-					o.sim.Delay = time.Hour
-				}
-			})
-			id := w.request("a")
-			before(w)
-			e := dead(w.find(typ))
+			w := newWorld(t, func(o *options) { o.wait.MaxConcurrent, o.sim.Delay = 1, 20*time.Second })
+			if name != "admitted" {
+				w.request("a")
+			}
+			c.before(w)
+			e := w.find(c.typ)
+			id := e.Subject()
 			for range 2 {
-				_, err := w.proc.supervise.Handle(t.Context(), e)
+				_, err := w.proc.supervise.Handle(t.Context(), deadAt(e, c.at, 500))
 				require.NoError(t, err)
 			}
 			ends := w.bus.ended(id)
@@ -66,6 +86,167 @@ func TestDeadLettersEndTheirJob(t *testing.T) {
 			require.Empty(t, w.record(id).Chores)
 		})
 	}
+}
+
+// What died at the store costs no job whose sweep is under way: its end tells
+// the store everything.
+func TestDeadLettersOfTheStoreLeaveTheJobAlone(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{0, 500, 503} {
+		w := newWorld(t, func(o *options) { o.sim.Delay = 20 * time.Second; o.wait.MaxConcurrent = 1 })
+		running := w.request("a")
+		w.deliver()
+		parked := w.request("a")
+		w.deliver()
+		requested := w.find(event.SweepRequested)
+		second := requested.Clone()
+		for _, e := range w.bus.all {
+			if e.Type() == event.SweepRequested && e.Subject() == parked {
+				second = e
+			}
+		}
+		for _, e := range []cloudevents.Event{requested, w.find(event.SweepSubmitted), second} {
+			_, err := w.proc.supervise.Handle(t.Context(), deadAt(e, "http://store.sweepline.svc.cluster.local", code))
+			require.NoError(t, err)
+		}
+		// Of unknown address, a request is one that submit has taken.
+		_, err := w.proc.supervise.Handle(t.Context(), deadAt(requested, "http://proxy.test", code))
+		require.NoError(t, err)
+		w.pass(10*time.Minute, time.Second, running, parked)
+		require.Equal(t, event.SweepCompleted, w.onlyEnd(running).Type())
+		require.Equal(t, event.SweepCompleted, w.onlyEnd(parked).Type())
+	}
+}
+
+// Store was away for a day: all that was said of the job meanwhile is dead. It
+// is told again when it is back, as often as that takes.
+func TestAnEndThatDiedOfOldAge(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*options){
+		"failed":    func(o *options) { o.sim.Fail = 1 },
+		"completed": func(*options) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, change)
+			b := newBook()
+			w.reconcile(b)
+			id := w.request("a")
+			w.pass(time.Minute, time.Second, id)
+			e := w.onlyEnd(id)
+			b.away = errors.New("database away")
+			for i := range 3 {
+				_, err := w.proc.supervise.Handle(t.Context(), deadAt(e, "http://store.sweepline.svc.cluster.local", 503))
+				require.NoError(t, err)
+				ends := w.bus.ended(id)
+				require.Len(t, ends, i+2)
+				again := ends[i+1]
+				require.Equal(t, fmt.Sprintf("%s/%s/again-%d", id, name, i+1), again.ID())
+				require.Equal(t, e.Type(), again.Type())
+				require.Equal(t, e.Data(), again.Data())
+				require.NotContains(t, again.Extensions(), "knativeerrorcode", "it is no dead letter any more")
+				require.NotContains(t, again.Extensions(), "knativeerrordest")
+				e = again
+			}
+			b.away = nil
+			b.take(t, e)
+			require.True(t, b.status(id).Terminal())
+			_, err := w.proc.supervise.Handle(t.Context(), deadAt(e, "http://store.sweepline.svc.cluster.local", 503))
+			require.NoError(t, err)
+			require.Len(t, w.bus.ended(id), 4, "the store has it")
+		})
+	}
+}
+
+// A store that refuses the end of a job must not be asked in a loop: each answer
+// takes it a millisecond. The reconciler asks it, ever more seldom.
+func TestAnEndThatIsRefusedIsNoHotLoop(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *options) { o.sim.Fail = 1 })
+	b := newBook()
+	b.misses = func(e cloudevents.Event) bool { return e.Type() == event.SweepFailed }
+	r := w.reconcile(b)
+	id := w.request("a")
+	w.pass(time.Minute, time.Second, id)
+	b.catchUp(w)
+	died := 1
+	for seen := 0; ; {
+		ends := w.bus.ended(id)
+		for _, e := range ends[seen:] {
+			_, err := w.proc.supervise.Handle(t.Context(), deadAt(e, "http://store.sweepline.svc.cluster.local", 422))
+			require.NoError(t, err)
+			died++
+		}
+		seen = len(ends)
+		w.clock.Advance(5 * time.Minute)
+		_, err := r.Round(t.Context(), false)
+		require.NoError(t, err)
+		if w.clock.Now().Sub(start) > 24*time.Hour {
+			break
+		}
+	}
+	require.Less(t, died, 8, "in a day")
+	require.Greater(t, died, 4)
+	b.misses = nil
+	w.clock.Advance(24 * time.Hour)
+	_, err := r.Round(t.Context(), false)
+	require.NoError(t, err)
+	b.catchUp(w)
+	require.Equal(t, job.Failed, b.status(id), "it is asked until it takes the end")
+}
+
+// Results that nobody takes fail the job, unless they were stored all the same.
+func TestRefusedResults(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := newBook()
+	w.reconcile(b)
+	stored, refused := w.request("a"), w.request("a")
+	w.pass(time.Minute, time.Second, stored, refused)
+	b.take(t, w.onlyEnd(stored))
+	for _, id := range []string{stored, refused} {
+		_, err := w.proc.supervise.Handle(t.Context(), deadAt(w.onlyEnd(id), "http://collect.sweepline.svc.cluster.local", 422))
+		require.NoError(t, err)
+	}
+	require.Equal(t, wait.Completed, w.record(stored).State)
+	require.Equal(t, job.Undeliverable, w.record(refused).ErrorCode)
+}
+
+// The record is gone with its Redis; the ledger decides whether there is a job
+// to end.
+func TestADeadRequestOfALostJob(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := newBook()
+	w.reconcile(b)
+	open, unheard := w.request("a"), w.request("a")
+	w.bus.mu.Lock()
+	requests := slices.Clone(w.bus.all)
+	w.bus.mu.Unlock()
+	b.take(t, requests[0])
+	w.loseRedis()
+	for _, e := range requests {
+		_, err := w.proc.supervise.Handle(t.Context(), deadAt(e, "http://submit.sweepline.svc.cluster.local", 503))
+		require.NoError(t, err)
+	}
+	require.Empty(t, w.bus.ended(open), "it is restored and submitted")
+	require.Equal(t, event.SweepFailed, w.onlyEnd(unheard).Type())
+	w.pass(time.Minute, time.Second, open)
+	require.Equal(t, event.SweepCompleted, w.onlyEnd(open).Type())
+}
+
+// What was to be counted here is counted, and fails no job.
+func TestDeadLettersOfTheMetrics(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.request("a")
+	for range 2 {
+		_, err := w.proc.supervise.Handle(t.Context(), deadAt(w.find(event.SweepRequested), "http://supervise.sweepline.svc.cluster.local", 503))
+		require.NoError(t, err)
+	}
+	require.Equal(t, wait.Accepted, w.record(id).State)
+	w.pass(time.Minute, time.Second, id)
+	require.Equal(t, event.SweepCompleted, w.onlyEnd(id).Type())
 }
 
 func TestDeadLetterOfAForgottenJob(t *testing.T) {

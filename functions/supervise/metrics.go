@@ -136,7 +136,8 @@ func (m *metrics) ticker(name string) string {
 }
 
 func (m *metrics) first(e cloudevents.Event) bool {
-	key := e.Source() + " " + e.ID()
+	id, _ := event.Original(e.ID()) // one that is sent again is the same
+	key := e.Source() + " " + id
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, ok := m.seen[key]; ok {

@@ -6,6 +6,7 @@
 //   - tend.go: waits that came due are polled, timed out, cancelled, revived,
 //     and what their end asks for is done (loop over shared/wait's due sets);
 //   - admit.go: whoever is next in line gets the slot that became free;
+//   - reconcile.go: what the ledger has open is compared with what waits;
 //   - deadletter.go: a job's undeliverable event becomes sweep.failed;
 //   - metrics.go: job metrics are counted from the event stream.
 //
@@ -112,7 +113,9 @@ type Function struct {
 	api     sweeps
 	sink    wait.Sender
 	metrics *metrics
-	close   func() error
+	// reconciler may be nil.
+	reconciler *Reconciler
+	close      func() error
 
 	mu    sync.Mutex
 	stop  context.CancelFunc
@@ -120,9 +123,16 @@ type Function struct {
 	loops sync.WaitGroup
 }
 
+// Option changes what New builds.
+type Option func(*Function)
+
+// WithReconciler lets the function compare the waits with the ledger. Without it
+// jobs whose records or events get lost stay open.
+func WithReconciler(r *Reconciler) Option { return func(f *Function) { f.reconciler = r } }
+
 // New refuses missing dependencies and bad configuration, and does no I/O. The
 // caller closes what it hands in, after Stop.
-func New(cfg Config, waits *wait.Waits, api sweeps, sink wait.Sender, reg prometheus.Registerer) (*Function, error) {
+func New(cfg Config, waits *wait.Waits, api sweeps, sink wait.Sender, reg prometheus.Registerer, options ...Option) (*Function, error) {
 	if waits == nil || api == nil || sink == nil || reg == nil {
 		return nil, errors.New("supervise needs waits, the trading API, a sink and a registry")
 	}
@@ -130,7 +140,11 @@ func New(cfg Config, waits *wait.Waits, api sweeps, sink wait.Sender, reg promet
 	if err != nil {
 		return nil, err
 	}
-	return &Function{cfg: cfg, waits: waits, api: api, sink: sink, metrics: newMetrics(reg)}, nil
+	f := &Function{cfg: cfg, waits: waits, api: api, sink: sink, metrics: newMetrics(reg)}
+	for _, option := range options {
+		option(f)
+	}
+	return f, nil
 }
 
 // Start sets the loops going and returns. They end with Stop, not with ctx,
@@ -146,6 +160,9 @@ func (f *Function) Start(ctx context.Context, _ map[string]string) error {
 	f.wakes = []<-chan struct{}{admit, due}
 	f.loops.Go(func() { f.loop(ctx, "admit", admit, f.admit) })
 	f.loops.Go(func() { f.loop(ctx, "tend", due, f.tend) })
+	if f.reconciler != nil {
+		f.loops.Go(func() { f.reconciler.run(ctx) })
+	}
 	return nil
 }
 

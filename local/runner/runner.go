@@ -12,10 +12,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/zixly/sweepline/functions/supervise"
 	"github.com/zixly/sweepline/local/simulator"
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/connect"
-	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
@@ -41,6 +41,8 @@ type Local struct {
 	sim    *simulator.Simulator
 	broker *broker.Server
 	steps  []*step
+	// reconciler is the supervisor's.
+	reconciler *supervise.Reconciler
 	// traces are nil where none are sent.
 	traces *telemetry.Traces
 
@@ -150,6 +152,9 @@ func (l *Local) startBroker(ctx context.Context, cfg Config) error {
 		return err
 	}
 	if !l.stores.embedded { // what does not last there is said in Mode
+		if err := connect.Await(ctx, client, l.log); err != nil {
+			return err
+		}
 		if err := l.broker.Check(ctx); err != nil {
 			return err
 		}
@@ -177,14 +182,8 @@ func (l *Local) startBroker(ctx context.Context, cfg Config) error {
 
 // open takes up what was left and lets the outside in.
 func (l *Local) open(ctx context.Context) error {
-	if l.stores.embedded {
-		sink, err := serve.NewSink(serve.Config{Sink: l.BrokerURL})
-		if err != nil {
-			return err
-		}
-		if l.TakenUp, err = takeUp(ctx, l.stores.ledger, sink); err != nil {
-			return err
-		}
+	if err := l.takeUp(ctx); err != nil {
+		return err
 	}
 	checks := map[string]func(context.Context) error{"broker": l.broker.Ready, "ledger": l.stores.ledger.Ping}
 	l.group.Go(func() error {

@@ -18,6 +18,7 @@ import (
 	"github.com/zixly/sweepline/shared/connect"
 	"github.com/zixly/sweepline/shared/intake"
 	"github.com/zixly/sweepline/shared/mailbox"
+	"github.com/zixly/sweepline/shared/restore"
 	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/tenant"
@@ -109,6 +110,7 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 		submitConf    submit.Config
 		callbackConf  callback.Config
 		superviseConf supervise.Config
+		reconcileConf supervise.ReconcileConfig
 		storeConf     store.Config
 		notifyConf    notify.Config
 		statusConf    status.Config
@@ -117,7 +119,7 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 		"K_SINK": l.BrokerURL, "REDIS_URL": l.stores.redisURL, "TRADING_API_URL": l.TradingURL,
 		"WEBHOOK_BASE_URL": cfg.WebhookBaseURL, "CALLBACK_SECRET": cfg.CallbackSecret,
 	}
-	if err := load(set, &out, &waiting, &api, &tenants, &receiveConf, &submitConf, &callbackConf, &superviseConf,
+	if err := load(set, &out, &waiting, &api, &tenants, &receiveConf, &submitConf, &callbackConf, &superviseConf, &reconcileConf,
 		&storeConf, &notifyConf, &statusConf); err != nil {
 		return nil, err
 	}
@@ -161,6 +163,10 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	if err != nil {
 		return nil, err
 	}
+	lost, err := restore.New(l.stores.ledger, waits, sink)
+	if err != nil {
+		return nil, err
+	}
 	fns := map[string]any{}
 	var errs []error
 	add := func(name string, fn any, err error) {
@@ -176,14 +182,17 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	f4, err := store.New(storeConf, l.stores.ledger, tradingClient, l.log)
 	add("store", f4, err)
 	telling := []notify.Option{notify.WithLog(l.log), notify.WithMetrics(metrics), notify.WithRows(l.stores.ledger)}
-	seen := status.Deps{Jobs: l.stores.ledger, Waits: waits, Cancel: waits, Intake: in, Letters: inspector, Trading: tradingClient, Keys: keys}
+	seen := status.Deps{Jobs: l.stores.ledger, Waits: waits, Cancel: waits, Lost: lost, Intake: in, Letters: inspector, Trading: tradingClient, Keys: keys}
 	if notifyConf.SlackWebhookURL == "" && notifyConf.SMTPURL == "" { // what cannot be sent can be looked at
 		box := &mailbox.Box{}
 		telling, seen.Mailbox = append(telling, notify.WithMailbox(box)), box
 	}
 	f5, err := notify.New(notifyConf, waits, sink, telling...)
 	add("notify", f5, err)
-	f6, err := supervise.New(superviseConf, waits, tradingClient, sink, metrics)
+	if l.reconciler, err = supervise.NewReconciler(reconcileConf, l.stores.ledger, waits, sink, metrics); err != nil {
+		return nil, err
+	}
+	f6, err := supervise.New(superviseConf, waits, tradingClient, sink, metrics, supervise.WithReconciler(l.reconciler))
 	add("supervise", f6, err)
 	f7, err := status.New(statusConf, seen)
 	add("status", f7, err)

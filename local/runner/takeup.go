@@ -3,75 +3,68 @@ package runner
 import (
 	"context"
 	"fmt"
+	"time"
 
-	cloudevents "github.com/cloudevents/sdk-go/v2/event"
-
-	"github.com/zixly/sweepline/shared/event"
-	"github.com/zixly/sweepline/shared/ledger"
-	"github.com/zixly/sweepline/shared/telemetry"
+	"github.com/zixly/sweepline/shared/ledger/postgres"
 )
 
-// sender posts events to the broker.
-type sender interface {
-	Send(ctx context.Context, events ...cloudevents.Event) error
+const (
+	// takeUpPatience is how long the start waits for servers of others to say what
+	// is unfinished.
+	takeUpPatience = 20 * time.Second
+	// startPatience is how long PostgreSQL may take to start: after a crash it has
+	// a log to replay.
+	startPatience = 2 * time.Minute
+	startPause    = 500 * time.Millisecond
+)
+
+// takeUp brings on what an earlier process left and Redis does not know any
+// more: always with an embedded Redis, and with a real one that has lost its
+// data. The supervisor goes on doing so while the process runs.
+func (l *Local) takeUp(ctx context.Context) error {
+	if err := l.awaitLedger(ctx); err != nil {
+		return err
+	}
+	if l.stores.embedded {
+		repairs, _, err := l.reconciler.Turn(ctx)
+		if err != nil {
+			return fmt.Errorf("take up unfinished jobs: %w", err)
+		}
+		l.TakenUp = repairs.Jobs()
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, takeUpPatience)
+	defer cancel()
+	repairs, _, err := l.reconciler.Turn(ctx)
+	if err != nil { // a database that is away must not keep jobs from being taken in
+		l.log.WarnContext(ctx, "Unfinished jobs not taken up, retrying", "error", err)
+	}
+	l.TakenUp = repairs.Jobs()
+	return nil
 }
 
-// takeUpBatch is how many events are sent at once.
-const takeUpBatch = 50
-
-// takeUp sends again what an embedded Redis has forgotten: the request of every
-// job that has not ended, and the end of every job of which nobody was told.
-// All steps take repeats, so it may run at every start.
-func takeUp(ctx context.Context, l ledger.Ledger, to sender) (jobs int, err error) {
-	unfinished, err := l.Unfinished(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("find unfinished jobs: %w", err)
-	}
-	unannounced, err := l.Unannounced(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("find jobs that nobody was told of: %w", err)
-	}
-	var events []cloudevents.Event
-	for _, h := range unfinished {
-		e, err := event.NewRequested(event.Requested{Header: h})
-		if err != nil {
-			return 0, fmt.Errorf("take up job %s: %w", h.JobID, err)
-		}
-		telemetry.IntoEvent(telemetry.Start(ctx), &e) // the old one went with its wait record
-		events = append(events, e)
-	}
-	for _, j := range unannounced {
-		e, err := event.NewFinished(j)
-		if err != nil {
-			return 0, fmt.Errorf("announce job %s: %w", j.JobID, err)
-		}
-		events = append(events, e)
-	}
-	for len(events) > 0 {
-		n := min(takeUpBatch, len(events))
-		if err := to.Send(ctx, events[:n]...); err != nil {
-			return 0, fmt.Errorf("send what was unfinished: %w", err)
-		}
-		events = events[n:]
-	}
-	return len(unfinished) + len(unannounced), nil
-}
-
-// journal writes each request, and each word that somebody was told, into the
-// ledger before the broker answers 202 for it: an embedded Redis forgets its
-// streams with the process, and takeUp can only bring back, or leave alone, what
-// the ledger knows.
-func journal(l ledger.Ledger) func(context.Context, []cloudevents.Event) error {
-	return func(ctx context.Context, events []cloudevents.Event) error {
-		var keep []cloudevents.Event
-		for _, e := range events {
-			if e.Type() == event.SweepRequested || e.Type() == event.JobNotified {
-				keep = append(keep, e)
+// awaitLedger waits for a PostgreSQL that is starting. One that is not there, or
+// that refuses us, is not waited for: the steps tell.
+func (l *Local) awaitLedger(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	waited := false
+	for {
+		err := l.stores.ledger.Ping(ctx)
+		switch {
+		case !postgres.Starting(err):
+			if waited && err == nil {
+				l.log.InfoContext(ctx, "PostgreSQL is ready")
 			}
-		}
-		if len(keep) == 0 {
 			return nil
+		case !waited:
+			waited = true
+			l.log.WarnContext(ctx, "PostgreSQL is starting, waiting", "patience_seconds", startPatience.Seconds(), "error", err)
 		}
-		return l.Apply(ctx, keep...)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for PostgreSQL: %w", err)
+		case <-time.After(startPause):
+		}
 	}
 }

@@ -20,7 +20,9 @@ func wiring(steps []*step) (broker.Set, error) {
 	set, err := manifest.Load(files, manifest.Options{Resolve: func(ref manifest.Ref) (string, error) {
 		for _, s := range steps {
 			if ref.Kind == "Service" && ref.Name == s.name {
-				return s.at.url(), nil
+				// The path tells by name who did not take a dead letter, as the
+				// host does on a cluster.
+				return s.at.url() + "/" + s.name, nil
 			}
 		}
 		return "", fmt.Errorf("there is no function %s", ref.Name)

@@ -44,6 +44,8 @@ const (
 	ViaDeadline   Via = "deadline"
 	ViaOwner      Via = "owner"
 	ViaDeadLetter Via = "dead-letter"
+	// ViaLedger: Redis had lost the end, and the ledger knew of it.
+	ViaLedger Via = "ledger"
 )
 
 // function names the step that speaks for v: the event's source.
@@ -166,13 +168,22 @@ func NewSubmitted(d Submitted) (cloudevents.Event, error) {
 // NewCompleted is what callback and the supervisor send. The id is the same
 // from both, so that store takes the second as a repeat.
 func NewCompleted(d Completed) (cloudevents.Event, error) {
-	return build(d.Via.function(), SweepCompleted, stepCompleted, d.Header, d.CompletedAt, d)
+	return build(d.Via.function(), SweepCompleted, ending(stepCompleted, d.Late), d.Header, d.CompletedAt, d)
 }
 
 // NewFailed is what submit, callback, the supervisor and the dead-letter sink
 // send. The id is the same from all.
 func NewFailed(d Failed) (cloudevents.Event, error) {
-	return build(d.Via.function(), SweepFailed, stepFailed, d.Header, d.FailedAt, d)
+	return build(d.Via.function(), SweepFailed, ending(stepFailed, d.Late), d.Header, d.FailedAt, d)
+}
+
+// ending is the step of an end. One that came late is a step of its own: under
+// the id of the end that won it would be dropped as a repeat.
+func ending(step string, late bool) string {
+	if late {
+		return step + "/late"
+	}
+	return step
 }
 
 // NewFinished is what store replies once a job's end is stored: JobCompleted

@@ -11,12 +11,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/http"
 	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/wait"
 )
@@ -28,6 +31,7 @@ var ErrConflict = errors.New("the key stands for another sweep")
 type records interface {
 	Key(ctx context.Context, tenant, key, candidate string) (string, error)
 	Accept(ctx context.Context, h job.Header, fingerprint string) (wait.Acceptance, error)
+	CallOff(ctx context.Context, jobID string) error
 }
 
 // sender is the way to the broker: serve.Sink.
@@ -104,9 +108,34 @@ func (i *Intake) Take(ctx context.Context, r Request) (Accepted, error) {
 	}
 	telemetry.IntoEvent(ctx, &e)
 	if err := i.sink.Send(ctx, e); err != nil {
+		if refused(err) && !a.Replayed {
+			i.callOff(ctx, a.Header.JobID)
+		}
 		return Accepted{}, fmt.Errorf("take in job %s: %w", a.Header.JobID, err)
 	}
 	return Accepted{Header: a.Header, Replayed: a.Replayed}, nil
+}
+
+// callOffPatience bounds a note that only saves a sweep which nobody asked for.
+const callOffPatience = time.Second
+
+// refused reports whether the broker said that it does not keep the event.
+// Without its word (500, a proxy's 502 or 504, no answer) the event may be
+// stored, and the job may run.
+func refused(err error) bool {
+	var no *serve.Refused
+	return errors.As(err, &no) && (no.Status < http.StatusInternalServerError || no.Status == http.StatusServiceUnavailable)
+}
+
+// callOff keeps the supervisor from sending the event of a job whose client is
+// about to be told that it was not taken in. Where that fails the job may run
+// although its client was told to try again.
+func (i *Intake) callOff(ctx context.Context, jobID string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callOffPatience)
+	defer cancel()
+	if err := i.records.CallOff(ctx, jobID); err != nil {
+		slog.WarnContext(ctx, "Refused job not called off", "job_id", jobID, "error", err)
+	}
 }
 
 // fingerprint is equal for requests that ask for the same: it is made of the

@@ -12,6 +12,7 @@ import (
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/intake"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/wait"
 )
@@ -34,6 +35,11 @@ func (b *book) Accept(_ context.Context, h job.Header, fingerprint string) (wait
 	*b.log = append(*b.log, "record")
 	b.prints = append(b.prints, fingerprint)
 	return b.answer(h)
+}
+
+func (b *book) CallOff(context.Context, string) error {
+	*b.log = append(*b.log, "call off")
+	return nil
 }
 
 type outbox struct {
@@ -74,6 +80,36 @@ func TestTakeRecordsAndThenSends(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, got.Header, d.Header)
 	require.Equal(t, "old", d.RetryOf)
+}
+
+// A client that was told 503 comes again with another job, unless it has a key:
+// the first must not run as well. What may be stored may run.
+func TestARefusedJobIsCalledOff(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		err      error
+		replayed bool
+		want     []string
+	}{
+		"full":          {err: &serve.Unavailable{Status: 503, Err: &serve.Refused{Status: 503}}, want: []string{"record", "send", "call off"}},
+		"refused":       {err: &serve.Refused{Status: 413}, want: []string{"record", "send", "call off"}},
+		"no answer":     {err: &serve.Unavailable{Err: errors.New("timeout")}, want: []string{"record", "send"}},
+		"a proxy":       {err: &serve.Unavailable{Status: 504, Err: &serve.Refused{Status: 504}}, want: []string{"record", "send"}},
+		"a replay":      {err: &serve.Unavailable{Status: 503, Err: &serve.Refused{Status: 503}}, replayed: true, want: []string{"record", "send"}},
+		"taken at once": {want: []string{"record", "send"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, b, o := setup(t)
+			b.answer = func(h job.Header) (wait.Acceptance, error) {
+				return wait.Acceptance{Header: h, Replayed: c.replayed}, nil
+			}
+			o.err = c.err
+			_, err := in.Take(t.Context(), intake.Request{Tenant: "acme", Key: "k", Sweep: sweep})
+			require.Equal(t, c.err != nil, err != nil)
+			require.Equal(t, c.want, *b.log)
+		})
+	}
 }
 
 func TestWithoutAKeyEveryRequestIsANewJob(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"os/user"
@@ -82,14 +83,22 @@ func start(name string, cmd *exec.Cmd, death syscall.Signal) (*process, error) {
 	return p, nil
 }
 
+// patient is after how long a start is slow enough to be told of.
+const patient = 3 * time.Second
+
 // ready calls check until it succeeds, the process ends or ctx is over.
 func (p *process) ready(ctx context.Context, check func(context.Context) error) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
+	slow := time.Now().Add(patient)
 	for {
 		err := check(ctx)
 		if err == nil {
 			return nil
+		}
+		if !slow.IsZero() && time.Now().After(slow) {
+			slog.WarnContext(ctx, "Server is starting, waiting", "server", p.name, "patience_seconds", startLimit.Seconds(), "error", err)
+			slow = time.Time{}
 		}
 		select {
 		case <-p.done:

@@ -15,8 +15,9 @@ import (
 	"time"
 )
 
-// startLimit bounds how long a server may take to come up.
-const startLimit = 30 * time.Second
+// startLimit bounds how long a server may take to come up: after a crash it may
+// have much to load.
+const startLimit = 2 * time.Minute
 
 // Redis is a private redis-server.
 type Redis struct {

@@ -32,7 +32,7 @@ func (w *Waits) Accept(ctx context.Context, h job.Header, fingerprint string) (A
 		return Acceptance{}, fmt.Errorf("accept job %s: %w", h.JobID, err)
 	}
 	sum := sha256.Sum256([]byte(fingerprint))
-	reply, err := acceptScript.Run(ctx, w.redis, w.keys.of(id)[:1],
+	reply, err := acceptScript.Run(ctx, w.redis, []string{w.keys.of(id)[0], w.keys.restarts(id)},
 		header, string(sum[:8]), encodeTrace(ctx), acceptedTTL.Milliseconds()).Slice()
 	if err != nil {
 		return Acceptance{}, fmt.Errorf("accept job %s: %w", h.JobID, err)

@@ -15,6 +15,7 @@ func TestOnACluster(t *testing.T) {
 		"accept": TestAcceptOnce, "attempt": TestOneAttemptIsInCharge,
 		"due": TestDueCostsWhatIsDue, "claims": TestClaims, "vanished": TestAClaimWhoseWinnerVanished, "watch": TestWatch, "trace": TestTraceOutlivesTheWait,
 		"budget": TestBudget, "await": TestAwaitBudget, "gate": TestGate, "model": TestModel,
+		"restore": TestRestoreARunningJob, "walk": TestLookupAndWalk,
 	} {
 		t.Run(name, test)
 	}

@@ -39,6 +39,13 @@ func (k keys) of(id string) []string {
 	return []string{s.records + id, s.due}
 }
 
+// restarts is a hash of the id's shard: run, the run id of Redis as it was seen
+// last, and at, when that was seen to change.
+func (k keys) restarts(id string) string {
+	record := k.of(id)[0]
+	return record[:len(record)-len(id)] + "restarts"
+}
+
 func (k keys) admission(name string) string { return k.prefix + "{admission}:" + name }
 
 // slots is a sorted set from the id of each job that may have a sweep at the

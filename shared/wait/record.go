@@ -109,6 +109,9 @@ type Record struct {
 	Chores Chores
 	// Late is an end that came after the other and could not be told of yet.
 	Late *End
+	// CalledOff: the broker refused the event of an Accepted job, and its client
+	// was told so.
+	CalledOff bool
 
 	sc trace.SpanContext
 }
@@ -160,6 +163,7 @@ func (w *Waits) decodeMap(jobID string, f map[string]string) (Record, error) {
 		ErrorMessage: f["m"],
 		Via:          event.Via(f["v"]),
 		Chores:       Chores(f["o"]),
+		CalledOff:    state == Accepted && f["O"] != "",
 		sc:           decodeTrace(f["t"]),
 	}
 	for name, into := range map[string]*int{

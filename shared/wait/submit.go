@@ -93,8 +93,8 @@ func (w *Waits) begin(ctx context.Context, id string, h job.Header) (Record, err
 	if err != nil {
 		return Record{}, fmt.Errorf("begin job %s: %w", h.JobID, err)
 	}
-	fields, err := beginScript.Run(ctx, w.redis, w.keys.of(id), id, header, encodeTrace(ctx),
-		w.after(w.cfg.QueueTimeout), w.after(w.cfg.TurnTimeout)).Slice()
+	fields, err := beginScript.Run(ctx, w.redis, append(w.keys.of(id), w.keys.restarts(id)), id, header, encodeTrace(ctx),
+		w.after(w.cfg.QueueTimeout), w.after(w.cfg.TurnTimeout), acceptedTTL.Milliseconds(), w.cfg.QueueTimeout.Milliseconds()).Slice()
 	if err != nil {
 		return Record{}, fmt.Errorf("begin job %s: %w", h.JobID, err)
 	}

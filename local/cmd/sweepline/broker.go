@@ -79,6 +79,9 @@ variables.`,
 			}
 			defer func() { _ = b.Close() }()
 			ctx := cmd.Context()
+			if err := connect.Await(ctx, client, log); err != nil {
+				return err
+			}
 			if err := b.Check(ctx); err != nil {
 				return err
 			}

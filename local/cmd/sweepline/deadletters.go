@@ -91,16 +91,27 @@ func newRedrive() *cobra.Command {
 					args = append(args, l.ID)
 				}
 			}
+			late := []string{}
 			for _, id := range args {
-				if err := c.do(cmd.Context(), http.MethodPost, "/api/dead-letters/"+url.PathEscape(id)+"/redrive", nil, nil, nil); err != nil {
+				var answer struct {
+					JobStatus string `json:"job_status"`
+				}
+				if err := c.do(cmd.Context(), http.MethodPost, "/api/dead-letters/"+url.PathEscape(id)+"/redrive", nil, nil, &answer); err != nil {
 					return fmt.Errorf("redrive %s: %w", id, err)
+				}
+				if answer.JobStatus != "" {
+					late = append(late, id)
 				}
 			}
 			if asJSON {
-				return printJSON(cmd.OutOrStdout(), map[string][]string{"redriven": append([]string{}, args...)})
+				return printJSON(cmd.OutOrStdout(), map[string][]string{"redriven": append([]string{}, args...), "job_has_ended": late})
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Sent %d again\n", len(args))
-			return err
+			w := cmd.OutOrStdout()
+			fmt.Fprintf(w, "Sent %d again\n", len(args))
+			for _, id := range late {
+				fmt.Fprintf(w, "%s changes nothing: its job has ended. Run the sweep again with 'sweepline retry JOB'\n", id)
+			}
+			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "every dead letter on the first page")

@@ -1,0 +1,232 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/ledger"
+	"github.com/zixly/sweepline/shared/restore"
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+const (
+	// reconcilePage is how many jobs are compared at once: one statement and one
+	// round trip to Redis.
+	reconcilePage = 500
+	// reconcileSend is how many events are sent at once.
+	reconcileSend = 50
+	// reconcileParallel is how many records are made at once.
+	reconcileParallel = 8
+	// reconcileLook is how often a replica looks whether it is time: the delay
+	// with which a Redis that has come back empty is noticed.
+	reconcileLook = 2 * time.Second
+	// reconcileLease is how long a round is left to its replica after the last
+	// sign of life.
+	reconcileLease = 30 * time.Second
+	// dedupWindow is how long the broker remembers an id: for as long an event may
+	// be sent again under its own without anything coming of it.
+	dedupWindow = 24 * time.Hour
+	// escalateAfter is how long an event is missed until it is sent again under
+	// an id of its own; then after twice that time, and so on. Before, whoever is
+	// to take it may just be behind.
+	escalateAfter = time.Hour
+	// walkEvery is how often all records are looked at.
+	walkEvery = time.Hour
+)
+
+// What a round is claimed by.
+const (
+	claimRound = "reconcile"
+	claimWalk  = "reconcile/walk"
+)
+
+// Kinds of gaps, as they are counted.
+const (
+	// lostRecord: the ledger has the job open and Redis knows nothing of it.
+	lostRecord = "record"
+	// lostRequest: the job was taken in and its event has come to nobody.
+	lostRequest = "request"
+	// lostEnd: the wait has ended and the ledger does not know.
+	lostEnd = "end"
+	// lostNotice: the ledger knows the end and nobody was told.
+	lostNotice = "notice"
+)
+
+// ReconcileConfig is read from the environment.
+type ReconcileConfig struct {
+	// Interval is how often the ledger and the waits are compared. Default 5m.
+	Interval time.Duration `envconfig:"RECONCILE_INTERVAL" default:"5m"`
+	// Grace is how long a step has until the event that should bring it about is
+	// sent again. Default 2m.
+	Grace time.Duration `envconfig:"RECONCILE_GRACE" default:"2m"`
+}
+
+func (c ReconcileConfig) withDefaults() (ReconcileConfig, error) {
+	if c.Interval == 0 {
+		c.Interval = 5 * time.Minute
+	}
+	if c.Grace == 0 {
+		c.Grace = 2 * time.Minute
+	}
+	var errs []error
+	if c.Interval < time.Second {
+		errs = append(errs, errors.New("RECONCILE_INTERVAL: must be at least 1s"))
+	}
+	if c.Grace < time.Second {
+		errs = append(errs, errors.New("RECONCILE_GRACE: must be at least 1s"))
+	}
+	return c, errors.Join(errs...)
+}
+
+// Ledger is the store of jobs as the reconciler reads it: ledger.Survey.
+type Ledger interface {
+	UnfinishedPage(ctx context.Context, after ledger.Position, limit int) ([]job.Job, error)
+	UnannouncedPage(ctx context.Context, after ledger.Position, limit int) ([]job.Job, error)
+	Lookup(ctx context.Context, jobIDs []string) ([]job.Job, error)
+}
+
+// Reconciler compares what the ledger has open with what waits in Redis, both
+// ways, and closes the gaps that a lost Redis, a lost event or a dead letter
+// leaves, so that no job stays open:
+//
+//   - open in the ledger, no record: the record is made anew (package restore);
+//   - open in the ledger, the wait has ended: the event of the end is sent again;
+//   - taken in, and nobody has begun: the request is sent again;
+//   - ended in the ledger, nobody told: the event of the end is sent again.
+//
+// Events are sent again under their own id first: a broker that has the event,
+// on its way or with a step that is behind or away, drops the repeat, and only
+// one that has lost its memory takes it. What is missed for an hour is sent under
+// an id of its own (event.Again), after two hours under the next, and so on: a
+// handful a day. Whoever writes a step down tells it by job and state, so that
+// repeats change nothing.
+//
+// Any number of replicas may run: rounds are claimed in Redis, and a round that
+// two do at once does no harm.
+type Reconciler struct {
+	cfg     ReconcileConfig
+	ledger  Ledger
+	waits   *wait.Waits
+	sink    wait.Sender
+	lost    *restore.Jobs
+	metrics *reconcileMetrics
+
+	// mu lets one round at a time run in this process.
+	mu sync.Mutex
+	// last is when this process ended its last round; zero before.
+	last time.Time
+}
+
+// NewReconciler refuses missing dependencies and bad configuration, and does no
+// I/O. The caller closes what it hands in.
+func NewReconciler(cfg ReconcileConfig, l Ledger, waits *wait.Waits, sink wait.Sender, reg prometheus.Registerer) (*Reconciler, error) {
+	if l == nil || waits == nil || sink == nil || reg == nil {
+		return nil, errors.New("reconciling takes a ledger, waits, a sink and a registry")
+	}
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	lost, err := restore.New(l, waits, sink)
+	if err != nil {
+		return nil, err
+	}
+	return &Reconciler{cfg: cfg, ledger: l, waits: waits, sink: sink, lost: lost, metrics: newReconcileMetrics(reg)}, nil
+}
+
+// Repairs are what a round did, by the kind of gap.
+type Repairs map[string]int
+
+// Jobs is the number of jobs that were brought on.
+func (r Repairs) Jobs() (n int) {
+	for _, k := range r {
+		n += k
+	}
+	return n
+}
+
+// run does a round whenever it is time and no other replica is at it, until ctx
+// ends. Trouble is logged when it begins and ends.
+func (r *Reconciler) run(ctx context.Context) {
+	tick := time.NewTicker(reconcileLook)
+	defer tick.Stop()
+	troubled := false
+	for {
+		select { // not at once: the broker of this process may still be starting
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		_, _, err := r.Turn(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil && !troubled:
+			slog.ErrorContext(ctx, "Jobs not reconciled, retrying", "error", err)
+		case err == nil && troubled:
+			slog.InfoContext(ctx, "Jobs reconciled again")
+		}
+		troubled = err != nil
+	}
+}
+
+// Turn does a round if it is time for one; done is false where it is not, or
+// where another replica is at it. After an error it is time at once.
+func (r *Reconciler) Turn(ctx context.Context) (repairs Repairs, done bool, err error) {
+	claim, err := r.waits.Claim(ctx, claimRound, reconcileLease)
+	if err != nil {
+		return nil, false, err
+	}
+	if claim != wait.Won && claim != wait.Again {
+		return nil, false, nil
+	}
+	// A Redis in which no round was ever claimed is new, or has lost everything.
+	repairs, err = r.Round(ctx, claim == wait.Won)
+	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err != nil {
+		return repairs, true, errors.Join(err, r.waits.Release(settle, claimRound))
+	}
+	return repairs, true, r.waits.MarkDone(settle, claimRound, r.cfg.Interval)
+}
+
+// Round compares everything once. anew: nothing that Redis should remember can
+// be relied on, so every gap is closed, not only those whose time has come.
+func (r *Reconciler) Round(ctx context.Context, anew bool) (Repairs, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	round := &round{Reconciler: r, now: r.waits.Now(), grace: r.cfg.Grace, repairs: Repairs{}, renewed: time.Now()}
+	if anew {
+		// Whatever was on its way is lost as well.
+		r.last, round.grace = time.Time{}, 0
+	}
+	round.since = r.last
+	err := round.unfinished(ctx)
+	if err == nil {
+		err = round.unannounced(ctx)
+	}
+	if err == nil {
+		err = round.walk(ctx)
+	}
+	if err == nil {
+		err = round.flush(ctx, true)
+	}
+	r.metrics.rounds.WithLabelValues(roundOutcome(err)).Inc()
+	if n := round.repairs.Jobs(); n > 0 {
+		slog.WarnContext(ctx, "Jobs reconciled", "jobs", n, "records", round.repairs[lostRecord], "requests", round.repairs[lostRequest],
+			"ends", round.repairs[lostEnd], "notices", round.repairs[lostNotice])
+	}
+	if err != nil {
+		return round.repairs, fmt.Errorf("reconcile jobs: %w", err)
+	}
+	r.last = round.now
+	r.metrics.last.Set(float64(round.now.UnixMilli()) / 1000)
+	return round.repairs, nil
+}

@@ -1,0 +1,29 @@
+package runner
+
+import (
+	"context"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/ledger"
+)
+
+// journal writes each request, and each word that somebody was told, into the
+// ledger before the broker answers 202 for it: an embedded Redis forgets its
+// streams with the process, and takeUp can only bring back, or leave alone, what
+// the ledger knows.
+func journal(l ledger.Ledger) func(context.Context, []cloudevents.Event) error {
+	return func(ctx context.Context, events []cloudevents.Event) error {
+		var keep []cloudevents.Event
+		for _, e := range events {
+			if e.Type() == event.SweepRequested || e.Type() == event.JobNotified {
+				keep = append(keep, e)
+			}
+		}
+		if len(keep) == 0 {
+			return nil
+		}
+		return l.Apply(ctx, keep...)
+	}
+}

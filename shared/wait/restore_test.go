@@ -1,0 +1,150 @@
+package wait_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+func TestRestoreAQueuedJob(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, url string) {
+		w, c := open(t, url, wait.Config{MaxConcurrent: 1, QueueTimeout: time.Hour})
+		h := header("acme")
+		c.advance(10 * time.Minute)
+		r, ok, err := w.Restore(t.Context(), wait.Lost{Header: h})
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Equal(t, wait.Parked, r.State)
+		require.Equal(t, h, r.Header)
+		require.Equal(t, start.Add(time.Hour), r.Deadline, "it has been in line since it was taken in")
+		due, _, err := w.Due(t.Context(), 10, time.Minute)
+		require.NoError(t, err)
+		require.Len(t, due, 1, "somebody has to bring it on")
+
+		_, ok, err = w.Restore(t.Context(), wait.Lost{Header: h, TradingJobID: "t-1", StartedAt: start})
+		require.NoError(t, err)
+		require.False(t, ok, "a record that is there stays")
+		entry, err := w.Enter(t.Context(), h)
+		require.NoError(t, err)
+		require.Equal(t, wait.Look, entry.Verdict, "the sweep may be at the API already")
+	})
+}
+
+func TestTurnsOfARestoredJobAreNew(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, url string) {
+		w, c := open(t, url, wait.Config{MaxConcurrent: 1})
+		h := header("acme")
+		c.advance(5 * time.Minute)
+		r, _, err := w.Restore(t.Context(), wait.Lost{Header: h})
+		require.NoError(t, err)
+		got, err := w.Revive(t.Context(), r)
+		require.NoError(t, err)
+		require.True(t, got)
+		r, ok, err := w.Grant(t.Context(), h.JobID)
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Greater(t, r.Admissions, 299, "an earlier turn's event would be dropped as a repeat")
+	})
+}
+
+func TestRestoreARunningJob(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, url string) {
+		w, c := open(t, url, wait.Config{MaxConcurrent: 1, CallbackTimeout: time.Hour})
+		running, other, next := header("acme"), header("acme"), header("acme")
+		began := start.Add(time.Minute)
+		c.advance(10 * time.Minute)
+		r, ok, err := w.Restore(t.Context(), wait.Lost{Header: running, TradingJobID: "t-2", StartedAt: began, Submissions: 2})
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Equal(t, wait.Waiting, r.State)
+		require.Equal(t, "t-2", r.TradingJobID)
+		require.Equal(t, began, r.StartedAt)
+		require.Equal(t, 2, r.Submissions)
+		require.Equal(t, began.Add(time.Hour), r.Deadline, "Redis was away, the sweep went on")
+		_, ok, err = w.Restore(t.Context(), wait.Lost{Header: other, TradingJobID: "t-3", StartedAt: began, Submissions: 1})
+		require.NoError(t, err)
+		require.True(t, ok, "it is at the API, whatever the limit says")
+		entry, err := w.Enter(t.Context(), next)
+		require.NoError(t, err)
+		require.Equal(t, wait.InLine, entry.Verdict, "the restored sweeps hold the slots")
+		counts, err := w.Count(t.Context())
+		require.NoError(t, err)
+		require.EqualValues(t, 2, counts.Slots)
+
+		res, err := w.Resolve(t.Context(), running.JobID, wait.End{RunID: "run", TradingJobID: "t-2", Via: event.ViaCallback})
+		require.NoError(t, err)
+		require.True(t, res.Won, "its callback finds a record")
+		e, err := res.Record.Event(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, running.JobID+"/completed", e.ID())
+	})
+}
+
+func TestLookupAndWalk(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, url string) {
+		w, c := open(t, url, wait.Config{KeyPrefix: "te[s]t*?" + job.NewID() + ":"})
+		other, _ := open(t, url, wait.Config{})
+		accepted, refused, waiting, ended := header("a"), header("a"), header("b"), header("b")
+		for _, h := range []job.Header{accepted, refused} {
+			_, err := w.Accept(t.Context(), h, "print")
+			require.NoError(t, err)
+		}
+		_, err := other.Accept(t.Context(), header("a"), "print")
+		require.NoError(t, err)
+		require.NoError(t, w.CallOff(t.Context(), refused.JobID))
+		_, _, err = w.Restore(t.Context(), wait.Lost{Header: waiting, TradingJobID: "t", StartedAt: start})
+		require.NoError(t, err)
+		_, _, err = w.Restore(t.Context(), wait.Lost{Header: ended})
+		require.NoError(t, err)
+		c.advance(time.Minute)
+		_, err = w.Resolve(t.Context(), ended.JobID, wait.End{Code: job.SweepFailed, Via: event.ViaPoll})
+		require.NoError(t, err)
+
+		records, err := w.Lookup(t.Context(), []string{accepted.JobID, refused.JobID, waiting.JobID, ended.JobID, job.NewID(), "no id"})
+		require.NoError(t, err)
+		require.Len(t, records, 4)
+		require.Equal(t, ended, records[ended.JobID].Header)
+		require.Equal(t, wait.Waiting, records[waiting.JobID].State)
+		require.False(t, records[accepted.JobID].CalledOff)
+		require.True(t, records[refused.JobID].CalledOff)
+		records, err = w.Lookup(t.Context(), nil)
+		require.NoError(t, err)
+		require.Empty(t, records)
+
+		seen := map[string]wait.Glance{}
+		for _, size := range []int{1, 100} {
+			clear(seen)
+			require.NoError(t, w.Walk(t.Context(), size, func(page []wait.Glance) error {
+				for _, g := range page {
+					seen[g.JobID] = g
+				}
+				return nil
+			}))
+			require.Equal(t, map[string]wait.Glance{
+				accepted.JobID: {JobID: accepted.JobID, State: wait.Accepted, At: start},
+				refused.JobID:  {JobID: refused.JobID, State: wait.Accepted, At: start, CalledOff: true},
+				waiting.JobID:  {JobID: waiting.JobID, State: wait.Waiting},
+				ended.JobID:    {JobID: ended.JobID, State: wait.Failed, At: start.Add(time.Minute)},
+			}, seen, "of this prefix alone")
+		}
+		stop := errors.New("enough")
+		require.ErrorIs(t, w.Walk(t.Context(), 100, func([]wait.Glance) error { return stop }), stop)
+
+		a, err := w.Accept(t.Context(), refused, "print")
+		require.NoError(t, err)
+		require.True(t, a.Replayed)
+		records, err = w.Lookup(t.Context(), []string{refused.JobID})
+		require.NoError(t, err)
+		require.False(t, records[refused.JobID].CalledOff, "the client has come again")
+	})
+}
