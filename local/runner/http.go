@@ -30,7 +30,9 @@ func listen(ctx context.Context, what string, port int, flag string) (*endpoint,
 	return &endpoint{l: l, srv: &http.Server{ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}}, nil
 }
 
-func (e *endpoint) url() string { return "http://" + e.l.Addr().String() }
+func (e *endpoint) url() string { return "http://" + e.host() }
+
+func (e *endpoint) host() string { return e.l.Addr().String() }
 
 // serve answers with h until the endpoint is closed, and at once if it is.
 func (e *endpoint) serve(h http.Handler, log *slog.Logger) error {

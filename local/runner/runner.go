@@ -15,6 +15,7 @@ import (
 	"github.com/zixly/sweepline/functions/supervise"
 	"github.com/zixly/sweepline/local/simulator"
 	"github.com/zixly/sweepline/shared/broker"
+	"github.com/zixly/sweepline/shared/broker/dispatch"
 	"github.com/zixly/sweepline/shared/connect"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
@@ -49,6 +50,9 @@ type Local struct {
 	// metrics are the broker's; the steps have theirs in the default registry.
 	metrics *prometheus.Registry
 
+	// local is how parts of this process reach each other.
+	local *loopback
+
 	publicAt, brokerAt, tradingAt, adminAt *endpoint
 
 	group      *errgroup.Group
@@ -61,6 +65,7 @@ type Local struct {
 // Start brings everything up and returns once it answers. Close ends it.
 func Start(ctx context.Context, cfg Config, log *slog.Logger) (_ *Local, err error) {
 	l := &Local{log: log, brokerDone: make(chan struct{}), metrics: prometheus.NewRegistry()}
+	l.local = newLoopback(dispatch.NewTransport(nil))
 	l.group, l.failed = errgroup.WithContext(context.WithoutCancel(ctx))
 	defer func() {
 		if err != nil {
@@ -139,6 +144,7 @@ func (l *Local) startBroker(ctx context.Context, cfg Config) error {
 	if err := load(nil, &bcfg); err != nil {
 		return err
 	}
+	bcfg.Transport = l.local
 	if l.stores.embedded {
 		bcfg.Journal = journal(l.stores.ledger)
 	}
@@ -159,6 +165,7 @@ func (l *Local) startBroker(ctx context.Context, cfg Config) error {
 			return err
 		}
 	}
+	l.local.handle(l.brokerAt.host(), l.broker.Handler())
 	set, err := wiring(l.steps)
 	if err != nil {
 		return err

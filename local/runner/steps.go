@@ -90,6 +90,7 @@ func (l *Local) startSteps(ctx context.Context, cfg Config) error {
 			return err
 		}
 		l.steps = append(l.steps, s)
+		l.local.handle(s.at.host(), s.handler)
 		l.group.Go(func() error { return s.at.serve(s.handler, l.log) })
 		if f, ok := s.fn.(starter); ok {
 			if err := f.Start(telemetry.WithTracer(ctx, tracer), nil); err != nil {
@@ -136,7 +137,7 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	if err != nil {
 		return nil, err
 	}
-	sink, err := serve.NewSink(out)
+	sink, err := serve.NewSink(out, serve.WithTransport(l.local))
 	if err != nil {
 		return nil, err
 	}

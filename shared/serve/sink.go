@@ -42,8 +42,16 @@ type Sink struct {
 	client  *http.Client
 }
 
+// SinkOption changes a Sink.
+type SinkOption func(*Sink)
+
+// WithTransport has events posted by rt instead of over the network.
+func WithTransport(rt http.RoundTripper) SinkOption {
+	return func(s *Sink) { s.client.Transport = rt }
+}
+
 // NewSink checks cfg and does no I/O.
-func NewSink(cfg Config) (*Sink, error) {
+func NewSink(cfg Config, options ...SinkOption) (*Sink, error) {
 	u, err := url.Parse(cfg.Sink)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return nil, errors.New("K_SINK is not an absolute http or https URL")
@@ -55,7 +63,7 @@ func NewSink(cfg Config) (*Sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("K_CA_CERTS: %w", err)
 	}
-	return &Sink{url: u.String(), timeout: cfg.SinkTimeout, client: &http.Client{
+	s := &Sink{url: u.String(), timeout: cfg.SinkTimeout, client: &http.Client{
 		Transport: &http.Transport{
 			DialContext:         (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 			ForceAttemptHTTP2:   true,
@@ -67,7 +75,11 @@ func NewSink(cfg Config) (*Sink, error) {
 		},
 		// A redirect would turn the POST into a GET, or send events elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	}}
+	for _, o := range options {
+		o(s)
+	}
+	return s, nil
 }
 
 // Send posts the events: one in binary mode, several as one batch, which the

@@ -1,0 +1,106 @@
+package runner
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+)
+
+// loopback sends requests for addresses of this process to their handlers, without
+// a socket between them. Semantics are HTTP's: the same handlers, statuses, headers
+// and deadlines; what goes elsewhere takes the network.
+type loopback struct {
+	next http.RoundTripper
+
+	mu       sync.RWMutex
+	handlers map[string]http.Handler // by host and port
+}
+
+func newLoopback(next http.RoundTripper) *loopback {
+	return &loopback{next: next, handlers: make(map[string]http.Handler)}
+}
+
+func (t *loopback) handle(host string, h http.Handler) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.handlers[host] = h
+}
+
+// RoundTrip returns when the handler has, or when the request's context ends: a
+// handler that does not look at its context holds up nobody but itself.
+func (t *loopback) RoundTrip(r *http.Request) (*http.Response, error) {
+	t.mu.RLock()
+	h := t.handlers[r.URL.Host]
+	t.mu.RUnlock()
+	if h == nil {
+		return t.next.RoundTrip(r)
+	}
+	in := r.WithContext(r.Context())
+	if in.Body == nil {
+		in.Body = http.NoBody
+	}
+	if in.Host == "" {
+		in.Host = r.URL.Host
+	}
+	in.RequestURI, in.RemoteAddr = r.URL.RequestURI(), "127.0.0.1:0"
+	w := &answer{header: make(http.Header, 8), done: make(chan struct{})}
+	go w.serve(h, in)
+	select {
+	case <-w.done:
+	case <-r.Context().Done():
+		return nil, context.Cause(r.Context())
+	}
+	if w.broken != nil {
+		return nil, w.broken
+	}
+	return w.response(r), nil
+}
+
+// answer is a response while its handler writes it. It belongs to the handler until
+// done is closed.
+type answer struct {
+	header http.Header
+	sent   http.Header // as they were when the status was written
+	status int
+	body   bytes.Buffer
+	broken error
+	done   chan struct{}
+}
+
+func (w *answer) serve(h http.Handler, r *http.Request) {
+	defer close(w.done)
+	defer func() {
+		if p := recover(); p != nil { // as net/http: the connection breaks, the process goes on
+			w.broken = fmt.Errorf("handler panicked: %v", p)
+			if p == http.ErrAbortHandler { //nolint:errorlint // it is the value itself
+				w.broken = io.ErrUnexpectedEOF
+			}
+		}
+	}()
+	h.ServeHTTP(w, r)
+}
+
+func (w *answer) Header() http.Header { return w.header }
+
+func (w *answer) WriteHeader(status int) {
+	if w.status == 0 && status >= 200 {
+		w.status, w.sent = status, w.header
+	}
+}
+
+func (w *answer) Write(b []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return w.body.Write(b)
+}
+
+func (w *answer) response(r *http.Request) *http.Response {
+	w.WriteHeader(http.StatusOK)
+	body := w.body.Bytes()
+	return &http.Response{
+		Status: http.StatusText(w.status), StatusCode: w.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: w.sent, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)), Request: r,
+	}
+}
