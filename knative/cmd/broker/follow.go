@@ -66,6 +66,9 @@ func (p *plane) take(ctx context.Context) error {
 			return err
 		}
 	}
+	for _, t := range c.Set.Invalid { // what a newer controller has written
+		p.log.ErrorContext(ctx, "Trigger is invalid, its events wait", "trigger", t.Namespace+"/"+t.Name, "problem", t.Problem)
+	}
 	p.generation.Store(c.Generation)
 	p.log.InfoContext(ctx, "Contract is taken up", "generation", c.Generation,
 		"brokers", len(c.Set.Brokers), "triggers", len(c.Set.Triggers), "purge", c.Purge != "")
