@@ -352,7 +352,7 @@ func exerciseOlderSet(t *testing.T, b *bundle) {
 	}
 	n, old := b.start(), b.start()
 	require.NoError(t, n.srv.Apply(t.Context(), set(7, b.trigger("t", s), b.trigger("added", added))))
-	require.NoError(t, old.srv.Apply(t.Context(), set(6, b.trigger("t", s))))
+	require.ErrorIs(t, old.srv.Apply(t.Context(), set(6, b.trigger("t", s))), ErrOutdated)
 	for _, node := range []*node{n, old} {
 		node.publish(http.StatusAccepted, node.srv.consumer)
 		require.Equal(t, node.srv.consumer, s.next(t).id())
