@@ -66,3 +66,9 @@ func (i *Inspector) Discard(ctx context.Context, id string) error { return i.sto
 func (i *Inspector) Purge(ctx context.Context, namespace, broker string) error {
 	return i.store.Purge(ctx, stream.Broker{Namespace: namespace, Name: broker})
 }
+
+// Backlogs lists the Triggers of all brokers that have not finished everything, in
+// this layout and in the one before it.
+func (i *Inspector) Backlogs(ctx context.Context) ([]stream.Backlog, error) {
+	return i.store.Backlogs(ctx)
+}
