@@ -321,7 +321,7 @@ func exerciseLargeEvents(t *testing.T, b *bundle) {
 	}
 	n.stop()
 	b.cfg.Retention = 0
-	n = b.start(b.trigger("one", one), b.trigger("two", two))
+	b.start(b.trigger("one", one), b.trigger("two", two))
 	eventually(t, "nothing is left", func() bool {
 		left, err := b.rdb.Exists(t.Context(), b.key(0, "refs")).Result()
 		require.NoError(t, err)
