@@ -193,6 +193,7 @@ func TestRedisComesBackEmptyUnderJobsInEveryState(t *testing.T) {
 				b := newBook()
 				ended := w.request("a")
 				w.pass(time.Minute, time.Second, ended)
+				b.told[ended] = true
 				running := []string{w.request("a"), w.request("a")}
 				w.turn()
 				parked := []string{w.request("a"), w.request("b")}
