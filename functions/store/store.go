@@ -82,44 +82,43 @@ func New(cfg Config, l Ledger, r Results, log *slog.Logger) (*Function, error) {
 // An event that cannot be read is rejected (422). Every other error means that
 // the database or the trading API is not there: the broker tries again.
 func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevents.Event, error) {
-	replies, err := f.HandleBatch(ctx, []cloudevents.Event{e})
-	if err != nil || len(replies) == 0 {
-		return nil, err
-	}
-	return &replies[0], nil
+	o := f.HandleBatch(ctx, []cloudevents.Event{e})[0]
+	return o.Reply, o.Err
 }
 
 // HandleBatch takes events together: one transaction for all that end no job,
-// then one for each end. An error means that the whole batch is to be given
-// again; a rejection (422), that one of them cannot be read, and the others do
-// better without it.
-func (f *Function) HandleBatch(ctx context.Context, events []cloudevents.Event) ([]cloudevents.Event, error) {
-	var small, ends []cloudevents.Event
-	for _, e := range events {
+// then one for each end.
+func (f *Function) HandleBatch(ctx context.Context, events []cloudevents.Event) []serve.Outcome {
+	out := make([]serve.Outcome, len(events))
+	var small []cloudevents.Event
+	var at []int
+	for i, e := range events {
 		end, err := endsJob(e)
-		if err != nil {
-			return nil, reject(err)
-		}
-		if end {
-			ends = append(ends, e)
-		} else {
-			small = append(small, e)
+		switch {
+		case err != nil:
+			out[i].Err = reject(err)
+		case !end:
+			small, at = append(small, e), append(at, i)
 		}
 	}
 	if len(small) > 0 {
-		if err := f.apply(ctx, small); err != nil {
-			return nil, outcome(err)
+		err := f.apply(ctx, small)
+		for _, i := range at {
+			out[i].Err = outcome(err)
 		}
 	}
-	var replies []cloudevents.Event
-	for _, e := range ends {
+	for i, e := range events {
+		if end, err := endsJob(e); err != nil || !end {
+			continue
+		}
 		reply, err := f.end(telemetry.FromEvent(ctx, e), e)
 		if err != nil {
-			return nil, outcome(err)
+			out[i].Err = outcome(err)
+			continue
 		}
-		replies = append(replies, reply)
+		out[i].Reply = &reply
 	}
-	return replies, nil
+	return out
 }
 
 // apply writes events in one transaction, which each job's trace shows.

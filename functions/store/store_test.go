@@ -279,8 +279,8 @@ func TestUnreadableEventsAreRejected(t *testing.T) {
 	for _, e := range []cloudevents.Event{foreign, bad, other} {
 		_, err := b.Handle(t.Context(), e)
 		require.True(t, rejected(err), "%v", err)
-		_, err = b.HandleBatch(t.Context(), []cloudevents.Event{b.events.Requested, e})
-		require.True(t, rejected(err), "%v", err)
+		out := b.HandleBatch(t.Context(), []cloudevents.Event{b.events.Requested, e})
+		require.True(t, rejected(out[1].Err), "%v", out[1].Err)
 	}
 }
 
@@ -289,11 +289,13 @@ func TestBatch(t *testing.T) {
 	b, other := setup(t), setup(t)
 	batch := []cloudevents.Event{other.events.Failed, b.events.Completed, b.events.Requested, other.events.Requested, b.events.Submitted}
 	for range 2 {
-		replies, err := b.HandleBatch(t.Context(), batch)
-		require.NoError(t, err)
-		require.Len(t, replies, 2)
-		require.Equal(t, event.JobFailed, replies[0].Type())
-		require.Equal(t, event.JobCompleted, replies[1].Type())
+		out := b.HandleBatch(t.Context(), batch)
+		require.Len(t, out, len(batch))
+		for _, o := range out {
+			require.NoError(t, o.Err)
+		}
+		require.Equal(t, event.JobFailed, out[0].Reply.Type())
+		require.Equal(t, event.JobCompleted, out[1].Reply.Type())
 	}
 	require.Len(t, b.log.all(t), 2)
 }
