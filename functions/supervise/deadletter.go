@@ -34,7 +34,7 @@ func isDeadLetter(e cloudevents.Event) bool {
 // the broker's list of dead letters.
 func (f *Function) bury(ctx context.Context, e cloudevents.Event) error {
 	switch e.Type() {
-	case event.SweepRequested, event.SweepAdmitted, event.SweepSubmitted, event.SweepCompleted:
+	case event.SweepRequested, event.SweepAdmitted, event.SweepSubmitted, event.SweepCompleted, event.SweepCollected:
 	default:
 		return nil
 	}
@@ -51,7 +51,7 @@ func (f *Function) bury(ctx context.Context, e cloudevents.Event) error {
 	end := wait.End{
 		Code: job.Undeliverable, Message: fmt.Sprintf("%s could not be delivered", e.Type()), Via: event.ViaDeadLetter,
 		// Completed as the wait may be, its results were never stored.
-		Overturn: e.Type() == event.SweepCompleted, At: f.waits.Now(),
+		Overturn: e.Type() == event.SweepCompleted || e.Type() == event.SweepCollected, At: f.waits.Now(),
 	}
 	slog.ErrorContext(ctx, "Event undeliverable", "job_id", d.JobID, "tenant_id", d.TenantID, "event_id", e.ID(), "event_type", e.Type())
 	res, err := f.waits.Resolve(ctx, d.JobID, end)
