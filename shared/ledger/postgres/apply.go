@@ -15,7 +15,7 @@ import (
 )
 
 // apply is the one statement that writes events; see migrations/00003.
-var apply = "select * from pipeline_apply_v1(" + placeholders(28) + ")"
+var apply = "select * from pipeline_apply_v1(" + placeholders(33) + ")"
 
 // Apply stores events; see ledger.Ledger. It takes one round trip.
 func (l *Ledger) Apply(ctx context.Context, events ...cloudevents.Event) []ledger.Applied {
@@ -60,6 +60,10 @@ func applyArgs(b fold.Batch) ([]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode parameters: %w", err)
 	}
+	endParameters, err := column(b.Ends, func(e fold.Ending) (string, error) { return encode(e.Header.Parameters) })
+	if err != nil {
+		return nil, fmt.Errorf("encode parameters: %w", err)
+	}
 	results, err := column(b.Ends, func(e fold.Ending) (*string, error) {
 		if e.Status != job.Completed {
 			return nil, nil
@@ -95,12 +99,16 @@ func applyArgs(b fold.Batch) ([]any, error) {
 		each(b.Changes, func(c change) *time.Time { return c.StartedAt }),
 		each(b.Changes, func(c change) int32 { return int32(c.Attempts) }),
 		each(b.Changes, func(c change) *string { return orNull(c.TradingJobID) }),
-		each(b.Changes, func(c change) *string { return orNull(c.SweepRunID) }),
 		each(b.Changes, func(c change) *string { return orNull(c.Header.RetryOf) }),
 
-		each(b.Ends, func(e ending) string { return e.JobID }),
-		each(b.Ends, func(e ending) string { return e.TenantID }),
+		each(b.Ends, func(e ending) string { return e.Header.JobID }),
+		each(b.Ends, func(e ending) string { return e.Header.TenantID }),
+		each(b.Ends, func(e ending) string { return e.Header.JobType }),
+		endParameters,
+		each(b.Ends, func(e ending) time.Time { return e.Header.CreatedAt }),
+		each(b.Ends, func(e ending) *string { return orNull(e.Header.RetryOf) }),
 		each(b.Ends, func(e ending) string { return string(e.Status) }),
+		each(b.Ends, func(e ending) *string { return orNull(e.SweepRunID) }),
 		each(b.Ends, func(e ending) time.Time { return e.CompletedAt }),
 		each(b.Ends, func(e ending) *string { return orNull(string(e.Failure.Code)) }),
 		each(b.Ends, func(e ending) *string { return orNull(e.Failure.Message) }),
@@ -116,6 +124,8 @@ func applyArgs(b fold.Batch) ([]any, error) {
 		each(b.Lines, func(l line) int32 { return int32(l.Attempt) }),
 		each(b.Lines, func(l line) string { return l.Error }),
 		each(b.Lines, func(l line) string { return l.Data }),
+
+		b.Told(),
 	}, nil
 }
 

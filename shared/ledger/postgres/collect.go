@@ -24,7 +24,7 @@ var (
 // collectFailed counts a failed attempt. The collection may not have begun.
 const collectFailed = `
 insert into pipeline_collections as k (job_id, tenant_id, sweep_run_id, failures)
-select id, tenant_id, $3, 1 from pipeline_jobs where id = $1 and tenant_id = $2 and status < 'COMPLETED'
+select id, tenant_id, $3, 1 from pipeline_jobs where id = $1 and tenant_id is not distinct from $2 and status < 'COMPLETED'
 on conflict (job_id) do update set
     failures     = case when k.sweep_run_id = excluded.sweep_run_id then k.failures else 0 end + 1,
     next_offset  = case when k.sweep_run_id = excluded.sweep_run_id then k.next_offset else 0 end,

@@ -24,6 +24,8 @@ const (
 	codeCancelled     = "57014" // query_canceled: statement_timeout, or our deadline
 	codeNoDatabase    = "3D000" // invalid_catalog_name: not created yet
 	codeNoTable       = "42P01" // undefined_table
+	codeNoStatement   = "26000" // invalid_sql_statement_name
+	codeDoubleName    = "42P05" // duplicate_prepared_statement
 	codeIdle          = "25P03" // idle_in_transaction_session_timeout
 )
 
@@ -89,6 +91,14 @@ func class(pg *pgconn.PgError) string {
 func stale(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.Code == codeReadOnly || strings.HasPrefix(pg.Code, "57P"))
+}
+
+// unprepared reports that the session is not the one in which a statement was
+// prepared. pgx names statements by their text, so no other can be mistaken for
+// it.
+func unprepared(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == codeNoStatement || pg.Code == codeDoubleName)
 }
 
 // contended reports that the statement lost a race for locks and is worth an

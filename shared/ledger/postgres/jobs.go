@@ -92,7 +92,7 @@ func (l *Ledger) Job(ctx context.Context, tenantID, id string) (job.Job, error) 
 		return job.Job{}, ledger.ErrNotFound
 	}
 	var found []job.Job
-	err := l.read(ctx, tenant(tenantID), "select "+jobColumns+", "+collecting+" from pipeline_jobs where id = $1 and tenant_id = $2", []any{id, tenantID}, func(rows pgx.Rows) error {
+	err := l.read(ctx, tenant(tenantID), "select "+jobColumns+", "+collecting+" from pipeline_jobs where id = $1 and tenant_id is not distinct from $2", []any{id, tenantID}, func(rows pgx.Rows) error {
 		var r jobRow
 		var next, total *int
 		if err := rows.Scan(append(r.targets(), &next, &total)...); err != nil {

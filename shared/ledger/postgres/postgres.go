@@ -35,6 +35,10 @@ type Ledger struct {
 	cfg    Config
 	pool   *pgxpool.Pool
 	schema schema
+	// named is set while the statements that write are prepared by name, which
+	// saves their parsing. A server that does not know one any more, since a
+	// pooler stands in between, ends that for good.
+	named atomic.Bool
 	// writes is set once events or rows were written: from then on a database
 	// that only reads is not enough.
 	writes atomic.Bool
@@ -62,20 +66,21 @@ func open(ctx context.Context, cfg Config, tune func(*pgxpool.Config)) (*Ledger,
 	if pc.ConnConfig.RuntimeParams["application_name"] == "" {
 		pc.ConnConfig.RuntimeParams["application_name"] = "sweepline"
 	}
+	l := &Ledger{cfg: cfg}
 	if !strings.Contains(cfg.DatabaseURL, "default_query_exec_mode") {
-		// No named prepared statements: a pooler in transaction mode (PgBouncer)
-		// gives each transaction another session. What is called often is a
-		// function, whose plans the session keeps all the same.
+		// A pooler in transaction mode (PgBouncer) gives each transaction another
+		// session, where a prepared statement is not known. What is called most is
+		// a function, whose plans the session keeps all the same.
 		pc.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+		l.named.Store(true)
 	}
 	if tune != nil {
 		tune(pc)
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, pc)
-	if err != nil {
+	if l.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
 		return nil, fmt.Errorf("open pool: %w", err)
 	}
-	return &Ledger{cfg: cfg, pool: pool}, nil
+	return l, nil
 }
 
 // Close waits for calls under way and closes all connections.
@@ -150,14 +155,22 @@ func (l *Ledger) call(ctx context.Context, limit time.Duration, sql string, args
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for try := 1; ; try++ {
-		err := l.query(ctx, sql, args, take)
-		if try == contendedTries || !contended(err) {
+		named := l.named.Load()
+		err := l.query(ctx, named, sql, args, take)
+		switch {
+		case named && unprepared(err): // it was not executed
+			l.named.Store(false)
+			l.pool.Reset()
+		case try == contendedTries || !contended(err):
 			return l.judge(err)
 		}
 	}
 }
 
-func (l *Ledger) query(ctx context.Context, sql string, args []any, take func(pgx.Rows) error) error {
+func (l *Ledger) query(ctx context.Context, named bool, sql string, args []any, take func(pgx.Rows) error) error {
+	if named {
+		args = append([]any{pgx.QueryExecModeCacheStatement}, args...)
+	}
 	rows, err := l.pool.Query(ctx, sql, args...)
 	if err != nil {
 		return err

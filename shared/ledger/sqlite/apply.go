@@ -21,27 +21,25 @@ import (
 // PostgreSQL's least. A change that says nothing new of a known job writes
 // nothing.
 const upsertJob = `
-insert into pipeline_jobs as j (id, tenant_id, job_type, status, parameters, created_at, started_at, attempts, trading_job_id, sweep_run_id, retry_of)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+insert into pipeline_jobs as j (id, tenant_id, job_type, status, parameters, created_at, started_at, attempts, trading_job_id, retry_of)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 on conflict (id) do update set
     status         = case when j.status = 'QUEUED' then excluded.status else j.status end,
     started_at     = coalesce(min(j.started_at, excluded.started_at), j.started_at, excluded.started_at),
     attempts       = max(j.attempts, excluded.attempts),
     trading_job_id = case when excluded.attempts >= j.attempts
                           then coalesce(excluded.trading_job_id, j.trading_job_id)
-                          else coalesce(j.trading_job_id, excluded.trading_job_id) end,
-    sweep_run_id   = coalesce(j.sweep_run_id, excluded.sweep_run_id)
+                          else coalesce(j.trading_job_id, excluded.trading_job_id) end
 where j.tenant_id = excluded.tenant_id and (
        j.status = 'QUEUED' and excluded.status <> 'QUEUED'
     or excluded.attempts > j.attempts
     or excluded.started_at < j.started_at or j.started_at is null and excluded.started_at is not null
     or excluded.trading_job_id <> j.trading_job_id and excluded.attempts >= j.attempts
-    or j.trading_job_id is null and excluded.trading_job_id is not null
-    or j.sweep_run_id is null and excluded.sweep_run_id is not null)`
+    or j.trading_job_id is null and excluded.trading_job_id is not null)`
 
 // endJob ends a job that has not ended.
 const endJob = `
-update pipeline_jobs set status = ?3, completed_at = ?4, error_code = ?5, error_message = ?6, result = ?7, metrics = ?8
+update pipeline_jobs set status = ?3, completed_at = ?4, error_code = ?5, error_message = ?6, result = ?7, metrics = ?8, sweep_run_id = ?9
 where id = ?1 and tenant_id = ?2 and status in ('QUEUED', 'RUNNING')`
 
 // insertLine adds a line that is new. One whose job belongs to another tenant
@@ -121,23 +119,20 @@ func (l *Ledger) put(ctx context.Context, tx *sql.Tx, b fold.Batch) (fold.Writte
 			w.Foreign[fold.Key(c.Header.JobID, c.Header.TenantID)] = true
 		}
 	}
-	settled := []string{}
+	settled := b.Told()
 	first := map[string]bool{}
 	for _, e := range b.Ends {
 		ended, err := l.putEnd(ctx, tx, e)
 		if err != nil {
-			return w, fmt.Errorf("end job %s: %w", e.JobID, err)
+			return w, fmt.Errorf("end job %s: %w", e.Header.JobID, err)
 		}
-		if first[fold.Key(e.JobID, e.TenantID)] = ended; ended {
-			settled = append(settled, e.JobID)
+		if first[fold.Key(e.Header.JobID, e.Header.TenantID)] = ended; ended {
+			settled = append(settled, e.Header.JobID)
 		}
 	}
 	for _, x := range b.Lines {
 		if err := l.putLine(ctx, tx, x); err != nil {
 			return w, err
-		}
-		if x.Type == event.JobNotified {
-			settled = append(settled, x.JobID)
 		}
 	}
 	for _, id := range settled {
@@ -146,13 +141,13 @@ func (l *Ledger) put(ctx context.Context, tx *sql.Tx, b fold.Batch) (fold.Writte
 		}
 	}
 	for _, e := range b.Ends {
-		j, err := scanJob(tx.QueryRowContext(ctx, "select "+jobColumns+" from pipeline_jobs where id = ? and tenant_id = ?", e.JobID, e.TenantID))
+		j, err := scanJob(tx.QueryRowContext(ctx, "select "+jobColumns+" from pipeline_jobs where id = ? and tenant_id = ?", e.Header.JobID, e.Header.TenantID))
 		switch {
 		case errors.Is(err, sql.ErrNoRows): // another tenant's
 		case err != nil:
 			return w, err
 		default:
-			key := fold.Key(e.JobID, e.TenantID)
+			key := fold.Key(e.Header.JobID, e.Header.TenantID)
 			w.Ended[key] = fold.Stored{Job: j, First: first[key]}
 		}
 	}
@@ -179,7 +174,7 @@ func (l *Ledger) putChange(ctx context.Context, tx *sql.Tx, c fold.Change) (fore
 		return false, fmt.Errorf("encode parameters: %w", err)
 	}
 	_, err = tx.StmtContext(ctx, l.stmts.upsertJob).ExecContext(ctx, h.JobID, h.TenantID, h.JobType, string(c.Status), string(parameters),
-		h.CreatedAt.UnixMicro(), micros(c.StartedAt), c.Attempts, orNull(c.TradingJobID), orNull(c.SweepRunID), orNull(h.RetryOf))
+		h.CreatedAt.UnixMicro(), micros(c.StartedAt), c.Attempts, orNull(c.TradingJobID), orNull(h.RetryOf))
 	return false, err
 }
 
@@ -197,22 +192,22 @@ func (l *Ledger) putEnd(ctx context.Context, tx *sql.Tx, e fold.Ending) (first b
 		}
 		best, metrics = string(b), string(m)
 	}
-	done, err := tx.StmtContext(ctx, l.stmts.endJob).ExecContext(ctx, e.JobID, e.TenantID, string(e.Status), e.CompletedAt.UnixMicro(),
-		orNull(string(e.Failure.Code)), orNull(e.Failure.Message), best, metrics)
+	done, err := tx.StmtContext(ctx, l.stmts.endJob).ExecContext(ctx, e.Header.JobID, e.Header.TenantID, string(e.Status), e.CompletedAt.UnixMicro(),
+		orNull(string(e.Failure.Code)), orNull(e.Failure.Message), best, metrics, orNull(e.SweepRunID))
 	if err != nil {
 		return false, err
 	}
 	if n, err := done.RowsAffected(); err != nil || n == 0 {
 		return false, err
 	}
-	if _, err := tx.StmtContext(ctx, l.stmts.dropCollection).ExecContext(ctx, e.JobID); err != nil {
+	if _, err := tx.StmtContext(ctx, l.stmts.dropCollection).ExecContext(ctx, e.Header.JobID); err != nil {
 		return false, err
 	}
-	line := fold.Line{ID: e.JobID + "/job", JobID: e.JobID, TenantID: e.TenantID, Type: event.JobCompleted, Time: e.At.Time, Error: e.Failure.Message}
+	line := fold.Line{ID: e.Header.JobID + "/job", JobID: e.Header.JobID, TenantID: e.Header.TenantID, Type: event.JobCompleted, Time: e.At.Time, Error: e.Failure.Message}
 	if e.Status == job.Failed {
 		line.Type = event.JobFailed
 		// A failed job has no rows, though a part of them may have been stored.
-		if _, err := tx.StmtContext(ctx, l.stmts.dropRows).ExecContext(ctx, e.JobID); err != nil {
+		if _, err := tx.StmtContext(ctx, l.stmts.dropRows).ExecContext(ctx, e.Header.JobID); err != nil {
 			return false, err
 		}
 	}

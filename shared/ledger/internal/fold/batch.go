@@ -10,6 +10,7 @@ import (
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 
+	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/ledger"
 )
@@ -26,9 +27,21 @@ type Batch struct {
 	Lines []Line
 }
 
+// Told returns the jobs of whose end an event says that somebody was told;
+// never nil.
+func (b Batch) Told() []string {
+	ids := []string{}
+	for _, l := range b.Lines {
+		if l.Type == event.JobNotified {
+			ids = append(ids, l.JobID)
+		}
+	}
+	return ids
+}
+
 // Ending is the end of one job.
 type Ending struct {
-	JobID, TenantID string
+	Header job.Header
 	// At is the time of the event, and of the line that announces the end.
 	At Line
 	End
@@ -144,7 +157,7 @@ func merge(entries []entry) (b Batch, winners map[string]int) {
 		}
 		if _, ended := winners[key]; x.End != nil && !ended {
 			winners[key] = x.at
-			b.Ends = append(b.Ends, Ending{JobID: x.Line.JobID, TenantID: x.Line.TenantID, At: x.Line, End: *x.End})
+			b.Ends = append(b.Ends, Ending{Header: x.Change.Header, At: x.Line, End: *x.End})
 		}
 	}
 	for _, c := range changes {
@@ -154,7 +167,7 @@ func merge(entries []entry) (b Batch, winners map[string]int) {
 		return cmp.Or(strings.Compare(a.Header.JobID, b.Header.JobID), strings.Compare(a.Header.TenantID, b.Header.TenantID))
 	})
 	slices.SortFunc(b.Ends, func(a, b Ending) int {
-		return cmp.Or(strings.Compare(a.JobID, b.JobID), strings.Compare(a.TenantID, b.TenantID))
+		return cmp.Or(strings.Compare(a.Header.JobID, b.Header.JobID), strings.Compare(a.Header.TenantID, b.Header.TenantID))
 	})
 	return b, winners
 }

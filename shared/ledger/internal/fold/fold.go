@@ -4,7 +4,6 @@
 package fold
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -26,13 +25,13 @@ type Change struct {
 	Status       job.State
 	Attempts     int
 	TradingJobID string
-	SweepRunID   string
 	StartedAt    *time.Time
 }
 
 // End is how an event ends its job, if it has not ended.
 type End struct {
 	Status      job.State
+	SweepRunID  string
 	CompletedAt time.Time
 	Failure     ledger.Failure
 	// Best are the best rows, and Metrics is set, where Status is COMPLETED.
@@ -135,17 +134,17 @@ func read(e cloudevents.Event) (Item, error) {
 			}
 			// The run's id is written with the end: most of the time this event
 			// says nothing else that is new, and the job need not be written.
-			x.Change.running(d.TradingJobID, "", d.Turn, d.SubmittedAt)
+			x.Change.running(d.TradingJobID, d.Turn, d.SubmittedAt)
 		})
 	case event.SweepCollected:
 		return of(e, func(d *event.Collected, x *Item) {
 			x.Change.Header = d.Header
-			x.Change.running(d.TradingJobID, d.SweepRunID, d.Turn, d.SubmittedAt)
+			x.Change.running(d.TradingJobID, d.Turn, d.SubmittedAt)
 			m := job.Metrics{Combinations: max(d.Rows, 0), BestScore: ledger.Figure(d.BestScore), Synthetic: d.Synthetic}
 			if s := d.ExecutionSeconds; s > 0 && !math.IsInf(s, 0) {
 				m.ExecutionSeconds = s
 			}
-			x.End = &End{Status: job.Completed, CompletedAt: d.CompletedAt, Best: ledger.Best(ledger.CleanAll(d.Best)), Metrics: m}
+			x.End = &End{Status: job.Completed, SweepRunID: ledger.Text(d.SweepRunID, longestID), CompletedAt: d.CompletedAt, Best: ledger.Best(ledger.CleanAll(d.Best)), Metrics: m}
 			d.Best = nil // they are kept with the job, not twice
 		})
 	case event.SweepFailed:
@@ -155,8 +154,8 @@ func read(e cloudevents.Event) (Item, error) {
 			if d.Late {
 				return
 			}
-			x.Change.running(d.TradingJobID, d.SweepRunID, d.Turn, d.SubmittedAt)
-			x.End = &End{Status: job.Failed, CompletedAt: d.FailedAt, Failure: ledger.Failure{
+			x.Change.running(d.TradingJobID, d.Turn, d.SubmittedAt)
+			x.End = &End{Status: job.Failed, SweepRunID: ledger.Text(d.SweepRunID, longestID), CompletedAt: d.FailedAt, Failure: ledger.Failure{
 				Code: job.ErrorCode(ledger.Text(string(d.ErrorCode), longestCode)), Message: x.Line.Error,
 			}}
 		})
@@ -224,14 +223,12 @@ func (c *Change) merge(d Change) {
 		c.TradingJobID = d.TradingJobID
 	}
 	c.Attempts = max(c.Attempts, d.Attempts)
-	c.SweepRunID = cmp.Or(c.SweepRunID, d.SweepRunID)
 	c.StartedAt = earlier(c.StartedAt, d.StartedAt)
 }
 
 // running takes from an end that there was a sweep, and since when.
-func (c *Change) running(tradingJob, run string, n int, at *time.Time) {
-	c.Status = job.Running
-	c.TradingJobID, c.SweepRunID = ledger.Text(tradingJob, longestID), ledger.Text(run, longestID)
+func (c *Change) running(tradingJob string, n int, at *time.Time) {
+	c.Status, c.TradingJobID = job.Running, ledger.Text(tradingJob, longestID)
 	if at != nil {
 		c.StartedAt, c.Attempts = when(*at), turn(n)
 	}

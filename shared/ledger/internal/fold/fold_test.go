@@ -24,7 +24,7 @@ func capture(into *[]fold.Batch) fold.Writer {
 		*into = append(*into, b)
 		w := fold.Written{Ended: map[string]fold.Stored{}}
 		for _, e := range b.Ends {
-			w.Ended[fold.Key(e.JobID, e.TenantID)] = fold.Stored{Job: job.Job{JobID: e.JobID, Status: e.Status}, First: true}
+			w.Ended[fold.Key(e.Header.JobID, e.Header.TenantID)] = fold.Stored{Job: job.Job{JobID: e.Header.JobID, Status: e.Status}, First: true}
 		}
 		return w, nil
 	}
@@ -117,7 +117,7 @@ func FuzzOne(f *testing.F) {
 		require.Contains(t, event.Types(), typ)
 		require.NoError(t, c.Header.Parameters.Validate())
 		require.True(t, json.Valid([]byte(l.Data)))
-		for _, s := range []string{l.ID, l.TenantID, l.Error, c.TradingJobID, c.SweepRunID} {
+		for _, s := range []string{l.ID, l.TenantID, l.Error, c.TradingJobID} {
 			require.Equal(t, ledger.Text(s, len(s)), s)
 		}
 		require.Equal(t, c.Header.CreatedAt, c.Header.CreatedAt.Truncate(time.Microsecond))
@@ -128,6 +128,7 @@ func FuzzOne(f *testing.F) {
 		if x.End == nil {
 			return
 		}
+		require.Equal(t, ledger.Text(x.End.SweepRunID, 200), x.End.SweepRunID)
 		_, err = x.End.CompletedAt.MarshalJSON()
 		require.NoError(t, err)
 		require.LessOrEqual(t, len(x.End.Failure.Message), 2000)

@@ -85,21 +85,28 @@ create trigger pipeline_forget after delete on pipeline_jobs
 --           what the events say about it short of its end
 --   ends    one entry for each job that ends, sorted by id
 --   events  one entry for each line of the timeline
+--   told    the jobs of whose end some event says that somebody was told
 --
 -- It returns a row for each end, with the job as it ended, now (state 'first')
 -- or before ('again'); and for each entry of jobs that names another tenant's
 -- job a row 'foreign' without the rest.
 --
--- The settings keep the plans that are right for a large table, whatever size
--- it had when they were made.
+-- Plans are made while the tables are empty and must be right when they are
+-- large. Hence the settings; every table is looked up by its primary key for each
+-- entry, never the other way around, which "on conflict", "any (array)" and
+-- subqueries with "offset 0" leave no choice about; and tenants are compared by
+-- "is not distinct from", which no index serves: to a small table an index that
+-- begins with the tenant looks as good as the primary key.
 -- +goose StatementBegin
 create function pipeline_apply_v1(
     job_ids uuid[], job_tenants text[], job_types text[], job_states text[], job_parameters text[], job_created timestamptz[],
-    job_started timestamptz[], job_attempts integer[], job_sweeps text[], job_runs text[], job_retries uuid[],
-    end_ids uuid[], end_tenants text[], end_states text[], end_completed timestamptz[], end_codes text[], end_messages text[],
+    job_started timestamptz[], job_attempts integer[], job_sweeps text[], job_retries uuid[],
+    end_ids uuid[], end_tenants text[], end_types text[], end_parameters text[], end_created timestamptz[], end_retries uuid[],
+    end_states text[], end_runs text[], end_completed timestamptz[], end_codes text[], end_messages text[],
     end_results text[], end_metrics text[], end_told timestamptz[],
     event_ids text[], event_jobs uuid[], event_tenants text[], event_types text[], event_times timestamptz[],
-    event_attempts integer[], event_errors text[], event_data text[])
+    event_attempts integer[], event_errors text[], event_data text[],
+    told uuid[])
 returns table (
     state text, job_id uuid, job_tenant text, job_type text, status text, parameters jsonb, result jsonb, metrics jsonb,
     error_code text, error_message text, created_at timestamptz, started_at timestamptz, completed_at timestamptz,
@@ -107,13 +114,12 @@ returns table (
 language plpgsql
 set plan_cache_mode to force_generic_plan
 set enable_seqscan to off
-set enable_hashjoin to off
-set enable_mergejoin to off
 as $$
 #variable_conflict use_column
 declare
     scope   text := coalesce(current_setting('sweepline.scope', true), '');
     strange integer[];
+    news    integer[];
     ended   uuid[];
     settled uuid[];
 begin
@@ -121,53 +127,56 @@ begin
 
     -- A job that the batch says nothing new of is not touched. Enum values
     -- compare in the order of their declaration.
-    with c as materialized (
-        select c.*, j.id as known, j.tenant_id <> c.tenant_id as strange,
-            j.id is null or j.tenant_id = c.tenant_id and (
-                j.status = 'QUEUED' and c.state > 'QUEUED'
-                or c.attempts > j.attempts
-                or c.started_at < j.started_at or j.started_at is null and c.started_at is not null
-                or c.trading_job_id <> j.trading_job_id and c.attempts >= j.attempts
-                or j.trading_job_id is null and c.trading_job_id is not null
-                or j.sweep_run_id is null and c.sweep_run_id is not null) as news
-        from (
-            select id, tenant_id, type, state::pipeline_job_status, parameters, created_at, started_at, attempts, trading_job_id, sweep_run_id, retry_of, n
-            from unnest(job_ids, job_tenants, job_types, job_states, job_parameters, job_created, job_started, job_attempts, job_sweeps, job_runs, job_retries)
-                with ordinality as c (id, tenant_id, type, state, parameters, created_at, started_at, attempts, trading_job_id, sweep_run_id, retry_of, n)
-        ) c left join pipeline_jobs j on j.id = c.id
-    ), put as (
-        insert into pipeline_jobs as j (id, tenant_id, job_type, status, parameters, created_at, started_at, attempts, trading_job_id, sweep_run_id, retry_of)
-        select id, tenant_id, type, state, parameters::jsonb, created_at, started_at, attempts, trading_job_id, sweep_run_id, retry_of
-        from c where news order by n
-        on conflict (id) do update set
-            status         = greatest(j.status, excluded.status),
-            started_at     = least(j.started_at, excluded.started_at),
-            attempts       = greatest(j.attempts, excluded.attempts),
-            trading_job_id = case when excluded.attempts >= j.attempts
-                                  then coalesce(excluded.trading_job_id, j.trading_job_id)
-                                  else coalesce(j.trading_job_id, excluded.trading_job_id) end,
-            sweep_run_id   = coalesce(j.sweep_run_id, excluded.sweep_run_id)
-        where j.tenant_id = excluded.tenant_id
-        returning j.id, j.tenant_id, j.xmax = 0 as added
-    ), pending as (
+    select array_agg(n) filter (where j.tenant_id <> c.tenant_id),
+        array_agg(n) filter (where j.id is null or j.tenant_id = c.tenant_id and (
+            j.status = 'QUEUED' and c.state <> 'QUEUED'
+            or c.attempts > j.attempts
+            or c.started_at < j.started_at or j.started_at is null and c.started_at is not null
+            or c.trading_job_id <> j.trading_job_id and c.attempts >= j.attempts
+            or j.trading_job_id is null and c.trading_job_id is not null))
+    into strange, news
+    from unnest(job_ids, job_tenants, job_states, job_started, job_attempts, job_sweeps)
+        with ordinality as c (id, tenant_id, state, started_at, attempts, trading_job_id, n)
+    left join lateral (select * from pipeline_jobs j where j.id = c.id offset 0) j on true;
+
+    if news is not null then
+        with put as (
+            insert into pipeline_jobs as j (id, tenant_id, job_type, status, parameters, created_at, started_at, attempts, trading_job_id, retry_of)
+            select job_ids[n], job_tenants[n], job_types[n], job_states[n]::pipeline_job_status, job_parameters[n]::jsonb, job_created[n],
+                job_started[n], job_attempts[n], job_sweeps[n], job_retries[n]
+            from unnest(news) n order by n
+            on conflict (id) do update set
+                status         = greatest(j.status, excluded.status),
+                started_at     = least(j.started_at, excluded.started_at),
+                attempts       = greatest(j.attempts, excluded.attempts),
+                trading_job_id = case when excluded.attempts >= j.attempts
+                                      then coalesce(excluded.trading_job_id, j.trading_job_id)
+                                      else coalesce(j.trading_job_id, excluded.trading_job_id) end
+            where j.tenant_id = excluded.tenant_id
+            returning j.id, j.tenant_id, j.xmax = 0 as added
+        )
         insert into pipeline_pending (job_id, tenant_id) select id, tenant_id from put where added
-        on conflict do nothing
-    )
-    select array_agg(n) into strange from c where c.strange;
+        on conflict do nothing;
+    end if;
 
     -- The first end wins: of two at once the second waits here and finds it.
     -- Each end is announced by a line of its own.
     if cardinality(end_ids) > 0 then
-        with e as materialized (
-            select * from unnest(end_ids, end_tenants, end_states, end_completed, end_codes, end_messages, end_results, end_metrics, end_told)
-                as e (id, tenant_id, state, completed_at, code, message, result, metrics, told_at)
-        ), done as (
-            update pipeline_jobs j set
-                status = e.state::pipeline_job_status, completed_at = e.completed_at, error_code = e.code, error_message = e.message,
-                result = e.result::jsonb, metrics = e.metrics::jsonb
-            from e where j.id = e.id and j.tenant_id = e.tenant_id and j.status < 'COMPLETED'
-            returning j.id, j.tenant_id, j.status, j.error_message, e.told_at
-        ), told as (
+        with done as (
+            insert into pipeline_jobs as j (id, tenant_id, job_type, parameters, created_at, retry_of,
+                status, sweep_run_id, completed_at, error_code, error_message, result, metrics)
+            select id, tenant_id, type, parameters::jsonb, created_at, retry_of,
+                state::pipeline_job_status, run, completed_at, code, message, result::jsonb, metrics::jsonb
+            from unnest(end_ids, end_tenants, end_types, end_parameters, end_created, end_retries, end_states, end_runs, end_completed,
+                end_codes, end_messages, end_results, end_metrics) with ordinality
+                as e (id, tenant_id, type, parameters, created_at, retry_of, state, run, completed_at, code, message, result, metrics, n)
+            order by n
+            on conflict (id) do update set
+                status = excluded.status, sweep_run_id = excluded.sweep_run_id, completed_at = excluded.completed_at,
+                error_code = excluded.error_code, error_message = excluded.error_message, result = excluded.result, metrics = excluded.metrics
+            where j.tenant_id = excluded.tenant_id and j.status < 'COMPLETED'
+            returning j.id, j.tenant_id, j.status, j.error_message, end_told[array_position(end_ids, j.id)] as told_at
+        ), announced as (
             insert into pipeline_job_events (id, job_id, tenant_id, type, time, error)
             select id || '/job', id, tenant_id, case status when 'FAILED' then 'com.zixly.job.failed.v1' else 'com.zixly.job.completed.v1' end,
                 told_at, coalesce(error_message, '')
@@ -186,18 +195,17 @@ begin
     select l.id, l.job_id, l.tenant_id, l.type, l.time, l.attempt, l.error, l.data::json
     from unnest(event_ids, event_jobs, event_tenants, event_types, event_times, event_attempts, event_errors, event_data)
         as l (id, job_id, tenant_id, type, time, attempt, error, data)
-    where exists (select from pipeline_jobs j where j.id = l.job_id and j.tenant_id = l.tenant_id)
+    where exists (select from pipeline_jobs j where j.id = l.job_id and j.tenant_id is not distinct from l.tenant_id offset 0)
     on conflict do nothing;
 
     -- Settled are the jobs that have ended and of which somebody was told, in
     -- whatever order that came.
-    settled := ended || array(select l.job_id from unnest(event_jobs, event_types) as l (job_id, type) where l.type = 'com.zixly.job.notified.v1');
+    settled := ended || told;
     if cardinality(settled) > 0 then
-        delete from pipeline_pending p
-        using unnest(settled) s (id)
-        where p.job_id = s.id
-          and exists (select from pipeline_jobs j where j.id = s.id and j.status >= 'COMPLETED')
-          and exists (select from pipeline_job_events t where t.job_id = s.id and t.id >= s.id || '/notified/' and t.id < s.id || '/notified0');
+        delete from pipeline_pending where job_id = any(array(
+            select s.id from unnest(settled) s (id)
+            where exists (select from pipeline_jobs j where j.id = s.id and j.status >= 'COMPLETED' offset 0)
+              and exists (select from pipeline_job_events t where t.job_id = s.id and t.id >= s.id || '/notified/' and t.id < s.id || '/notified0' offset 0)));
     end if;
 
     if cardinality(end_ids) > 0 then
@@ -205,7 +213,7 @@ begin
         select case when j.id = any(ended) then 'first' else 'again' end, j.id, j.tenant_id, j.job_type, j.status::text, j.parameters, j.result, j.metrics,
             j.error_code, j.error_message, j.created_at, j.started_at, j.completed_at, j.attempts, j.trading_job_id, j.sweep_run_id, j.retry_of
         from unnest(end_ids, end_tenants) as e (id, tenant_id)
-        join pipeline_jobs j on j.id = e.id and j.tenant_id = e.tenant_id;
+        cross join lateral (select * from pipeline_jobs j where j.id = e.id and j.tenant_id is not distinct from e.tenant_id offset 0) j;
     end if;
     if strange is not null then
         return query
@@ -235,8 +243,6 @@ returns table (status text, sweep_run_id text, next_offset integer, total intege
 language plpgsql
 set plan_cache_mode to force_generic_plan
 set enable_seqscan to off
-set enable_hashjoin to off
-set enable_mergejoin to off
 as $$
 #variable_conflict use_column
 declare
@@ -250,12 +256,12 @@ begin
 
     -- An end waits for the pages under way and then finds all their rows.
     select array_agg(held.n), array_agg(held.n) filter (where page_from[held.n] = 0 and page_last[held.n]) into running, whole from (
-        select p.n::integer as n from unnest(page_jobs, page_tenants) with ordinality as p (job_id, tenant_id, n)
-        join pipeline_jobs j on j.id = p.job_id and j.tenant_id = p.tenant_id
-        where j.status < 'COMPLETED' order by n for share of j) held;
+        select array_position(page_jobs, j.id) as n from pipeline_jobs j
+        where j.id = any(page_jobs) and j.status < 'COMPLETED'
+          and j.tenant_id is not distinct from page_tenants[array_position(page_jobs, j.id)]
+        order by j.id for share of j) held;
 
     if cardinality(running) > coalesce(cardinality(whole), 0) then
-        -- Another run's rows are no part of this one.
         with b as (
             insert into pipeline_collections as k (job_id, tenant_id, sweep_run_id, next_offset, total)
             select page_jobs[n], page_tenants[n], page_runs[n], page_next[n], page_total[n]
@@ -263,18 +269,23 @@ begin
             on conflict (job_id) do update set
                 sweep_run_id = excluded.sweep_run_id, next_offset = excluded.next_offset, total = excluded.total, failures = 0, updated_at = now()
             where k.sweep_run_id <> excluded.sweep_run_id or k.next_offset = 0
-            returning k.job_id)
-        select array_agg(n) into begun from unnest(running) n join b on b.job_id = page_jobs[n];
+            returning array_position(page_jobs, k.job_id) as n)
+        select array_agg(n) into begun from b;
         with a as (
-            update pipeline_collections k set next_offset = page_next[n], total = page_total[n], failures = 0, updated_at = now()
-            from unnest(running) n
-            where k.job_id = page_jobs[n] and page_from[n] > 0 and k.next_offset = page_from[n] and k.sweep_run_id = page_runs[n]
-            returning n)
+            update pipeline_collections k set
+                next_offset = page_next[array_position(page_jobs, k.job_id)], total = page_total[array_position(page_jobs, k.job_id)],
+                failures = 0, updated_at = now()
+            where k.job_id = any(page_jobs) and array_position(page_jobs, k.job_id) = any(running)
+              and page_from[array_position(page_jobs, k.job_id)] > 0 and k.next_offset = page_from[array_position(page_jobs, k.job_id)]
+              and k.sweep_run_id = page_runs[array_position(page_jobs, k.job_id)]
+            returning array_position(page_jobs, k.job_id) as n)
         select array_agg(n) into advanced from a;
     end if;
+    -- Another run's rows are no part of this one.
     if whole is not null or begun is not null then
-        delete from trading_sweep_results r using unnest(whole || begun) n
-        where r.job_id = page_jobs[n] and r.sweep_run_id <> page_runs[n];
+        delete from trading_sweep_results r
+        where r.job_id = any(array(select page_jobs[n] from unnest(whole || begun) n))
+          and r.sweep_run_id <> page_runs[array_position(page_jobs, r.job_id)];
     end if;
 
     insert into trading_sweep_results (job_id, tenant_id, sweep_run_id, result_id, ticker, strategy_type,
@@ -296,8 +307,8 @@ begin
         case when p.n = any(whole) then page_next[p.n] else k.next_offset end,
         case when p.n = any(whole) then page_total[p.n] else k.total end, k.failures
     from unnest(page_jobs, page_tenants, page_runs) with ordinality as p (job_id, tenant_id, run, n)
-    left join pipeline_jobs j on j.id = p.job_id and j.tenant_id = p.tenant_id
-    left join pipeline_collections k on k.job_id = j.id
+    left join lateral (select j.id, j.status from pipeline_jobs j where j.id = p.job_id and j.tenant_id is not distinct from p.tenant_id offset 0) j on true
+    left join lateral (select * from pipeline_collections k where k.job_id = j.id offset 0) k on true
     order by p.n;
     perform set_config('sweepline.scope', scope, true);
 end $$;
@@ -311,8 +322,6 @@ returns table (status text, sweep_run_id text, next_offset integer, total intege
 language plpgsql
 set plan_cache_mode to force_generic_plan
 set enable_seqscan to off
-set enable_hashjoin to off
-set enable_mergejoin to off
 as $$
 #variable_conflict use_column
 declare
@@ -322,8 +331,8 @@ begin
     return query
     select j.status::text, k.sweep_run_id, k.next_offset, k.total, k.failures
     from unnest(job_ids, tenants) with ordinality as p (job_id, tenant_id, n)
-    left join pipeline_jobs j on j.id = p.job_id and j.tenant_id = p.tenant_id
-    left join pipeline_collections k on k.job_id = j.id
+    left join lateral (select j.id, j.status from pipeline_jobs j where j.id = p.job_id and j.tenant_id is not distinct from p.tenant_id offset 0) j on true
+    left join lateral (select * from pipeline_collections k where k.job_id = j.id offset 0) k on true
     order by p.n;
     perform set_config('sweepline.scope', scope, true);
 end $$;
