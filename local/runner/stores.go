@@ -18,19 +18,13 @@ import (
 // stores are where the process keeps things.
 type stores struct {
 	redisURL string
-	ledger   book
+	ledger   ledger.Ledger
 	// embedded is set where Redis runs in our process and forgets its streams
 	// with it.
 	embedded bool
 	// mode says in one line what is used and what does not last.
 	mode  string
 	close []func()
-}
-
-// book is a ledger that can be compared with what waits.
-type book interface {
-	ledger.Ledger
-	ledger.Survey
 }
 
 func (s *stores) Close() {
@@ -120,6 +114,9 @@ func (s *stores) openLedger(ctx context.Context, cfg Config, dir string) (string
 	}
 	s.ledger = l
 	s.close = append(s.close, func() { _ = l.Close() })
+	if err := ledger.Start(ctx, l); err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
 	return name, nil
 }
 
