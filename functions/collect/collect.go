@@ -136,7 +136,7 @@ func (f *Function) answer(ctx context.Context, err error) error {
 	var known *serve.Unavailable
 	var result *cehttp.Result
 	var api *trading.Error
-	wait := time.Duration(0)
+	var wait time.Duration
 	switch {
 	case err == nil, errors.As(err, &result):
 		return err

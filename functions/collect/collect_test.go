@@ -566,12 +566,17 @@ func TestDeliveriesAtOnceShareStatements(t *testing.T) {
 		f, err := collect.New(collect.Config{Timeout: time.Minute, Attempts: 1}, l, &api{}, collect.Unpaced, nil)
 		require.NoError(t, err)
 		var wg sync.WaitGroup
-		for range 13 {
+		deliver := func() {
 			wg.Go(func() {
 				if _, err := f.Handle(context.Background(), ledgertest.Life(t, ledgertest.Header("a")).Completed); err != nil {
 					t.Errorf("handle: %v", err)
 				}
 			})
+		}
+		deliver()
+		synctest.Wait() // it is in its call
+		for range 12 {
+			deliver()
 		}
 		synctest.Wait()
 		close(l.free)

@@ -51,7 +51,8 @@ func (g *group[T, R]) do(ctx context.Context, value T) (R, error) {
 	case <-x.done:
 		return x.result, x.err
 	case <-ctx.Done():
-		return x.result, fmt.Errorf("wait for database: %w", ctx.Err())
+		var none R // x is still the call's
+		return none, fmt.Errorf("wait for database: %w", ctx.Err())
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -261,7 +260,7 @@ func TestErrorsSayWhatTheBrokerIsToDo(t *testing.T) {
 	require.True(t, rejected(handle(ledger.ErrUnreadable)))
 	plain := handle(io.ErrClosedPipe)
 	require.ErrorIs(t, plain, io.ErrClosedPipe)
-	require.False(t, errors.As(plain, &later))
+	require.NotErrorAs(t, plain, &later)
 	require.False(t, rejected(plain))
 }
 

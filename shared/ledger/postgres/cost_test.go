@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -190,7 +191,7 @@ func cpuOf(b *testing.B, pids []int) (seconds float64) {
 		if err != nil {
 			continue // it has ended
 		}
-		fields := strings.Fields(string(raw[strings.LastIndexByte(string(raw), ')')+1:]))
+		fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
 		for _, f := range fields[11:13] {
 			n, err := strconv.ParseFloat(f, 64)
 			require.NoError(b, err)

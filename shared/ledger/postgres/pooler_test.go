@@ -40,7 +40,7 @@ func startPooler(t *testing.T, program, direct string) string {
 	t.Helper()
 	u, err := url.Parse(direct)
 	require.NoError(t, err)
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // only its port is wanted
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	port := l.Addr().(*net.TCPAddr).Port
 	require.NoError(t, l.Close())
@@ -69,8 +69,8 @@ pool_mode = transaction
 default_pool_size = 3
 max_client_conn = 500
 `, host, name, port, users), 0o600))
-	cmd := exec.Command(program, config) //nolint:noctx // it is killed at the end
-	if os.Geteuid() == 0 {               // which it refuses, and the socket is that user's
+	cmd := exec.Command(program, config)
+	if os.Geteuid() == 0 { // which it refuses, and the socket is that user's
 		postgres, err := user.Lookup("postgres")
 		require.NoError(t, err)
 		uid, _ := strconv.Atoi(postgres.Uid)
