@@ -120,6 +120,7 @@ func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevent
 		return nil, f.answer(ctx, err)
 	}
 	event.CopyTrace(e, reply)
+	*reply = event.Follow(e, *reply)
 	return reply, nil
 }
 

@@ -209,6 +209,19 @@ func TestARepeatBeforeTheEnd(t *testing.T) {
 
 // TestItGoesOnWhereAnotherProcessStopped: no page is asked for twice, but the
 // one that was interrupted.
+// A completion that is sent again, because the store never heard of what became
+// of it, is answered by a collected that is new to the broker as well.
+func TestACompletionThatIsSentAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first, err := b.Handle(t.Context(), b.events.Completed)
+	require.NoError(t, err)
+	again, err := b.Handle(t.Context(), event.Again(b.events.Completed, 2))
+	require.NoError(t, err)
+	require.Equal(t, first.ID()+"/again-2", again.ID())
+	require.Equal(t, first.Type(), again.Type())
+}
+
 func TestItGoesOnWhereAnotherProcessStopped(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -93,14 +93,7 @@ type Ledger interface {
 	// unknown job. It is for people: whoever wants all rows takes Results.
 	Rows(ctx context.Context, tenant, id string, q RowQuery) ([]job.Row, error)
 
-	// Unfinished returns every job that has not ended, of all tenants, oldest
-	// first. Whoever lost its queue (the embedded broker, at start) takes them
-	// up again.
-	Unfinished(ctx context.Context) ([]job.Header, error)
-
-	// Unannounced returns every ended job of which no JobNotified was seen, of
-	// all tenants, oldest first, with its ten best rows.
-	Unannounced(ctx context.Context) ([]job.Job, error)
+	Survey
 
 	// Ping reports whether the database answers and its schema is in place.
 	Ping(ctx context.Context) error
