@@ -59,6 +59,14 @@ func (r *request) accepted() map[string]bool {
 	return ids
 }
 
+// pending says that the client is not done: it has not asked yet, or was not
+// accepted and asks again.
+func (r *request) pending(accepted bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.attempts) == 0 || !accepted && r.Way != bare
+}
+
 // The grid of every sweep: four combinations.
 const combinations = 4
 

@@ -89,6 +89,7 @@ where a rule was broken. Run it in the repository's root.`,
 	local.DurationVar(&o.Gap, "gap", 3*time.Second, "mean time between two faults")
 	local.StringSliceVar(&o.Only, "only", nil, "kinds of fault to inject; default all")
 	local.BoolVar(&s.clocks, "clocks", true, "also build programs whose clock can be moved")
+	cmd.AddCommand(newOutages(s), newSteady(s))
 	return cmd
 }
 
@@ -117,12 +118,14 @@ func (s *session) chaos(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	return s.run(ctx, "chaos", o, func(w *world) []fault { return draw(o.Seed, w.kinds(), o.window(), o.Gap) })
+	return s.run(ctx, "chaos", o, breaking(func(w *world) ([]fault, error) {
+		return draw(o.Seed, w.kinds(), o.window(), o.Gap), nil
+	}))
 }
 
 // run does a run and keeps its report, whatever the verdict.
-func (s *session) run(ctx context.Context, name string, o options, plan func(*world) []fault) error {
-	r, err := run(ctx, name, o, s.bins, plan, s.log)
+func (s *session) run(ctx context.Context, name string, o options, do act) error {
+	r, err := run(ctx, name, o, s.bins, do, s.log)
 	if err != nil {
 		return fmt.Errorf("%s with seed %d: %w", name, o.Seed, err)
 	}

@@ -28,6 +28,7 @@ type observed struct {
 	stray    int
 	sweeps   []sweep
 	calls    []call
+	schedule []fault
 	episodes []episode
 	severs   func(episode) bool
 	letters  []letter
@@ -41,8 +42,10 @@ type observed struct {
 	before, after census
 	// unready is what did not come back after healing, unquiet what never settled.
 	unready, unquiet error
-	exits            map[string][]string
-	hung             map[string]int
+	// grown are the series of a steady run that still grew at its end.
+	grown []string
+	exits map[string][]string
+	hung  map[string]int
 	// flushed is when Redis was emptied, and known the jobs that the store had
 	// then; zero where it was not.
 	flushed time.Time

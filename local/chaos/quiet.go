@@ -12,13 +12,17 @@ const calm = 5 * time.Second
 
 // progress is all that moves while there is work.
 type progress struct {
-	accepted, jobs, ended, events, told, messages, notified, sweeping int
+	unasked, accepted, jobs, ended, events, told, messages, notified, sweeping int
 }
 
 func (w *world) progress(ctx context.Context, all []*request) (progress, error) {
 	var p progress
 	for _, r := range all {
-		p.accepted += len(r.accepted())
+		given := len(r.accepted())
+		p.accepted += given
+		if r.pending(given > 0) {
+			p.unasked++
+		}
 	}
 	s, err := w.postgres.progress(ctx)
 	if err != nil {
@@ -37,7 +41,7 @@ func (w *world) progress(ctx context.Context, all []*request) (progress, error) 
 
 // done says that nothing is left to do.
 func (p progress) done(flush bool) bool {
-	return p.ended == p.jobs && p.told >= p.jobs && p.notified >= len(channels)*p.jobs && p.sweeping == 0 && (flush || p.jobs >= p.accepted)
+	return p.unasked == 0 && p.ended == p.jobs && p.told >= p.jobs && p.notified >= len(channels)*p.jobs && p.sweeping == 0 && (flush || p.jobs >= p.accepted)
 }
 
 var errNotQuiet = errors.New("something is left to do, and nothing has moved for as long as the run is patient")

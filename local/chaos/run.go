@@ -31,9 +31,26 @@ type report struct {
 
 func (r *report) failed() bool { return len(r.Verdict.Broken) > 0 }
 
-// run does one run: it starts a world, breaks it by the schedule that plan
-// returns, and judges. The error is for what kept it from a verdict.
-func run(ctx context.Context, name string, o options, bins *binaries, plan func(*world) []fault, log *slog.Logger) (_ *report, err error) {
+// act is what happens to a world while jobs come in. It returns once every fault
+// is healed.
+type act func(context.Context, *world, *observed) error
+
+// breaking is the act of injecting the faults that plan returns.
+func breaking(plan func(*world) ([]fault, error)) act {
+	return func(ctx context.Context, w *world, seen *observed) error {
+		faults, err := plan(w)
+		if err != nil {
+			return err
+		}
+		seen.schedule = faults
+		seen.episodes = unleash(ctx, faults, w.remember(seen), w.log)
+		return ctx.Err()
+	}
+}
+
+// run does one run: it starts a world, lets act happen to it under load, heals it
+// and judges. The error is for what kept it from a verdict.
+func run(ctx context.Context, name string, o options, bins *binaries, do act, log *slog.Logger) (_ *report, err error) {
 	began := time.Now()
 	w, err := newWorld(ctx, o, bins, log)
 	if err != nil {
@@ -54,10 +71,6 @@ func run(ctx context.Context, name string, o options, bins *binaries, plan func(
 		return nil, err
 	}
 
-	faults := plan(w)
-	for _, f := range faults {
-		rep.Schedule = append(rep.Schedule, f.String())
-	}
 	load := asks(o, "LOAD", o.Jobs)
 	seen.requests = append(warm, load...)
 	sending, stopSending := context.WithCancel(ctx)
@@ -67,10 +80,8 @@ func run(ctx context.Context, name string, o options, bins *binaries, plan func(
 		defer close(sent)
 		w.send(sending, load)
 	}()
-	seen.episodes = unleash(ctx, faults, w.remember(seen), log)
-	rep.Episodes = seen.episodes
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
+	if err := do(ctx, w, seen); err != nil {
+		return nil, err
 	}
 	seen.unready = w.heal(ctx)
 	log.InfoContext(ctx, "Healed", "error", seen.unready)
@@ -91,6 +102,10 @@ func run(ctx context.Context, name string, o options, bins *binaries, plan func(
 	if seen.after, err = w.redis.count(ctx); err != nil {
 		return nil, err
 	}
+	for _, f := range seen.schedule {
+		rep.Schedule = append(rep.Schedule, f.String())
+	}
+	rep.Episodes = seen.episodes
 	rep.Before, rep.After = seen.before.Shapes, seen.after.Shapes
 	rep.Verdict = judge(seen)
 	rep.Took = time.Since(began).Round(time.Second).String()

@@ -328,7 +328,7 @@ func (j *judgement) limits() {
 // letterbox: nothing in these runs deserves a dead letter.
 func (j *judgement) letterbox() {
 	for _, l := range j.letters {
-		j.breaks("dead letter "+l.Trigger, "an event was given up: "+l.Reason, strings.TrimPrefix(l.Type, eventPrefix)+" "+l.JobID)
+		j.breaks("dead letter "+l.Trigger, "an event was given up: "+strings.Join(strings.Fields(l.Reason), " "), strings.TrimPrefix(l.Type, eventPrefix)+" "+l.JobID)
 	}
 }
 
@@ -381,6 +381,9 @@ func (j *judgement) processes() {
 	}
 	if j.unquiet != nil {
 		j.breaks("not quiet", j.unquiet.Error(), "")
+	}
+	for _, name := range j.grown {
+		j.breaks("growing", "a series of a steady run is higher in the last third than in the one before", name)
 	}
 	for name, n := range j.hung {
 		j.breaks("hung", fmt.Sprintf("a process did not end within %s of SIGTERM", graceful), fmt.Sprintf("%s %d times", name, n))
