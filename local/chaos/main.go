@@ -108,7 +108,7 @@ func (s *session) prepare(cmd *cobra.Command) error {
 	if err != nil {
 		return fmt.Errorf("find repository: %w", err)
 	}
-	s.bins, err = build(cmd.Context(), repo, filepath.Join(repo, ".build", "chaos"), s.clocks)
+	s.bins, err = build(cmd.Context(), repo, filepath.Join(repo, ".build", "chaos"), s.clocks && !cmd.HasParent())
 	return err
 }
 
