@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command chaos breaks a running pipeline by a seeded schedule and checks from
 // outside that every promise held.
 //
