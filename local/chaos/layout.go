@@ -204,7 +204,7 @@ func (w *world) resolve(node any) error {
 // replaceFile writes beside and renames, as whoever changes a mounted
 // configuration does.
 func replaceFile(file, text string) error {
-	if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil { //nolint:gosec // a file of the run's own folder
 		return fmt.Errorf("write configuration: %w", err)
 	}
 	if err := os.Rename(file+".new", file); err != nil {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -116,7 +117,7 @@ func (p *people) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serveMail is the SMTP server.
 func (p *people) serveMail(addr string) (stop func(), err error) {
-	l, err := net.Listen("tcp", addr)
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen for mail: %w", err)
 	}

@@ -42,7 +42,7 @@ func newRedis(addr, dir string, log *os.File) (*redisServer, error) {
 	r.process = &process{
 		name: "redis", log: log,
 		command: func() *exec.Cmd {
-			return exec.Command(program, "--port", portOf(addr), "--bind", "127.0.0.1", "--dir", dir, "--daemonize", "no",
+			return exec.Command(program, "--port", portOf(addr), "--bind", "127.0.0.1", "--dir", dir, "--daemonize", "no", //nolint:noctx // down ends it
 				"--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction")
 		},
 		begun: r.limit,

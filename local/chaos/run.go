@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -74,7 +75,7 @@ func run(ctx context.Context, name string, o options, bins *binaries, do act, lo
 	}
 
 	load := asks(o, "LOAD", o.Jobs)
-	seen.requests = append(warm, load...)
+	seen.requests = slices.Concat(warm, load)
 	sending, stopSending := context.WithCancel(ctx)
 	defer stopSending()
 	sent := make(chan struct{})

@@ -259,11 +259,17 @@ func (j *judgement) telling() {
 	j.facts["told again, allowed"] = repeats
 }
 
+const (
+	// A message reaches people before its noting begins, which takes moments
+	// unless something is wrong at that time; both bounds allow for a busy machine.
+	partedBefore, partedAfter = time.Second, 5 * time.Second
+)
+
 // parted names the fault that can have kept a message of that time from being
-// noted: a call may take ten seconds, and what froze was frozen before.
+// noted.
 func (j *judgement) parted(at time.Time) string {
 	for _, e := range j.episodes {
-		if j.severs(e) && e.From.Before(at.Add(12*time.Second)) && e.To.After(at.Add(-12*time.Second)) {
+		if j.severs(e) && e.From.Before(at.Add(partedAfter)) && e.To.After(at.Add(-partedBefore)) {
 			return e.Kind + " " + e.Target
 		}
 	}

@@ -237,7 +237,7 @@ func (w *world) program(name, program string, env []string, args ...string) *exe
 		dir = w.bins.skewed
 		env = append(slices.Clone(env), fmt.Sprintf("%s=%d", clockVariable, int(offset/time.Second)))
 	}
-	cmd := exec.Command(filepath.Join(dir, program), args...)
+	cmd := exec.Command(filepath.Join(dir, program), args...) //nolint:noctx // down ends it
 	cmd.Env = append([]string{"PATH=/usr/bin:/bin"}, env...)
 	return cmd
 }
