@@ -46,6 +46,7 @@ type options struct {
 var quick = []string{
 	"SUBMIT_LEASE=4s", "TURN_TIMEOUT=4s", "SUPERVISE_LEASE=4s", "CHORE_DELAY=1s", "POLL_MIN=1s", "POLL_MAX=4s", "POLL_FIRST=2s",
 	"BROKER_CLAIM_IDLE=4s", "BROKER_BACKOFF_MAX=10s", "BROKER_RETRY_AFTER_MAX=10s", "TRADING_API_BACKOFF_MAX=5s",
+	"RECONCILE_INTERVAL=15s", "RECONCILE_GRACE=30s",
 }
 
 // fill draws from the seed what was left open, so that a seed alone names a run.

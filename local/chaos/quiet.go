@@ -12,6 +12,9 @@ import (
 // is believed to be done.
 const calm = 5 * time.Second
 
+// longCalm is the same where there may be something left to do.
+const longCalm = 4 * calm
+
 // progress is all that moves while there is work.
 type progress struct {
 	unasked, accepted, jobs, ended, events, told, messages, notified, sweeping int
@@ -51,6 +54,26 @@ var errNotQuiet = errors.New("something is left to do, and nothing has moved for
 // quiet waits until everything is done and nothing has moved for a while. It
 // gives up where nothing moves although something is left to do.
 func (w *world) quiet(ctx context.Context, all []*request) error {
+	return w.watch(ctx, all, func(p progress, rest time.Duration) (bool, error) {
+		switch {
+		// What an emptied Redis forgot is found by a comparison with the store.
+		case p.done(w.o.Flush) && rest >= calm && (!w.o.Flush || rest >= longCalm):
+			return true, nil
+		case rest >= w.o.Patience:
+			return true, errNotQuiet
+		}
+		return false, nil
+	})
+}
+
+// still waits until nothing moves, done or not.
+func (w *world) still(ctx context.Context, all []*request) error {
+	return w.watch(ctx, all, func(_ progress, rest time.Duration) (bool, error) { return rest >= longCalm, nil })
+}
+
+// watch calls stop with what it sees, and with how long that has not changed,
+// until stop says so.
+func (w *world) watch(ctx context.Context, all []*request, stop func(p progress, rest time.Duration) (bool, error)) error {
 	var last progress
 	since := time.Now()
 	for {
@@ -61,13 +84,10 @@ func (w *world) quiet(ctx context.Context, all []*request) error {
 		if p != last {
 			last, since = p, time.Now()
 		}
-		rest := time.Since(since)
-		switch {
-		case p.done(w.o.Flush) && rest >= calm && (!w.o.Flush || rest >= 4*calm):
-			return nil
-		case rest >= w.o.Patience:
-			return errNotQuiet
-		case !pause(ctx, 500*time.Millisecond):
+		if over, err := stop(p, time.Since(since)); over {
+			return err
+		}
+		if !pause(ctx, 500*time.Millisecond) {
 			return ctx.Err()
 		}
 	}

@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// slowSweep is how long sweeps take while the slots are counted.
-const slowSweep = 3 * time.Second
+// slowSweep is how long sweeps take while the slots are counted: long enough for
+// a busy machine to submit one for each slot meanwhile.
+const slowSweep = 8 * time.Second
 
 // report is the outcome of one run.
 type report struct {
@@ -133,8 +134,8 @@ func (w *world) remember(seen *observed) func(context.Context, fault) {
 	}
 }
 
-// countSlots asks for three times as many slow sweeps as there are slots: all of
-// them must be filled at once.
+// countSlots asks for twice as many slow sweeps as there are slots: all of them
+// must be filled at once.
 func (w *world) countSlots(ctx context.Context, seen *observed) error {
 	w.mu.Lock()
 	w.slowSweeps = true
@@ -147,15 +148,15 @@ func (w *world) countSlots(ctx context.Context, seen *observed) error {
 		return err
 	}
 	began := time.Now()
-	all := probes("SLOT", 3*w.o.Concurrent)
+	all := probes("SLOT", 2*w.o.Concurrent)
 	asking, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	w.send(asking, all)
 	seen.requests = append(seen.requests, all...)
 	if seen.unquiet == nil {
 		seen.unquiet = w.quiet(ctx, seen.requests)
-	} else { // what is stuck stays stuck; the slots are what is asked for
-		pause(ctx, 4*slowSweep)
+	} else if err := w.still(ctx, seen.requests); err != nil { // what is stuck stays so
+		return err
 	}
 	sweeps, err := w.sweeps()
 	if err != nil {
