@@ -21,7 +21,7 @@ export TRADING_API_MAX_CONCURRENT=0 TRADING_API_REQUESTS_PER_MINUTE=0
 # Roles of one pipeline sign for each other.
 export CALLBACK_SECRET=${CALLBACK_SECRET:-a-secret-for-benchmarks-that-guards-nothing}
 if [ -z "${SWEEPLINE:-}" ]; then
-  root=${BASH_SOURCE[0]%/*}/../..
+  root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
   SWEEPLINE=$root/bin/sweepline
   [ -x "$SWEEPLINE" ] || make -C "$root" build >&2
 fi
