@@ -97,13 +97,11 @@ func fillLedger(b *testing.B, book ledger.Ledger) (middle, done string) {
 			e := ledgertest.Life(b, h)
 			events[i] = []cloudevents.Event{e.Requested, e.Submitted, e.Failed}[i%3]
 		}
-		require.NoError(b, book.Apply(b.Context(), events...))
+		require.NoError(b, ledger.Errors(book.Apply(b.Context(), events...)))
 	}
 	p, err := book.Jobs(b.Context(), "default", ledger.Query{Until: ledgertest.Start.Add(n / 2 * time.Second)})
 	require.NoError(b, err)
-	f, err := book.Finish(b.Context(), ledgertest.Life(b, ledgertest.Header("default")).Completed,
-		ledger.Outcome{Rows: ledgertest.Rows(20_000), Metrics: job.Metrics{Combinations: 20_000, BestScore: 199.99}})
-	require.NoError(b, err)
+	f := ledgertest.Complete(b, book, ledgertest.Header("default"), ledgertest.Rows(20_000))
 	return p.Next, f.Job.JobID
 }
 
@@ -133,7 +131,7 @@ func BenchmarkWatchers(b *testing.B) {
 			require.NoError(b, err)
 			defer func() { require.NoError(b, waits.Close()) }()
 			e := ledgertest.Life(b, ledgertest.Header("default"))
-			require.NoError(b, book.Apply(b.Context(), e.Requested))
+			require.NoError(b, ledger.Errors(book.Apply(b.Context(), e.Requested)))
 			srv := httptest.NewServer(handlerOn(b, book, waits))
 			defer srv.Close()
 			path := map[string]string{"job": "/api/jobs/" + e.Requested.Subject() + "/stream", "overview": "/api/stream"}[kind]

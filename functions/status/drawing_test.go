@@ -63,6 +63,10 @@ func TestWaterfallOfAnOpenJob(t *testing.T) {
 		require.Equal(t, name, w.Bars[1].Name)
 		require.Equal(t, "open 0.000% 100.000%", w.Bars[1].Kind+" "+w.Bars[1].From+" "+w.Bars[1].Width)
 	}
+	storing := found{Job: job.Job{Status: job.Running, Collecting: &job.Collecting{Rows: 1500, Total: 100_000}}, Ending: true}
+	require.Equal(t, "1\u202f500 of 100\u202f000 rows", draw(storing, events, at(10)).Bars[1].Note)
+	storing.Collecting.Total = 0
+	require.Equal(t, "1\u202f500 rows", draw(storing, events, at(10)).Bars[1].Note)
 	require.Empty(t, draw(found{}, nil, at(0)).Bars)
 }
 

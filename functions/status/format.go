@@ -105,8 +105,9 @@ var eventNames = map[string]string{
 	"com.zixly.sweep.admitted.v1":  "Admitted to a free slot",
 	"com.zixly.sweep.submitted.v1": "Submitted to the trading API",
 	"com.zixly.sweep.completed.v1": "Sweep completed",
+	"com.zixly.sweep.collected.v1": "Results stored",
 	"com.zixly.sweep.failed.v1":    "Sweep failed",
-	"com.zixly.job.completed.v1":   "Results stored",
+	"com.zixly.job.completed.v1":   "Job completed",
 	"com.zixly.job.failed.v1":      "Failure stored",
 	"com.zixly.job.notified.v1":    "Notification sent",
 }

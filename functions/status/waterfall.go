@@ -102,7 +102,7 @@ func stepOf(e job.TimelineEvent, before time.Time) step {
 		if s.Error == "" {
 			s.Error = text("error_message")
 		}
-	case event.JobCompleted:
+	case event.SweepCollected:
 		s.Name = "Results fetched and stored"
 	case event.JobFailed:
 		s.Kind = "bad"
@@ -126,13 +126,24 @@ func openStep(j found, from, to time.Time) step {
 	case j.Place > 0:
 		s.Name, s.Note = "Waiting in line for a slot", fmt.Sprintf("number %d", j.Place)
 	case j.Ending:
-		s.Name = "Fetching and storing results"
+		s.Name, s.Note = "Fetching and storing results", collected(j.Collecting)
 	case j.Status == job.Running:
 		s.Name, s.Note = "Running at the trading API", fmt.Sprintf("%d %%", j.Progress)
 	default:
 		s.Name = "On its way to the trading API"
 	}
 	return s
+}
+
+// collected says how far the results are stored.
+func collected(c *job.Collecting) string {
+	switch {
+	case c == nil:
+		return ""
+	case c.Total == 0:
+		return grouped(c.Rows) + " rows"
+	}
+	return grouped(c.Rows) + " of " + grouped(c.Total) + " rows"
 }
 
 func via(word string) string {

@@ -1,14 +1,13 @@
 // Package store is the step that remembers: it takes every event of a sweep and
-// writes it into the ledger. When a sweep has completed it fetches all its rows
-// from the trading API first; when a job has ended, however it did, it replies
-// with JobCompleted or JobFailed, which notify takes.
+// writes it into the ledger, a batch in one statement. When a job has ended,
+// however it did, it replies with JobCompleted or JobFailed, which notify takes.
+// It calls nobody but the database: the rows of a sweep are collect's.
 package store
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"net/http"
 	"time"
@@ -25,167 +24,101 @@ import (
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
-// Config of the step itself.
-type Config struct {
-	// FetchTimeout bounds the fetching of rows in one delivery of an event. The
-	// API takes 100 requests a minute, of everybody, and gives 500 rows a page:
-	// 100,000 rows take some three minutes and, where others call as well, more
-	// than one delivery, each of which goes on where the last one stopped. The
-	// trigger's timeout must be longer than this and the writing.
-	FetchTimeout time.Duration `envconfig:"STORE_FETCH_TIMEOUT" default:"4m"`
-}
-
 // Ledger is what store needs of shared/ledger.
 type Ledger interface {
-	Apply(ctx context.Context, events ...cloudevents.Event) error
-	Finish(ctx context.Context, e cloudevents.Event, o ledger.Outcome) (ledger.Finished, error)
-	Job(ctx context.Context, tenant, id string) (job.Job, error)
+	Apply(ctx context.Context, events ...cloudevents.Event) []ledger.Applied
 	Ping(ctx context.Context) error
-}
-
-// Results is what store needs of shared/trading. An error ends the sequence; it
-// is taken as permanent if it has a method Permanent that says so.
-type Results interface {
-	ResultsFrom(ctx context.Context, runID, ticker string, offset int) iter.Seq2[job.Row, error]
 }
 
 // Function is the step. Everything it does is safe to repeat.
 type Function struct {
-	cfg     Config
-	ledger  Ledger
-	results Results
-	parts   parts
-	log     *slog.Logger
-	close   func() error
+	ledger Ledger
+	log    *slog.Logger
+	close  func() error
 }
 
 // New makes the step; it does no I/O. A nil log is slog's default. The caller
 // closes what it hands in.
-func New(cfg Config, l Ledger, r Results, log *slog.Logger) (*Function, error) {
-	switch {
-	case l == nil:
+func New(l Ledger, log *slog.Logger) (*Function, error) {
+	if l == nil {
 		return nil, errors.New("store needs a ledger")
-	case r == nil:
-		return nil, errors.New("store needs the trading API's results")
-	case cfg.FetchTimeout <= 0:
-		return nil, errors.New("STORE_FETCH_TIMEOUT must be above zero")
 	}
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Function{cfg: cfg, ledger: l, results: r, log: log, close: func() error { return nil }}, nil
+	return &Function{ledger: l, log: log, close: func() error { return nil }}, nil
 }
 
 // Handle writes one event down. The reply, if any, is the job's end, given
 // again on every redelivery; its id is the same, so the broker drops repeats.
 //
-// An event that cannot be read is rejected (422). Every other error means that
-// the database or the trading API is not there: the broker tries again.
+// An event that can never be stored is rejected (422). A database that is away
+// is answered with 503, anything unexpected with 500: the broker tries again.
 func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevents.Event, error) {
-	replies, err := f.HandleBatch(ctx, []cloudevents.Event{e})
-	if err != nil || len(replies) == 0 {
-		return nil, err
-	}
-	return &replies[0], nil
+	o := f.HandleBatch(ctx, []cloudevents.Event{e})[0]
+	return o.Reply, o.Err
 }
 
-// HandleBatch takes events together: one transaction for all that end no job,
-// then one for each end. An error means that the whole batch is to be given
-// again; a rejection (422), that one of them cannot be read, and the others do
-// better without it.
-func (f *Function) HandleBatch(ctx context.Context, events []cloudevents.Event) ([]cloudevents.Event, error) {
-	var small, ends []cloudevents.Event
-	for _, e := range events {
-		end, err := endsJob(e)
+// HandleBatch writes events down in one statement; each has an outcome as if it
+// had come alone.
+func (f *Function) HandleBatch(ctx context.Context, events []cloudevents.Event) []serve.Outcome {
+	out := make([]serve.Outcome, len(events))
+	for i, a := range f.apply(ctx, events) {
+		if a.Err != nil {
+			out[i].Err = outcome(a.Err)
+			continue
+		}
+		if a.Job == nil {
+			continue
+		}
+		if a.First {
+			f.logEnd(telemetry.FromEvent(ctx, events[i]), *a.Job)
+		}
+		reply, err := event.NewFinished(*a.Job)
 		if err != nil {
-			return nil, reject(err)
+			out[i].Err = fmt.Errorf("announce end of job %s: %w", a.Job.JobID, err)
+			continue
 		}
-		if end {
-			ends = append(ends, e)
-		} else {
-			small = append(small, e)
-		}
+		event.CopyTrace(events[i], &reply)
+		out[i].Reply = &reply
 	}
-	if len(small) > 0 {
-		if err := f.apply(ctx, small); err != nil {
-			return nil, outcome(err)
-		}
-	}
-	var replies []cloudevents.Event
-	for _, e := range ends {
-		reply, err := f.end(telemetry.FromEvent(ctx, e), e)
-		if err != nil {
-			return nil, outcome(err)
-		}
-		replies = append(replies, reply)
-	}
-	return replies, nil
+	return out
 }
 
-// apply writes events in one transaction, which each job's trace shows.
-func (f *Function) apply(ctx context.Context, events []cloudevents.Event) error {
+// apply writes events in one statement, which each job's trace shows.
+func (f *Function) apply(ctx context.Context, events []cloudevents.Event) []ledger.Applied {
 	spans := make([]trace.Span, len(events))
 	for i, e := range events {
 		_, spans[i] = telemetry.Span(telemetry.FromEvent(ctx, e), "ledger apply", trace.SpanKindClient,
 			attribute.String("cloudevents.event_id", e.ID()), attribute.Int("db.operation.batch.size", len(events)))
 	}
-	err := f.ledger.Apply(ctx, events...)
-	for _, span := range spans {
-		telemetry.End(span, err)
+	applied := f.ledger.Apply(ctx, events...)
+	for i, span := range spans {
+		telemetry.End(span, applied[i].Err)
 	}
-	return err
+	return applied
 }
 
-// endsJob reports whether e ends its job.
-func endsJob(e cloudevents.Event) (bool, error) {
-	switch e.Type() {
-	case event.SweepCompleted:
-		d, err := event.Data[event.Completed](e)
-		return !d.Late, err
-	case event.SweepFailed:
-		d, err := event.Data[event.Failed](e)
-		return !d.Late, err
-	}
-	return false, nil
-}
+// Delays until the next attempt.
+const (
+	later  = 2 * time.Second  // the database is away
+	person = 30 * time.Second // it takes somebody to mend
+)
 
-// outcome tells the broker what to do about an error of the ledger or the API.
+// outcome tells the broker what to do about an error of the ledger.
 func outcome(err error) error {
-	if errors.Is(err, ledger.ErrUnreadable) {
-		return reject(err)
+	switch {
+	case errors.Is(err, ledger.ErrUnreadable):
+		return cehttp.NewResult(http.StatusUnprocessableEntity, "%w", err)
+	case errors.Is(err, ledger.ErrUnavailable):
+		return &serve.Unavailable{RetryAfter: later, Err: err}
+	case errors.Is(err, ledger.ErrUnusable):
+		return &serve.Unavailable{RetryAfter: person, Err: err}
 	}
 	return err
 }
 
-func reject(err error) error {
-	return cehttp.NewResult(http.StatusUnprocessableEntity, "%w", err)
-}
-
-// end writes a job's end and makes the event that tells of it.
-func (f *Function) end(ctx context.Context, e cloudevents.Event) (cloudevents.Event, error) {
-	o, err := f.outcomeOf(ctx, e)
-	if err != nil {
-		return cloudevents.Event{}, err
-	}
-	writing, span := telemetry.Span(ctx, "ledger finish", trace.SpanKindClient,
-		attribute.String("cloudevents.event_id", e.ID()), attribute.Int("rows", len(o.Rows)))
-	done, err := f.ledger.Finish(writing, e, o)
-	telemetry.End(span, err)
-	if err != nil {
-		return cloudevents.Event{}, fmt.Errorf("store end: %w", err)
-	}
-	if done.First {
-		f.logEnd(ctx, done.Job)
-	}
-	reply, err := event.NewFinished(done.Job)
-	if err != nil {
-		return cloudevents.Event{}, fmt.Errorf("tell end of job %s: %w", done.Job.JobID, err)
-	}
-	event.CopyTrace(e, &reply)
-	return reply, nil
-}
-
-// logEnd writes the line that tells of a job's end. Only the call that ended
+// logEnd writes the line that tells of a job's end. Only the event that ended
 // the job comes here, so there is one line for each job; a crash right after
 // the commit loses it.
 func (f *Function) logEnd(ctx context.Context, j job.Job) {
@@ -207,8 +140,7 @@ func (f *Function) logEnd(ctx context.Context, j job.Job) {
 	f.log.LogAttrs(ctx, slog.LevelWarn, "Job failed", attrs...)
 }
 
-// Ready reports whether the database answers. The trading API is not asked: it
-// is needed for one kind of event only, and that one can wait.
+// Ready reports whether the database answers and can be written.
 func (f *Function) Ready(ctx context.Context) (bool, error) {
 	return serve.Check(ctx, map[string]func(context.Context) error{"PostgreSQL": f.ledger.Ping})
 }

@@ -4,19 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
+	"fmt"
 	"io"
-	"iter"
 	"log/slog"
-	"math"
 	"net/http"
-	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/protocol"
@@ -29,42 +24,11 @@ import (
 	"github.com/zixly/sweepline/shared/ledger"
 	"github.com/zixly/sweepline/shared/ledger/ledgertest"
 	"github.com/zixly/sweepline/shared/ledger/sqlite"
+	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/telemetry"
-	"github.com/zixly/sweepline/shared/trading"
 )
 
 const traceParent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-
-// api stands for the trading API: rows, or an error after some of them.
-type api struct {
-	rows  []job.Row
-	err   error
-	calls atomic.Int32
-	// most, where it is set, is how many rows one call gives before err.
-	most int
-}
-
-func (a *api) ResultsFrom(_ context.Context, runID, ticker string, offset int) iter.Seq2[job.Row, error] {
-	a.calls.Add(1)
-	return func(yield func(job.Row, error) bool) {
-		if runID != "run-1" || ticker != "DAX" {
-			yield(job.Row{}, errors.New("asked for the wrong sweep"))
-			return
-		}
-		for i, r := range a.rows[offset:] {
-			if a.most > 0 && i == a.most {
-				yield(job.Row{}, a.err)
-				return
-			}
-			if !yield(r, nil) {
-				return
-			}
-		}
-		if a.err != nil && a.most == 0 {
-			yield(job.Row{}, a.err)
-		}
-	}
-}
 
 // lines is a log that tests can read.
 type lines struct {
@@ -93,10 +57,11 @@ func (l *lines) all(t *testing.T) (out []map[string]any) {
 type bundle struct {
 	*store.Function
 	ledger *sqlite.Ledger
-	api    *api
 	log    *lines
 	header job.Header
 	events ledgertest.Events
+	// collected tells that the job's rows are stored.
+	collected cloudevents.Event
 }
 
 func setup(t *testing.T) bundle {
@@ -104,12 +69,14 @@ func setup(t *testing.T) bundle {
 	l, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "ledger.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
-	b := bundle{ledger: l, api: &api{rows: ledgertest.Rows(25)}, log: &lines{}, header: ledgertest.Header("acme")}
+	b := bundle{ledger: l, log: &lines{}, header: ledgertest.Header("acme")}
 	b.events = ledgertest.Life(t, b.header)
 	for _, e := range []*cloudevents.Event{&b.events.Requested, &b.events.Submitted, &b.events.Completed, &b.events.Failed} {
 		e.SetExtension(event.ExtTraceParent, traceParent)
 	}
-	b.Function, err = store.New(store.Config{FetchTimeout: time.Minute}, l, b.api, telemetry.NewLogger(b.log, slog.LevelInfo))
+	b.collected = ledgertest.Collected(t, b.header, ledgertest.Rows(25))
+	b.collected.SetExtension(event.ExtTraceParent, traceParent)
+	b.Function, err = store.New(l, telemetry.NewLogger(b.log, slog.LevelInfo))
 	require.NoError(t, err)
 	return b
 }
@@ -140,7 +107,9 @@ func TestACompletedJob(t *testing.T) {
 	require.Nil(t, b.give(t, b.events.Submitted))
 	require.Equal(t, job.Running, b.job(t).Status)
 
-	reply := b.give(t, b.events.Completed)
+	require.Nil(t, b.give(t, b.events.Completed), "the rows are still to come")
+	require.Equal(t, job.Running, b.job(t).Status)
+	reply := b.give(t, b.collected)
 	require.Equal(t, event.JobCompleted, reply.Type())
 	require.Equal(t, b.header.JobID+"/job", reply.ID())
 	require.Equal(t, traceParent, reply.Extensions()[event.ExtTraceParent])
@@ -150,7 +119,6 @@ func TestACompletedJob(t *testing.T) {
 	require.Equal(t, job.Completed, d.Job.Status)
 	require.Equal(t, &job.Metrics{Combinations: 25, BestScore: 0.24, ExecutionSeconds: 80}, d.Job.Metrics)
 	require.Len(t, d.Job.Results, 10)
-	require.EqualValues(t, 1, b.api.calls.Load(), "a redelivery fetched the rows again")
 
 	require.Nil(t, b.give(t, ledgertest.Notified(t, b.header, "log")))
 	log := b.log.all(t)
@@ -170,10 +138,9 @@ func TestAFailedJob(t *testing.T) {
 	require.Equal(t, event.JobFailed, reply.Type())
 	require.Equal(t, traceParent, reply.Extensions()[event.ExtTraceParent])
 	// A second end gets the first one told again.
-	again := b.give(t, b.events.Completed)
+	again := b.give(t, b.collected)
 	require.Equal(t, event.JobFailed, again.Type())
 	require.Equal(t, reply.ID(), again.ID())
-	require.Zero(t, b.api.calls.Load())
 	log := b.log.all(t)
 	require.Len(t, log, 1)
 	require.Equal(t, "Job failed", log[0]["msg"])
@@ -188,71 +155,19 @@ func TestALateEndTellsNobody(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, b.give(t, late))
 	require.Equal(t, job.Queued, b.job(t).Status)
-	require.Zero(t, b.api.calls.Load())
-}
-
-// refused is an error in the way of shared/trading.
-type refused bool
-
-func (r refused) Error() string   { return "trading API answered 404" }
-func (r refused) Permanent() bool { return bool(r) }
-
-func TestResultsThatCannotBeHad(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.api.err = refused(true)
-	reply := b.give(t, b.events.Completed)
-	require.Equal(t, event.JobFailed, reply.Type())
-	j := b.job(t)
-	require.Equal(t, job.Failed, j.Status)
-	require.Equal(t, job.SweepFailed, j.ErrorCode)
-	require.Contains(t, j.ErrorMessage, "404")
-}
-
-func TestAnAPIThatIsAwayIsAskedAgain(t *testing.T) {
-	t.Parallel()
-	for _, err := range []error{refused(false), io.ErrUnexpectedEOF} {
-		b := setup(t)
-		b.api.err = err
-		reply, got := b.Handle(t.Context(), b.events.Completed)
-		require.Nil(t, reply)
-		require.ErrorIs(t, got, err)
-		require.False(t, rejected(got))
-		_, missing := b.ledger.Job(t.Context(), "acme", b.header.JobID)
-		require.ErrorIs(t, missing, ledger.ErrNotFound, "half of a sweep was stored")
-		b.api.err = nil
-		require.Equal(t, event.JobCompleted, b.give(t, b.events.Completed).Type())
-	}
-}
-
-// TestAnInterruptedFetchGoesOn: each delivery gets ten rows further, since the
-// API's limit of calls may not leave enough for all of them in one.
-func TestAnInterruptedFetchGoesOn(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.api.most, b.api.err = 10, io.ErrUnexpectedEOF
-	for range 2 {
-		_, err := b.Handle(t.Context(), b.events.Completed)
-		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
-	}
-	reply, err := b.Handle(t.Context(), b.events.Completed)
-	require.NoError(t, err)
-	require.Equal(t, event.JobCompleted, reply.Type())
-	require.EqualValues(t, 3, b.api.calls.Load())
-	require.Equal(t, 25, b.job(t).Metrics.Combinations)
 }
 
 func TestADatabaseThatIsAway(t *testing.T) {
 	t.Parallel()
 	l, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "ledger.db"))
 	require.NoError(t, err)
-	f, err := store.New(store.Config{FetchTimeout: time.Minute}, l, &api{}, nil)
+	f, err := store.New(l, nil)
 	require.NoError(t, err)
 	ready, err := f.Ready(t.Context())
 	require.NoError(t, err)
 	require.True(t, ready)
 	require.NoError(t, l.Close())
-	for _, e := range []cloudevents.Event{setup(t).events.Requested, setup(t).events.Completed, setup(t).events.Failed} {
+	for _, e := range []cloudevents.Event{setup(t).events.Requested, setup(t).collected, setup(t).events.Failed} {
 		_, err := f.Handle(t.Context(), e)
 		require.Error(t, err)
 		require.False(t, rejected(err), "%s was given up", e.Type())
@@ -276,78 +191,29 @@ func TestUnreadableEventsAreRejected(t *testing.T) {
 	require.NoError(t, bad.SetData("application/json", []byte(`[]`)))
 	other := b.events.Failed.Clone()
 	other.SetID(job.NewID() + "/failed")
-	for _, e := range []cloudevents.Event{foreign, bad, other} {
+	for _, e := range []cloudevents.Event{foreign, bad, other, {}} {
 		_, err := b.Handle(t.Context(), e)
 		require.True(t, rejected(err), "%v", err)
-		_, err = b.HandleBatch(t.Context(), []cloudevents.Event{b.events.Requested, e})
-		require.True(t, rejected(err), "%v", err)
+		out := b.HandleBatch(t.Context(), []cloudevents.Event{b.events.Requested, e})
+		require.True(t, rejected(out[1].Err), "%v", out[1].Err)
+		require.NoError(t, out[0].Err, "it costs nobody else")
 	}
 }
 
 func TestBatch(t *testing.T) {
 	t.Parallel()
 	b, other := setup(t), setup(t)
-	batch := []cloudevents.Event{other.events.Failed, b.events.Completed, b.events.Requested, other.events.Requested, b.events.Submitted}
+	batch := []cloudevents.Event{other.events.Failed, b.collected, b.events.Requested, other.events.Requested, b.events.Submitted}
 	for range 2 {
-		replies, err := b.HandleBatch(t.Context(), batch)
-		require.NoError(t, err)
-		require.Len(t, replies, 2)
-		require.Equal(t, event.JobFailed, replies[0].Type())
-		require.Equal(t, event.JobCompleted, replies[1].Type())
+		out := b.HandleBatch(t.Context(), batch)
+		require.Len(t, out, len(batch))
+		for _, o := range out {
+			require.NoError(t, o.Err)
+		}
+		require.Equal(t, event.JobFailed, out[0].Reply.Type())
+		require.Equal(t, event.JobCompleted, out[1].Reply.Type())
 	}
 	require.Len(t, b.log.all(t), 2)
-}
-
-func TestHostileRows(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	good := ledgertest.Rows(3)
-	row := func(change func(*job.Row)) job.Row {
-		r := ledgertest.Rows(1)[0]
-		r.FastPeriod = 77
-		change(&r)
-		return r
-	}
-	zero := 0
-	b.api.rows = append(good,
-		row(func(r *job.Row) { r.Ticker = "CAC" }),
-		row(func(r *job.Row) { r.StrategyType = "MACD" }),
-		row(func(r *job.Row) { r.FastPeriod = 0 }),
-		row(func(r *job.Row) { r.SlowPeriod = 501 }),
-		row(func(r *job.Row) { r.SignalPeriod = &zero }),
-		row(func(r *job.Row) { r.TotalTrades = -1 }),
-		row(func(r *job.Row) { r.Ticker, r.StrategyType, r.Score = "dax", "", math.Inf(1) }),
-		row(func(r *job.Row) { r.FastPeriod, r.Score, r.ResultID = 78, math.NaN(), strings.Repeat("\x00x", 500) }),
-	)
-	b.give(t, b.events.Completed)
-	j := b.job(t)
-	require.Equal(t, job.Completed, j.Status)
-	require.Equal(t, 5, j.Metrics.Combinations)
-	require.Equal(t, float64(ledger.Largest), j.Metrics.BestScore)
-	for r, err := range b.ledger.Results(t.Context(), "acme", j.JobID, ledger.ByScore) {
-		require.NoError(t, err)
-		require.Equal(t, "DAX", r.Ticker)
-		require.Equal(t, job.SMA, r.StrategyType)
-	}
-	require.Equal(t, 6.0, b.log.all(t)[0]["dropped"])
-}
-
-func TestRowsOfAnotherSweepFailTheJob(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	for i := range b.api.rows {
-		b.api.rows[i].Ticker = "CAC"
-	}
-	require.Equal(t, event.JobFailed, b.give(t, b.events.Completed).Type())
-	require.Equal(t, "none of the 25 result rows belongs to this sweep", b.job(t).ErrorMessage)
-}
-
-func TestASweepWithoutRowsIsComplete(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.api.rows = nil
-	require.Equal(t, event.JobCompleted, b.give(t, b.events.Completed).Type())
-	require.Equal(t, &job.Metrics{ExecutionSeconds: 80}, b.job(t).Metrics)
 }
 
 func TestTheSameEndManyTimesAtOnce(t *testing.T) {
@@ -356,7 +222,7 @@ func TestTheSameEndManyTimesAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			if _, err := b.Handle(t.Context(), b.events.Completed); err != nil {
+			if _, err := b.Handle(t.Context(), b.collected); err != nil {
 				t.Errorf("handle: %v", err)
 			}
 		})
@@ -366,43 +232,46 @@ func TestTheSameEndManyTimesAtOnce(t *testing.T) {
 	require.Equal(t, 25, b.job(t).Metrics.Combinations)
 }
 
-// The real client's errors are told apart the same way.
-func TestWithTheTradingClient(t *testing.T) {
-	t.Parallel()
-	for status, want := range map[int]string{http.StatusNotFound: event.JobFailed, http.StatusServiceUnavailable: "", http.StatusTooManyRequests: ""} {
-		b := setup(t)
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
-		defer server.Close()
-		client, err := trading.New(trading.Config{URL: server.URL})
-		require.NoError(t, err)
-		f, err := store.New(store.Config{FetchTimeout: time.Minute}, b.ledger, client, nil)
-		require.NoError(t, err)
-		reply, err := f.Handle(t.Context(), b.events.Completed)
-		if want == "" {
-			require.Error(t, err)
-			require.False(t, rejected(err))
-		} else {
-			require.NoError(t, err)
-			require.Equal(t, want, reply.Type())
-		}
+// broken fails every event with one error.
+type broken struct{ err error }
+
+func (b broken) Apply(_ context.Context, events ...cloudevents.Event) []ledger.Applied {
+	out := make([]ledger.Applied, len(events))
+	for i := range out {
+		out[i].Err = fmt.Errorf("write: %w", b.err)
 	}
+	return out
+}
+func (b broken) Ping(context.Context) error { return b.err }
+
+func TestErrorsSayWhatTheBrokerIsToDo(t *testing.T) {
+	t.Parallel()
+	handle := func(err error) error {
+		f, failed := store.New(broken{err}, nil)
+		require.NoError(t, failed)
+		_, err = f.Handle(t.Context(), setup(t).events.Requested)
+		return err
+	}
+	var later *serve.Unavailable
+	require.ErrorAs(t, handle(ledger.ErrUnavailable), &later)
+	soon := later.RetryAfter
+	require.ErrorAs(t, handle(ledger.ErrUnusable), &later)
+	require.Greater(t, later.RetryAfter, soon, "a person takes longer than a restart")
+	require.True(t, rejected(handle(ledger.ErrUnreadable)))
+	plain := handle(io.ErrClosedPipe)
+	require.ErrorIs(t, plain, io.ErrClosedPipe)
+	require.NotErrorAs(t, plain, &later)
+	require.False(t, rejected(plain))
 }
 
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	_, err := store.New(store.Config{FetchTimeout: 1}, nil, b.api, nil)
+	_, err := store.New(nil, nil)
 	require.Error(t, err)
-	_, err = store.New(store.Config{FetchTimeout: 1}, b.ledger, nil, nil)
-	require.Error(t, err)
-	_, err = store.New(store.Config{}, b.ledger, b.api, nil)
-	require.ErrorContains(t, err, "STORE_FETCH_TIMEOUT")
 }
 
 func TestFromEnv(t *testing.T) {
-	for name, value := range map[string]string{"DATABASE_URL": "postgres://u:secret@127.0.0.1:1/x", "TRADING_API_URL": "http://127.0.0.1:1"} {
-		t.Setenv(name, value)
-	}
+	t.Setenv("DATABASE_URL", "postgres://u:secret@127.0.0.1:1/x")
 	f, err := store.FromEnv(t.Context())
 	require.NoError(t, err, "a database that is down keeps the function from starting")
 	require.NoError(t, f.Stop(t.Context()))

@@ -27,9 +27,6 @@ const (
 	extErrorData = "knativeerrordata"
 )
 
-// sweepCollected tells that the rows of a completed sweep are in the store.
-const sweepCollected = "com.zixly.sweep.collected.v1"
-
 // isDeadLetter knows dead letters by their attributes and not by the path that
 // they are posted to, so that any URI of this function may be the sink.
 func isDeadLetter(e cloudevents.Event) bool {
@@ -95,7 +92,7 @@ func (f *Function) bury(ctx context.Context, e cloudevents.Event) error {
 		return f.metrics.count(e)
 	}
 	switch e.Type() {
-	case event.SweepRequested, event.SweepAdmitted, event.SweepSubmitted, event.SweepCompleted, event.SweepFailed, sweepCollected:
+	case event.SweepRequested, event.SweepAdmitted, event.SweepSubmitted, event.SweepCompleted, event.SweepFailed, event.SweepCollected:
 	default:
 		slog.WarnContext(ctx, "Event undeliverable", "event_id", e.ID(), "event_type", e.Type(), "at", died.step)
 		return nil

@@ -20,6 +20,7 @@ import (
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/ledger"
+	"github.com/zixly/sweepline/shared/servers/servertest"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -193,6 +194,7 @@ func TestRedisComesBackEmptyUnderJobsInEveryState(t *testing.T) {
 				b := newBook()
 				ended := w.request("a")
 				w.pass(time.Minute, time.Second, ended)
+				b.told[ended] = true
 				running := []string{w.request("a"), w.request("a")}
 				w.turn()
 				parked := []string{w.request("a"), w.request("b")}
@@ -464,7 +466,8 @@ func TestEndsOfWhichNobodyWasTold(t *testing.T) {
 
 func TestRoundsGoByPages(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(o *options) { o.wait.MaxConcurrent = 5 })
+	u := servertest.Redis(t) // the embedded one compiles a script each time
+	w := newWorld(t, func(o *options) { o.redis, o.wait.MaxConcurrent = u, 5 })
 	b := newBook()
 	const jobs = 1203
 	for i := range jobs {

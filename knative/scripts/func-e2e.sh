@@ -11,7 +11,7 @@ for tool in curl jq; do command -v $tool > /dev/null || die "needs $tool"; done
 BASE=${PORT_BASE:-18100}
 export K_SINK=http://127.0.0.1:$((BASE + 9))/sweepline/default
 declare -A port
-functions=(receive submit callback store notify status supervise)
+functions=(receive submit callback collect store notify status supervise)
 for i in "${!functions[@]}"; do port[${functions[$i]}]=$((BASE + i)); done
 
 logs=$(mktemp -d)

@@ -24,6 +24,6 @@ func journal(l ledger.Ledger) func(context.Context, []cloudevents.Event) error {
 		if len(keep) == 0 {
 			return nil
 		}
-		return l.Apply(ctx, keep...)
+		return ledger.Errors(l.Apply(ctx, keep...))
 	}
 }

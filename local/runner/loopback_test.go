@@ -60,12 +60,12 @@ func TestLoopbackIsHTTP(t *testing.T) {
 		require.Equal(t, http.StatusOK, resp.StatusCode)
 		require.NoError(t, resp.Body.Close())
 		for _, path := range []string{"/panic", "/abort"} {
-			_, err = do(t.Context(), path) //nolint:bodyclose // there is none
+			_, err = do(t.Context(), path)
 			require.Error(t, err, path)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err = do(ctx, "/hang") //nolint:bodyclose // there is none
+		_, err = do(ctx, "/hang")
 		require.ErrorIs(t, err, context.Canceled)
 	}
 }

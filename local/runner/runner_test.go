@@ -180,7 +180,7 @@ func TestOneSweepFromWebhookToNotification(t *testing.T) {
 		require.Greater(t, j.Results[0].Score, j.Results[9].Score)
 		require.False(t, j.Metrics.Synthetic)
 		require.Equal(t, map[string]int{
-			event.SweepRequested: 1, event.SweepSubmitted: 1, event.SweepCompleted: 1, event.JobCompleted: 1, event.JobNotified: 1,
+			event.SweepRequested: 1, event.SweepSubmitted: 1, event.SweepCompleted: 1, event.SweepCollected: 1, event.JobCompleted: 1, event.JobNotified: 1,
 		}, b.types(id))
 
 		var csv int

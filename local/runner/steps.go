@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zixly/sweepline/functions/callback"
+	"github.com/zixly/sweepline/functions/collect"
 	"github.com/zixly/sweepline/functions/notify"
 	"github.com/zixly/sweepline/functions/receive"
 	"github.com/zixly/sweepline/functions/status"
@@ -76,7 +77,7 @@ func (l *Local) startSteps(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{"receive", "submit", "callback", "store", "notify", "supervise", "status"} {
+	for _, name := range []string{"receive", "submit", "callback", "collect", "store", "notify", "supervise", "status"} {
 		s := &step{name: name, fn: fns[name]}
 		tracer, err := l.traces.Service(ctx, name)
 		if err != nil {
@@ -112,7 +113,7 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 		callbackConf  callback.Config
 		superviseConf supervise.Config
 		reconcileConf supervise.ReconcileConfig
-		storeConf     store.Config
+		collectConf   collect.Config
 		notifyConf    notify.Config
 		statusConf    status.Config
 	)
@@ -121,7 +122,7 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 		"WEBHOOK_BASE_URL": cfg.WebhookBaseURL, "CALLBACK_SECRET": cfg.CallbackSecret,
 	}
 	if err := load(set, &out, &waiting, &api, &tenants, &receiveConf, &submitConf, &callbackConf, &superviseConf, &reconcileConf,
-		&storeConf, &notifyConf, &statusConf); err != nil {
+		&collectConf, &notifyConf, &statusConf); err != nil {
 		return nil, err
 	}
 	if l.Simulated {
@@ -180,7 +181,9 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	add("submit", f2, err)
 	f3, err := callback.New(callbackConf, waits, tradingClient, sink, metrics)
 	add("callback", f3, err)
-	f4, err := store.New(storeConf, l.stores.ledger, tradingClient, l.log)
+	f8, err := collect.New(collectConf, l.stores.ledger, tradingClient, collect.Paced(waits), l.log)
+	add("collect", f8, err)
+	f4, err := store.New(l.stores.ledger, l.log)
 	add("store", f4, err)
 	telling := []notify.Option{notify.WithLog(l.log), notify.WithMetrics(metrics), notify.WithRows(l.stores.ledger)}
 	seen := status.Deps{Jobs: l.stores.ledger, Waits: waits, Cancel: waits, Lost: lost, Intake: in, Letters: inspector, Trading: tradingClient, Keys: keys}

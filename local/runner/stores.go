@@ -120,6 +120,9 @@ func (s *stores) openLedger(ctx context.Context, cfg Config, dir string) (string
 	}
 	s.ledger = l
 	s.close = append(s.close, func() { _ = l.Close() })
+	if err := ledger.Start(ctx, l); err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
 	return name, nil
 }
 

@@ -83,7 +83,7 @@ func TestSweepsOutliveEveryProcess(t *testing.T) {
 	delay := either(5*time.Second, 90*time.Second)
 	every := either(4*time.Second, time.Minute)
 	w := newWorld(t, simulator.Config{Delay: delay, Workers: 1, Seed: 1}, unlimited)
-	names := []string{"receive", "submit", "callback", "store", "notify", "supervise", "supervise-2", "broker"}
+	names := []string{"receive", "submit", "callback", "collect", "store", "notify", "supervise", "supervise-2", "broker"}
 	end := time.Now().Add(either(9*time.Second, 5*time.Minute))
 	stopHard := w.killer(every, syscall.SIGKILL, names...)
 	var ids []string

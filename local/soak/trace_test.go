@@ -51,7 +51,7 @@ func TestOneTraceOverRestarts(t *testing.T) {
 		require.Empty(t, tr.One("receive POST").Parent, "nobody called with a trace")
 		before := tr.One("submit "+event.SweepRequested, "dispatch submit")
 		tr.One("callback POST", "submit "+event.SweepRequested)
-		after := tr.One("store "+event.SweepCompleted, "dispatch store", "send "+event.SweepCompleted)
+		after := tr.One("store "+event.SweepCollected, "dispatch store", "collect "+event.SweepCompleted)
 		tr.One("notify "+event.JobCompleted, "dispatch notify")
 		wait := tr.One("wait for results", "receive POST")
 		require.GreaterOrEqual(t, wait.End.Sub(wait.Start), delay-time.Second)

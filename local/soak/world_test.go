@@ -96,7 +96,7 @@ func newWorld(t *testing.T, cfg simulator.Config, extra ...string) *world {
 		w.procs[name] = p
 		return p
 	}
-	for _, name := range []string{"receive", "submit", "callback", "store", "notify", "supervise"} {
+	for _, name := range []string{"receive", "submit", "callback", "collect", "store", "notify", "supervise"} {
 		port := freePort(t)
 		if name == "callback" {
 			port = callbackPort

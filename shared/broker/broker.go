@@ -39,6 +39,8 @@ var (
 	// ErrNotFound is returned for a dead letter, Trigger or Broker that is not there
 	// (any more).
 	ErrNotFound = stream.ErrNotFound
+	// ErrOutdated is wrapped by Apply where a later version of the Set is in force.
+	ErrOutdated = errors.New("a later configuration is in force")
 	// ErrLayout is wrapped where Redis holds data of another version of the layout.
 	ErrLayout = stream.ErrLayout
 	// ErrMisnamed is wrapped by Check where the address is of another kind than the
@@ -58,8 +60,7 @@ func ValidPosition(s string) bool { return inspect.ValidPosition(s) }
 // Set is everything a Server is to serve: it is applied as a whole.
 type Set struct {
 	// Version orders the Sets of a Broker: one that is lower than what another
-	// process has applied changes no routes. 0 is a Set without a version, which is
-	// always taken.
+	// process has applied is not taken. 0 is a Set without a version, which always is.
 	Version  int64
 	Brokers  []Broker
 	Triggers []Trigger

@@ -321,7 +321,7 @@ func exerciseLargeEvents(t *testing.T, b *bundle) {
 	}
 	n.stop()
 	b.cfg.Retention = 0
-	n = b.start(b.trigger("one", one), b.trigger("two", two))
+	b.start(b.trigger("one", one), b.trigger("two", two))
 	eventually(t, "nothing is left", func() bool {
 		left, err := b.rdb.Exists(t.Context(), b.key(0, "refs")).Result()
 		require.NoError(t, err)
@@ -352,7 +352,7 @@ func exerciseOlderSet(t *testing.T, b *bundle) {
 	}
 	n, old := b.start(), b.start()
 	require.NoError(t, n.srv.Apply(t.Context(), set(7, b.trigger("t", s), b.trigger("added", added))))
-	require.NoError(t, old.srv.Apply(t.Context(), set(6, b.trigger("t", s))))
+	require.ErrorIs(t, old.srv.Apply(t.Context(), set(6, b.trigger("t", s))), ErrOutdated)
 	for _, node := range []*node{n, old} {
 		node.publish(http.StatusAccepted, node.srv.consumer)
 		require.Equal(t, node.srv.consumer, s.next(t).id())

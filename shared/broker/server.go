@@ -116,8 +116,9 @@ func (s *Server) Handler() http.Handler { return s.ingress }
 // it returns, so events posted afterwards reach them. Triggers of the set's Brokers
 // that are no longer in it are not delivered any more, and lose their queue after
 // Config.RemovalGrace; a Broker that is no longer in it stops, and keeps its data.
-// An invalid Trigger is logged and stays what it was. Where a Broker is invalid or
-// Redis is out of reach nothing that runs is changed. After an error Apply may be
+// An invalid Trigger is logged and stays what it was. Where a Broker is invalid,
+// Redis is out of reach or another process has applied a later version of the set
+// (ErrOutdated), nothing that runs is changed. After an error Apply may be
 // repeated.
 func (s *Server) Apply(ctx context.Context, set Set) error {
 	set, err := set.check()
@@ -147,8 +148,7 @@ func (s *Server) Apply(ctx context.Context, set Set) error {
 		routes := set.routes(name)
 		registered, err := s.store.Register(ctx, name, s.cfg.Partitions, routes)
 		if err == nil && registered.Old {
-			s.log.WarnContext(ctx, "a later configuration is in force; routes are left as they are",
-				"broker", name.String(), "version", set.Version)
+			err = ErrOutdated
 		}
 		var paused map[string]bool
 		if err == nil {

@@ -299,3 +299,14 @@ func sleep(ctx context.Context, d time.Duration) bool {
 		return false
 	}
 }
+
+// ofBroker are the events left by trigger of one broker: others share the Redis.
+func ofBroker(all []stream.Backlog, b Broker) map[string]int64 {
+	left := map[string]int64{}
+	for _, l := range all {
+		if l.Broker == b {
+			left[l.Trigger] = l.Events
+		}
+	}
+	return left
+}

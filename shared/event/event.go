@@ -19,6 +19,7 @@ const (
 	SweepAdmitted  = "com.zixly.sweep.admitted.v1"
 	SweepSubmitted = "com.zixly.sweep.submitted.v1"
 	SweepCompleted = "com.zixly.sweep.completed.v1"
+	SweepCollected = "com.zixly.sweep.collected.v1"
 	SweepFailed    = "com.zixly.sweep.failed.v1"
 	JobCompleted   = "com.zixly.job.completed.v1"
 	JobFailed      = "com.zixly.job.failed.v1"
@@ -41,6 +42,7 @@ const (
 	ViaCallback   Via = "callback"
 	ViaPoll       Via = "poll"
 	ViaSubmit     Via = "submit"
+	ViaCollect    Via = "collect"
 	ViaDeadline   Via = "deadline"
 	ViaOwner      Via = "owner"
 	ViaDeadLetter Via = "dead-letter"
@@ -55,6 +57,8 @@ func (v Via) function() string {
 		return "callback"
 	case ViaSubmit:
 		return "submit"
+	case ViaCollect:
+		return "collect"
 	default:
 		return "supervise"
 	}
@@ -102,10 +106,35 @@ type Completed struct {
 	Late bool `json:"late,omitempty"`
 }
 
+// Collected is the data of SweepCollected: all rows of a completed sweep are in
+// the store, and this is what the job's end needs of them.
+type Collected struct {
+	job.Header
+	TradingJobID string `json:"trading_job_id,omitempty"`
+	SweepRunID   string `json:"sweep_run_id"`
+	// Turn, SubmittedAt, CompletedAt and ExecutionSeconds are as in Completed.
+	Turn             int        `json:"turn,omitempty"`
+	SubmittedAt      *time.Time `json:"submitted_at,omitempty"`
+	CompletedAt      time.Time  `json:"completed_at"`
+	ExecutionSeconds float64    `json:"execution_seconds,omitempty"`
+	CollectedAt      time.Time  `json:"collected_at"`
+	// Rows is how many rows are stored, of Total that the trading API gave.
+	Rows  int `json:"rows"`
+	Total int `json:"total"`
+	// BestScore is the highest score among them; 0 where there are none.
+	BestScore float64 `json:"best_score"`
+	// Synthetic marks results computed on made-up prices.
+	Synthetic bool `json:"synthetic,omitempty"`
+	// Best are the best rows by score, at most ten; never null in JSON.
+	Best []job.Row `json:"best"`
+}
+
 // Failed is the data of SweepFailed.
 type Failed struct {
 	job.Header
-	TradingJobID string        `json:"trading_job_id,omitempty"`
+	TradingJobID string `json:"trading_job_id,omitempty"`
+	// SweepRunID names the run whose results cannot be had, if that is the reason.
+	SweepRunID   string        `json:"sweep_run_id,omitempty"`
 	ErrorCode    job.ErrorCode `json:"error_code"`
 	ErrorMessage string        `json:"error_message"`
 	// Turn and SubmittedAt are as in Completed.
@@ -141,6 +170,7 @@ const (
 	stepAdmitted  = "admitted"
 	stepSubmitted = "submitted"
 	stepCompleted = "completed"
+	stepCollected = "collected"
 	stepFailed    = "failed"
 	stepJob       = "job"
 	stepNotified  = "notified"
@@ -171,8 +201,16 @@ func NewCompleted(d Completed) (cloudevents.Event, error) {
 	return build(d.Via.function(), SweepCompleted, ending(stepCompleted, d.Late), d.Header, d.CompletedAt, d)
 }
 
-// NewFailed is what submit, callback, the supervisor and the dead-letter sink
-// send. The id is the same from all.
+// NewCollected is what collect replies once all rows are stored.
+func NewCollected(d Collected) (cloudevents.Event, error) {
+	if d.Best == nil {
+		d.Best = []job.Row{}
+	}
+	return build("collect", SweepCollected, stepCollected, d.Header, d.CollectedAt, d)
+}
+
+// NewFailed is what submit, callback, collect, the supervisor and the dead-letter
+// sink send. The id is the same from all.
 func NewFailed(d Failed) (cloudevents.Event, error) {
 	return build(d.Via.function(), SweepFailed, ending(stepFailed, d.Late), d.Header, d.FailedAt, d)
 }

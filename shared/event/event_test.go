@@ -52,6 +52,10 @@ func golden(t *testing.T) map[string]cloudevents.Event {
 	add(event.NewAdmitted(event.Admitted{Header: h, AdmittedAt: at, Turn: 1}))
 	add(event.NewSubmitted(event.Submitted{Header: h, TradingJobID: "t-1", SubmittedAt: at, EstimatedSeconds: 90, Turn: 1}))
 	add(event.NewCompleted(event.Completed{Header: h, TradingJobID: "t-1", SweepRunID: "run-1", Turn: 1, SubmittedAt: &at, CompletedAt: end, Via: event.ViaCallback}))
+	add(event.NewCollected(event.Collected{
+		Header: h, TradingJobID: "t-1", SweepRunID: "run-1", Turn: 1, SubmittedAt: &at, CompletedAt: end, ExecutionSeconds: 80,
+		CollectedAt: end.Add(time.Second), Rows: 1, Total: 2, BestScore: 1.5, Best: done.Results,
+	}))
 	add(event.NewFailed(event.Failed{Header: h, TradingJobID: "t-1", ErrorCode: job.TimedOut, ErrorMessage: "no result in 1h0m0s", Turn: 1, SubmittedAt: &at, FailedAt: end, Via: event.ViaDeadline}))
 	add(event.NewFinished(done))
 	add(event.NewFinished(failed))

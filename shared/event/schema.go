@@ -13,5 +13,5 @@ func SchemaURN(typ string) string { return "urn:sweepline:schema:" + typ }
 
 // Types lists every event type of the pipeline, in the order of a job's life.
 func Types() []string {
-	return []string{SweepRequested, SweepAdmitted, SweepSubmitted, SweepCompleted, SweepFailed, JobCompleted, JobFailed, JobNotified}
+	return []string{SweepRequested, SweepAdmitted, SweepSubmitted, SweepCompleted, SweepCollected, SweepFailed, JobCompleted, JobFailed, JobNotified}
 }

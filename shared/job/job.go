@@ -86,6 +86,9 @@ type Job struct {
 	// DurationSeconds runs from CreatedAt to CompletedAt.
 	DurationSeconds *float64 `json:"duration_seconds,omitempty"`
 	Metrics         *Metrics `json:"metrics,omitempty"`
+	// Collecting is how far the results of a completed sweep are stored; nil
+	// before, after, and for a sweep of one page.
+	Collecting *Collecting `json:"collecting,omitempty"`
 	// Results are the best rows by score, at most ten; never null in JSON.
 	Results []Row `json:"results"`
 }
@@ -100,6 +103,13 @@ type Metrics struct {
 	ExecutionSeconds float64 `json:"execution_seconds,omitempty"`
 	// Synthetic marks results computed on made-up prices.
 	Synthetic bool `json:"synthetic,omitempty"`
+}
+
+// Collecting is how far a sweep's rows are stored.
+type Collecting struct {
+	Rows int `json:"rows"`
+	// Total is 0 where the trading API does not say.
+	Total int `json:"total,omitempty"`
 }
 
 // TimelineEvent is one entry of a job's timeline.

@@ -26,6 +26,14 @@ func Complete(j job.Job) job.Job {
 	return j
 }
 
+// WithCollecting is j with how far its rows are stored, while they are.
+func WithCollecting(j job.Job, next, total int) job.Job {
+	if !j.Status.Terminal() && next > 0 {
+		j.Collecting = &job.Collecting{Rows: next, Total: total}
+	}
+	return j
+}
+
 func utc(t *time.Time) *time.Time {
 	if t == nil {
 		return nil

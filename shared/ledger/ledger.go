@@ -20,33 +20,57 @@ import (
 var (
 	// ErrNotFound: the tenant has no such job.
 	ErrNotFound = errors.New("job not found")
-	// ErrUnreadable: an event that can never be written down, however often it
-	// is delivered: foreign type, broken data, an id that is not its job's.
+	// ErrUnreadable: an event that can never be stored, however often it is
+	// delivered: foreign type, invalid data, an id that is not its job's, a value
+	// that the database refuses.
 	ErrUnreadable = errors.New("unreadable event")
+	// ErrUnavailable: the database cannot be reached, is shutting down, starting,
+	// read-only, full or busy. The same call succeeds later.
+	ErrUnavailable = errors.New("database unavailable")
+	// ErrUnusable: the database refuses us, or its schema is not the one this build
+	// needs and cannot be brought there: foreign tables, missing rights, a newer
+	// version. It takes a person.
+	ErrUnusable = errors.New("database unusable")
 	// ErrCursor: a page's cursor that Jobs did not hand out.
 	ErrCursor = errors.New("invalid cursor")
 )
 
 // Ledger is what both implementations do. Every method puts its own deadline
-// under ctx; every error other than those above means that the database could
-// not answer and the call is worth repeating. All methods may be called from
-// many goroutines.
+// under ctx. An error that is none of those above is unexpected; the call may
+// be repeated. All methods may be called from many goroutines.
 type Ledger interface {
-	// Apply writes events down in one transaction: all or none. Each new event
-	// id adds one line to its job's timeline, and each event, since it carries
-	// its job's header, creates the job if it is not known. States only move
-	// forward, and a terminal state never changes. SweepCompleted moves a job
-	// to RUNNING only, because its rows are still to be fetched: Finish ends
-	// it. Events marked Late touch the timeline alone.
+	// Apply stores events in one statement and returns one Applied for each, in
+	// their order; they may be of any jobs, and come in any order and any number
+	// of times. Each new event id adds one line to its job's timeline, and each
+	// event, since it carries its job's header, creates the job if it is not
+	// known. States only move forward, and a terminal state never changes:
+	// SweepCollected and SweepFailed end a job, and the first of them wins.
+	// Events marked Late touch the timeline alone.
 	//
-	// The error is ErrUnreadable if any of the events is; then none is written.
-	Apply(ctx context.Context, events ...cloudevents.Event) error
+	// An event that cannot be stored costs only itself: its Err is ErrUnreadable.
+	// Where the database fails, Err is set for all events it concerns, and none
+	// of them is stored.
+	Apply(ctx context.Context, events ...cloudevents.Event) []Applied
 
-	// Finish ends a job by its SweepCompleted or SweepFailed, in one
-	// transaction: state, rows, metrics, the event's timeline line and that of
-	// the JobCompleted or JobFailed that follows from it. The first end wins; a
-	// repeat or a second end changes nothing and returns the job as it ended.
-	Finish(ctx context.Context, e cloudevents.Event, o Outcome) (Finished, error)
+	// Collect stores pages of result rows in one statement, all or none, and
+	// returns how far each page's collection is afterwards. A page is stored if
+	// its collection stands at ResultPage.From; one that does not continue its
+	// collection, or whose job has ended, is left out. Pages of one call are of
+	// different jobs. Rows are written as Clean leaves them, the first of each
+	// parameter set.
+	Collect(ctx context.Context, pages ...ResultPage) ([]Collection, error)
+
+	// Collections returns how far the rows of each job are stored; the zero
+	// Collection for a job of which nothing is known.
+	Collections(ctx context.Context, jobs ...job.Header) ([]Collection, error)
+
+	// CollectFailed counts an attempt to read the next page that failed for a
+	// reason that lies in the page, and returns how many have since the last page
+	// that was stored.
+	CollectFailed(ctx context.Context, h job.Header, runID string) (failures int, err error)
+
+	// Summary sums up the rows that are stored for a job.
+	Summary(ctx context.Context, tenant, id string) (Summary, error)
 
 	// Job returns one job with its ten best rows, or ErrNotFound.
 	Job(ctx context.Context, tenant, id string) (job.Job, error)
@@ -81,32 +105,37 @@ type Ledger interface {
 	// Ping reports whether the database answers and its schema is in place.
 	Ping(ctx context.Context) error
 
+	// Start brings the schema up to date. It returns ErrUnusable where that can
+	// never succeed, and ErrUnavailable where the database is not there now: then
+	// it is tried again before the next call.
+	Start(ctx context.Context) error
+
 	// Close waits for calls under way and frees all connections.
 	Close() error
 }
 
-// Outcome is what Finish adds to the event that ended a job.
-type Outcome struct {
-	// Rows are all rows of a completed sweep, in any order. Finish writes them
-	// as Clean leaves them, the first of each parameter set.
-	Rows []job.Row
-	// Metrics are stored as they are.
-	Metrics job.Metrics
-	// Failure, if set, ends the job as FAILED although its sweep completed:
-	// the results cannot be had.
-	Failure *Failure
+// Applied is what became of one event.
+type Applied struct {
+	// Job is the ended job with its ten best rows, where the event ends a job:
+	// as this event ended it, or as an earlier one has. Nil otherwise.
+	Job *job.Job
+	// First is true for the one event that ended the job.
+	First bool
+	// Err is why the event is not stored.
+	Err error
+}
+
+// Errors joins the errors of all events, nil if all are stored.
+func Errors(applied []Applied) error {
+	var errs []error
+	for _, a := range applied {
+		errs = append(errs, a.Err)
+	}
+	return errors.Join(errs...)
 }
 
 // Failure says why a job is FAILED.
 type Failure struct {
 	Code    job.ErrorCode
 	Message string
-}
-
-// Finished is what Finish left behind.
-type Finished struct {
-	// Job is the ended job, with its ten best rows.
-	Job job.Job
-	// First is true for the one call that ended the job.
-	First bool
 }

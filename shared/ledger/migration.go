@@ -15,8 +15,8 @@ type Migration struct {
 	AppliedAt time.Time
 }
 
-// Applied turns goose's results into ours.
-func Applied(results []*goose.MigrationResult) []Migration {
+// AppliedMigrations turns goose's results into ours.
+func AppliedMigrations(results []*goose.MigrationResult) []Migration {
 	out := make([]Migration, len(results))
 	for i, r := range results {
 		out[i] = Migration{Version: r.Source.Version, Name: path.Base(r.Source.Path), AppliedAt: time.Now().UTC()}

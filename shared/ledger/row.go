@@ -31,7 +31,7 @@ const (
 // lose what is not valid UTF-8, NUL, and everything past 64 bytes.
 func Clean(r job.Row) job.Row {
 	for _, f := range []*float64{&r.Score, &r.SharpeRatio, &r.SortinoRatio, &r.TotalReturnPct, &r.MaxDrawdownPct, &r.WinRatePct, &r.ProfitFactor} {
-		*f = figure(*f)
+		*f = Figure(*f)
 	}
 	for _, f := range []**float64{&r.AnnualizedReturn, &r.TradesPerMonth, &r.AvgTradeDuration, &r.ExpectancyPerTrade, &r.CalmarRatio} {
 		switch {
@@ -39,7 +39,7 @@ func Clean(r job.Row) job.Row {
 		case math.IsNaN(**f):
 			*f = nil
 		default:
-			v := figure(**f) // the caller's number is not ours to change
+			v := Figure(**f) // the caller's number is not ours to change
 			*f = &v
 		}
 	}
@@ -58,7 +58,8 @@ func Clean(r job.Row) job.Row {
 // whole keeps n inside SQL's integer.
 func whole(n int) int { return max(math.MinInt32, min(n, math.MaxInt32)) }
 
-func figure(x float64) float64 {
+// Figure makes x storable as Clean does; what is not a number becomes 0.
+func Figure(x float64) float64 {
 	switch {
 	case math.IsNaN(x):
 		return 0
@@ -120,10 +121,11 @@ func CleanAll(rows []job.Row) []job.Row {
 }
 
 // better sorts by score downward, then by parameters, so that equals always
-// come in the same order.
+// come in the same order: that of Results by score.
 func better(a, b job.Row) int {
 	return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.FastPeriod, b.FastPeriod),
-		cmp.Compare(a.SlowPeriod, b.SlowPeriod), cmp.Compare(keyOf(a).signal, keyOf(b).signal))
+		cmp.Compare(a.SlowPeriod, b.SlowPeriod), cmp.Compare(keyOf(a).signal, keyOf(b).signal),
+		strings.Compare(a.StrategyType, b.StrategyType))
 }
 
 // Best returns the first ten of rows sorted by CleanAll; never nil.

@@ -24,8 +24,23 @@ type RowQuery struct {
 	Offset int
 }
 
-// OrderBy is the query's order in SQL, the same in both databases. Ids decide
-// last; they go up as scores go down.
+// Orders of rows in SQL, the same in both databases. Each ends in the key of a
+// job's rows, so that equals always come in the same order.
+const (
+	periods      = "fast_period, slow_period, coalesce(signal_period, -2147483648), strategy_type"
+	byScoreSQL   = "-score, " + periods
+	byPeriodsSQL = periods
+)
+
+// SQL is the order as an ORDER BY clause.
+func (o Order) SQL() string {
+	if o == ByPeriods {
+		return byPeriodsSQL
+	}
+	return byScoreSQL
+}
+
+// OrderBy is the query's order in SQL, the same in both databases.
 func (q RowQuery) OrderBy() string {
 	by := "score"
 	if slices.Contains(RowColumns, q.By) {
@@ -33,11 +48,11 @@ func (q RowQuery) OrderBy() string {
 	}
 	switch {
 	case by == "score" && !q.Ascending:
-		return "-score, id" // as Results sorts
+		return byScoreSQL // as Results sorts
 	case q.Ascending:
-		return by + ", id"
+		return by + ", " + byScoreSQL
 	}
-	return by + " desc, id"
+	return by + " desc, " + byScoreSQL
 }
 
 // Window is the limit and the offset of q, within their bounds.

@@ -2,18 +2,17 @@ package serve
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/protocol"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/zixly/sweepline/shared/telemetry"
 )
@@ -65,41 +64,6 @@ func mediaType(r *http.Request) string {
 	return t
 }
 
-func handleBatch(name string, fn EventFunction, w http.ResponseWriter, r *http.Request) {
-	batch, ok := fn.(BatchFunction)
-	if !ok {
-		WriteError(w, http.StatusUnsupportedMediaType, CodeMediaType, "this function takes one event at a time")
-		return
-	}
-	var events []event.Event
-	err := json.NewDecoder(r.Body).Decode(&events)
-	for i := range events {
-		err = errors.Join(err, events[i].Validate())
-	}
-	if err != nil {
-		refuseEvent(w, err)
-		return
-	}
-	spans := make([]trace.Span, len(events))
-	for i := range events {
-		_, spans[i] = eventSpan(r.Context(), name, &events[i])
-	}
-	replies, err := batch.HandleBatch(r.Context(), events)
-	for _, span := range spans {
-		telemetry.End(span, failure(err))
-	}
-	if !writeOutcome(r.Context(), w, err) || len(replies) == 0 {
-		return
-	}
-	body, err := json.Marshal(replies)
-	if err != nil {
-		writeOutcome(r.Context(), w, errors.New("a reply is not a valid event"))
-		return
-	}
-	w.Header().Set("Content-Type", event.ApplicationCloudEventsBatchJSON)
-	_, _ = w.Write(body)
-}
-
 // refuseEvent answers what is not an event: no retry can mend it.
 func refuseEvent(w http.ResponseWriter, err error) {
 	var tooLarge *http.MaxBytesError
@@ -116,25 +80,33 @@ func refuseEvent(w http.ResponseWriter, err error) {
 // writeOutcome answers an error, and reports whether there was none. Nothing
 // is written for a success: 200 comes by itself, after a reply's headers.
 func writeOutcome(ctx context.Context, w http.ResponseWriter, err error) bool {
-	if err == nil || protocol.IsACK(err) {
+	status, after := judge(err)
+	if status < 300 {
 		return true
 	}
-	status := http.StatusInternalServerError
-	var result *cehttp.Result
-	var later *Unavailable
-	switch {
-	case protocol.ResultAs(err, &result) && result.StatusCode >= 100 && result.StatusCode < 600:
-		status = result.StatusCode
-		if status < 300 {
-			return true
-		}
-	case errors.As(err, &later):
-		status = http.StatusServiceUnavailable
-		setRetryAfter(w, later.RetryAfter)
+	if after > 0 {
+		setRetryAfter(w, after)
 	}
 	slog.WarnContext(ctx, "Event not taken", "status", status, "error", err)
 	WriteError(w, status, outcomeCode(status), reason(err))
 	return false
+}
+
+// judge maps a function's error to the status that tells the broker what to do,
+// and to how long it should wait, 0 where nobody said.
+func judge(err error) (status int, after time.Duration) {
+	var result *cehttp.Result
+	var later *Unavailable
+	switch {
+	case err == nil || protocol.IsACK(err):
+		return http.StatusOK, 0
+	case protocol.ResultAs(err, &result) && result.StatusCode >= 100 && result.StatusCode < 600:
+		return result.StatusCode, 0
+	case errors.As(err, &later):
+		return http.StatusServiceUnavailable, later.RetryAfter
+	default:
+		return http.StatusInternalServerError, 0
+	}
 }
 
 func outcomeCode(status int) string {

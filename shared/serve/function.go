@@ -15,12 +15,19 @@ type EventFunction interface {
 	Handle(context.Context, event.Event) (*event.Event, error)
 }
 
-// BatchFunction is an EventFunction that also takes many events at once, all
-// or none: an error means that none was taken. The replies are answered as one
-// batch.
+// BatchFunction is an EventFunction that also takes many events at once. It
+// returns one Outcome for each event, in their order; each is judged as if its
+// event had come alone, so a slow or failing member must not hold up the rest.
 type BatchFunction interface {
 	EventFunction
-	HandleBatch(context.Context, []event.Event) ([]event.Event, error)
+	HandleBatch(context.Context, []event.Event) []Outcome
+}
+
+// Outcome is what Handle would have returned for one member of a batch. The
+// zero value is an event that was taken and has no reply.
+type Outcome struct {
+	Reply *event.Event
+	Err   error
 }
 
 // HTTPFunction takes one request. It bounds and closes what it reads.

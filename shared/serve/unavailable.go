@@ -49,7 +49,7 @@ func WriteUnavailable(w http.ResponseWriter, err error) {
 
 // setRetryAfter writes whole seconds, rounded up: 0 would mean "at once".
 func setRetryAfter(w http.ResponseWriter, d time.Duration) {
-	w.Header().Set("Retry-After", strconv.Itoa(max(1, int((d+time.Second-1)/time.Second))))
+	w.Header().Set("Retry-After", strconv.Itoa(wholeSeconds(d)))
 }
 
 // retryAfter reads the header of an answer: seconds or an HTTP date (RFC 9110,

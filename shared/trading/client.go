@@ -40,7 +40,6 @@ type Client struct {
 	base    *url.URL
 	http    *http.Client
 	observe Observer
-	pace    func(context.Context) error
 }
 
 // Option changes how New builds a client.
@@ -48,11 +47,6 @@ type Option func(*Client)
 
 // WithObserver reports the duration of every call.
 func WithObserver(o Observer) Option { return func(c *Client) { c.observe = o } }
-
-// WithPace is asked before each page of results and returns when it may be
-// fetched. Its error ends the sequence. Other calls are for their callers to
-// space out, who know how urgent they are.
-func WithPace(pace func(context.Context) error) Option { return func(c *Client) { c.pace = pace } }
 
 // WithTransport replaces the transport, for tracing or tests.
 func WithTransport(t http.RoundTripper) Option { return func(c *Client) { c.http.Transport = t } }
@@ -75,12 +69,11 @@ func New(cfg Config, options ...Option) (*Client, error) {
 		base:    base,
 		http:    &http.Client{Transport: transport, CheckRedirect: sameHost},
 		observe: func(string, time.Duration) {},
-		pace:    func(context.Context) error { return nil },
 	}
 	for _, option := range options {
 		option(c)
 	}
-	if c.observe == nil || c.pace == nil || c.http.Transport == nil {
+	if c.observe == nil || c.http.Transport == nil {
 		return nil, errors.New("new trading client: nil option")
 	}
 	return c, nil

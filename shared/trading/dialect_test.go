@@ -188,32 +188,35 @@ func TestRowsOfDataFrames(t *testing.T) {
 	}
 }
 
-func TestResultsEnd(t *testing.T) {
+func TestPagesEnd(t *testing.T) {
 	t.Parallel()
 	// An API that says there is more but gives nothing: an error, not a short result.
-	for r, err := range answering(t, 200, `{"total_count":3,"results":[]}`).Results(t.Context(), "r", "") {
-		require.Error(t, err)
-		require.Zero(t, r)
-	}
+	_, err := answering(t, 200, `{"total_count":3,"results":[]}`).Page(t.Context(), "r", "", 2)
+	var e *trading.Error
+	require.ErrorAs(t, err, &e)
+	require.True(t, e.Unreadable())
+	require.False(t, e.Permanent())
+	// At the end it gives nothing either.
+	p, err := answering(t, 200, `{"total_count":3,"results":[]}`).Page(t.Context(), "r", "", 3)
+	require.NoError(t, err)
+	require.True(t, p.Last)
 	// One that does not count: a short page is the last.
-	n := 0
-	for _, err := range answering(t, 200, `{"results":[{"fast_period":1},{"fast_period":2}]}`).Results(t.Context(), "r", "") {
-		require.NoError(t, err)
-		n++
-	}
-	require.Equal(t, 2, n)
-	// One that never ends: bounded.
-	page := `{"total_count":1000000000,"results":[` + strings.Repeat(`{"fast_period":1},`, 4999) + `{"fast_period":1}]}`
-	var last error
-	n = 0
-	for _, err := range answering(t, 200, page).Results(t.Context(), "r", "") {
-		n++
-		last = err
-	}
-	require.ErrorContains(t, last, "more rows than a sweep can have")
-	require.Equal(t, 250_001, n)
-	// A reader that stops is not asked again.
-	for range answering(t, 200, page).Results(t.Context(), "r", "") {
-		break
+	p, err = answering(t, 200, `{"results":[{"fast_period":1},{"fast_period":2}]}`).Page(t.Context(), "r", "", 0)
+	require.NoError(t, err)
+	require.Equal(t, -1, p.Total)
+	require.True(t, p.Last)
+	require.Len(t, p.Rows, 2)
+	full := `{"results":[` + strings.Repeat(`{"fast_period":1},`, 499) + `{"fast_period":1}]}`
+	p, err = answering(t, 200, full).Page(t.Context(), "r", "", 0)
+	require.NoError(t, err)
+	require.False(t, p.Last)
+	p, err = answering(t, 200, `{"total_count":1000000000,"synthetic":true,"results":[{"fast_period":1}]}`).Page(t.Context(), "r", "", 0)
+	require.NoError(t, err)
+	require.False(t, p.Last)
+	require.True(t, p.Rows[0].Synthetic)
+	for _, body := range []string{`{"results":`, `[]`, `{"results":[{"fast_period":"x"}]}`, `{"results":[{"fast_period":0.5}]}`} {
+		_, err = answering(t, 200, body).Page(t.Context(), "r", "", 0)
+		require.ErrorAs(t, err, &e)
+		require.True(t, e.Unreadable(), body)
 	}
 }

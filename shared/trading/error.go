@@ -64,6 +64,10 @@ func (e *Error) Permanent() bool {
 	return e.Status >= 400 && e.Status <= 499
 }
 
+// Unreadable reports that the API answered with success and what cannot be
+// read. Whether it always will, only further attempts can tell.
+func (e *Error) Unreadable() bool { return e.Status >= 200 && e.Status <= 299 }
+
 // Unavailable reports that the API could not be reached, did not answer in time
 // or sense, or asks to come again later: neither the sweep's fault nor its end.
 // A call that its caller cancelled says nothing about the API and is false.

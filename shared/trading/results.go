@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"math"
 	"net/http"
 	"net/url"
@@ -15,13 +14,8 @@ import (
 	"github.com/zixly/sweepline/shared/job"
 )
 
-const (
-	// pageSize is the most rows that the API gives at once.
-	pageSize = 500
-	// maxRows is more than any sweep has: periods go up to 500, so there are
-	// fewer than 125,000 pairs. It ends a loop over an API that pages in circles.
-	maxRows = 250_000
-)
+// pageSize is the most rows that the API gives at once.
+const pageSize = 500
 
 // Best is the API's own choice of rows, best score first.
 type Best struct {
@@ -68,64 +62,23 @@ func (c *Client) Best(ctx context.Context, runID, ticker string) (Best, error) {
 	return b, nil
 }
 
-// Results yields every combination of a run, page by page, in the API's order;
-// ticker may be empty. An error ends it and is yielded once, with a zero row.
-// Each page has its own timeout; ctx bounds them all.
-func (c *Client) Results(ctx context.Context, runID, ticker string) iter.Seq2[job.Row, error] {
-	return c.ResultsFrom(ctx, runID, ticker, 0)
+// Page is a part of a run's rows.
+type Page struct {
+	Rows []job.Row
+	// Total is how many rows the run has, -1 where the API does not say.
+	Total int
+	// Last: no rows follow.
+	Last bool
+	// Synthetic marks a run on made-up prices; only the simulator says so.
+	Synthetic bool
 }
 
-// ResultsFrom is Results without the first offset rows: whoever was interrupted
-// goes on where it was.
-func (c *Client) ResultsFrom(ctx context.Context, runID, ticker string, offset int) iter.Seq2[job.Row, error] {
-	return func(yield func(job.Row, error) bool) {
-		for offset := offset; ; {
-			if err := c.pace(ctx); err != nil {
-				yield(job.Row{}, &Error{Op: "read results", cause: err})
-				return
-			}
-			p, err := c.page(ctx, runID, ticker, offset)
-			if err != nil {
-				yield(job.Row{}, err)
-				return
-			}
-			for _, row := range p.rows {
-				if !yield(row, nil) {
-					return
-				}
-			}
-			offset += len(p.rows)
-			if p.last(offset) {
-				return
-			}
-			if offset >= maxRows {
-				yield(job.Row{}, &Error{Op: "read results", Status: http.StatusOK, Detail: "more rows than a sweep can have"})
-				return
-			}
-		}
-	}
-}
-
-type page struct {
-	rows  []job.Row
-	total int // -1 where the API does not say
-}
-
-// last reports whether nothing follows offset.
-func (p page) last(offset int) bool {
-	if len(p.rows) == 0 {
-		return true
-	}
-	if p.total < 0 {
-		return len(p.rows) < pageSize
-	}
-	return offset >= p.total
-}
-
-func (c *Client) page(ctx context.Context, runID, ticker string, offset int) (page, error) {
+// Page returns the combinations of a run from offset on, at most 500, in the
+// API's order; ticker may be empty. It takes one call, which the caller paces.
+func (c *Client) Page(ctx context.Context, runID, ticker string, offset int) (Page, error) {
 	const op = "read results"
 	if !runIDForm().MatchString(runID) {
-		return page{}, badID(op)
+		return Page{}, badID(op)
 	}
 	query := tickerQuery(ticker)
 	query.Set("limit", strconv.Itoa(pageSize))
@@ -140,23 +93,31 @@ func (c *Client) page(ctx context.Context, runID, ticker string, offset int) (pa
 		path: []string{"api", "v1", "sweeps", runID}, query: query,
 	}, &body)
 	if err != nil {
-		return page{}, err
+		return Page{}, err
 	}
-	p := page{total: -1}
+	p := Page{Total: -1, Synthetic: body.Synthetic, Rows: make([]job.Row, 0, len(body.Rows))}
 	if body.Total != nil {
-		p.total = *body.Total
+		p.Total = *body.Total
 	}
 	for _, r := range body.Rows {
 		row, err := r.row()
 		row.Synthetic = body.Synthetic
 		if err != nil {
-			return page{}, &Error{Op: op, Status: http.StatusOK, cause: err}
+			return Page{}, &Error{Op: op, Status: http.StatusOK, sent: true, cause: err}
 		}
-		p.rows = append(p.rows, row)
+		p.Rows = append(p.Rows, row)
 	}
-	// A page cut short in the middle must not pass for the whole.
-	if len(p.rows) == 0 && offset < p.total {
-		return page{}, &Error{Op: op, Status: http.StatusOK, Detail: fmt.Sprintf("no rows after %d of %d", offset, p.total)}
+	next := offset + len(p.Rows)
+	switch {
+	case len(p.Rows) == 0 && offset < p.Total:
+		// A run cut short in the middle must not pass for the whole.
+		return Page{}, &Error{Op: op, Status: http.StatusOK, sent: true, Detail: fmt.Sprintf("no rows after %d of %d", offset, p.Total)}
+	case len(p.Rows) == 0:
+		p.Last = true
+	case p.Total < 0:
+		p.Last = len(p.Rows) < pageSize
+	default:
+		p.Last = next >= p.Total
 	}
 	return p, nil
 }

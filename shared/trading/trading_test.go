@@ -138,7 +138,7 @@ func endToEnd(t *testing.T, b bundle, encoding string) {
 	require.NoError(t, err)
 	require.Empty(t, none)
 
-	rows := collect(t, b.client.Results(ctx, j.RunID, "DAX"))
+	rows := collect(t, b.client, j.RunID, "DAX")
 	require.Len(t, rows, sub.Combinations)
 	require.Greater(t, len(rows), 2*500, "the sweep must need several pages")
 	best, err := b.client.Best(ctx, j.RunID, "")
@@ -150,15 +150,19 @@ func endToEnd(t *testing.T, b bundle, encoding string) {
 	require.NoError(t, b.client.Cancel(ctx, sub.JobID), "an ended sweep is no error")
 }
 
-func collect(t *testing.T, rows func(func(job.Row, error) bool)) []job.Row {
+func collect(t *testing.T, c *trading.Client, runID, ticker string) []job.Row {
 	t.Helper()
 	var out []job.Row
 	seen := map[[2]int]bool{}
-	for r, err := range rows {
+	for last := false; !last; {
+		p, err := c.Page(t.Context(), runID, ticker, len(out))
 		require.NoError(t, err)
-		require.False(t, seen[[2]int{r.FastPeriod, r.SlowPeriod}], "a row came twice")
-		seen[[2]int{r.FastPeriod, r.SlowPeriod}] = true
-		out = append(out, r)
+		for _, r := range p.Rows {
+			require.False(t, seen[[2]int{r.FastPeriod, r.SlowPeriod}], "a row came twice")
+			seen[[2]int{r.FastPeriod, r.SlowPeriod}] = true
+		}
+		out, last = append(out, p.Rows...), p.Last
+		require.Equal(t, last, len(out) == p.Total)
 	}
 	return out
 }
@@ -259,9 +263,8 @@ func TestErrorsOfTheAPI(t *testing.T) {
 		require.True(t, trading.NotFound(err), id)
 		_, err = b.client.Best(ctx, id, "")
 		require.True(t, trading.NotFound(err), id)
-		for _, err := range b.client.Results(ctx, id, "") {
-			require.True(t, trading.NotFound(err), id)
-		}
+		_, err = b.client.Page(ctx, id, "", 0)
+		require.True(t, trading.NotFound(err), id)
 	}
 
 	b.sim.RefuseNext(1, 429, 7*time.Second)
@@ -347,8 +350,7 @@ func TestObserverSeesEveryCall(t *testing.T) {
 	_, _ = b.client.Jobs(ctx)
 	_ = b.client.Cancel(ctx, "x")
 	_, _ = b.client.Best(ctx, "x", "")
-	for range b.client.Results(ctx, "x", "") { //nolint:revive // only the call matters
-	}
+	_, _ = b.client.Page(ctx, "x", "", 0)
 	require.Equal(t, trading.Endpoints, seen)
 }
 

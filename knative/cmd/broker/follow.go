@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/zixly/sweepline/knative/contract"
@@ -57,19 +58,29 @@ func (p *plane) take(ctx context.Context) error {
 			return fmt.Errorf("check redis: %w", err)
 		}
 	}
-	err = p.guard.newest(ctx, c.Broker, c.Generation, func(ctx context.Context) error { return p.server.Apply(ctx, c.Set) })
-	if err != nil {
+	if err := p.server.Apply(ctx, c.Set); err != nil {
 		return err
 	}
 	if c.Purge != "" {
-		if err := purge(ctx, p.rdb, c.Purge); err != nil {
+		if err := p.purge(ctx, c.Purge); err != nil {
 			return err
 		}
+	}
+	for _, t := range c.Set.Invalid { // what a newer controller has written
+		p.log.ErrorContext(ctx, "Trigger is invalid, its events wait", "trigger", t.Namespace+"/"+t.Name, "problem", t.Problem)
 	}
 	p.generation.Store(c.Generation)
 	p.log.InfoContext(ctx, "Contract is taken up", "generation", c.Generation,
 		"brokers", len(c.Set.Brokers), "triggers", len(c.Set.Triggers), "purge", c.Purge != "")
 	return nil
+}
+
+// purge removes all that Redis holds of a Broker, "namespace/name".
+func (p *plane) purge(ctx context.Context, broker string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	namespace, name, _ := strings.Cut(broker, "/")
+	return p.inspector.Purge(ctx, namespace, name)
 }
 
 // mounted gives the files of one state of a mounted ConfigMap: kubelet switches

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/zixly/sweepline/shared/broker"
+	"github.com/zixly/sweepline/shared/broker/inspect"
 	"github.com/zixly/sweepline/shared/connect"
 )
 
@@ -55,7 +56,8 @@ type plane struct {
 	rdb      redis.UniversalClient
 	server   *broker.Server
 	registry *prometheus.Registry
-	guard    *guard
+	// inspector removes what a deleted Broker has left.
+	inspector *broker.Inspector
 	// generation is that of the contract which is served, 0 before the first.
 	generation atomic.Int64
 	stopping   atomic.Bool
@@ -75,7 +77,9 @@ func open(cfg Config, log *slog.Logger) (*plane, error) {
 	if p.server, err = broker.New(cfg.Broker, p.rdb, p.registry, log); err != nil {
 		return nil, err
 	}
-	p.guard = &guard{rdb: p.rdb}
+	if p.inspector, err = inspect.New(p.rdb, cfg.Broker.KeyPrefix); err != nil {
+		return nil, err
+	}
 	return p, nil
 }
 

@@ -110,9 +110,7 @@ func (b *bundle) keys() []string {
 	b.t.Helper()
 	keys, err := b.rdb.Keys(b.t.Context(), "sweepline:*ns/"+b.name+"/*").Result()
 	require.NoError(b.t, err)
-	more, err := b.rdb.Keys(b.t.Context(), "sweepline:{contract/ns/"+b.name+"}*").Result()
-	require.NoError(b.t, err)
-	return append(keys, more...)
+	return keys
 }
 
 func TestAContractFromBeginningToEnd(t *testing.T) {
@@ -156,7 +154,7 @@ func TestAnOutdatedMountIsNotServed(t *testing.T) {
 	require.NoError(t, current.take(t.Context()))
 
 	outdated.write(outdated.contract(1, "one"))
-	require.ErrorIs(t, outdated.take(t.Context()), errOutdated)
+	require.ErrorIs(t, outdated.take(t.Context()), broker.ErrOutdated)
 	require.ElementsMatch(t, []string{"one", "two"}, current.groups())
 	code, _ := outdated.says("/readyz")
 	require.Equal(t, http.StatusServiceUnavailable, code)
@@ -166,22 +164,10 @@ func TestAnOutdatedMountIsNotServed(t *testing.T) {
 	require.Equal(t, []string{"two"}, current.groups())
 }
 
-func TestPodsTakeUpContractsOneAfterTheOther(t *testing.T) {
-	t.Parallel()
-	b := setup(t, servertest.Redis(t), "turns")
-	err := b.guard.newest(t.Context(), "ns/turns", 1, func(ctx context.Context) error {
-		inner := b.guard.newest(ctx, "ns/turns", 2, func(context.Context) error { return errors.New("was let in") })
-		require.ErrorIs(t, inner, errBusy)
-		return errors.New("refused")
-	})
-	require.EqualError(t, err, "refused")
-	require.NoError(t, b.guard.newest(t.Context(), "ns/turns", 2, func(context.Context) error { return nil }), "the lock was given back")
-	require.ErrorIs(t, b.guard.newest(t.Context(), "ns/turns", 1, func(context.Context) error { return nil }), errOutdated)
-}
-
 func TestPurgeTakesNamesOnly(t *testing.T) {
 	t.Parallel()
-	require.Error(t, purge(t.Context(), nil, "ns/*"))
+	b := setup(t, servertest.Redis(t), "names")
+	require.Error(t, b.purge(t.Context(), "ns/*"))
 }
 
 // In a Redis Cluster the keys of a Broker lie on all nodes.
@@ -191,14 +177,16 @@ func TestPurgeOnACluster(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = rdb.Close() })
 	other := "sweepline:{ns/other/0}:meta"
-	keys := []string{"sweepline:{contract/ns/b}:generation", other}
+	keys := []string{other}
 	for p := range 12 {
 		keys = append(keys, fmt.Sprintf("sweepline:{ns/b/%d}:meta", p))
 	}
 	for _, k := range keys {
 		require.NoError(t, rdb.Set(t.Context(), k, 1, 0).Err())
 	}
-	require.NoError(t, purge(t.Context(), rdb, "ns/b"))
+	inspector, err := broker.NewInspector(rdb)
+	require.NoError(t, err)
+	require.NoError(t, inspector.Purge(t.Context(), "ns", "b"))
 	for _, k := range keys {
 		n, err := rdb.Exists(t.Context(), k).Result()
 		require.NoError(t, err)

@@ -66,10 +66,20 @@ func TestMountedIsServed(t *testing.T) {
 	s, err := contract.Read(fsys)
 	require.NoError(t, err)
 	require.EqualValues(t, 12, s.Generation)
+	require.EqualValues(t, 12, s.Set.Version)
 	require.Equal(t, "shop/main", s.Broker)
 	require.Len(t, s.Set.Triggers, 2)
 	require.True(t, s.Set.Triggers[0].Ordered)
 	require.Equal(t, "http://letters.example.com", s.Set.Triggers[0].Delivery.DeadLetterSink)
+
+	// Of a newer controller, perhaps: the rest is served.
+	fsys["triggers.yaml"].Data = append([]byte("apiVersion: eventing.knative.dev/v1\nkind: Trigger\n"+
+		"metadata: {namespace: shop, name: new}\nspec: {broker: main, unheard: 1, subscriber: {uri: http://a}}\n"), fsys["triggers.yaml"].Data...)
+	s, err = contract.Read(fsys)
+	require.NoError(t, err)
+	require.Len(t, s.Set.Triggers, 2)
+	require.Len(t, s.Set.Invalid, 1)
+	require.Equal(t, "new", s.Set.Invalid[0].Name)
 
 	fsys["triggers.yaml"].Data = []byte("nonsense: [")
 	_, err = contract.Read(fsys)

@@ -21,6 +21,7 @@ kill_pods supervise serving.knative.dev/service=supervise
 sleep 2
 kill_pods ingress "$broker_pods,app.kubernetes.io/component=ingress"
 sleep 5
+kill_pods collect serving.knative.dev/service=collect
 kill_pods store serving.knative.dev/service=store
 kill_pods submit serving.knative.dev/service=submit
 sleep 3

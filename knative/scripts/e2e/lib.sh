@@ -2,7 +2,7 @@
 NAMESPACE=${NAMESPACE:-sweepline}
 BROKER=${BROKER:-default}
 SCRATCH=sweepline-e2e-$$ # a namespace of its own for each run
-FUNCTIONS='receive submit callback store notify status'
+FUNCTIONS='receive submit callback collect store notify status'
 
 die() { echo "e2e: $*" >&2; exit 1; }
 need() { for tool; do command -v "$tool" > /dev/null || die "needs $tool"; done; }

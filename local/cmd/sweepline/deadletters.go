@@ -25,10 +25,29 @@ type deadLetters struct {
 	DeadLetters []deadLetter `json:"dead_letters"`
 }
 
+// deadLetters reads the list, all pages of it.
 func (c *client) deadLetters(cmd *cobra.Command) (deadLetters, error) {
-	var d deadLetters
-	err := c.do(cmd.Context(), http.MethodGet, "/api/dead-letters", nil, nil, &d)
-	return d, err
+	var all deadLetters
+	cursor := ""
+	for {
+		page := struct {
+			deadLetters
+
+			Next string `json:"next_cursor"`
+		}{}
+		path := "/api/dead-letters?" + url.Values{"limit": {"100"}, "cursor": {cursor}}.Encode()
+		if cursor == "" {
+			path = "/api/dead-letters?limit=100"
+		}
+		if err := c.do(cmd.Context(), http.MethodGet, path, nil, nil, &page); err != nil {
+			return all, err
+		}
+		all.DeadLetters = append(all.DeadLetters, page.DeadLetters...)
+		if page.Next == "" {
+			return all, nil
+		}
+		cursor = page.Next
+	}
 }
 
 func newDeadLetters() *cobra.Command {
@@ -47,6 +66,9 @@ func newDeadLetters() *cobra.Command {
 				return err
 			}
 			if asJSON {
+				if d.DeadLetters == nil {
+					d.DeadLetters = []deadLetter{}
+				}
 				return printJSON(cmd.OutOrStdout(), d)
 			}
 			w := cmd.OutOrStdout()
@@ -114,7 +136,7 @@ func newRedrive() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&all, "all", false, "every dead letter on the first page")
+	cmd.Flags().BoolVar(&all, "all", false, "every dead letter")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The command builds from nothing in a minute because it holds no Kubernetes: of
-// its packages only the one that reads YAML. The data plane holds no more.
+// The command and the data plane hold no Kubernetes, half of all they would be
+// built from: of its packages only the one that reads YAML.
 func TestNoKubernetes(t *testing.T) {
 	t.Parallel()
 	for _, program := range []string{".", "../../../knative/cmd/broker"} {

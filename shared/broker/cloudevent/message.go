@@ -315,16 +315,3 @@ func (a attribute) typed(text string) any {
 	}
 	return text
 }
-
-// Attribute returns the text of a context attribute, specversion included.
-func (m *Message) Attribute(name string) (string, bool) {
-	if name == "specversion" {
-		return "1.0", true
-	}
-	for i := range m.attrs {
-		if m.attrs[i].name == name {
-			return m.attrs[i].text(), true
-		}
-	}
-	return "", false
-}

@@ -60,3 +60,15 @@ func (i *Inspector) Redrive(ctx context.Context, id string) error {
 
 // Discard forgets a dead letter for good. It may return ErrNotFound.
 func (i *Inspector) Discard(ctx context.Context, id string) error { return i.store.Discard(ctx, id) }
+
+// Purge removes all that is kept of a broker: no process may serve it any more. Every
+// process that did may call it, so that the last leaves nothing.
+func (i *Inspector) Purge(ctx context.Context, namespace, broker string) error {
+	return i.store.Purge(ctx, stream.Broker{Namespace: namespace, Name: broker})
+}
+
+// Backlogs lists the Triggers of all brokers that have not finished everything, in
+// this layout and in the one before it.
+func (i *Inspector) Backlogs(ctx context.Context) ([]stream.Backlog, error) {
+	return i.store.Backlogs(ctx)
+}

@@ -76,8 +76,8 @@ func TestLoad(t *testing.T) {
 	require.Equal(t, []broker.Broker{{Namespace: "sweep", Name: "main"}}, set.Brokers)
 	require.Len(t, set.Triggers, 2)
 	submit, store := set.Triggers[0], set.Triggers[1]
-	require.Equal(t, `{"type":"a"}`, submit.Filter.String())
-	require.Equal(t, `[{"prefix":{"type":"b"}}]`, store.Filter.String(), "filters wins over filter")
+	require.JSONEq(t, `{"type":"a"}`, submit.Filter.String())
+	require.JSONEq(t, `[{"prefix":{"type":"b"}}]`, store.Filter.String(), "filters wins over filter")
 	submit.Filter = nil
 	require.Equal(t, broker.Trigger{
 		Namespace: "sweep", Name: "submit", Broker: "main", Subscriber: "http://submit.local/path",
@@ -242,7 +242,7 @@ items:
 	require.Empty(t, set.Problems)
 	require.Len(t, set.Brokers, 1)
 	require.Len(t, set.Triggers, 1)
-	require.Equal(t, `{"seq":"5"}`, set.Triggers[0].Filter.String())
+	require.JSONEq(t, `{"seq":"5"}`, set.Triggers[0].Filter.String())
 	require.Len(t, set.Invalid, 1)
 	require.Equal(t, "b", set.Invalid[0].Name)
 	set = load(t, aBroker+`{"apiVersion":"v1","kind":"List","items":[{},5]}`)

@@ -3,6 +3,7 @@ package manifest
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"slices"
@@ -90,7 +91,7 @@ func (i identity) String() string { return i.kind + " " + i.namespace + "/" + i.
 func (w *watcher) look(ctx context.Context) {
 	files, err := readFolder(w.fsys)
 	if err != nil {
-		w.fail(ctx, "Broker configuration read failed, keeping the last", err)
+		w.fail(ctx, err)
 		return
 	}
 	state := fingerprint(files)
@@ -111,7 +112,7 @@ func (w *watcher) look(ctx context.Context) {
 	w.report(ctx, set)
 	if err := w.apply(ctx, set); err != nil {
 		if ctx.Err() == nil {
-			w.fail(ctx, "Broker configuration apply failed, retrying", err)
+			w.fail(ctx, fmt.Errorf("apply: %w", err))
 		}
 		return
 	}
@@ -217,10 +218,10 @@ func (w *watcher) report(ctx context.Context, set broker.Set) {
 }
 
 // fail logs an outage once.
-func (w *watcher) fail(ctx context.Context, message string, err error) {
-	if now := message + err.Error(); now != w.failure {
+func (w *watcher) fail(ctx context.Context, err error) {
+	if now := err.Error(); now != w.failure {
 		w.failure = now
-		w.log.ErrorContext(ctx, message, "error", err)
+		w.log.ErrorContext(ctx, "Broker configuration is not applied, retrying", "error", err)
 	}
 }
 

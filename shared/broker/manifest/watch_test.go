@@ -37,9 +37,49 @@ func (f *folder) Open(name string) (fs.File, error) {
 type watched struct {
 	t      *testing.T
 	folder *folder
+
+	mu     sync.Mutex
 	sets   []broker.Set
 	refuse error
 	log    strings.Builder
+}
+
+// Write takes lines of the log.
+func (w *watched) Write(line []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log.Write(line)
+}
+
+func (w *watched) logged() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log.String()
+}
+
+func (w *watched) apply(_ context.Context, s broker.Set) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.refuse == nil {
+		w.sets = append(w.sets, s)
+	}
+	return w.refuse
+}
+
+// refused has sets refused with err, or taken where it is nil.
+func (w *watched) refused(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.refuse = err
+}
+
+// all gives the sets that were applied since the last call.
+func (w *watched) all() []broker.Set {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	sets := w.sets
+	w.sets = nil
+	return sets
 }
 
 // watch runs test beside a Watch of a.yaml with that text, of which the first set
@@ -52,13 +92,7 @@ func watch(t *testing.T, text string, test func(w *watched)) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var done sync.WaitGroup
 		done.Go(func() {
-			Watch(ctx, w.folder, Options{Grace: 10 * time.Second}, time.Second, func(_ context.Context, s broker.Set) error {
-				if w.refuse != nil {
-					return w.refuse
-				}
-				w.sets = append(w.sets, s)
-				return nil
-			}, slog.New(slog.NewTextHandler(&w.log, nil)))
+			Watch(ctx, w.folder, Options{Grace: 10 * time.Second}, time.Second, w.apply, slog.New(slog.NewTextHandler(w, nil)))
 		})
 		test(w)
 		cancel()
@@ -87,10 +121,9 @@ func (w *watched) after(looks int) {
 // only gives the one set that was applied since the last call.
 func (w *watched) only() broker.Set {
 	w.t.Helper()
-	require.Len(w.t, w.sets, 1)
-	set := w.sets[0]
-	w.sets = nil
-	return set
+	sets := w.all()
+	require.Len(w.t, sets, 1)
+	return sets[0]
 }
 
 func names(set broker.Set) []string {
@@ -110,24 +143,24 @@ func TestWatchTakesUpChanges(t *testing.T) {
 		w.after(2)
 		require.Equal(t, []string{"a"}, names(w.only()))
 		w.after(5)
-		require.Empty(t, w.sets, "nothing was changed")
+		require.Empty(t, w.all(), "nothing was changed")
 		w.write(aBroker + named("a", ", delivery: {retry: 2}") + named("b", ""))
 		w.after(2)
 		set := w.only()
 		require.Equal(t, []string{"a", "b"}, names(set))
 		require.Equal(t, 2, set.Triggers[0].Delivery.Retry)
-		require.Equal(t, 2, strings.Count(w.log.String(), "Broker configuration applied"))
+		require.Equal(t, 2, strings.Count(w.logged(), "Broker configuration applied"))
 	})
 }
 
 func TestWatchRepeatsWhatWasRefused(t *testing.T) {
 	watch(t, aBroker, func(w *watched) {
-		w.refuse = errors.New("redis is away")
+		w.refused(errors.New("redis is away"))
 		w.after(6)
-		w.refuse = nil
+		w.refused(nil)
 		w.after(1)
 		require.Len(t, w.only().Brokers, 1)
-		require.Equal(t, 1, strings.Count(w.log.String(), "redis is away"), "an outage is logged once")
+		require.Equal(t, 1, strings.Count(w.logged(), "redis is away"), "an outage is logged once")
 	})
 }
 
@@ -147,16 +180,16 @@ func TestWatchOutlastsAPausingWriter(t *testing.T) {
 				require.Equal(t, []string{"a", "b"}, names(before))
 				w.write(part)
 				w.after(5)
-				for _, set := range w.sets {
+				for _, set := range w.all() {
 					require.Equal(t, before.Brokers, set.Brokers)
 					require.Equal(t, []string{"a", "b"}, names(set))
 				}
 				w.write(whole)
 				w.after(20)
-				if len(w.sets) > 0 {
-					require.Equal(t, before, w.sets[len(w.sets)-1])
+				if sets := w.all(); len(sets) > 0 {
+					require.Equal(t, before, sets[len(sets)-1])
 				}
-				require.NotContains(t, w.log.String(), "defined, removed\"")
+				require.NotContains(t, w.logged(), "defined, removed\"")
 			})
 		})
 	}
@@ -170,15 +203,15 @@ func TestWatchRemovesByNameAfterGrace(t *testing.T) {
 		w.after(2)
 		set := w.only()
 		require.ElementsMatch(t, []string{"a", "b"}, names(set), "the change is taken up, the removal waits")
-		require.Contains(t, w.log.String(), `msg="No longer defined, removed after a while" object="Trigger default/b" after=10s`)
-		w.refuse = errors.New("redis is away")
+		require.Contains(t, w.logged(), `msg="No longer defined, removed after a while" object="Trigger default/b" after=10s`)
+		w.refused(errors.New("redis is away"))
 		w.after(20)
-		require.NotContains(t, w.log.String(), `msg="No longer defined, removed" object`)
-		w.refuse = nil
+		require.NotContains(t, w.logged(), `msg="No longer defined, removed" object`)
+		w.refused(nil)
 		w.after(1)
 		require.Equal(t, []string{"a"}, names(w.only()))
-		require.Contains(t, w.log.String(), `msg="No longer defined, removed" object="Trigger default/b"`)
-		require.Equal(t, 2, strings.Count(w.log.String(), "default/b"))
+		require.Contains(t, w.logged(), `msg="No longer defined, removed" object="Trigger default/b"`)
+		require.Equal(t, 2, strings.Count(w.logged(), "default/b"))
 
 		w.remove()
 		w.after(9)
@@ -198,13 +231,13 @@ func TestWatchKeepsWhatAFolderGaveThatIsAway(t *testing.T) {
 		w.folder.away = errors.New("stale handle")
 		w.folder.mu.Unlock()
 		w.after(60)
-		require.Empty(t, w.sets)
-		require.Equal(t, 1, strings.Count(w.log.String(), "stale handle"))
+		require.Empty(t, w.all())
+		require.Equal(t, 1, strings.Count(w.logged(), "stale handle"))
 		w.folder.mu.Lock()
 		w.folder.away = nil
 		w.folder.mu.Unlock()
 		w.after(60)
-		require.Empty(t, w.sets)
+		require.Empty(t, w.all())
 	})
 }
 
@@ -218,13 +251,13 @@ func TestWatchNamesWhatIsInvalidOnce(t *testing.T) {
 		w.write(broken + "# changed\n")
 		w.after(5)
 		w.only()
-		require.Equal(t, 1, strings.Count(w.log.String(), "Trigger is invalid, its events wait"))
-		require.Contains(t, w.log.String(), "trigger=default/b problem=\"a.yaml: spec.filters[0].cesql: parse expression")
+		require.Equal(t, 1, strings.Count(w.logged(), "Trigger is invalid, its events wait"))
+		require.Contains(t, w.logged(), "trigger=default/b problem=\"a.yaml: spec.filters[0].cesql: parse expression")
 		w.write(broken + "a: [")
 		w.after(5)
 		set = w.only()
 		require.True(t, set.Partial)
 		require.Equal(t, []string{"a"}, names(set), "the file counts as it was")
-		require.Equal(t, 1, strings.Count(w.log.String(), "Broker configuration is invalid"))
+		require.Equal(t, 1, strings.Count(w.logged(), "Broker configuration is invalid"))
 	})
 }

@@ -162,10 +162,7 @@ func (p *Partition) event(ctx context.Context, e redis.XMessage) (*cloudevent.Me
 			return nil, fmt.Errorf("read body of an event: %w", err)
 		}
 	}
-	m, err := cloudevent.Decode(payload)
-	if err != nil {
-		return nil, nil // counted where it is delivered
-	}
+	m, _ := cloudevent.Decode(payload) // a corrupt one is counted where it is delivered
 	return m, nil
 }
 

@@ -179,3 +179,27 @@ func anys[T any](ss []T) []any {
 	}
 	return out
 }
+
+// Purge removes all that Redis holds of a Broker. No process may serve it any more.
+func (s *Store) Purge(ctx context.Context, b Broker) error {
+	if err := b.Validate(); err != nil { // or the pattern would match others
+		return fmt.Errorf("purge broker: %w", err)
+	}
+	pattern := s.cfg.Prefix + "{" + b.String() + "/*}:*"
+	err := eachNode(ctx, s.rdb, func(ctx context.Context, node redis.UniversalClient) error {
+		scan := node.Scan(ctx, 0, pattern, 1000).Iterator()
+		for scan.Next(ctx) {
+			if err := s.rdb.Unlink(ctx, scan.Val()).Err(); err != nil {
+				return err
+			}
+		}
+		return scan.Err()
+	})
+	if err == nil {
+		err = s.rdb.SRem(ctx, brokersKey(s.cfg.Prefix), b.String()).Err()
+	}
+	if err != nil {
+		return fmt.Errorf("purge broker %s: %w", b, err)
+	}
+	return nil
+}

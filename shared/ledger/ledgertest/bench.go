@@ -24,17 +24,16 @@ func Bench(b *testing.B, open func(b *testing.B) ledger.Ledger, settle func(b *t
 				for i := range events {
 					events[i] = Life(b, Header("default")).Requested
 				}
-				require.NoError(b, l.Apply(b.Context(), events...))
+				require.NoError(b, ledger.Errors(l.Apply(b.Context(), events...)))
 			}
 			b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "events/s")
 		})
 	}
 	for _, n := range []int{1000, 100_000} {
-		b.Run(fmt.Sprintf("finish %d rows", n), func(b *testing.B) {
+		b.Run(fmt.Sprintf("complete %d rows", n), func(b *testing.B) {
 			l, rows := open(b), Rows(n)
 			for b.Loop() {
-				_, err := l.Finish(b.Context(), Life(b, Header("default")).Completed, outcome(rows))
-				require.NoError(b, err)
+				Complete(b, l, Header("default"), rows)
 			}
 		})
 	}
@@ -53,7 +52,7 @@ func benchReads(b *testing.B, l ledger.Ledger, settle func(b *testing.B)) {
 			e := Life(b, h)
 			events[i] = []cloudevents.Event{e.Requested, e.Submitted, e.Failed}[i%3]
 		}
-		require.NoError(b, l.Apply(b.Context(), events...))
+		require.NoError(b, ledger.Errors(l.Apply(b.Context(), events...)))
 	}
 	if settle != nil {
 		settle(b)

@@ -1,9 +1,11 @@
 package ledgertest
 
 import (
+	"encoding/json"
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	"github.com/stretchr/testify/require"
@@ -36,16 +38,64 @@ func unreadable(t *testing.T, l ledger.Ledger) {
 		bad := Life(t, Header("default")).Requested.Clone()
 		bad.SetID(good.ID())
 		require.NoError(t, bad.SetData("application/json", event.Requested{Header: h}))
-		require.NoError(t, l.Apply(t.Context(), Life(t, Header("default")).Requested))
 		spoil(&bad)
-		other := Header("default")
-		err := l.Apply(t.Context(), Life(t, other).Requested, bad)
-		require.ErrorIs(t, err, ledger.ErrUnreadable, name)
-		_, err = l.Job(t.Context(), other.TenantID, other.JobID)
-		require.ErrorIs(t, err, ledger.ErrNotFound, name)
-		_, err = l.Finish(t.Context(), bad, ledger.Outcome{})
-		require.ErrorIs(t, err, ledger.ErrUnreadable, name)
+		one, two := Header("default"), Header("other")
+		out := l.Apply(t.Context(), Life(t, one).Requested, bad, Life(t, two).Failed)
+		require.NoError(t, out[0].Err, name)
+		require.ErrorIs(t, out[1].Err, ledger.ErrUnreadable, name)
+		require.NoError(t, out[2].Err, name)
+		require.Equal(t, job.Queued, get(t, l, one).Status)
+		require.True(t, out[2].First)
 	}
+	_, err := l.Job(t.Context(), h.TenantID, h.JobID)
+	require.ErrorIs(t, err, ledger.ErrNotFound)
+}
+
+// hostileTimes: RFC 3339 has four digits for a year, and an offset can lead past
+// them.
+func hostileTimes(t *testing.T, l ledger.Ledger) {
+	good := Header("default")
+	apply(t, l, Life(t, good).Requested)
+	for _, late := range []string{"9999-12-31T23:59:59-00:01", "0000-01-01T00:00:00+00:01", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59.9999999-23:59"} {
+		at, err := time.Parse(time.RFC3339Nano, late)
+		require.NoError(t, err)
+		for name, make := range map[string]func(h job.Header) (cloudevents.Event, error){
+			"created_at": func(h job.Header) (cloudevents.Event, error) {
+				h.CreatedAt = at
+				return event.NewRequested(event.Requested{Header: h})
+			},
+			"submitted_at": func(h job.Header) (cloudevents.Event, error) {
+				return event.NewSubmitted(event.Submitted{Header: h, SubmittedAt: at})
+			},
+			"completed_at": func(h job.Header) (cloudevents.Event, error) {
+				d := collected(h, Rows(1))
+				d.CompletedAt = at
+				return event.NewCollected(d)
+			},
+			"failed_at": func(h job.Header) (cloudevents.Event, error) {
+				return event.NewFailed(event.Failed{Header: h, FailedAt: at, ErrorCode: job.TimedOut})
+			},
+			"time": func(h job.Header) (cloudevents.Event, error) {
+				e := Life(t, h).Requested
+				e.SetTime(at)
+				return e, nil
+			},
+		} {
+			h := Header("default")
+			e, err := make(h)
+			if err != nil { // our own constructors refuse it too
+				continue
+			}
+			require.ErrorIs(t, l.Apply(t.Context(), e)[0].Err, ledger.ErrUnreadable, "%s %s", name, late)
+			_, err = l.Job(t.Context(), "default", h.JobID)
+			require.ErrorIs(t, err, ledger.ErrNotFound)
+		}
+	}
+	p, err := l.Jobs(t.Context(), "default", ledger.Query{})
+	require.NoError(t, err)
+	require.Equal(t, []string{good.JobID}, ids(p.Jobs))
+	_, err = json.Marshal(p)
+	require.NoError(t, err)
 }
 
 // data changes the header inside a requested event.
@@ -65,9 +115,20 @@ func foreign(t *testing.T, l ledger.Ledger) {
 	thief := h
 	thief.TenantID = "thief"
 	thief.Parameters.Ticker = "CAC"
-	apply(t, l, Life(t, thief).Submitted, Life(t, h).Requested, Life(t, thief).Failed)
-	_, err := l.Finish(t.Context(), Life(t, thief).Completed, outcome(Rows(2)))
-	require.ErrorIs(t, err, ledger.ErrUnreadable)
+	out := l.Apply(t.Context(), Life(t, thief).Submitted, Life(t, h).Requested, Life(t, thief).Failed, Collected(t, thief, Rows(2)))
+	require.NoError(t, out[1].Err)
+	for _, i := range []int{0, 2, 3} {
+		require.ErrorIs(t, out[i].Err, ledger.ErrUnreadable)
+		require.Nil(t, out[i].Job)
+	}
+	c := collect(t, l, thief, Rows(2))
+	require.Empty(t, c.Status)
+	n, err := l.CollectFailed(t.Context(), thief, "run-1")
+	require.NoError(t, err)
+	require.Zero(t, n)
+	all, err := l.Collections(t.Context(), thief, h)
+	require.NoError(t, err)
+	require.Equal(t, []ledger.Collection{{}, {Status: job.Queued}}, all)
 
 	require.Equal(t, before, get(t, l, h))
 	require.Len(t, timeline(t, l, h), 1)
@@ -76,6 +137,17 @@ func foreign(t *testing.T, l ledger.Ledger) {
 	_, err = l.Timeline(t.Context(), "thief", h.JobID)
 	require.ErrorIs(t, err, ledger.ErrNotFound)
 	require.Empty(t, rowsOf(t, l, h, ledger.ByScore))
+
+	// Owner and thief of a job that neither is known of: one of them has it, and
+	// nothing of the other's stands in it.
+	h = Header("owner")
+	thief = h
+	thief.TenantID = "thief"
+	out = l.Apply(t.Context(), Life(t, h).Requested, Life(t, thief).Submitted)
+	require.NoError(t, out[0].Err)
+	require.ErrorIs(t, out[1].Err, ledger.ErrUnreadable)
+	require.Equal(t, job.Queued, get(t, l, h).Status)
+	require.Len(t, timeline(t, l, h), 1)
 }
 
 func hostileText(t *testing.T, l ledger.Ledger) {
@@ -83,7 +155,7 @@ func hostileText(t *testing.T, l ledger.Ledger) {
 		h := Header("default")
 		f, err := event.NewFailed(event.Failed{Header: h, TradingJobID: text, ErrorCode: job.ErrorCode(text), ErrorMessage: text, FailedAt: Start, Via: event.ViaPoll})
 		require.NoError(t, err)
-		require.True(t, finish(t, l, f, ledger.Outcome{}).First)
+		require.True(t, finish(t, l, f).First)
 		j := get(t, l, h)
 		require.Equal(t, ledger.Message(text), j.ErrorMessage)
 		events, err := l.Timeline(t.Context(), h.TenantID, h.JobID)
@@ -93,7 +165,7 @@ func hostileText(t *testing.T, l ledger.Ledger) {
 		h = Header("default")
 		rows := Rows(1)
 		rows[0].Ticker, rows[0].StrategyType, rows[0].ResultID = text, text, text
-		finish(t, l, Life(t, h).Completed, ledger.Outcome{Rows: rows})
+		Complete(t, l, h, rows)
 		require.Equal(t, []job.Row{ledger.Clean(rows[0])}, rowsOf(t, l, h, ledger.ByScore))
 		require.Equal(t, []job.Row{ledger.Clean(rows[0])}, get(t, l, h).Results)
 		_, err = l.Jobs(t.Context(), "default", ledger.Query{Text: text, Ticker: text, Status: []job.State{job.State(text)}})
@@ -108,7 +180,7 @@ func hostileText(t *testing.T, l ledger.Ledger) {
 	e := Life(t, h).Failed
 	raw := strings.Replace(string(e.Data()), "no result", `\u0000\ud800`, 1)
 	require.NoError(t, e.SetData("application/json", []byte(raw)))
-	require.True(t, finish(t, l, e, ledger.Outcome{}).First)
+	require.True(t, finish(t, l, e).First)
 	_, err := l.Timeline(t.Context(), h.TenantID, h.JobID)
 	require.NoError(t, err)
 }
@@ -126,7 +198,7 @@ func hostileFigures(t *testing.T, l ledger.Ledger) {
 			TotalReturnPct: f, ProfitFactor: f, AnnualizedReturn: &own, CalmarRatio: &own, TotalTrades: math.MaxInt,
 		})
 	}
-	f := finish(t, l, Life(t, h).Completed, ledger.Outcome{Rows: rows})
+	f := Complete(t, l, h, rows)
 	require.True(t, f.First)
 	require.Equal(t, job.Completed, f.Job.Status)
 	require.Equal(t, ledger.CleanAll(rows), rowsOf(t, l, h, ledger.ByScore))
@@ -142,7 +214,7 @@ func duplicateRows(t *testing.T, l ledger.Ledger) {
 	twice := rows[0]
 	twice.Score = 99
 	rows = append(rows, signalled, twice, signalled)
-	finish(t, l, Life(t, h).Completed, ledger.Outcome{Rows: rows})
+	Complete(t, l, h, rows)
 	got := rowsOf(t, l, h, ledger.ByPeriods)
 	require.Len(t, got, 4)
 	require.Equal(t, ledger.Clean(rows[0]), got[0])
@@ -152,8 +224,8 @@ func duplicateRows(t *testing.T, l ledger.Ledger) {
 func manyRows(t *testing.T, l ledger.Ledger) {
 	h, other := Header("default"), Header("default")
 	const n = 12_001
-	finish(t, l, Life(t, h).Completed, outcome(Rows(n)))
-	finish(t, l, Life(t, other).Completed, outcome(Rows(7)))
+	Complete(t, l, h, Rows(n))
+	Complete(t, l, other, Rows(7))
 	rows := rowsOf(t, l, h, ledger.ByScore)
 	require.Len(t, rows, n)
 	for i, r := range rows {
@@ -170,7 +242,7 @@ func manyRows(t *testing.T, l ledger.Ledger) {
 	for i := range flat {
 		flat[i].Score = -1.5
 	}
-	finish(t, l, Life(t, same).Completed, outcome(flat))
+	Complete(t, l, same, flat)
 	seen := map[[2]int]bool{}
 	for _, r := range rowsOf(t, l, same, ledger.ByScore) {
 		seen[[2]int{r.FastPeriod, r.SlowPeriod}] = true

@@ -28,10 +28,20 @@ func Exercise(t *testing.T, open func(t *testing.T) ledger.Ledger) {
 		{"a batch is as good as single events", batches},
 		{"a failed job", failure},
 		{"the results cannot be had", failedFetch},
+		{"any split of any order", anySplit},
+		{"contradicting ends in one batch", contradiction},
+		{"pages of rows", collectPages},
+		{"pages of another run", collectOtherRun},
+		{"pages of a job that has ended", collectLate},
+		{"pages at once", collectAtOnce},
+		{"pages of many jobs", collectMany},
+		{"failed pages are counted", collectFailures},
+		{"ends and pages at once", endsAndPages},
 		{"the first end wins", firstEndWins},
 		{"ends at once", concurrentEnds},
 		{"late events touch the timeline alone", late},
-		{"an unreadable event spoils its batch", unreadable},
+		{"an unreadable event costs only itself", unreadable},
+		{"times that JSON cannot tell", hostileTimes},
 		{"foreign events change nothing", foreign},
 		{"hostile text", hostileText},
 		{"hostile figures", hostileFigures},
@@ -108,21 +118,60 @@ func Rows(n int) []job.Row {
 	return rows
 }
 
-// outcome is what store makes of rows.
-func outcome(rows []job.Row) ledger.Outcome {
-	return ledger.Outcome{Rows: rows, Metrics: job.Metrics{Combinations: len(rows), BestScore: float64(len(rows)-1) / 100, ExecutionSeconds: 80}}
+// Collected builds the event that tells that rows are stored.
+func Collected(t testing.TB, h job.Header, rows []job.Row) cloudevents.Event {
+	t.Helper()
+	e, err := event.NewCollected(collected(h, rows))
+	require.NoError(t, err)
+	return e
+}
+
+func collected(h job.Header, rows []job.Row) event.Collected {
+	second, s := h.CreatedAt.Add(5*time.Second), ledger.Summarize(rows)
+	return event.Collected{
+		Header: h, TradingJobID: "t-2", SweepRunID: "run-1", Turn: 2, SubmittedAt: &second, CompletedAt: h.CreatedAt.Add(90 * time.Second),
+		ExecutionSeconds: 80, CollectedAt: h.CreatedAt.Add(95 * time.Second), Rows: s.Rows, Total: len(rows), BestScore: s.BestScore, Best: s.Best,
+	}
 }
 
 func apply(t *testing.T, l ledger.Ledger, events ...cloudevents.Event) {
 	t.Helper()
-	require.NoError(t, l.Apply(t.Context(), events...))
+	out := l.Apply(t.Context(), events...)
+	require.Len(t, out, len(events))
+	require.NoError(t, ledger.Errors(out))
 }
 
-func finish(t *testing.T, l ledger.Ledger, e cloudevents.Event, o ledger.Outcome) ledger.Finished {
+// finish applies an event that ends its job.
+func finish(t *testing.T, l ledger.Ledger, e cloudevents.Event) ledger.Applied {
 	t.Helper()
-	f, err := l.Finish(t.Context(), e, o)
+	a := l.Apply(t.Context(), e)[0]
+	require.NoError(t, a.Err)
+	require.NotNil(t, a.Job, "the event ends its job")
+	return a
+}
+
+// collect stores rows as one page.
+func collect(t testing.TB, l ledger.Ledger, h job.Header, rows []job.Row) ledger.Collection {
+	t.Helper()
+	c, err := l.Collect(t.Context(), page(h, rows))
 	require.NoError(t, err)
-	return f
+	return c[0]
+}
+
+func page(h job.Header, rows []job.Row) ledger.ResultPage {
+	return ledger.ResultPage{Header: h, SweepRunID: "run-1", Next: len(rows), Total: len(rows), Last: true, Rows: rows}
+}
+
+// Complete takes a job from its sweep's completion to its end, as collect and
+// store do.
+func Complete(t testing.TB, l ledger.Ledger, h job.Header, rows []job.Row) ledger.Applied {
+	t.Helper()
+	require.NoError(t, ledger.Errors(l.Apply(t.Context(), Life(t, h).Completed)))
+	collect(t, l, h, rows)
+	a := l.Apply(t.Context(), Collected(t, h, rows))[0]
+	require.NoError(t, a.Err)
+	require.NotNil(t, a.Job)
+	return a
 }
 
 func get(t *testing.T, l ledger.Ledger, h job.Header) job.Job {

@@ -77,8 +77,8 @@ func filters(t *testing.T, l ledger.Ledger) {
 	}
 	h[3].Parameters.StrategyType = job.MACD
 	apply(t, l, Life(t, h[0]).Requested, Life(t, h[1]).Submitted, Life(t, h[2]).Requested, Life(t, h[3]).Requested)
-	finish(t, l, Life(t, h[2]).Completed, outcome(Rows(3)))
-	finish(t, l, Life(t, h[3]).Failed, ledger.Outcome{})
+	Complete(t, l, h[2], Rows(3))
+	finish(t, l, Life(t, h[3]).Failed)
 	at := func(hours int) time.Time { return Start.Add(time.Duration(hours) * time.Hour) }
 	for name, c := range map[string]struct {
 		q    ledger.Query
@@ -117,8 +117,8 @@ func filters(t *testing.T, l ledger.Ledger) {
 
 func tenants(t *testing.T, l ledger.Ledger) {
 	a, b := Header("a"), Header("b")
-	finish(t, l, Life(t, a).Completed, outcome(Rows(2)))
-	finish(t, l, Life(t, b).Completed, outcome(Rows(3)))
+	Complete(t, l, a, Rows(2))
+	Complete(t, l, b, Rows(3))
 	require.Equal(t, []string{a.JobID}, list(t, l, "a", ledger.Query{}))
 	require.Empty(t, list(t, l, "", ledger.Query{}))
 	require.Empty(t, list(t, l, "*", ledger.Query{}))
@@ -147,9 +147,13 @@ func nothing(t *testing.T, l ledger.Ledger) {
 	require.Equal(t, ledger.Page{Jobs: []job.Job{}}, p)
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.Error(t, l.Apply(gone, Life(t, Header("default")).Requested))
-	_, err = l.Finish(gone, Life(t, Header("default")).Completed, ledger.Outcome{})
+	err = ledger.Errors(l.Apply(gone, Life(t, Header("default")).Requested))
+	require.ErrorIs(t, err, ledger.ErrUnavailable)
+	_, err = l.Collect(gone, page(Header("default"), Rows(1)))
+	require.ErrorIs(t, err, ledger.ErrUnavailable)
+	_, err = l.Collections(gone, Header("default"))
 	require.Error(t, err)
+	require.Empty(t, l.Apply(t.Context()))
 	_, err = l.Jobs(gone, "default", ledger.Query{})
 	require.Error(t, err)
 	require.Error(t, l.Ping(gone))

@@ -16,8 +16,8 @@ func sortedRows(t *testing.T, l ledger.Ledger) {
 	for i := range rows {
 		rows[i].WinRatePct = float64(i % 7)
 	}
-	finish(t, l, Life(t, h).Completed, outcome(rows))
-	finish(t, l, Life(t, other).Completed, outcome(Rows(5)))
+	Complete(t, l, h, rows)
+	Complete(t, l, other, Rows(5))
 	read := func(q ledger.RowQuery) []job.Row {
 		got, err := l.Rows(t.Context(), "default", h.JobID, q)
 		require.NoError(t, err)

@@ -1,6 +1,8 @@
 package ledgertest
 
 import (
+	"context"
+	"encoding/json"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -45,13 +47,17 @@ func life(t *testing.T, l ledger.Ledger) {
 	require.Equal(t, "t-2", j.TradingJobID)
 	require.Equal(t, &started, j.StartedAt)
 
-	f := finish(t, l, e.Completed, outcome(Rows(12)))
+	apply(t, l, e.Completed)
+	before := get(t, l, h)
+	require.Equal(t, job.Running, before.Status)
+	require.Equal(t, Start.Add(time.Second), *before.StartedAt)
+	f := Complete(t, l, h, Rows(12))
 	require.True(t, f.First)
-	again := finish(t, l, e.Completed, ledger.Outcome{})
+	again := finish(t, l, Collected(t, h, Rows(12)))
 	require.False(t, again.First)
 	require.Equal(t, f.Job, again.Job)
 	j = get(t, l, h)
-	require.Equal(t, f.Job, j)
+	require.Equal(t, *f.Job, j)
 	ended, seconds := Start.Add(90*time.Second), 90.0
 	require.Equal(t, job.Completed, j.Status)
 	require.Equal(t, 100, j.Progress)
@@ -65,10 +71,10 @@ func life(t *testing.T, l ledger.Ledger) {
 
 	apply(t, l, Notified(t, h, "slack"), Notified(t, h, "slack"), Notified(t, h, "email"))
 	require.Equal(t, []string{
-		event.SweepRequested, event.SweepSubmitted, event.SweepSubmitted, event.SweepCompleted, event.JobCompleted,
+		event.SweepRequested, event.SweepSubmitted, event.SweepSubmitted, event.SweepCompleted, event.SweepCollected, event.JobCompleted,
 		event.JobNotified, event.JobNotified,
 	}, timeline(t, l, h))
-	require.Equal(t, f.Job, get(t, l, h))
+	require.Equal(t, *f.Job, get(t, l, h))
 	require.Len(t, rowsOf(t, l, h, ledger.ByScore), 12)
 
 	events, err := l.Timeline(t.Context(), "default", h.JobID)
@@ -77,6 +83,12 @@ func life(t *testing.T, l ledger.Ledger) {
 	require.Equal(t, 2, events[2].Attempt)
 	require.Equal(t, Start.Add(5*time.Second), events[2].Time)
 	require.Equal(t, "t-2", events[2].Data["trading_job_id"])
+	require.Nil(t, events[4].Data["best"], "the best rows stand with the job")
+	told := map[string]any{}
+	raw, err := json.Marshal(event.Finished{Job: *f.Job})
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(raw, &told))
+	require.Equal(t, told, events[5].Data, "the announcement's data is that of the event")
 }
 
 func anyOrder(t *testing.T, l ledger.Ledger) {
@@ -85,16 +97,13 @@ func anyOrder(t *testing.T, l ledger.Ledger) {
 	for round := range 30 {
 		h := Header("default")
 		e := Life(t, h)
-		events := []cloudevents.Event{e.Requested, e.Submitted, e.Again, e.Completed, Notified(t, h, "log"), e.Requested, e.Submitted, e.Completed}
+		end := Collected(t, h, Rows(3))
+		events := []cloudevents.Event{e.Requested, e.Submitted, e.Again, e.Completed, end, Notified(t, h, "log"), e.Requested, e.Submitted, e.Completed, end}
 		if round > 0 {
 			random.Shuffle(len(events), func(a, b int) { events[a], events[b] = events[b], events[a] })
 		}
 		for _, x := range events {
-			if x.Type() == event.SweepCompleted {
-				finish(t, l, x, outcome(Rows(3)))
-			} else {
-				apply(t, l, x)
-			}
+			apply(t, l, x)
 		}
 		got := get(t, l, h)
 		got.JobID = ""
@@ -102,8 +111,10 @@ func anyOrder(t *testing.T, l ledger.Ledger) {
 			want = got
 		}
 		require.Equal(t, want, got)
-		require.Len(t, rowsOf(t, l, h, ledger.ByScore), 3)
-		require.Len(t, timeline(t, l, h), 6)
+		require.Len(t, timeline(t, l, h), 7)
+		jobs, err := l.Unannounced(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, jobs, "it was told of, whatever came first")
 	}
 }
 
@@ -121,13 +132,13 @@ func batches(t *testing.T, l ledger.Ledger) {
 	j = get(t, l, b)
 	require.Equal(t, job.Failed, j.Status)
 	require.Equal(t, job.TimedOut, j.ErrorCode)
-	require.Len(t, timeline(t, l, b), 3)
+	require.Len(t, timeline(t, l, b), 4)
 }
 
 func failure(t *testing.T, l ledger.Ledger) {
 	h := Header("default")
 	e := Life(t, h)
-	f := finish(t, l, e.Failed, ledger.Outcome{}) // the first event that is seen of this job
+	f := finish(t, l, e.Failed) // the first event that is seen of this job
 	require.True(t, f.First)
 	require.Equal(t, job.Failed, f.Job.Status)
 	require.Equal(t, job.TimedOut, f.Job.ErrorCode)
@@ -140,77 +151,162 @@ func failure(t *testing.T, l ledger.Ledger) {
 	apply(t, l, e.Requested, e.Submitted)
 	require.Equal(t, job.Failed, get(t, l, h).Status)
 
-	// The same by Apply.
-	h = Header("default")
-	apply(t, l, Life(t, h).Requested)
-	apply(t, l, Life(t, h).Failed)
-	j := get(t, l, h)
-	require.Equal(t, job.TimedOut, j.ErrorCode)
-	f = finish(t, l, Life(t, h).Failed, ledger.Outcome{})
-	require.False(t, f.First)
-	require.Equal(t, []string{event.SweepRequested, event.SweepFailed, event.JobFailed}, timeline(t, l, h))
+	require.Equal(t, []string{event.SweepRequested, event.SweepSubmitted, event.SweepFailed, event.JobFailed}, timeline(t, l, h))
+	again := finish(t, l, e.Failed)
+	require.False(t, again.First)
+	require.Equal(t, get(t, l, h), *again.Job)
 }
 
 func failedFetch(t *testing.T, l ledger.Ledger) {
 	h := Header("default")
-	e := Life(t, h)
-	f := finish(t, l, e.Completed, ledger.Outcome{Rows: Rows(3), Failure: &ledger.Failure{Code: job.SweepFailed, Message: "404"}})
+	apply(t, l, Life(t, h).Completed)
+	p := page(h, Rows(3))
+	p.Last, p.Total = false, 6
+	_, err := l.Collect(t.Context(), p)
+	require.NoError(t, err)
+	require.Len(t, rowsOf(t, l, h, ledger.ByScore), 3)
+	e, err := event.NewFailed(event.Failed{Header: h, SweepRunID: "run-1", ErrorCode: job.SweepFailed, ErrorMessage: "404", FailedAt: Start.Add(time.Minute), Via: event.ViaCollect})
+	require.NoError(t, err)
+	f := finish(t, l, e)
 	require.True(t, f.First)
 	require.Equal(t, job.Failed, f.Job.Status)
 	require.Equal(t, job.SweepFailed, f.Job.ErrorCode)
 	require.Equal(t, "run-1", f.Job.SweepRunID)
-	require.Empty(t, rowsOf(t, l, h, ledger.ByScore))
-	require.Equal(t, []string{event.SweepCompleted, event.JobFailed}, timeline(t, l, h))
+	require.Empty(t, rowsOf(t, l, h, ledger.ByScore), "a failed job has no rows")
+	require.Equal(t, []string{event.SweepFailed, event.JobFailed, event.SweepCompleted}, timeline(t, l, h))
 }
 
 func firstEndWins(t *testing.T, l ledger.Ledger) {
 	h := Header("default")
 	e := Life(t, h)
-	done := finish(t, l, e.Completed, outcome(Rows(2)))
-	second := finish(t, l, e.Failed, ledger.Outcome{})
+	done := Complete(t, l, h, Rows(2))
+	second := finish(t, l, e.Failed)
 	require.False(t, second.First)
 	require.Equal(t, done.Job, second.Job)
-	apply(t, l, e.Failed)
-	require.Equal(t, done.Job, get(t, l, h))
+	require.Equal(t, *done.Job, get(t, l, h))
+	require.Len(t, rowsOf(t, l, h, ledger.ByScore), 2)
 
 	h = Header("default")
 	e = Life(t, h)
-	failed := finish(t, l, e.Failed, ledger.Outcome{})
-	second = finish(t, l, e.Completed, outcome(Rows(2)))
+	failed := finish(t, l, e.Failed)
+	second = Complete(t, l, h, Rows(2))
 	require.False(t, second.First)
 	require.Equal(t, job.Failed, second.Job.Status)
 	require.Equal(t, failed.Job.ErrorCode, get(t, l, h).ErrorCode)
 	require.Empty(t, rowsOf(t, l, h, ledger.ByScore))
 }
 
+// contradiction: of the ends of one batch the first in its order wins, and all
+// are answered with the job as it ended.
+func contradiction(t *testing.T, l ledger.Ledger) {
+	for _, failedFirst := range []bool{true, false} {
+		h := Header("default")
+		e := Life(t, h)
+		events := []cloudevents.Event{e.Requested, e.Failed, Collected(t, h, Rows(2)), e.Failed}
+		want := job.Failed
+		if !failedFirst {
+			events[1], events[2], want = events[2], events[1], job.Completed
+		}
+		out := l.Apply(t.Context(), events...)
+		require.NoError(t, ledger.Errors(out))
+		require.Nil(t, out[0].Job)
+		require.True(t, out[1].First)
+		require.False(t, out[2].First)
+		require.False(t, out[3].First)
+		for _, a := range out[1:] {
+			require.Equal(t, want, a.Job.Status)
+			require.Equal(t, get(t, l, h), *a.Job)
+		}
+	}
+}
+
+// anySplit: however events are shuffled, doubled and cut into batches, all jobs
+// come out as if each event had come once and in its order.
+func anySplit(t *testing.T, l ledger.Ledger) {
+	random := rand.New(rand.NewPCG(5, 6))
+	const jobs = 12
+	headers := make([]job.Header, jobs)
+	var events []cloudevents.Event
+	want := map[string]job.Job{}
+	for i := range headers {
+		model := Header([]string{"a", "b"}[i%2])
+		headers[i] = Header(model.TenantID)
+		for _, h := range []job.Header{model, headers[i]} {
+			e := Life(t, h)
+			life := []cloudevents.Event{e.Requested, e.Submitted, e.Again, e.Completed, Collected(t, h, Rows(i)), Notified(t, h, "slack")}
+			switch i % 4 {
+			case 1:
+				life = []cloudevents.Event{e.Requested, e.Submitted, e.Again, e.Failed, Notified(t, h, "slack")}
+			case 2:
+				life = life[:4]
+			case 3:
+				life = life[:2]
+			}
+			if h == model {
+				for _, x := range life {
+					apply(t, l, x)
+				}
+				j := get(t, l, h)
+				j.JobID = headers[i].JobID
+				want[headers[i].JobID] = j
+				continue
+			}
+			events = append(events, life...)
+			events = append(events, life...)
+		}
+	}
+	random.Shuffle(len(events), func(a, b int) { events[a], events[b] = events[b], events[a] })
+	first := map[string]int{}
+	for len(events) > 0 {
+		n := min(1+random.IntN(20), len(events))
+		out := l.Apply(t.Context(), events[:n]...)
+		require.NoError(t, ledger.Errors(out))
+		for _, a := range out {
+			if a.First {
+				first[a.Job.JobID]++
+			}
+		}
+		events = events[n:]
+	}
+	for i, h := range headers {
+		require.Equal(t, want[h.JobID], get(t, l, h))
+		ended := 0
+		if i%4 < 2 {
+			ended = 1
+		}
+		require.Equal(t, ended, first[h.JobID], "each end is the first once")
+	}
+	open, err := l.Unfinished(t.Context())
+	require.NoError(t, err)
+	require.Len(t, open, jobs, "two of four kinds, and their models")
+	untold, err := l.Unannounced(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, untold)
+}
+
 func concurrentEnds(t *testing.T, l ledger.Ledger) {
 	h := Header("default")
 	e := Life(t, h)
+	end := Collected(t, h, Rows(50))
 	var first atomic.Int32
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
-			x, o := e.Completed, outcome(Rows(50))
+			x := end
 			if i%2 == 1 {
-				x, o = e.Failed, ledger.Outcome{}
+				x = e.Failed
 			}
-			f, err := l.Finish(t.Context(), x, o)
-			if err == nil && f.First {
+			a := l.Apply(context.WithoutCancel(t.Context()), x)[0]
+			if a.First {
 				first.Add(1)
 			}
-			if err != nil || !f.Job.Status.Terminal() {
-				t.Errorf("finish: %v, job is %s", err, f.Job.Status)
+			if a.Err != nil || !a.Job.Status.Terminal() {
+				t.Errorf("apply: %v, job is %v", a.Err, a.Job)
 			}
 		})
 	}
 	wg.Wait()
 	require.EqualValues(t, 1, first.Load())
-	rows := rowsOf(t, l, h, ledger.ByScore)
-	if get(t, l, h).Status == job.Completed {
-		require.Len(t, rows, 50)
-	} else {
-		require.Empty(t, rows)
-	}
 	require.Len(t, timeline(t, l, h), 3)
 }
 
@@ -227,9 +323,8 @@ func late(t *testing.T, l ledger.Ledger) {
 	require.Empty(t, j.SweepRunID)
 	require.Empty(t, j.ErrorCode)
 	require.Len(t, timeline(t, l, h), 2)
-	_, err = l.Finish(t.Context(), completed, ledger.Outcome{})
-	require.ErrorIs(t, err, ledger.ErrUnreadable)
-	require.True(t, finish(t, l, e.Completed, outcome(Rows(1))).First)
+	require.Nil(t, l.Apply(t.Context(), failed)[0].Job, "a late end ends nothing")
+	require.True(t, finish(t, l, e.Failed).First)
 }
 
 func recovery(t *testing.T, l ledger.Ledger) {
@@ -242,8 +337,8 @@ func recovery(t *testing.T, l ledger.Ledger) {
 	done, failed, told := Header("a"), Header("b"), Header("c")
 	failed.CreatedAt = Start.Add(time.Minute)
 	apply(t, l, Life(t, open[2]).Requested, Life(t, open[0]).Requested, Life(t, open[1]).Submitted, Life(t, told).Failed, Notified(t, told, "log"))
-	finish(t, l, Life(t, done).Completed, outcome(Rows(2)))
-	finish(t, l, Life(t, failed).Failed, ledger.Outcome{})
+	Complete(t, l, done, Rows(2))
+	finish(t, l, Life(t, failed).Failed)
 
 	headers, err := l.Unfinished(t.Context())
 	require.NoError(t, err)
@@ -272,7 +367,7 @@ func concurrentBatches(t *testing.T, l ledger.Ledger) {
 				e := Life(t, headers[(i*7+w*3)%len(headers)])
 				events = append(events, e.Submitted, e.Requested, e.Again)
 			}
-			if err := l.Apply(t.Context(), events...); err != nil {
+			if err := ledger.Errors(l.Apply(t.Context(), events...)); err != nil {
 				t.Errorf("apply: %v", err)
 			}
 		})

@@ -69,7 +69,7 @@ func unfinishedPages(t *testing.T, l Surveyed) {
 		want = append(want, h.JobID)
 	}
 	ended := Header("a")
-	finish(t, l, Life(t, ended).Failed, ledger.Outcome{})
+	finish(t, l, Life(t, ended).Failed)
 	for _, limit := range []int{1, 2, 3, 100} {
 		got := walk(t, limit, page)
 		require.ElementsMatch(t, want, ids(got), "by pages of %d", limit)
@@ -91,11 +91,11 @@ func unannouncedPages(t *testing.T, l Surveyed) {
 	var want []string
 	for range 5 {
 		h := Header("a")
-		finish(t, l, Life(t, h).Completed, outcome(Rows(12)))
+		Complete(t, l, h, Rows(12))
 		want = append(want, h.JobID)
 	}
 	told, open := Header("b"), Header("b")
-	finish(t, l, Life(t, told).Failed, ledger.Outcome{})
+	finish(t, l, Life(t, told).Failed)
 	apply(t, l, Notified(t, told, "log"), Life(t, open).Requested)
 	got := walk(t, 2, page)
 	require.ElementsMatch(t, want, ids(got))
@@ -108,7 +108,7 @@ func unannouncedPages(t *testing.T, l Surveyed) {
 func lookup(t *testing.T, l Surveyed) {
 	a, b, ended := Header("a"), Header("b"), Header("a")
 	apply(t, l, Life(t, a).Requested, Life(t, b).Submitted)
-	finish(t, l, Life(t, ended).Completed, outcome(Rows(2)))
+	Complete(t, l, ended, Rows(2))
 	got, err := l.Lookup(t.Context(), []string{ended.JobID, job.NewID(), "no id", a.JobID, b.JobID, a.JobID})
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{a.JobID, b.JobID, ended.JobID}, ids(got))
@@ -126,19 +126,19 @@ func sentAgain(t *testing.T, l Surveyed) {
 	e := Life(t, h)
 	apply(t, l, event.Again(e.Requested, 1))
 	require.Equal(t, job.Queued, get(t, l, h).Status)
-	f := finish(t, l, event.Again(e.Failed, 1), ledger.Outcome{})
+	f := finish(t, l, event.Again(e.Failed, 1))
 	require.True(t, f.First, "the end that got lost is written when it comes again")
-	again := finish(t, l, event.Again(e.Failed, 2), ledger.Outcome{})
+	again := finish(t, l, event.Again(e.Failed, 2))
 	require.False(t, again.First)
 	require.Equal(t, f.Job, again.Job)
-	again = finish(t, l, e.Failed, ledger.Outcome{})
+	again = finish(t, l, e.Failed)
 	require.False(t, again.First, "the first sending may still come")
 	require.Equal(t, f.Job, again.Job)
 }
 
 func lateLines(t *testing.T, l Surveyed) {
 	h := Header("a")
-	finish(t, l, Life(t, h).Failed, ledger.Outcome{}) // timed out
+	finish(t, l, Life(t, h).Failed) // timed out
 	late, err := event.NewFailed(event.Failed{
 		Header: h, ErrorCode: job.SweepFailed, ErrorMessage: "out of memory", FailedAt: Start.Add(time.Hour), Via: event.ViaCallback, Late: true,
 	})

@@ -2,11 +2,16 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
+	"sync/atomic"
+	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
@@ -19,11 +24,116 @@ var migrations embed.FS
 // migrationLock is the advisory lock that migrating processes queue for.
 const migrationLock = 0x5357454550 // "SWEEP"
 
+// recheck is how long a schema that cannot be used is taken for the same.
+const recheck = 10 * time.Second
+
+// schema is what is known of the database's schema.
+type schema struct {
+	done atomic.Bool
+	mu   sync.Mutex
+	// err is the last ErrUnusable, found at.
+	err error
+	at  time.Time
+}
+
+// Start brings the schema up to date, or waits for whoever does; see
+// ledger.Ledger.
+func (l *Ledger) Start(ctx context.Context) error { return l.ready(ctx) }
+
+// ready brings the schema up to date once, before the first call. It is tried
+// again until it has worked, since the database may be down; a schema that
+// takes a person is looked at every ten seconds, so that a queue of events does
+// not keep the database busy with it.
+func (l *Ledger) ready(ctx context.Context) error {
+	if l.schema.done.Load() {
+		return nil
+	}
+	l.schema.mu.Lock()
+	defer l.schema.mu.Unlock()
+	switch {
+	case l.schema.done.Load():
+		return nil
+	case l.schema.err != nil && time.Since(l.schema.at) < recheck:
+		return l.schema.err
+	}
+	err := l.prepare(ctx)
+	l.schema.done.Store(err == nil)
+	if l.schema.err = nil; errors.Is(err, ledger.ErrUnusable) {
+		l.schema.err, l.schema.at = err, time.Now()
+	}
+	return err
+}
+
+// prepare compares versions, which is all there is to do most of the time, and
+// migrates where the configuration says so.
+func (l *Ledger) prepare(ctx context.Context) error {
+	want, err := latest()
+	if err != nil {
+		return err
+	}
+	have, err := l.version(ctx)
+	switch {
+	case err != nil:
+		return unusable(fmt.Errorf("read schema version: %w", err))
+	case have == want:
+		return nil
+	case have > want:
+		return fmt.Errorf("%w: its schema has version %d, which is newer than this build's %d", ledger.ErrUnusable, have, want)
+	case !l.cfg.Migrate: // whoever may, will do it
+		return fmt.Errorf("%w: its schema has version %d and this build needs %d: run sweepline migrate up", ledger.ErrUnavailable, have, want)
+	}
+	_, err = l.migrate(ctx)
+	return unusable(err)
+}
+
+// unusable says of an error at the start whether waiting can help.
+func unusable(err error) error {
+	if err = classify(err); err == nil || errors.Is(err, ledger.ErrUnavailable) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ledger.ErrUnusable, err)
+}
+
+// version is the schema's version, 0 for an empty database.
+func (l *Ledger) version(ctx context.Context) (version int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
+	defer cancel()
+	err = l.pool.QueryRow(ctx, "select coalesce(max(version_id), 0) from goose_db_version where is_applied").Scan(&version)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == codeNoTable {
+		return 0, nil
+	}
+	return version, err
+}
+
+// latest is the version that this build needs.
+func latest() (int64, error) {
+	files, err := migrations.ReadDir("migrations")
+	if err != nil || len(files) == 0 {
+		return 0, fmt.Errorf("read migrations: %w", err)
+	}
+	return goose.NumericComponent(files[len(files)-1].Name()) // sorted by name
+}
+
 // Migrate brings the schema up to date and returns what it applied. Any number
 // of processes may call it at once; one works, the others wait.
 func (l *Ledger) Migrate(ctx context.Context) ([]ledger.Migration, error) {
+	applied, err := l.migrate(ctx)
+	if err != nil {
+		return nil, unusable(err)
+	}
+	l.schema.done.Store(true)
+	return applied, nil
+}
+
+func (l *Ledger) migrate(ctx context.Context) ([]ledger.Migration, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.BulkTimeout)
 	defer cancel()
+	unlock, err := l.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	p, done, err := l.provider()
 	if err != nil {
 		return nil, err
@@ -33,8 +143,30 @@ func (l *Ledger) Migrate(ctx context.Context) ([]ledger.Migration, error) {
 	if err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}
-	l.migrated.Store(true)
-	return ledger.Applied(results), nil
+	return ledger.AppliedMigrations(results), nil
+}
+
+// lock waits until no other process migrates. The lock belongs to a transaction
+// on a connection of its own: behind a pooler a lock of the session would be
+// left with whichever session the pooler had picked.
+func (l *Ledger) lock(ctx context.Context) (unlock func(), err error) {
+	conn, err := pgx.ConnectConfig(ctx, l.pool.Config().ConnConfig)
+	if err != nil {
+		return nil, fmt.Errorf("lock schema: %w", err)
+	}
+	unlock = func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.cfg.Timeout)
+		defer cancel()
+		_ = conn.Close(ctx) // the transaction, and with it the lock, ends with the connection
+	}
+	if _, err = conn.Exec(ctx, "begin"); err == nil {
+		_, err = conn.Exec(ctx, "select pg_advisory_xact_lock($1)", int64(migrationLock))
+	}
+	if err != nil {
+		unlock()
+		return nil, fmt.Errorf("lock schema: %w", err)
+	}
+	return unlock, nil
 }
 
 // Status lists all migrations, oldest first, with the time of those applied.
@@ -53,46 +185,17 @@ func (l *Ledger) Status(ctx context.Context) ([]ledger.Migration, error) {
 	return ledger.Statuses(status), nil
 }
 
-// ready migrates once, before the first call, where the configuration says so.
-// It is tried again until it has worked, since the database may be down.
-func (l *Ledger) ready(ctx context.Context) error {
-	if !l.cfg.Migrate || l.migrated.Load() {
-		return nil
-	}
-	l.migrating.Lock()
-	defer l.migrating.Unlock()
-	if l.migrated.Load() {
-		return nil
-	}
-	_, err := l.Migrate(ctx)
-	return err
-}
-
 func (l *Ledger) provider() (*goose.Provider, func(), error) {
 	dir, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return nil, nil, fmt.Errorf("read migrations: %w", err)
 	}
 	db := stdlib.OpenDBFromPool(l.pool)
-	p, err := goose.NewProvider(goose.DialectPostgres, db, dir, goose.WithSessionLocker(advisoryLock{}))
+	p, err := goose.NewProvider(goose.DialectPostgres, db, dir)
 	if err != nil {
 		_ = db.Close()
 		return nil, nil, fmt.Errorf("read migrations: %w", err)
 	}
 	// Closing db gives its connections back; the pool lives on.
 	return p, func() { _ = db.Close() }, nil
-}
-
-// advisoryLock waits in the database, so that the next process starts at once;
-// goose's own locker asks again every few seconds.
-type advisoryLock struct{}
-
-func (advisoryLock) SessionLock(ctx context.Context, conn *sql.Conn) error {
-	_, err := conn.ExecContext(ctx, "select pg_advisory_lock($1)", int64(migrationLock))
-	return err
-}
-
-func (advisoryLock) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
-	_, err := conn.ExecContext(ctx, "select pg_advisory_unlock($1)", int64(migrationLock))
-	return err
 }

@@ -5,7 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -31,18 +32,26 @@ type Config struct {
 
 // Ledger is a ledger.Ledger on PostgreSQL.
 type Ledger struct {
-	cfg  Config
-	pool *pgxpool.Pool
-
-	migrating sync.Mutex
-	migrated  atomic.Bool
+	cfg    Config
+	pool   *pgxpool.Pool
+	schema schema
+	// named is set while the statements that write are prepared by name, which
+	// saves their parsing. A server that does not know one any more, since a
+	// pooler stands in between, ends that for good.
+	named atomic.Bool
+	// writes is set once events or rows were written: from then on a database
+	// that only reads is not enough.
+	writes atomic.Bool
 }
 
 var _ ledger.Ledger = (*Ledger)(nil)
 
 // Open makes a ledger. It does no I/O: the database may be down at start, and
-// is found when it comes up.
-func Open(ctx context.Context, cfg Config) (*Ledger, error) {
+// is found when it comes up. Start says early what will never work.
+func Open(ctx context.Context, cfg Config) (*Ledger, error) { return open(ctx, cfg, nil) }
+
+// open is Open with a last word on the pool's configuration.
+func open(ctx context.Context, cfg Config, tune func(*pgxpool.Config)) (*Ledger, error) {
 	if cfg.Timeout <= 0 || cfg.BulkTimeout <= 0 {
 		return nil, errors.New("DATABASE_TIMEOUT and DATABASE_BULK_TIMEOUT must be above zero")
 	}
@@ -57,11 +66,21 @@ func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 	if pc.ConnConfig.RuntimeParams["application_name"] == "" {
 		pc.ConnConfig.RuntimeParams["application_name"] = "sweepline"
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, pc)
-	if err != nil {
+	l := &Ledger{cfg: cfg}
+	if !strings.Contains(cfg.DatabaseURL, "default_query_exec_mode") {
+		// A pooler in transaction mode (PgBouncer) gives each transaction another
+		// session, where a prepared statement is not known. What is called most is
+		// a function, whose plans the session keeps all the same.
+		pc.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+		l.named.Store(true)
+	}
+	if tune != nil {
+		tune(pc)
+	}
+	if l.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
 		return nil, fmt.Errorf("open pool: %w", err)
 	}
-	return &Ledger{cfg: cfg, pool: pool}, nil
+	return l, nil
 }
 
 // Close waits for calls under way and closes all connections.
@@ -70,9 +89,22 @@ func (l *Ledger) Close() error {
 	return nil
 }
 
-// Ping reports whether the database answers and its schema is in place.
+// Ping reports whether the database answers, has its schema and, where this
+// process writes, can be written.
 func (l *Ledger) Ping(ctx context.Context) error {
-	return l.read(ctx, service, "select 1 from pipeline_jobs limit 1", nil, func(pgx.Rows) error { return nil })
+	readOnly := false
+	err := l.read(ctx, service, "select current_setting('transaction_read_only') = 'on', exists (select from pipeline_jobs)", nil, func(rows pgx.Rows) error {
+		var any bool
+		return rows.Scan(&readOnly, &any)
+	})
+	if err != nil {
+		return fmt.Errorf("ping: %w", err)
+	}
+	if readOnly && l.writes.Load() {
+		l.pool.Reset()
+		return fmt.Errorf("ping: %w: it is read-only", ledger.ErrUnavailable)
+	}
+	return nil
 }
 
 // scope is whose rows a transaction sees.
@@ -83,8 +115,9 @@ var service = scope{"sweepline.scope", "service"}
 
 func tenant(id string) scope { return scope{"sweepline.tenant", id} }
 
-// enter is the first statement of every transaction. The setting ends with it,
-// so that a pooled connection never carries one tenant's view to the next.
+// enter is the first statement of every read. The setting ends with its
+// transaction, so that a pooled connection never carries one tenant's view to
+// the next. The functions that write open their scope themselves.
 const enter = "select set_config($1, $2, true)"
 
 // read runs one query in a scope and hands each row to scan, all in one round
@@ -106,5 +139,64 @@ func (l *Ledger) read(ctx context.Context, s scope, sql string, args []any, scan
 		}
 		return rows.Err()
 	})
-	return l.pool.SendBatch(ctx, &b).Close()
+	return l.judge(l.pool.SendBatch(ctx, &b).Close())
+}
+
+// contendedTries is how often a statement that lost a race for locks is sent.
+const contendedTries = 4
+
+// call runs one statement that is its own transaction, and repeats it where it
+// lost a race for locks. take reads all rows; it may be called again.
+func (l *Ledger) call(ctx context.Context, limit time.Duration, sql string, args []any, take func(pgx.Rows) error) error {
+	if err := l.ready(ctx); err != nil {
+		return err
+	}
+	l.writes.Store(true)
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for try := 1; ; try++ {
+		named := l.named.Load()
+		err := l.query(ctx, named, sql, args, take)
+		switch {
+		case named && unprepared(err): // it was not executed
+			l.named.Store(false)
+			l.pool.Reset()
+		case try == contendedTries || !contended(err):
+			return l.judge(err)
+		}
+	}
+}
+
+func (l *Ledger) query(ctx context.Context, named bool, sql string, args []any, take func(pgx.Rows) error) error {
+	if named {
+		args = append([]any{pgx.QueryExecModeCacheStatement}, args...)
+	}
+	rows, err := l.pool.Query(ctx, sql, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	if err := take(rows); err != nil {
+		return err
+	}
+	rows.Close()
+	return rows.Err()
+}
+
+// judge classifies an error. Connections that lead to a server which has become
+// read-only, or is going down, are dropped, so that the next call dials anew.
+func (l *Ledger) judge(err error) error {
+	if stale(err) {
+		l.pool.Reset()
+	}
+	return classify(err)
+}
+
+// placeholders are n of them: $1, $2, …
+func placeholders(n int) string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = "$" + strconv.Itoa(i+1)
+	}
+	return strings.Join(list, ", ")
 }

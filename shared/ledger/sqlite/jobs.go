@@ -20,43 +20,39 @@ const jobColumns = `id, tenant_id, job_type, status, parameters, result, metrics
 // listColumns leave the rows out.
 var listColumns = strings.Replace(jobColumns, "result,", "null,", 1)
 
+// collecting is how far a job's rows are stored.
+const collecting = `(select next_offset from pipeline_collections k where k.job_id = pipeline_jobs.id),
+    (select total from pipeline_collections k where k.job_id = pipeline_jobs.id)`
+
 // scanner is a *sql.Row or *sql.Rows.
 type scanner interface{ Scan(into ...any) error }
 
-func scanJob(row scanner) (job.Job, error) {
+// scanJob reads jobColumns, and what stands behind them into more.
+func scanJob(row scanner, more ...any) (job.Job, error) {
 	var j job.Job
 	var parameters string
 	var best, metrics, code, message, tradingJob, sweepRun, retryOf sql.NullString
 	var created int64
 	var started, completed sql.NullInt64
-	err := row.Scan(&j.JobID, &j.TenantID, &j.JobType, &j.Status, &parameters, &best, &metrics, &code, &message,
-		&created, &started, &completed, &j.Attempts, &tradingJob, &sweepRun, &retryOf)
+	err := row.Scan(append([]any{
+		&j.JobID, &j.TenantID, &j.JobType, &j.Status, &parameters, &best, &metrics, &code, &message,
+		&created, &started, &completed, &j.Attempts, &tradingJob, &sweepRun, &retryOf,
+	}, more...)...)
 	if err != nil {
 		return j, fmt.Errorf("read job: %w", err)
 	}
-	for _, part := range []struct {
-		raw  string
-		into any
-	}{{parameters, &j.Parameters}, {best.String, &j.Results}, {metrics.String, &j.Metrics}} {
-		if part.raw == "" {
-			continue
-		}
-		if err := json.Unmarshal([]byte(part.raw), part.into); err != nil {
-			return j, fmt.Errorf("read job %s: %w", j.JobID, err)
-		}
-	}
-	j.CreatedAt = time.UnixMicro(created)
+	j.CreatedAt = ledger.Between(time.UnixMicro(created))
 	j.StartedAt, j.CompletedAt = instant(started), instant(completed)
 	j.ErrorCode, j.ErrorMessage = job.ErrorCode(code.String), message.String
 	j.TradingJobID, j.SweepRunID, j.RetryOf = tradingJob.String, sweepRun.String, retryOf.String
-	return ledger.Complete(j), nil
+	return ledger.Complete(ledger.Decode(j, []byte(parameters), []byte(best.String), []byte(metrics.String))), nil
 }
 
 func instant(n sql.NullInt64) *time.Time {
 	if !n.Valid {
 		return nil
 	}
-	t := time.UnixMicro(n.Int64)
+	t := ledger.Between(time.UnixMicro(n.Int64))
 	return &t
 }
 
@@ -64,14 +60,15 @@ func instant(n sql.NullInt64) *time.Time {
 func (l *Ledger) Job(ctx context.Context, tenant, id string) (job.Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	j, err := scanJob(l.reader.QueryRowContext(ctx, "select "+jobColumns+" from pipeline_jobs where id = ? and tenant_id = ?", id, tenant))
+	var next, total sql.NullInt64
+	j, err := scanJob(l.reader.QueryRowContext(ctx, "select "+jobColumns+", "+collecting+" from pipeline_jobs where id = ? and tenant_id = ?", id, tenant), &next, &total)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return job.Job{}, ledger.ErrNotFound
 	case err != nil:
-		return job.Job{}, fmt.Errorf("read job %s: %w", id, err)
+		return job.Job{}, fmt.Errorf("read job %s: %w", id, classify(err))
 	}
-	return j, nil
+	return ledger.WithCollecting(j, int(next.Int64), int(total.Int64)), nil
 }
 
 // read runs a query and hands each row to scan.
@@ -80,7 +77,7 @@ func (l *Ledger) read(ctx context.Context, query string, args []any, scan func(*
 	defer cancel()
 	rows, err := l.reader.QueryContext(ctx, query, args...)
 	if err != nil {
-		return err
+		return classify(err)
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -88,7 +85,7 @@ func (l *Ledger) read(ctx context.Context, query string, args []any, scan func(*
 			return err
 		}
 	}
-	return rows.Err()
+	return classify(rows.Err())
 }
 
 func (l *Ledger) list(ctx context.Context, query string, args ...any) ([]job.Job, error) {
@@ -177,7 +174,7 @@ func (l *Ledger) Counts(ctx context.Context, tenant string, q ledger.Query) (map
 
 // Unfinished returns every job that has not ended; see ledger.Ledger.
 func (l *Ledger) Unfinished(ctx context.Context) ([]job.Header, error) {
-	jobs, err := l.list(ctx, "select "+listColumns+" from pipeline_jobs where status in ('QUEUED', 'RUNNING') order by created_at, id")
+	jobs, err := l.list(ctx, "select "+listColumns+" from pipeline_jobs where id in (select job_id from pipeline_pending) and status in ('QUEUED', 'RUNNING') order by created_at, id")
 	if err != nil {
 		return nil, fmt.Errorf("list unfinished jobs: %w", err)
 	}
@@ -191,7 +188,7 @@ func (l *Ledger) Unfinished(ctx context.Context) ([]job.Header, error) {
 // Unannounced returns the ended jobs nobody was told of; see ledger.Ledger.
 func (l *Ledger) Unannounced(ctx context.Context) ([]job.Job, error) {
 	jobs, err := l.list(ctx, "select "+jobColumns+` from pipeline_jobs
-		where announced_at is null and status in ('COMPLETED', 'FAILED') order by created_at, id`)
+		where id in (select job_id from pipeline_pending) and status in ('COMPLETED', 'FAILED') order by created_at, id`)
 	if err != nil {
 		return nil, fmt.Errorf("list unannounced jobs: %w", err)
 	}
@@ -201,17 +198,16 @@ func (l *Ledger) Unannounced(ctx context.Context) ([]job.Job, error) {
 // Timeline returns a job's events; see ledger.Ledger.
 func (l *Ledger) Timeline(ctx context.Context, tenant, id string) ([]job.TimelineEvent, error) {
 	events := []job.TimelineEvent{}
-	err := l.read(ctx, `select id, type, time, attempt, error, data from pipeline_job_events
-		where job_id = ? and tenant_id = ? order by time, seq`, []any{id, tenant}, func(rows *sql.Rows) error {
+	err := l.read(ctx, "select id, type, time, attempt, error, data from pipeline_job_events where job_id = ? and tenant_id = ?", []any{id, tenant}, func(rows *sql.Rows) error {
 		var e job.TimelineEvent
 		var at int64
 		var data []byte
 		if err := rows.Scan(&e.ID, &e.Type, &at, &e.Attempt, &e.Error, &data); err != nil {
 			return err
 		}
-		e.Time = time.UnixMicro(at).UTC()
+		e.Time, e.Data = ledger.Between(time.UnixMicro(at)), ledger.DecodeData(data)
 		events = append(events, e)
-		return json.Unmarshal(data, &events[len(events)-1].Data)
+		return nil
 	})
 	switch {
 	case err != nil:
@@ -219,5 +215,5 @@ func (l *Ledger) Timeline(ctx context.Context, tenant, id string) ([]job.Timelin
 	case len(events) == 0:
 		return nil, ledger.ErrNotFound
 	}
-	return events, nil
+	return ledger.Timeline(events, func() (job.Job, error) { return l.Job(ctx, tenant, id) })
 }

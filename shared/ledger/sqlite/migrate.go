@@ -25,7 +25,7 @@ func (l *Ledger) Migrate(ctx context.Context) ([]ledger.Migration, error) {
 	if err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}
-	return ledger.Applied(results), nil
+	return ledger.AppliedMigrations(results), nil
 }
 
 // Status lists all migrations, oldest first, with the time of those applied.

@@ -24,10 +24,10 @@ const (
 
 // Ledger is a ledger.Ledger on a SQLite file. One connection writes, since
 // SQLite takes one writer at a time; others read beside it (write-ahead log).
-// An Apply or Finish that has returned nil is on disk (synchronous=FULL).
+// What Apply and Collect have stored is on disk (synchronous=FULL).
 type Ledger struct {
 	writer, reader *sql.DB
-	write          statements
+	stmts          statements
 }
 
 var _ ledger.Ledger = (*Ledger)(nil)
@@ -56,7 +56,7 @@ func (l *Ledger) prepare(ctx context.Context, file string) error {
 		return err
 	}
 	var err error
-	if l.write, err = prepareAll(ctx, l.writer); err != nil {
+	if l.stmts, err = prepareAll(ctx, l.writer); err != nil {
 		return err
 	}
 	if l.reader, err = sql.Open("sqlite3", dsn(file, "query_only(on)")); err != nil {
@@ -81,14 +81,17 @@ func (l *Ledger) Ping(ctx context.Context) error {
 	defer cancel()
 	var n int
 	if err := l.reader.QueryRowContext(ctx, "select count(*) from (select 1 from pipeline_jobs limit 1)").Scan(&n); err != nil {
-		return fmt.Errorf("ping: %w", err)
+		return fmt.Errorf("ping: %w", classify(err))
 	}
 	return nil
 }
 
+// Start has nothing left to do: Open has brought the schema up to date.
+func (l *Ledger) Start(ctx context.Context) error { return l.Ping(ctx) }
+
 // Close waits for calls under way and closes the file.
 func (l *Ledger) Close() error {
-	err := l.write.close()
+	err := l.stmts.close()
 	if l.reader != nil {
 		err = errors.Join(err, l.reader.Close())
 	}
@@ -102,13 +105,14 @@ func (l *Ledger) inTx(ctx context.Context, f func(context.Context, *sql.Tx) erro
 	defer cancel()
 	tx, err := l.writer.BeginTx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("begin: %w", err)
+		return fmt.Errorf("begin: %w", classify(err))
 	}
 	if err := f(ctx, tx); err != nil {
-		return errors.Join(err, tx.Rollback())
+		_ = tx.Rollback() // the database does so by itself where this fails
+		return classify(err)
 	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
+		return fmt.Errorf("commit: %w", classify(err))
 	}
 	return nil
 }

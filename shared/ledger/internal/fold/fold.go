@@ -1,14 +1,12 @@
 // Package fold reads pipeline events into what the ledger's databases write:
-// one change for each job, one line for each event. The rules of what an event
-// means stand here once, for both databases.
+// one change and at most one end for each job, one line for each event. The
+// rules of what an event means stand here once, for both databases.
 package fold
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -19,20 +17,26 @@ import (
 	"github.com/zixly/sweepline/shared/ledger"
 )
 
-// Change is what events say about one job. Merging two changes, here or in SQL,
-// gives the same in any order.
+// Change is what events say about one job short of its end. Merging two
+// changes, here or in SQL, gives the same in any order.
 type Change struct {
 	Header job.Header
-	// Status is the least state that the job has reached; never COMPLETED,
-	// which takes rows.
+	// Status is QUEUED or RUNNING, the least that the job has reached.
 	Status       job.State
 	Attempts     int
 	TradingJobID string
-	SweepRunID   string
 	StartedAt    *time.Time
-	CompletedAt  *time.Time
-	Failure      *ledger.Failure
-	AnnouncedAt  *time.Time
+}
+
+// End is how an event ends its job, if it has not ended.
+type End struct {
+	Status      job.State
+	SweepRunID  string
+	CompletedAt time.Time
+	Failure     ledger.Failure
+	// Best are the best rows, and Metrics is set, where Status is COMPLETED.
+	Best    []job.Row
+	Metrics job.Metrics
 }
 
 // Line is one line of a timeline.
@@ -55,115 +59,117 @@ const longestID = 200
 // longestCode bounds an error code.
 const longestCode = 64
 
-// Events reads a batch. Changes come one for each job, sorted by its id, so that
-// two writers lock in the same order; lines come one for each event id, in the
-// order of the events. The error is ErrUnreadable.
-func Events(events []cloudevents.Event) ([]Change, []Line, error) {
-	changes := map[string]*Change{}
-	lines := make([]Line, 0, len(events))
-	seen := map[string]bool{}
-	for _, e := range events {
-		c, l, err := One(e)
-		if err != nil {
-			return nil, nil, err
-		}
-		if seen[l.ID] {
-			continue
-		}
-		seen[l.ID] = true
-		lines = append(lines, l)
-		// The tenant is part of the key: an event that names a foreign job
-		// must not be merged with that job's own.
-		key := l.JobID + l.TenantID
-		if have, ok := changes[key]; ok {
-			have.merge(c)
-		} else {
-			changes[key] = &c
-		}
-	}
-	out := make([]Change, 0, len(changes))
-	for _, c := range changes {
-		out = append(out, *c)
-	}
-	slices.SortFunc(out, func(a, b Change) int {
-		return cmp.Or(strings.Compare(a.Header.JobID, b.Header.JobID), strings.Compare(a.Header.TenantID, b.Header.TenantID))
-	})
-	return out, lines, nil
+// Item is one event as it is stored.
+type Item struct {
+	Change Change
+	Line   Line
+	// End is nil for an event that ends no job.
+	End *End
 }
 
-// One reads one event.
-func One(e cloudevents.Event) (Change, Line, error) {
-	c, l, err := read(e)
+// One reads one event. The error is ErrUnreadable.
+func One(e cloudevents.Event) (Item, error) {
+	x, err := read(e)
 	if err == nil {
-		err = check(e, c.Header)
+		err = x.complete(e)
 	}
 	if err != nil {
-		return Change{}, Line{}, fmt.Errorf("%w: %w", ledger.ErrUnreadable, err)
+		return Item{}, fmt.Errorf("%w: %w", ledger.ErrUnreadable, err)
 	}
-	c.Header.CreatedAt = micro(c.Header.CreatedAt)
-	l.ID, l.JobID, l.TenantID, l.Type = e.ID(), c.Header.JobID, c.Header.TenantID, e.Type()
-	l.Time = micro(e.Time())
-	if e.Time().IsZero() {
+	return x, nil
+}
+
+// complete checks what read has found and fills what all types have in common.
+func (x *Item) complete(e cloudevents.Event) error {
+	c, l := &x.Change, &x.Line
+	l.ID, l.JobID, l.TenantID, l.Type, l.Time = e.ID(), c.Header.JobID, c.Header.TenantID, e.Type(), e.Time()
+	if l.Time.IsZero() {
 		l.Time = c.Header.CreatedAt
 	}
-	return c, l, nil
+	if err := check(e, c.Header); err != nil {
+		return err
+	}
+	times := map[string]*time.Time{"created_at": &c.Header.CreatedAt, "time": &l.Time, "submitted_at": c.StartedAt}
+	if x.End != nil {
+		if x.End.CompletedAt.IsZero() {
+			x.End.CompletedAt = l.Time
+		}
+		times["completed_at"] = &x.End.CompletedAt
+	}
+	for name, t := range times {
+		if t == nil {
+			continue
+		}
+		if *t = micro(*t); t.Year() < 1970 || t.Year() > 9999 {
+			return fmt.Errorf("event %s: %s is out of range", e.ID(), name)
+		}
+	}
+	return nil
 }
 
 // read says what each type of event means.
-func read(e cloudevents.Event) (Change, Line, error) {
+func read(e cloudevents.Event) (Item, error) {
 	switch e.Type() {
 	case event.SweepRequested:
-		return of(e, func(d event.Requested, c *Change, _ *Line) {
-			c.Header = d.Header
+		return of(e, func(d *event.Requested, x *Item) {
+			x.Change.Header = d.Header
 		})
 	case event.SweepAdmitted:
-		return of(e, func(d event.Admitted, c *Change, l *Line) {
-			c.Header, l.Attempt = d.Header, turn(d.Turn)
+		return of(e, func(d *event.Admitted, x *Item) {
+			x.Change.Header, x.Line.Attempt = d.Header, turn(d.Turn)
 		})
 	case event.SweepSubmitted:
-		return of(e, func(d event.Submitted, c *Change, l *Line) {
+		return of(e, func(d *event.Submitted, x *Item) {
+			c := &x.Change
 			c.Header, c.Status = d.Header, job.Running
-			c.Attempts, l.Attempt = turn(d.Turn), turn(d.Turn)
+			c.Attempts, x.Line.Attempt = turn(d.Turn), turn(d.Turn)
 			c.TradingJobID = ledger.Text(d.TradingJobID, longestID)
 			c.StartedAt = when(d.SubmittedAt)
 		})
 	case event.SweepCompleted:
-		return of(e, func(d event.Completed, c *Change, _ *Line) {
-			c.Header = d.Header
+		return of(e, func(d *event.Completed, x *Item) {
+			x.Change.Header = d.Header
 			if d.Late {
 				return
 			}
-			c.Status = job.Running
-			c.TradingJobID = ledger.Text(d.TradingJobID, longestID)
-			c.SweepRunID = ledger.Text(d.SweepRunID, longestID)
-			c.submitted(d.Turn, d.SubmittedAt)
+			// The run's id is written with the end: most of the time this event
+			// says nothing else that is new, and the job need not be written.
+			x.Change.running(d.TradingJobID, d.Turn, d.SubmittedAt)
+		})
+	case event.SweepCollected:
+		return of(e, func(d *event.Collected, x *Item) {
+			x.Change.Header = d.Header
+			x.Change.running(d.TradingJobID, d.Turn, d.SubmittedAt)
+			m := job.Metrics{Combinations: max(d.Rows, 0), BestScore: ledger.Figure(d.BestScore), Synthetic: d.Synthetic}
+			if s := d.ExecutionSeconds; s > 0 && !math.IsInf(s, 0) {
+				m.ExecutionSeconds = s
+			}
+			x.End = &End{Status: job.Completed, SweepRunID: ledger.Text(d.SweepRunID, longestID), CompletedAt: d.CompletedAt, Best: ledger.Best(ledger.CleanAll(d.Best)), Metrics: m}
+			d.Best = nil // they are kept with the job, not twice
 		})
 	case event.SweepFailed:
-		return of(e, func(d event.Failed, c *Change, l *Line) {
-			c.Header = d.Header
-			l.Error = ledger.Message(d.ErrorMessage)
+		return of(e, func(d *event.Failed, x *Item) {
+			x.Change.Header = d.Header
+			x.Line.Error = ledger.Message(d.ErrorMessage)
 			if d.Late {
 				return
 			}
-			c.Status = job.Failed
-			c.TradingJobID = ledger.Text(d.TradingJobID, longestID)
-			c.CompletedAt = when(d.FailedAt)
-			c.submitted(d.Turn, d.SubmittedAt)
-			c.Failure = &ledger.Failure{Code: job.ErrorCode(ledger.Text(string(d.ErrorCode), longestCode)), Message: l.Error}
+			x.Change.running(d.TradingJobID, d.Turn, d.SubmittedAt)
+			x.End = &End{Status: job.Failed, SweepRunID: ledger.Text(d.SweepRunID, longestID), CompletedAt: d.FailedAt, Failure: ledger.Failure{
+				Code: job.ErrorCode(ledger.Text(string(d.ErrorCode), longestCode)), Message: x.Line.Error,
+			}}
 		})
 	case event.JobCompleted, event.JobFailed:
-		return of(e, func(d event.Finished, c *Change, l *Line) {
-			j := d.Job
-			c.Header = job.Header{JobID: j.JobID, TenantID: j.TenantID, JobType: j.JobType, Parameters: j.Parameters, CreatedAt: j.CreatedAt, RetryOf: j.RetryOf}
-			l.Error = ledger.Message(j.ErrorMessage)
+		return of(e, func(d *event.Finished, x *Item) {
+			x.Change.Header = ledger.HeaderOf(d.Job)
+			x.Line.Error = ledger.Message(d.Job.ErrorMessage)
 		})
 	case event.JobNotified:
-		return of(e, func(d event.Notified, c *Change, _ *Line) {
-			c.Header = d.Header
-			c.AnnouncedAt = when(d.NotifiedAt)
+		return of(e, func(d *event.Notified, x *Item) {
+			x.Change.Header = d.Header
 		})
 	}
-	return Change{}, Line{}, fmt.Errorf("event %s has the foreign type %s", e.ID(), e.Type())
+	return Item{}, fmt.Errorf("event %s has the foreign type %s", e.ID(), e.Type())
 }
 
 // turn is a count that fits a column; events from before turns count as one.
@@ -172,19 +178,19 @@ func turn(n int) int { return max(1, min(n, math.MaxInt32)) }
 // of decodes the data of e, lets fill say what it means, and keeps it for the
 // timeline in the form that our own types give it: no unknown members, nothing
 // that cannot be read back.
-func of[D any](e cloudevents.Event, fill func(D, *Change, *Line)) (Change, Line, error) {
+func of[D any](e cloudevents.Event, fill func(*D, *Item)) (Item, error) {
 	d, err := event.Data[D](e)
 	if err != nil {
-		return Change{}, Line{}, err
+		return Item{}, err
 	}
-	c, l := Change{Status: job.Queued}, Line{}
-	fill(d, &c, &l)
+	x := Item{Change: Change{Status: job.Queued}}
+	fill(&d, &x)
 	data, err := json.Marshal(d)
 	if err != nil {
-		return Change{}, Line{}, fmt.Errorf("encode data of %s: %w", e.ID(), err)
+		return Item{}, fmt.Errorf("encode data of %s: %w", e.ID(), err)
 	}
-	l.Data = string(data)
-	return c, l, nil
+	x.Line.Data = string(data)
+	return x, nil
 }
 
 // check refuses what must not become a row: the databases would refuse it for
@@ -201,8 +207,6 @@ func check(e cloudevents.Event, h job.Header) error {
 		return fmt.Errorf("event %s is of a foreign job type", e.ID())
 	case h.RetryOf != "" && !job.ValidID(h.RetryOf):
 		return fmt.Errorf("event %s repeats no job", e.ID())
-	case h.CreatedAt.Year() < 1970 || h.CreatedAt.Year() > 9999:
-		return fmt.Errorf("event %s has no creation time", e.ID())
 	}
 	if err := h.Parameters.Validate(); err != nil {
 		return fmt.Errorf("event %s: parameters: %w", e.ID(), err)
@@ -212,30 +216,22 @@ func check(e cloudevents.Event, h job.Header) error {
 
 // merge adds d, of the same job, to c.
 func (c *Change) merge(d Change) {
-	if rank(d.Status) > rank(c.Status) {
-		c.Status = d.Status
-	}
-	if c.Failure == nil {
-		c.Failure, c.CompletedAt = d.Failure, cmp.Or(c.CompletedAt, d.CompletedAt)
+	if d.Status == job.Running {
+		c.Status = job.Running
 	}
 	if d.TradingJobID != "" && (c.TradingJobID == "" || d.Attempts >= c.Attempts) {
 		c.TradingJobID = d.TradingJobID
 	}
 	c.Attempts = max(c.Attempts, d.Attempts)
-	c.SweepRunID = cmp.Or(c.SweepRunID, d.SweepRunID)
 	c.StartedAt = earlier(c.StartedAt, d.StartedAt)
-	c.AnnouncedAt = earlier(c.AnnouncedAt, d.AnnouncedAt)
 }
 
-// submitted takes from an end that there was a sweep, and since when.
-func (c *Change) submitted(n int, at *time.Time) {
+// running takes from an end that there was a sweep, and since when.
+func (c *Change) running(tradingJob string, n int, at *time.Time) {
+	c.Status, c.TradingJobID = job.Running, ledger.Text(tradingJob, longestID)
 	if at != nil {
 		c.StartedAt, c.Attempts = when(*at), turn(n)
 	}
-}
-
-func rank(s job.State) int {
-	return slices.Index([]job.State{job.Queued, job.Running, job.Failed}, s)
 }
 
 func earlier(a, b *time.Time) *time.Time {
@@ -245,12 +241,11 @@ func earlier(a, b *time.Time) *time.Time {
 	return a
 }
 
-// when is t as the databases keep it; nil where there is none.
+// when is nil where there is no time.
 func when(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
-	t = micro(t)
 	return &t
 }
 

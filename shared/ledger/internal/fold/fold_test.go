@@ -1,7 +1,9 @@
 package fold_test
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -10,33 +12,94 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/ledger"
 	"github.com/zixly/sweepline/shared/ledger/internal/fold"
 	"github.com/zixly/sweepline/shared/ledger/ledgertest"
 )
+
+// capture is a Writer that keeps the batches it is given.
+func capture(into *[]fold.Batch) fold.Writer {
+	return func(_ context.Context, b fold.Batch) (fold.Written, error) {
+		*into = append(*into, b)
+		w := fold.Written{Ended: map[string]fold.Stored{}}
+		for _, e := range b.Ends {
+			w.Ended[fold.Key(e.Header.JobID, e.Header.TenantID)] = fold.Stored{Job: job.Job{JobID: e.Header.JobID, Status: e.Status}, First: true}
+		}
+		return w, nil
+	}
+}
 
 func TestMergingIsTheSameInAnyOrder(t *testing.T) {
 	t.Parallel()
 	h := ledgertest.Header("default")
 	e := ledgertest.Life(t, h)
 	events := []cloudevents.Event{e.Requested, e.Submitted, e.Again, e.Completed, e.Failed, ledgertest.Notified(t, h, "log"), e.Again}
-	want, _, err := fold.Events(events)
-	require.NoError(t, err)
-	require.Len(t, want, 1)
+	var got []fold.Batch
+	fold.Apply(t.Context(), events, capture(&got))
+	want := got[0]
+	require.Len(t, want.Changes, 1)
+	require.Len(t, want.Ends, 1)
 	random := rand.New(rand.NewPCG(3, 4))
 	for range 200 {
 		random.Shuffle(len(events), func(a, b int) { events[a], events[b] = events[b], events[a] })
-		got, lines, err := fold.Events(events)
-		require.NoError(t, err)
-		require.Equal(t, want, got)
-		require.Len(t, lines, 6)
+		got = nil
+		for _, a := range fold.Apply(t.Context(), events, capture(&got)) {
+			require.NoError(t, a.Err)
+		}
+		require.Len(t, got, 1)
+		require.Equal(t, want.Changes, got[0].Changes)
+		require.Equal(t, want.Ends, got[0].Ends)
+		require.Len(t, got[0].Lines, 6)
 	}
+}
+
+// TestRefusedEventsStandAlone: the database refuses two of many events and does
+// not say which.
+func TestRefusedEventsStandAlone(t *testing.T) {
+	t.Parallel()
+	var events []cloudevents.Event
+	for range 64 {
+		events = append(events, ledgertest.Life(t, ledgertest.Header("default")).Requested)
+	}
+	poison := map[string]bool{events[9].ID(): true, events[40].ID(): true}
+	calls, stored := 0, 0
+	out := fold.Apply(t.Context(), events, func(_ context.Context, b fold.Batch) (fold.Written, error) {
+		calls++
+		for _, l := range b.Lines {
+			if poison[l.ID] {
+				return fold.Written{}, fmt.Errorf("%w: out of range", fold.ErrRefused)
+			}
+		}
+		stored += len(b.Lines)
+		return fold.Written{}, nil
+	})
+	for i, a := range out {
+		if i == 9 || i == 40 {
+			require.ErrorIs(t, a.Err, ledger.ErrUnreadable)
+			require.ErrorContains(t, a.Err, "out of range")
+			continue
+		}
+		require.NoError(t, a.Err)
+	}
+	require.Equal(t, 62, stored)
+	require.LessOrEqual(t, calls, 2*2*6+1)
+}
+
+func TestAnErrorIsEverybodys(t *testing.T) {
+	t.Parallel()
+	events := []cloudevents.Event{ledgertest.Life(t, ledgertest.Header("a")).Requested, {}, ledgertest.Life(t, ledgertest.Header("a")).Failed}
+	out := fold.Apply(t.Context(), events, func(context.Context, fold.Batch) (fold.Written, error) { return fold.Written{}, ledger.ErrUnavailable })
+	require.ErrorIs(t, out[0].Err, ledger.ErrUnavailable)
+	require.ErrorIs(t, out[1].Err, ledger.ErrUnreadable)
+	require.ErrorIs(t, out[2].Err, ledger.ErrUnavailable)
+	require.Nil(t, out[2].Job)
 }
 
 // FuzzOne holds that whatever is taken can be stored and read back.
 func FuzzOne(f *testing.F) {
 	e := ledgertest.Life(f, ledgertest.Header("default"))
-	for _, x := range []cloudevents.Event{e.Requested, e.Submitted, e.Completed, e.Failed} {
+	for _, x := range []cloudevents.Event{e.Requested, e.Submitted, e.Completed, e.Failed, ledgertest.Collected(f, ledgertest.Header("default"), ledgertest.Rows(2))} {
 		f.Add(x.Type(), x.ID(), x.Data())
 	}
 	f.Fuzz(func(t *testing.T, typ, id string, data []byte) {
@@ -45,7 +108,8 @@ func FuzzOne(f *testing.F) {
 		e.SetID(id)
 		e.SetTime(ledgertest.Start)
 		e.DataEncoded = data
-		c, l, err := fold.One(e)
+		x, err := fold.One(e)
+		c, l := x.Change, x.Line
 		if err != nil {
 			require.ErrorIs(t, err, ledger.ErrUnreadable)
 			return
@@ -53,12 +117,23 @@ func FuzzOne(f *testing.F) {
 		require.Contains(t, event.Types(), typ)
 		require.NoError(t, c.Header.Parameters.Validate())
 		require.True(t, json.Valid([]byte(l.Data)))
-		for _, s := range []string{l.ID, l.TenantID, l.Error, c.TradingJobID, c.SweepRunID} {
+		for _, s := range []string{l.ID, l.TenantID, l.Error, c.TradingJobID} {
 			require.Equal(t, ledger.Text(s, len(s)), s)
 		}
 		require.Equal(t, c.Header.CreatedAt, c.Header.CreatedAt.Truncate(time.Microsecond))
-		if c.Failure != nil {
-			require.LessOrEqual(t, len(c.Failure.Message), 2000)
+		for _, at := range []time.Time{c.Header.CreatedAt, l.Time} {
+			_, err := at.MarshalJSON()
+			require.NoError(t, err)
 		}
+		if x.End == nil {
+			return
+		}
+		require.Equal(t, ledger.Text(x.End.SweepRunID, 200), x.End.SweepRunID)
+		_, err = x.End.CompletedAt.MarshalJSON()
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(x.End.Failure.Message), 2000)
+		raw, err := json.Marshal(x.End.Best)
+		require.NoError(t, err)
+		require.NotContains(t, string(raw), "\\u0000")
 	})
 }

@@ -1,0 +1,175 @@
+// Package collect is the step between a sweep's completion and its job's end: it
+// takes SweepCompleted, fetches the rows from the trading API page by page, stores
+// each page as it comes, and replies with SweepCollected, by which store ends the
+// job. The ledger knows how far a job's rows are, so that a delivery in any
+// process goes on where the last one stopped, and no page is fetched twice.
+package collect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/ledger"
+	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/trading"
+)
+
+// Config of the step itself.
+type Config struct {
+	// Timeout bounds one delivery. What it leaves is for the next one. The API
+	// takes 100 requests a minute, of everybody, and gives 500 rows a page: the
+	// largest sweep, 125,000 rows, takes two and a half minutes if nobody else
+	// calls. The Trigger's timeout must be longer by the time of one page and its
+	// writing, DATABASE_BULK_TIMEOUT.
+	Timeout time.Duration `envconfig:"COLLECT_TIMEOUT" default:"3m"`
+	// Attempts is how often a page is asked for that the API refuses (4xx) or
+	// answers with what cannot be read, before the job fails. Attempts that find
+	// the API away or busy do not count.
+	Attempts int `envconfig:"COLLECT_ATTEMPTS" default:"5"`
+}
+
+// Ledger is what collect needs of shared/ledger.
+type Ledger interface {
+	Apply(ctx context.Context, events ...cloudevents.Event) []ledger.Applied
+	Collect(ctx context.Context, pages ...ledger.ResultPage) ([]ledger.Collection, error)
+	Collections(ctx context.Context, jobs ...job.Header) ([]ledger.Collection, error)
+	CollectFailed(ctx context.Context, h job.Header, runID string) (failures int, err error)
+	Summary(ctx context.Context, tenant, id string) (ledger.Summary, error)
+	Ping(ctx context.Context) error
+}
+
+// Results is what collect needs of shared/trading. An error counts against
+// Config.Attempts if it has a method Permanent or Unreadable that says so.
+type Results interface {
+	Page(ctx context.Context, runID, ticker string, offset int) (trading.Page, error)
+}
+
+// Pace returns when the trading API may be asked for a page. It ends with ctx.
+type Pace func(ctx context.Context) error
+
+// Function is the step. Everything it does is safe to repeat.
+type Function struct {
+	cfg     Config
+	ledger  Ledger
+	results Results
+	pace    Pace
+	log     *slog.Logger
+	// Deliveries at the same time share statements.
+	reads  group[job.Header, ledger.Collection]
+	writes group[ledger.ResultPage, ledger.Collection]
+	close  func() error
+}
+
+// New makes the step; it does no I/O. A nil log is slog's default. The caller
+// closes what it hands in, after Stop.
+func New(cfg Config, l Ledger, r Results, pace Pace, log *slog.Logger) (*Function, error) {
+	switch {
+	case l == nil:
+		return nil, errors.New("collect needs a ledger")
+	case r == nil:
+		return nil, errors.New("collect needs the trading API's results")
+	case pace == nil:
+		return nil, errors.New("collect needs a pace for its calls")
+	case cfg.Timeout <= 0:
+		return nil, errors.New("COLLECT_TIMEOUT must be above zero")
+	case cfg.Attempts < 1:
+		return nil, errors.New("COLLECT_ATTEMPTS must be at least 1")
+	}
+	if log == nil {
+		log = slog.Default()
+	}
+	f := &Function{cfg: cfg, ledger: l, results: r, pace: pace, log: log, close: func() error { return nil }}
+	f.reads = group[job.Header, ledger.Collection]{key: func(h job.Header) string { return h.JobID }, run: l.Collections}
+	f.writes = group[ledger.ResultPage, ledger.Collection]{key: func(p ledger.ResultPage) string { return p.Header.JobID }, run: l.Collect}
+	return f, nil
+}
+
+// Handle stores the rows of one completed sweep. The reply is SweepCollected, or
+// SweepFailed where the rows cannot be had, the same on every redelivery; there
+// is none for a job that has ended.
+//
+// An event that cannot be read is rejected (422). What takes longer than the
+// configured time, and whatever is not there now, is answered with 503 and goes
+// on with the next delivery.
+func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevents.Event, error) {
+	if e.Type() != event.SweepCompleted {
+		return nil, reject(fmt.Errorf("event %s has the foreign type %s", e.ID(), e.Type()))
+	}
+	d, err := event.Data[event.Completed](e)
+	switch {
+	case err != nil:
+		return nil, reject(err)
+	case !job.ValidID(d.JobID), d.TenantID == "", d.SweepRunID == "":
+		return nil, reject(fmt.Errorf("event %s names no job or no run", e.ID()))
+	case d.Late:
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.cfg.Timeout)
+	defer cancel()
+	reply, err := f.collect(ctx, e, d)
+	if err != nil || reply == nil {
+		return nil, f.answer(ctx, err)
+	}
+	event.CopyTrace(e, reply)
+	return reply, nil
+}
+
+// Delays until the next delivery of an event, where nobody else says how long.
+const (
+	soon   = time.Second      // there are more pages
+	later  = 5 * time.Second  // the database or the API is away
+	person = 30 * time.Second // it takes somebody to mend
+)
+
+// answer tells the broker what to do about an error.
+func (f *Function) answer(ctx context.Context, err error) error {
+	var known *serve.Unavailable
+	var result *cehttp.Result
+	var api *trading.Error
+	var wait time.Duration
+	switch {
+	case err == nil, errors.As(err, &result):
+		return err
+	case errors.Is(err, ledger.ErrUnreadable):
+		return reject(err)
+	case ctx.Err() != nil: // what is stored stays
+		wait = soon
+	case errors.As(err, &known):
+		return err
+	case errors.As(err, &api):
+		wait = max(api.RetryAfter, later)
+	case errors.Is(err, ledger.ErrUnavailable):
+		wait = later
+	case errors.Is(err, ledger.ErrUnusable):
+		wait = person
+	default:
+		return err
+	}
+	return &serve.Unavailable{RetryAfter: wait, Err: err}
+}
+
+func reject(err error) error {
+	return cehttp.NewResult(http.StatusUnprocessableEntity, "%w", err)
+}
+
+// Ready reports whether the database answers. The trading API is not asked:
+// events can wait for it.
+func (f *Function) Ready(ctx context.Context) (bool, error) {
+	return serve.Check(ctx, map[string]func(context.Context) error{"PostgreSQL": f.ledger.Ping})
+}
+
+// Stop waits for what is being written and frees what FromEnv opened.
+func (f *Function) Stop(context.Context) error {
+	f.reads.wait()
+	f.writes.wait()
+	return f.close()
+}

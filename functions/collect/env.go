@@ -1,0 +1,92 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/zixly/sweepline/shared/ledger"
+	"github.com/zixly/sweepline/shared/ledger/postgres"
+	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/trading"
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+// budget is where the calls that the API takes are counted.
+type budget struct {
+	// RedisURL is the Redis of the other steps. Without it pages are fetched
+	// without regard to the limit, and answers of 429 are what slows them down.
+	RedisURL string `envconfig:"REDIS_URL"`
+}
+
+// Paced takes each page from the budget of the API's calls, so that all steps
+// together stay within its limit. Pages are as urgent as submissions: results
+// that are ready come before more work, or they would starve under it.
+func Paced(waits *wait.Waits) Pace {
+	return func(ctx context.Context) error { return waits.Await(ctx, wait.Urgent) }
+}
+
+// Unpaced asks for pages one after another as fast as they come.
+func Unpaced(context.Context) error { return nil }
+
+// FromEnv makes the step from the environment, on PostgreSQL and the trading
+// API. Both may be down, and Redis too: they are needed by the first event. A
+// database that can never be used is an error.
+func FromEnv(ctx context.Context) (_ *Function, err error) {
+	var (
+		cfg    Config
+		db     postgres.Config
+		api    trading.Config
+		shared budget
+	)
+	if err := serve.Load(&cfg, &db, &api, &shared); err != nil {
+		return nil, err
+	}
+	var closing []func() error
+	stop := func() error {
+		var errs []error
+		for _, c := range closing {
+			errs = append(errs, c())
+		}
+		return errors.Join(errs...)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, stop())
+		}
+	}()
+	pace := Unpaced
+	if shared.RedisURL == "" {
+		slog.WarnContext(ctx, "REDIS_URL is not set: pages of results are not counted against the trading API's limit")
+	} else {
+		var waiting wait.Config
+		if err := serve.Load(&waiting); err != nil {
+			return nil, err
+		}
+		waits, err := wait.Open(ctx, waiting)
+		if err != nil {
+			return nil, err
+		}
+		closing = append(closing, waits.Close)
+		pace = Paced(waits)
+	}
+	client, err := trading.New(api, trading.WithMetrics(serve.ProcessMetrics()))
+	if err != nil {
+		return nil, err
+	}
+	closing = append(closing, func() error { client.Close(); return nil })
+	l, err := postgres.Open(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	closing = append(closing, l.Close)
+	if err := ledger.Start(ctx, l); err != nil {
+		return nil, err
+	}
+	f, err := New(cfg, l, client, pace, nil)
+	if err != nil {
+		return nil, err
+	}
+	f.close = stop
+	return f, nil
+}

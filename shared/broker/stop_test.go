@@ -1,0 +1,56 @@
+package broker
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/shared/servers/servertest"
+)
+
+// All Triggers stop at once: stopping takes no longer for many idle ones than for one
+// blocked read.
+func TestManyTriggersStopTogether(t *testing.T) {
+	t.Parallel()
+	b := setup(t, servertest.Redis(t))
+	b.cfg.Block = 30 * time.Second // only an interrupted read ends before the test's patience
+	s := subscribe(t, nil)
+	var triggers []Trigger
+	for i := range 40 {
+		triggers = append(triggers, b.trigger(fmt.Sprintf("t%d", i), s))
+	}
+	n := b.start(triggers...)
+	n.publish(http.StatusAccepted, "1")
+	for range triggers {
+		s.next(t)
+	}
+	stopped := make(chan struct{})
+	go func() { n.stop(); close(stopped) }()
+	receive(t, stopped)
+}
+
+// A process that had stopped and comes back does not hold up the end: what was
+// flushed meanwhile is registered again, and stopping goes on.
+func TestStopWhileRedisIsFlushed(t *testing.T) {
+	t.Parallel()
+	r, _ := durableRedis(t)
+	defer r.Stop()
+	b := setup(t, r.URL)
+	s := subscribe(t, nil)
+	var triggers []Trigger
+	for i := range 6 {
+		triggers = append(triggers, b.trigger(fmt.Sprintf("t%d", i), s))
+	}
+	n := b.start(triggers...)
+	n.publish(http.StatusAccepted, "1")
+	for range triggers {
+		s.next(t)
+	}
+	stopped := make(chan struct{})
+	go func() { n.stop(); close(stopped) }()
+	require.NoError(t, b.rdb.FlushAll(t.Context()).Err())
+	receive(t, stopped)
+}

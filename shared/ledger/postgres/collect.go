@@ -1,0 +1,178 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/ledger"
+	"github.com/zixly/sweepline/shared/ledger/internal/fold"
+)
+
+// collect and collections are fixed texts; see migrations/00003.
+var (
+	collect     = "select * from pipeline_collect_v1(" + placeholders(27) + ")"
+	collections = "select * from pipeline_collections_v1($1, $2)"
+)
+
+// collectFailed counts a failed attempt. The collection may not have begun.
+const collectFailed = `
+insert into pipeline_collections as k (job_id, tenant_id, sweep_run_id, failures)
+select id, tenant_id, $3, 1 from pipeline_jobs where id = $1 and tenant_id is not distinct from $2 and status < 'COMPLETED'
+on conflict (job_id) do update set
+    failures     = case when k.sweep_run_id = excluded.sweep_run_id then k.failures else 0 end + 1,
+    next_offset  = case when k.sweep_run_id = excluded.sweep_run_id then k.next_offset else 0 end,
+    sweep_run_id = excluded.sweep_run_id, updated_at = now()
+returning failures`
+
+// Collect stores pages of rows; see ledger.Ledger. COPY would be faster but is
+// refused on a table with row-level security.
+func (l *Ledger) Collect(ctx context.Context, pages ...ledger.ResultPage) ([]ledger.Collection, error) {
+	if len(pages) == 0 {
+		return nil, nil
+	}
+	// Sorted, so that two writers lock jobs in the same order.
+	order := make([]int, len(pages))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Or(strings.Compare(pages[a].Header.JobID, pages[b].Header.JobID), cmp.Compare(a, b))
+	})
+	sorted := make([]ledger.ResultPage, len(pages))
+	for i, at := range order {
+		sorted[i] = pages[at]
+	}
+	stored, err := l.readCollections(ctx, collect, collectArgs(sorted))
+	if errors.Is(err, fold.ErrRefused) {
+		err = fmt.Errorf("%w: %w", ledger.ErrUnreadable, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("store %d pages of rows: %w", len(pages), err)
+	}
+	if len(stored) != len(pages) {
+		return nil, fmt.Errorf("store %d pages of rows: %d answers", len(pages), len(stored))
+	}
+	out := make([]ledger.Collection, len(pages))
+	for i, at := range order {
+		out[at] = stored[i]
+	}
+	return out, nil
+}
+
+// Collections returns how far each job's rows are stored; see ledger.Ledger.
+func (l *Ledger) Collections(ctx context.Context, jobs ...job.Header) ([]ledger.Collection, error) {
+	if len(jobs) == 0 {
+		return nil, nil
+	}
+	out, err := l.readCollections(ctx, collections, []any{
+		each(jobs, func(h job.Header) string { return h.JobID }),
+		each(jobs, func(h job.Header) string { return h.TenantID }),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read collections of %d jobs: %w", len(jobs), err)
+	}
+	return out, nil
+}
+
+func (l *Ledger) readCollections(ctx context.Context, sql string, args []any) ([]ledger.Collection, error) {
+	var out []ledger.Collection
+	err := l.call(ctx, l.cfg.BulkTimeout, sql, args, func(rows pgx.Rows) error {
+		out = nil
+		for rows.Next() {
+			var status, run *string
+			var next, total, failures *int
+			if err := rows.Scan(&status, &run, &next, &total, &failures); err != nil {
+				return fmt.Errorf("read collection: %w", err)
+			}
+			out = append(out, ledger.Collection{
+				Status: job.State(orEmpty(status)), SweepRunID: orEmpty(run), Next: orZero(next), Total: orZero(total), Failures: orZero(failures),
+			})
+		}
+		return rows.Err()
+	})
+	return out, err
+}
+
+// CollectFailed counts a failed attempt at a page; see ledger.Ledger.
+func (l *Ledger) CollectFailed(ctx context.Context, h job.Header, runID string) (failures int, err error) {
+	err = l.read(ctx, service, collectFailed, []any{h.JobID, h.TenantID, runID}, func(rows pgx.Rows) error { return rows.Scan(&failures) })
+	if err != nil {
+		return 0, fmt.Errorf("count failed page of job %s: %w", h.JobID, err)
+	}
+	return failures, nil
+}
+
+// Summary sums up a job's rows; see ledger.Ledger.
+func (l *Ledger) Summary(ctx context.Context, tenantID, id string) (ledger.Summary, error) {
+	var s ledger.Summary
+	err := l.read(ctx, tenant(tenantID), "select count(*), coalesce(max(score), 0)::float8 from trading_sweep_results where job_id = $1 and tenant_id = $2",
+		[]any{id, tenantID}, func(rows pgx.Rows) error { return rows.Scan(&s.Rows, &s.BestScore) })
+	if err == nil {
+		s.Best, err = l.Rows(ctx, tenantID, id, ledger.RowQuery{Limit: ledger.BestRows})
+	}
+	if err != nil {
+		return s, fmt.Errorf("sum up rows of job %s: %w", id, err)
+	}
+	return s, nil
+}
+
+// collectArgs turns pages and their rows sideways.
+func collectArgs(pages []ledger.ResultPage) []any {
+	type numbered struct {
+		job.Row
+		page int32
+	}
+	var rows []numbered
+	for i, p := range pages {
+		for _, r := range ledger.CleanAll(p.Rows) {
+			rows = append(rows, numbered{r, int32(i + 1)})
+		}
+	}
+	type page = ledger.ResultPage
+	return []any{
+		each(pages, func(p page) string { return p.Header.JobID }),
+		each(pages, func(p page) string { return p.Header.TenantID }),
+		each(pages, func(p page) string { return ledger.Text(p.SweepRunID, longestRun) }),
+		each(pages, func(p page) int32 { return int32(p.From) }),
+		each(pages, func(p page) int32 { return int32(p.Next) }),
+		each(pages, func(p page) int32 { return int32(p.Total) }),
+		each(pages, func(p page) bool { return p.Last }),
+
+		each(rows, func(r numbered) int32 { return r.page }),
+		each(rows, func(r numbered) *string { return orNull(r.ResultID) }),
+		each(rows, func(r numbered) string { return r.Ticker }),
+		each(rows, func(r numbered) string { return r.StrategyType }),
+		each(rows, func(r numbered) int32 { return int32(r.FastPeriod) }),
+		each(rows, func(r numbered) int32 { return int32(r.SlowPeriod) }),
+		each(rows, func(r numbered) *int32 {
+			if r.SignalPeriod == nil {
+				return nil
+			}
+			v := int32(*r.SignalPeriod)
+			return &v
+		}),
+		each(rows, func(r numbered) int32 { return int32(r.TotalTrades) }),
+		each(rows, func(r numbered) float64 { return r.Score }),
+		each(rows, func(r numbered) float64 { return r.SharpeRatio }),
+		each(rows, func(r numbered) float64 { return r.SortinoRatio }),
+		each(rows, func(r numbered) float64 { return r.TotalReturnPct }),
+		each(rows, func(r numbered) float64 { return r.MaxDrawdownPct }),
+		each(rows, func(r numbered) float64 { return r.WinRatePct }),
+		each(rows, func(r numbered) float64 { return r.ProfitFactor }),
+		each(rows, func(r numbered) *float64 { return r.AnnualizedReturn }),
+		each(rows, func(r numbered) *float64 { return r.TradesPerMonth }),
+		each(rows, func(r numbered) *float64 { return r.AvgTradeDuration }),
+		each(rows, func(r numbered) *float64 { return r.ExpectancyPerTrade }),
+		each(rows, func(r numbered) *float64 { return r.CalmarRatio }),
+	}
+}
+
+// longestRun bounds a run's id as fold does.
+const longestRun = 200
