@@ -9,13 +9,14 @@ GOLANGCI   := $(TOOLS)/golangci-lint
 PACKAGES   ?= ./...
 BENCHTIME  ?= 1s
 BENCHFLAGS ?=
+JOBSFLAGS  ?=
 FUZZTIME   ?= 10s
 SEED       ?= 1
 JOBS       ?= 300
 CHAOSFLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race lint vet bench fuzz chaos chaos-long tidy-check clean
+.PHONY: help run build test race lint vet bench bench-jobs bench-go budget fuzz chaos chaos-long tidy-check clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +39,15 @@ vet: ## Run go vet
 lint: $(GOLANGCI) ## Run the linters
 	$(GOLANGCI) run $(PACKAGES)
 
-bench: ## Run the benchmarks (BENCHTIME=1s)
+bench: bench-jobs bench-go ## Measure whole jobs, then run the Go benchmarks: minutes
+
+bench-jobs: build ## Measure whole jobs and what they cost (JOBSFLAGS="--only burst --compare old.json")
+	bin/sweepline bench $(JOBSFLAGS)
+
+budget: ## Count what one job costs and hold it to its budget
+	$(GO) test ./local/bench -run Budget -count 1 -v
+
+bench-go: ## Run the Go benchmarks (BENCHTIME=1s)
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(BENCHFLAGS) $(PACKAGES) | grep -v 'no test files'
 
 fuzz: ## Run each fuzz test for FUZZTIME (10s)

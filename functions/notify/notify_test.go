@@ -132,7 +132,7 @@ func TestSlack(t *testing.T) {
 	link := "https://sweeps.example/jobs/" + e.Subject()
 	require.Equal(t, "SMA sweep of DAX completed "+link, m.Text)
 	require.Equal(t, "header", m.Blocks[0]["type"])
-	for _, want := range []string{`"url":"` + link + `"`, "1234 combinations", "Best score 1.50", "Took 1m30s", "    10    42     1.50     0.75    123.46      61"} {
+	for _, want := range []string{`"url":"` + link + `"`, `"metadata":{"event_type":"sweep_completed","event_payload":{"job_id":"` + e.Subject() + `"}}`, "1234 combinations", "Best score 1.50", "Took 1m30s", "    10    42     1.50     0.75    123.46      61"} {
 		require.Contains(t, body, want)
 	}
 	require.Equal(t, []string{"slack", "slack"}, b.broker.channels(t))

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -46,7 +48,7 @@ func (*slackChannel) name() string { return "slack" }
 func (*slackChannel) pictured() bool { return false }
 
 func (s *slackChannel) tell(ctx context.Context, m message) error {
-	msg, err := with(ctx, s.templates, m, set.slack)
+	body, err := with(ctx, s.templates, m, set.slack)
 	if err != nil {
 		return err
 	}
@@ -55,7 +57,32 @@ func (s *slackChannel) tell(ctx context.Context, m message) error {
 	}
 	var written atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(i httptrace.WroteRequestInfo) { written.Store(i.Err == nil) }})
-	return s.judge(slack.PostWebhookCustomHTTPContext(ctx, s.url, s.client, msg), &written)
+	return s.judge(s.post(ctx, body), &written)
+}
+
+// post sends the template's own bytes: what it says is sent, also what the
+// library's message type has no field for, such as metadata.
+func (s *slackChannel) post(ctx context.Context, body []byte) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, resp.Body) // so that the connection can be used again
+	if resp.StatusCode == http.StatusTooManyRequests {
+		if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && n >= 0 {
+			return &slack.RateLimitedError{RetryAfter: time.Duration(n) * time.Second}
+		}
+	}
+	if resp.StatusCode != http.StatusOK {
+		return slack.StatusCodeError{Code: resp.StatusCode, Status: resp.Status}
+	}
+	return nil
 }
 
 // judge says what follows from how a request went. An answer other than 200
@@ -97,18 +124,25 @@ const (
 	largestText = 40_000
 )
 
-// slack makes a message of the template's JSON. Slack would refuse what it
-// refuses here, but only once a job has ended.
-func (s set) slack(m message) (*slack.WebhookMessage, error) {
+// slack is the webhook's body. A template of the operator's is read as Slack's
+// own message besides: Slack would refuse what is refused here, but only once a
+// job has ended.
+func (s set) slack(m message) ([]byte, error) {
 	body, err := s.slackBody(m)
 	if err != nil {
 		return nil, err
 	}
-	var msg slack.WebhookMessage
-	if err := json.Unmarshal([]byte(body), &msg); err != nil {
+	if s.replaced {
+		var msg slack.WebhookMessage
+		if err := json.Unmarshal([]byte(body), &msg); err != nil {
+			return nil, fmt.Errorf("read %s: %w", slackJSON, err)
+		}
+	}
+	var b bytes.Buffer
+	if err := json.Compact(&b, []byte(body)); err != nil {
 		return nil, fmt.Errorf("read %s: %w", slackJSON, err)
 	}
-	return &msg, nil
+	return b.Bytes(), nil
 }
 
 // slackBody is the webhook's body: one JSON object that says something. Texts

@@ -62,14 +62,14 @@ func quote(v any) (string, error) {
 type set struct {
 	text *text.Template
 	html *html.Template
+	// replaced says that files of the operator are among them.
+	replaced bool
 }
 
 // templates are the ones in use, and the built-in ones to fall back on.
 type templates struct {
 	own, builtin set
-	// replaced says that own holds files of the operator.
-	replaced bool
-	log      *slog.Logger
+	log          *slog.Logger
 }
 
 // loadTemplates reads the folder, if one is named, and tries every template on
@@ -101,7 +101,6 @@ func loadTemplates(dir string, log *slog.Logger) (*templates, error) {
 			return nil, fmt.Errorf("NOTIFY_TEMPLATE_DIR %s, tried on a job that is %s: %w", dir, strings.ToLower(string(m.Job.Status)), err)
 		}
 	}
-	t.replaced = len(files) > 0
 	return t, nil
 }
 
@@ -139,7 +138,10 @@ func readTemplates(dir string) (map[string]string, error) {
 
 // parse makes a set of the built-in templates and of the files in their place.
 func parse(files map[string]string) (set, error) {
-	s := set{text: text.New("").Funcs(functions).Option("missingkey=error"), html: html.New("").Funcs(functions).Option("missingkey=error")}
+	s := set{
+		text: text.New("").Funcs(functions).Option("missingkey=error"), html: html.New("").Funcs(functions).Option("missingkey=error"),
+		replaced: len(files) > 0,
+	}
 	for _, name := range templateNames {
 		source, ok := files[name]
 		if !ok {
@@ -190,7 +192,7 @@ func (s set) mail(m message) (plain, rich string, err error) {
 // fail on it, by the built-in ones: a message in plain dress is better than none.
 func with[T any](ctx context.Context, t *templates, m message, build func(set, message) (T, error)) (T, error) {
 	v, err := build(t.own, m)
-	if err == nil || !t.replaced {
+	if err == nil || !t.own.replaced {
 		return v, err
 	}
 	t.log.WarnContext(ctx, "Template failed; the built-in one is used", "job_id", m.Job.JobID, "error", err)

@@ -39,7 +39,7 @@ func TestTemplatesAreReplacedOneByOne(t *testing.T) {
 	parts := partsOf(t, m.Header.Get("Content-Type"), m.Body)
 	require.Equal(t, `<p title="SMA sweep of DAX failed: the sweep failed">Hello: &lt;img src=x&gt; &#34;quoted&#34;</p>`, parts["text/html"])
 	require.Contains(t, parts["text/plain"], "Failed after 1m30s", "the others stay")
-	require.JSONEq(t, `{"text": "SMA sweep of DAX failed: the sweep failed", "replace_original": false, "delete_original": false}`, string(sink.got()[0]))
+	require.JSONEq(t, `{"text": "SMA sweep of DAX failed: the sweep failed"}`, string(sink.got()[0]))
 }
 
 func TestABrokenTemplateIsFoundAtStart(t *testing.T) {

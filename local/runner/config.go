@@ -13,6 +13,31 @@ import (
 	"time"
 )
 
+// Role is a share of the pipeline's work. The processes of a pipeline that is split
+// by role have the same Redis, database and CALLBACK_SECRET, and a folder each.
+type Role string
+
+const (
+	// All does everything.
+	All Role = "all"
+	// Receiver takes jobs in: what it has answered with 202 is durable, and stays in
+	// its queues. It delivers nothing and looks after no waiting job.
+	Receiver Role = "receiver"
+	// Worker does everything but take jobs in: the address for that is not there.
+	Worker Role = "worker"
+)
+
+// ParseRole reads a role's name. An empty one is All.
+func ParseRole(name string) (Role, error) {
+	switch r := Role(name); r {
+	case "":
+		return All, nil
+	case All, Receiver, Worker:
+		return r, nil
+	}
+	return "", fmt.Errorf("role %q is none of %s, %s, %s", name, All, Receiver, Worker)
+}
+
 // Config says how to run. The fields with tags come from the environment, the
 // others from flags. Ports: 0 means any free one.
 type Config struct {
@@ -29,6 +54,10 @@ type Config struct {
 	DataDir string
 	// Servers starts private Redis and PostgreSQL servers where no URL is set.
 	Servers bool
+	// Role is the part of the work that this process does. Default All.
+	Role Role
+	// Profiles serves net/http/pprof on the admin port.
+	Profiles bool
 	// SimulatorDelay is how long the simulator lets a sweep take at least.
 	SimulatorDelay time.Duration
 	// PricesDir holds CSV price files for the simulator; empty: DataDir/prices.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -65,6 +66,8 @@ func public(receive, callback, status http.Handler) http.Handler {
 			receive.ServeHTTP(w, r)
 		case "/webhook/sweep-callback":
 			callback.ServeHTTP(w, r)
+		case "/health": // as the trading API and most load balancers call it
+			fmt.Fprintln(w, "ok")
 		default:
 			status.ServeHTTP(w, r)
 		}
@@ -72,8 +75,13 @@ func public(receive, callback, status http.Handler) http.Handler {
 }
 
 // admin shows metrics and health of the whole process.
-func admin(metrics prometheus.Gatherer, checks map[string]func(context.Context) error) http.Handler {
+func admin(metrics prometheus.Gatherer, checks map[string]func(context.Context) error, profiles bool) http.Handler {
 	mux := http.NewServeMux()
+	if profiles {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -37,6 +38,7 @@ type Local struct {
 	TakenUp int
 
 	log    *slog.Logger
+	role   Role
 	lock   *os.File
 	stores *stores
 	sim    *simulator.Simulator
@@ -64,7 +66,11 @@ type Local struct {
 
 // Start brings everything up and returns once it answers. Close ends it.
 func Start(ctx context.Context, cfg Config, log *slog.Logger) (_ *Local, err error) {
-	l := &Local{log: log, brokerDone: make(chan struct{}), metrics: prometheus.NewRegistry()}
+	role, err := ParseRole(string(cfg.Role))
+	if err != nil {
+		return nil, err
+	}
+	l := &Local{log: log, role: role, brokerDone: make(chan struct{}), metrics: prometheus.NewRegistry()}
 	l.local = newLoopback(dispatch.NewTransport(nil))
 	l.group, l.failed = errgroup.WithContext(context.WithoutCancel(ctx))
 	defer func() {
@@ -91,7 +97,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (_ *Local, err err
 	if err := l.startBroker(ctx, cfg); err != nil {
 		return nil, err
 	}
-	if err := l.open(ctx); err != nil {
+	if err := l.open(ctx, cfg.Profiles); err != nil {
 		return nil, err
 	}
 	return l, nil
@@ -174,6 +180,9 @@ func (l *Local) startBroker(ctx context.Context, cfg Config) error {
 		return err
 	}
 	l.group.Go(func() error { return l.brokerAt.serve(l.broker.Handler(), l.log) })
+	if l.role == Receiver {
+		return nil
+	}
 	tracer, err := l.traces.Service(ctx, "broker")
 	if err != nil {
 		return err
@@ -188,15 +197,23 @@ func (l *Local) startBroker(ctx context.Context, cfg Config) error {
 }
 
 // open takes up what was left and lets the outside in.
-func (l *Local) open(ctx context.Context) error {
-	if err := l.takeUp(ctx); err != nil {
+func (l *Local) open(ctx context.Context, profiles bool) error {
+	if l.role == Receiver {
+		if err := l.awaitLedger(ctx); err != nil {
+			return err
+		}
+	} else if err := l.takeUp(ctx); err != nil {
 		return err
 	}
 	checks := map[string]func(context.Context) error{"broker": l.broker.Ready, "ledger": l.stores.ledger.Ping}
 	l.group.Go(func() error {
-		return l.adminAt.serve(admin(prometheus.Gatherers{prometheus.DefaultGatherer, l.metrics}, checks), l.log)
+		return l.adminAt.serve(admin(prometheus.Gatherers{prometheus.DefaultGatherer, l.metrics}, checks, profiles), l.log)
 	})
-	front := public(l.handler("receive"), l.handler("callback"), l.handler("status"))
+	receive := l.handler("receive")
+	if l.role == Worker {
+		receive = http.NotFoundHandler()
+	}
+	front := public(receive, l.handler("callback"), l.handler("status"))
 	l.group.Go(func() error { return l.publicAt.serve(front, l.log) })
 	return nil
 }

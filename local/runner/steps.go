@@ -93,7 +93,7 @@ func (l *Local) startSteps(ctx context.Context, cfg Config) error {
 		l.steps = append(l.steps, s)
 		l.local.handle(s.at.host(), s.handler)
 		l.group.Go(func() error { return s.at.serve(s.handler, l.log) })
-		if f, ok := s.fn.(starter); ok {
+		if f, ok := s.fn.(starter); ok && l.role != Receiver {
 			if err := f.Start(telemetry.WithTracer(ctx, tracer), nil); err != nil {
 				return fmt.Errorf("start %s: %w", name, err)
 			}

@@ -1,95 +1,115 @@
 package main
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"strconv"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	vegeta "github.com/tsenart/vegeta/v12/lib"
 
-	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/local/bench"
+	"github.com/zixly/sweepline/shared/servers"
 )
-
-// maxBenchRate keeps a typing mistake from becoming an attack.
-const maxBenchRate = 5000
 
 func newBench() *cobra.Command {
 	var (
-		rate     int
-		duration time.Duration
-		asJSON   bool
+		o       bench.Options
+		asJSON  bool
+		compare string
 	)
 	cmd := &cobra.Command{
 		Use:   "bench",
-		Short: "Measure how fast webhooks are answered",
-		Long: `Sends sweeps at a fixed rate, whatever the answers take, and prints how long
-they took. These are real jobs: run it against a sweepline of your own, such as
-'sweepline up --servers'.`,
-		Args: cobra.NoArgs,
+		Short: "Measure whole jobs on private servers",
+		Long: `Runs the pipeline on private Redis and PostgreSQL servers, before a stub of the
+trading API and one of Slack, and prints what it can do and what a job costs, each
+figure beside what the machine can do at best. Only Linux tells all of it.
+
+Figures are comparable on the same machine, equally busy; what is counted for one
+job is everywhere nearly the same. --compare says what is worse than in an earlier
+report (--json) and then exits with 1.`,
+		Example: "  sweepline bench --json >before.json\n  sweepline bench --compare before.json\n  sweepline bench --only burst,job --fsync always --profile profiles",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if rate < 1 || rate > maxBenchRate {
-				return usagef("--rate must be 1 to %d", maxBenchRate)
+			for _, name := range o.Only {
+				if !slices.Contains(bench.Scenarios(), name) {
+					return usagef("--only: %s is none of %s", name, strings.Join(bench.Scenarios(), ", "))
+				}
 			}
-			if duration < time.Second || duration > 10*time.Minute {
-				return usagef("--duration must be 1s to 10m")
+			var old *bench.Report
+			if compare != "" {
+				var err error
+				if old, err = bench.Read(compare); err != nil {
+					return usageError{err}
+				}
 			}
-			c, err := newClient()
+			o.Progress, o.Version = cmd.ErrOrStderr(), version
+			r, err := bench.Run(cmd.Context(), o)
+			if errors.Is(err, servers.ErrNotInstalled) {
+				return fmt.Errorf("%w (install Redis and PostgreSQL)", err)
+			}
 			if err != nil {
 				return err
 			}
-			body, err := json.Marshal(job.Sweep{
-				Ticker: "DAX", FastRange: [2]int{10, 10}, SlowRange: [2]int{50, 50}, Step: 1, MinTrades: 10, StrategyType: job.SMA,
-			})
-			if err != nil {
-				return fmt.Errorf("encode sweep: %w", err)
-			}
-			header := http.Header{"Content-Type": {"application/json"}}
-			if c.key != "" {
-				header.Set("Authorization", "Bearer "+c.key)
-			}
-			target := vegeta.Target{Method: http.MethodPost, URL: c.base + "/webhook/trading-sweep", Body: body, Header: header}
-			attacker := vegeta.NewAttacker(vegeta.Timeout(callLimit), vegeta.MaxBody(0))
-			var m vegeta.Metrics
-			results := attacker.Attack(vegeta.NewStaticTargeter(target), vegeta.Rate{Freq: rate, Per: time.Second}, duration, "webhook")
-			for open := true; open; {
-				select {
-				case r, ok := <-results:
-					if open = ok; ok {
-						m.Add(r)
-					}
-				case <-cmd.Context().Done():
-					attacker.Stop()
-					return cmd.Context().Err()
-				}
-			}
-			m.Close()
+			out := cmd.OutOrStdout()
 			if asJSON {
-				return printJSON(cmd.OutOrStdout(), &m)
+				err = printJSON(out, r)
+			} else {
+				err = r.WriteTable(out)
 			}
-			return printBench(cmd.OutOrStdout(), &m)
+			if err != nil || old == nil {
+				return err
+			}
+			if asJSON {
+				out = cmd.ErrOrStderr()
+			}
+			return printChanges(out, r, old)
 		},
 	}
 	f := cmd.Flags()
-	f.IntVar(&rate, "rate", 200, "requests a second")
-	f.DurationVar(&duration, "duration", 10*time.Second, "for how long")
+	f.IntVar(&o.Jobs, "jobs", 3000, "jobs in a burst")
+	f.IntVar(&o.Counted, "counted", 300, "jobs whose commands are counted one by one")
+	f.IntVar(&o.Rate, "rate", 100, "jobs a second where they come at a rate")
+	f.DurationVar(&o.Span, "span", 10*time.Second, "how long a load at a rate, a closed loop and idling last")
+	f.IntVar(&o.Rounds, "rounds", 1, "how often everything is measured; the table has medians and spreads")
+	f.StringSliceVar(&o.Fsync, "fsync", []string{"everysec", "always"}, "Redis' appendfsync")
+	f.StringSliceVar(&o.Only, "only", nil, "scenarios: "+strings.Join(bench.Scenarios(), ", ")+" (default all)")
+	f.StringVar(&o.Profile, "profile", "", "folder for CPU profiles of the burst; the shares of packages are printed")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
+	f.StringVar(&compare, "compare", "", "an earlier report in JSON to compare with")
+	cmd.AddCommand(newBenchWebhook(), newBenchHello())
 	return cmd
 }
 
-// printBench is an error where not every request was answered with 202.
-func printBench(w io.Writer, m *vegeta.Metrics) error {
-	l := m.Latencies
-	fmt.Fprintf(w, "%d requests at %.0f/s: p50 %s, p95 %s, p99 %s, longest %s\n",
-		m.Requests, m.Rate, round(l.P50), round(l.P95), round(l.P99), round(l.Max))
-	taken := m.StatusCodes[strconv.Itoa(http.StatusAccepted)]
-	if uint64(taken) == m.Requests {
-		return nil
+// printChanges is an error where something got worse.
+func printChanges(w io.Writer, r, old *bench.Report) error {
+	worse, better := r.Compare(old)
+	list := func(title string, changes []bench.Change) {
+		fmt.Fprintf(w, "\n%s than on %s (%s): %d\n", title, old.At.Format("2006-01-02 15:04"), old.Version, len(changes))
+		for _, c := range changes {
+			fmt.Fprintf(w, "  %+6.0f %%  %s, fsync %s: %.4g, was %.4g\n", c.Worse*100, c.Title, c.Fsync, c.New, c.Old)
+		}
 	}
-	return fmt.Errorf("%d of %d were answered with 202; answers by status: %v", taken, m.Requests, m.StatusCodes)
+	list("Better", better)
+	list("Worse", worse)
+	if len(worse) > 0 {
+		return fmt.Errorf("%d figures are worse", len(worse))
+	}
+	return nil
 }
 
-func round(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
+// newBenchHello is the limit that HTTP figures are compared with; bench starts it.
+func newBenchHello() *cobra.Command {
+	var port int
+	cmd := &cobra.Command{
+		Use:    "hello",
+		Hidden: true,
+		Short:  "Answer every request at once",
+		Args:   cobra.NoArgs,
+		RunE:   func(cmd *cobra.Command, _ []string) error { return bench.Hello(cmd.Context(), port) },
+	}
+	cmd.Flags().IntVar(&port, "port", 0, "loopback port")
+	return cmd
+}

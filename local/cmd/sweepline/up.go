@@ -20,6 +20,7 @@ func newUp() *cobra.Command {
 		cfg  runner.Config
 		demo bool
 		logs string
+		role string
 	)
 	cmd := &cobra.Command{
 		Use:   "up",
@@ -34,6 +35,10 @@ start.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := envconfig.Process("", &cfg); err != nil {
+				return usageError{err}
+			}
+			var err error
+			if cfg.Role, err = runner.ParseRole(role); err != nil {
 				return usageError{err}
 			}
 			out := cmd.OutOrStdout()
@@ -69,6 +74,8 @@ start.`,
 	f := cmd.Flags()
 	f.BoolVar(&demo, "demo", false, "also run one sweep on real prices and print its best results")
 	f.BoolVar(&cfg.Servers, "servers", false, "start private Redis and PostgreSQL servers")
+	f.StringVar(&role, "role", string(runner.All), "all; receiver: take jobs in and leave them in their queues; worker: all but that")
+	f.BoolVar(&cfg.Profiles, "pprof", false, "serve Go profiles on the admin port")
 	f.IntVar(&cfg.Port, "port", 8080, "public port: webhooks, API, dashboard; 0 for any free one")
 	f.IntVar(&cfg.BrokerPort, "broker-port", 8081, "port of the broker's ingress")
 	f.IntVar(&cfg.TradingPort, "trading-port", 8000, "port of the trading API's simulator")

@@ -1,0 +1,166 @@
+//go:build !race
+
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/kelseyhightower/envconfig"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/shared/servers"
+)
+
+// budgets are what one job may cost, in a burst of jobs and where they come at 100 a
+// second; accept is one webhook at a receiver. Beside each stands the most that was
+// measured when it was set. What is grouped (Redis commands, statements, calls of
+// store) has room, since more cores group less; what is exact has none. Who makes a
+// job cheaper lowers them; who raises one says why.
+var budgets = map[string]budget{
+	"burst.redis_commands":  {measured: 14.7, most: 17},
+	"burst.redis_trips":     {measured: 14.0, most: 16.5},
+	"burst.redis_scripts":   {measured: 12.9, most: 15},
+	"burst.redis_executed":  {measured: 116, most: 135},
+	"burst.sql_statements":  {measured: 12.3, most: 14},
+	"burst.sql_nested":      {measured: 6, most: 6},
+	"burst.sql_writes":      {measured: 1.5, most: 2},
+	"burst.sql_wal_kb":      {measured: 11.6, most: 13},
+	"burst.http_functions":  {measured: 6.5, most: 8},
+	"burst.http_ingress":    {measured: 3, most: 3},
+	"burst.http_api":        {measured: 2.06, most: 2.2},
+	"burst.http_slack":      {measured: 1, most: 1},
+	"burst.events":          {measured: 5, most: 5},
+	"burst.allocations":     {measured: 4430, most: 4900},
+	"burst.left_keys":       {measured: 8.06, most: 8.1},
+	"burst.left_kb":         {measured: 7.1, most: 7.5},
+	"paced.redis_commands":  {measured: 18.9, most: 22},
+	"paced.redis_trips":     {measured: 18.1, most: 21},
+	"paced.redis_scripts":   {measured: 17.1, most: 20},
+	"paced.redis_executed":  {measured: 155, most: 180},
+	"paced.sql_statements":  {measured: 17.3, most: 21},
+	"paced.sql_nested":      {measured: 6, most: 6},
+	"paced.sql_writes":      {measured: 3.1, most: 4},
+	"paced.sql_wal_kb":      {measured: 11.3, most: 13},
+	"paced.http_functions":  {measured: 8.6, most: 10},
+	"paced.http_ingress":    {measured: 3, most: 3},
+	"paced.http_api":        {measured: 2.01, most: 2.1},
+	"paced.http_slack":      {measured: 1, most: 1},
+	"paced.events":          {measured: 5, most: 5},
+	"paced.allocations":     {measured: 4940, most: 5600},
+	"paced.left_keys":       {measured: 8, most: 8.1},
+	"paced.left_kb":         {measured: 7.1, most: 7.5},
+	"accept.redis_commands": {measured: 1.4, most: 2.1},
+	"accept.redis_executed": {measured: 13.9, most: 16},
+	"accept.http_functions": {measured: 1, most: 1},
+	"accept.http_ingress":   {measured: 1, most: 1},
+	"idle.redis_per_s":      {measured: 95, most: 110},
+	"idle.sql_per_s":        {measured: 0, most: .5},
+}
+
+// budget is the most that something may be, beside what it was.
+type budget struct{ measured, most float64 }
+
+// over names what is above its budget, and what has none or was not measured.
+func over(counts map[string]float64, budgets map[string]budget) []string {
+	var bad []string
+	for _, name := range slices.Sorted(maps.Keys(budgets)) {
+		n, ok := counts[name]
+		switch b := budgets[name]; {
+		case !ok:
+			bad = append(bad, name+" was not measured")
+		case n > b.most:
+			bad = append(bad, fmt.Sprintf("%s is %.4g, its budget %.4g, measured when it was set %.4g", name, n, b.most, b.measured))
+		}
+	}
+	return bad
+}
+
+func TestOverNamesWhatIsAboveItsBudget(t *testing.T) {
+	t.Parallel()
+	b := map[string]budget{"a": {1, 2}, "b": {1, 2}, "c": {1, 2}}
+	require.Equal(t, []string{"b is 2.5, its budget 2, measured when it was set 1", "c was not measured"}, over(map[string]float64{"a": 2, "b": 2.5, "d": 9}, b))
+}
+
+var settings struct {
+	Require bool `envconfig:"SWEEPLINE_REQUIRE_SERVERS"`
+}
+
+// TestBudget counts what jobs cost: through start.sh, on private servers, before stubs.
+// Everything is counted from outside and divided by the number of jobs.
+func TestBudget(t *testing.T) {
+	envconfig.MustProcess("", &settings)
+	program, err := filepath.Abs("../../.build/bench/sweepline") // where make clean finds it
+	require.NoError(t, err)
+	said, err := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "../cmd/sweepline").CombinedOutput()
+	require.NoError(t, err, string(said))
+	l, err := newLab(t.Context(), program)
+	if errors.Is(err, servers.ErrNotInstalled) && !settings.Require {
+		t.Skip("left out: needs a real PostgreSQL (install it)")
+	}
+	require.NoError(t, err)
+	t.Cleanup(l.close)
+	if err = l.useRedis(t.Context(), "everysec"); errors.Is(err, servers.ErrNotInstalled) && !settings.Require {
+		t.Skip("left out: needs a real Redis (install it)")
+	}
+	require.NoError(t, err)
+
+	counts := map[string]float64{}
+	keep := func(prefix string, from map[string]float64) {
+		for name, n := range from {
+			counts[prefix+"."+name] = n
+		}
+	}
+	const jobs = 300
+	r, err := l.start(t.Context(), all, true)
+	require.NoError(t, err)
+	b, err := r.burst(t.Context(), jobs)
+	require.NoError(t, err)
+	keep("burst", b.counts())
+	b, err = r.paced(t.Context(), jobs, 100)
+	require.NoError(t, err)
+	keep("paced", b.counts())
+	before, err := r.usage(t.Context())
+	require.NoError(t, err)
+	<-time.After(3 * time.Second) // of idling
+	after, err := r.usage(t.Context())
+	require.NoError(t, err)
+	u, span := after.since(before), after.at.Sub(before.at).Seconds()
+	keep("idle", map[string]float64{"redis_per_s": (u.inRedis["total_commands_processed"] - 1) / span, "sql_per_s": u.inSQL["statements"] / span})
+	require.NoError(t, r.close(t.Context()))
+	keys := b.keys
+
+	// A receiver accepts, and leaves the rest to others.
+	r, err = l.start(t.Context(), receiver, true)
+	require.NoError(t, err)
+	l.slack.expect(0)
+	if before, err = r.usage(t.Context()); err == nil {
+		_, err = closedLoop(t.Context(), r.pipe.host, same(r.webhook()), jobsConns, jobs)
+	}
+	require.NoError(t, err)
+	after, err = r.usage(t.Context())
+	require.NoError(t, err)
+	u = after.since(before)
+	keep("accept", (&batch{jobs: jobs, used: u}).counts())
+	require.Zero(t, u.atAPI["submit"]+u.atSlack["posts"], "a receiver submits or tells")
+	require.NoError(t, r.close(t.Context()))
+
+	for _, name := range slices.Sorted(maps.Keys(budgets)) {
+		hint := ""
+		if n := counts[name]; n < budgets[name].measured*.8 {
+			hint = "  lower the budget"
+		}
+		t.Logf("%-24s %8.2f of %8.2f%s", name, counts[name], budgets[name].most, hint)
+	}
+	bad := over(counts, budgets)
+	if len(bad) > 0 {
+		t.Log("left in Redis:", keys)
+	}
+	require.Empty(t, bad)
+}

@@ -1,0 +1,162 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/pprof/profile"
+	"github.com/stretchr/testify/require"
+)
+
+func reportOf(values map[string][]float64) *Report {
+	return newReport(map[string]map[string][]float64{"always": values})
+}
+
+func TestShareOfLimit(t *testing.T) {
+	t.Parallel()
+	r := reportOf(map[string][]float64{
+		"burst.jobs_per_s": {100, 300, 200}, "ceiling.http_per_s": {2000},
+		"burst.cpu_ms": {2}, "ceiling.http_cpu_ms": {.1}, "open.p50_ms": {4}, "ceiling.http_ms": {1},
+	})
+	f := r.figure("burst.jobs_per_s", "always")
+	require.Equal(t, 200.0, f.Value, "the median")
+	require.Equal(t, 400.0, f.Limit, "five exchanges a job")
+	require.Equal(t, .5, f.Share)
+	require.InDelta(t, .25, r.figure("burst.cpu_ms", "always").Share, 1e-9, "of what is better if less: the limit's part of it")
+	require.Zero(t, r.figure("open.p50_ms", "always").Share, "a part of its limit was not measured")
+	require.Nil(t, r.figure("burst.jobs_per_s", "everysec"))
+}
+
+func TestCompareSaysWhatGotWorse(t *testing.T) {
+	t.Parallel()
+	old := reportOf(map[string][]float64{
+		"burst.jobs_per_s": {200}, "burst.cpu_ms": {4}, "paced.told_p50_ms": {10, 20}, "job.burst.events": {5}, "job.burst.redis_commands": {14},
+		"idle.sql_per_s": {0}, "ceiling.http_per_s": {9000}, "open.p99_ms": {5},
+	})
+	r := reportOf(map[string][]float64{
+		"burst.jobs_per_s":         {150},       // a quarter fewer
+		"burst.cpu_ms":             {4.2},       // within the tolerance
+		"paced.told_p50_ms":        {19, 40},    // more, but the spreads overlap
+		"job.burst.events":         {6},         // a fifth more
+		"job.burst.redis_commands": {7},         // half
+		"idle.sql_per_s":           {3},         // there were none
+		"ceiling.http_per_s":       {100},       // the machine, not us
+		"burst.memory_mib":         {1_000_000}, // nothing to compare with
+	})
+	worse, better := r.Compare(old)
+	names := func(all []Change) (n []string) {
+		for _, c := range all {
+			n = append(n, c.Name)
+		}
+		return n
+	}
+	require.Equal(t, []string{"idle.sql_per_s", "burst.jobs_per_s", "job.burst.events"}, names(worse), "worst first")
+	require.Equal(t, []string{"job.burst.redis_commands"}, names(better))
+	require.InDelta(t, 1./3, worse[1].Worse, 1e-9, "the old rate is a third more")
+	worse, better = r.Compare(r)
+	require.Empty(t, worse)
+	require.Empty(t, better)
+}
+
+func TestReportSurvivesItsJSON(t *testing.T) {
+	t.Parallel()
+	r := reportOf(map[string][]float64{"burst.jobs_per_s": {1, 2}, "job.paced.events": {5}})
+	r.Left = map[string]map[string]held{"always": {"k:*": {3, 300}}}
+	r.Profiles = map[string][]PackageShare{"always": {{"runtime", .5, .9}}}
+	raw, err := json.Marshal(r)
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "report.json")
+	require.NoError(t, os.WriteFile(file, raw, 0o600))
+	again, err := Read(file)
+	require.NoError(t, err)
+	require.Equal(t, r.Figures, again.Figures)
+	_, err = Read(file + ".none")
+	require.ErrorIs(t, err, os.ErrNotExist)
+
+	var table bytes.Buffer
+	require.NoError(t, r.WriteTable(&table))
+	for _, want := range []string{"burst: whole jobs", "1.50 (1.00–2.00)", "3 keys", "k:*", "90.0 %", "runtime"} {
+		require.Contains(t, table.String(), want)
+	}
+	require.NotContains(t, table.String(), "idle: memory", "what was not measured is left out")
+}
+
+func TestDefinitionsAreOneOfAKindAndBelongToScenarios(t *testing.T) {
+	t.Parallel()
+	names, titles := map[string]bool{}, map[string]bool{}
+	for _, d := range definitions {
+		require.False(t, names[d.name], d.name)
+		require.False(t, titles[d.title], d.title)
+		names[d.name], titles[d.title] = true, true
+		require.Contains(t, Scenarios(), d.part())
+		require.Equal(t, d.limit == nil, d.limitIs == "", d.name)
+	}
+	for name := range (&batch{jobs: 1, used: usage{commands: map[string]float64{}}}).counts() {
+		for _, load := range []string{"burst", "paced"} {
+			require.True(t, names["job."+load+"."+name], "no figure for the count %s", name)
+		}
+	}
+}
+
+func TestOptions(t *testing.T) {
+	t.Parallel()
+	var o Options
+	require.NoError(t, o.complete())
+	require.Equal(t, 3000, o.Jobs)
+	require.Equal(t, fsyncs, o.Fsync)
+	require.NotEmpty(t, o.Program)
+	require.ErrorContains(t, (&Options{Only: []string{"lunch"}}).complete(), "lunch")
+	require.ErrorContains(t, (&Options{Fsync: []string{"no"}}).complete(), "no")
+}
+
+func TestNumbersHaveThreeDigits(t *testing.T) {
+	t.Parallel()
+	for v, want := range map[float64]string{0: "0", .123: "0.12", 1.234: "1.23", 12.34: "12.3", 123.4: "123", 28757.9: "28758"} {
+		require.Equal(t, want, number(v))
+	}
+}
+
+func TestPackages(t *testing.T) {
+	t.Parallel()
+	for function, want := range map[string]string{
+		"runtime.mallocgc":       "runtime",
+		"net/http.(*conn).serve": "net/http",
+		"main.run":               "main",
+		"github.com/redis/go-redis/v9.(*Client).Process":     "github.com/redis/go-redis/v9",
+		"github.com/zixly/sweepline/shared/wait.New.func1":   "github.com/zixly/sweepline/shared/wait",
+		"slices.SortFunc[go.shape.[]github.com/a/b.T]":       "slices",
+		"gopkg.in/yaml%2ev3.Unmarshal":                       "gopkg.in/yaml%2ev3",
+		"github.com/x/y.(*T[github.com/q/r.S]).Method.func2": "github.com/x/y",
+	} {
+		require.Equal(t, want, packageOf(function), function)
+	}
+}
+
+func TestPackageShares(t *testing.T) {
+	t.Parallel()
+	stack := func(ns int64, names ...string) *profile.Sample {
+		s := &profile.Sample{Value: []int64{1, ns}}
+		for _, n := range names {
+			s.Location = append(s.Location, &profile.Location{Line: []profile.Line{{Function: &profile.Function{Name: n}}}})
+		}
+		return s
+	}
+	p := &profile.Profile{Sample: []*profile.Sample{
+		stack(60, "encoding/json.scan", "encoding/json.Unmarshal", "main.run"),
+		stack(40, "runtime.park", "runtime.mcall"),
+	}}
+	shares := packageShares(p)
+	require.Equal(t, []PackageShare{{"encoding/json", .6, .6}, {"main", 0, .6}, {"runtime", .4, .4}}, shares)
+	require.Empty(t, packageShares(&profile.Profile{}))
+	for i := range 40 {
+		p.Sample = append(p.Sample, stack(1, strings.Repeat("p", i+1)+".f"))
+	}
+	shares = packageShares(p)
+	require.Len(t, shares, profileLines)
+	require.True(t, slices.IsSortedFunc(shares, func(a, b PackageShare) int { return int(1000 * (b.Cumulative - a.Cumulative)) }))
+}
