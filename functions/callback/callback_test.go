@@ -94,7 +94,7 @@ func TestRefusals(t *testing.T) {
 		"no content type":     {func(r *http.Request) { r.Header.Del("Content-Type") }, 415, "unsupported_media_type"},
 		"other content type":  {func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, 415, "unsupported_media_type"},
 		"compressed":          {func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") }, 415, "unsupported_media_type"},
-		"too large":           {body(`{"x":"` + strings.Repeat("a", 64<<10) + `"}`), 413, "payload_too_large"},
+		"too large":           {body(`{"x":"` + strings.Repeat("a", trading.MaxCallback) + `"}`), 413, "payload_too_large"},
 		"no JSON":             {body(`status=completed`), 400, "invalid_payload"},
 		"no callback":         {body(`{}`), 400, "invalid_payload"},
 		"sweep still running": {body(`{"job_id":"t-1","status":"running"}`), 400, "invalid_payload"},

@@ -276,8 +276,9 @@ func (w *world) turn() {
 	w.deliver()
 	ctx := w.t.Context()
 	_, _ = supervise.Tend(w.proc.supervise, ctx)
-	_, _ = supervise.Admit(w.proc.supervise, ctx)
+	_ = supervise.Deal(w.proc.supervise, ctx)
 	w.deliver()
+	_ = w.proc.waits.Flush(ctx)
 }
 
 // pass lets time go by in steps, with a turn after each, until all jobs have
@@ -327,6 +328,7 @@ func (w *world) requestHeader(h job.Header) {
 
 func (w *world) record(jobID string) wait.Record {
 	w.t.Helper()
+	_ = w.proc.waits.Flush(w.t.Context())
 	r, err := w.observer.Get(w.t.Context(), jobID)
 	require.NoError(w.t, err)
 	return r

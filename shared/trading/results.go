@@ -80,10 +80,6 @@ func (c *Client) Results(ctx context.Context, runID, ticker string) iter.Seq2[jo
 func (c *Client) ResultsFrom(ctx context.Context, runID, ticker string, offset int) iter.Seq2[job.Row, error] {
 	return func(yield func(job.Row, error) bool) {
 		for offset := offset; ; {
-			if err := c.pace(ctx); err != nil {
-				yield(job.Row{}, &Error{Op: "read results", cause: err})
-				return
-			}
 			p, err := c.page(ctx, runID, ticker, offset)
 			if err != nil {
 				yield(job.Row{}, err)

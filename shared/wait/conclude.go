@@ -70,9 +70,10 @@ func (r Record) LateEvent(ctx context.Context, end End) (cloudevents.Event, erro
 	return e, nil
 }
 
-// AdmittedEvent is the event that gives the job its turn.
-func (r Record) AdmittedEvent(ctx context.Context, at time.Time) (cloudevents.Event, error) {
-	e, err := event.NewAdmitted(event.Admitted{Header: r.Header, AdmittedAt: at, Turn: r.Admissions})
+// AdmittedEvent is the event that gives the job its turn. It is the same event, id
+// and all, until the turn is taken up.
+func (r Record) AdmittedEvent(ctx context.Context) (cloudevents.Event, error) {
+	e, err := event.NewAdmitted(event.Admitted{Header: r.Header, AdmittedAt: r.TurnAt, Turn: r.Admissions})
 	if err != nil {
 		return e, err
 	}
@@ -80,22 +81,15 @@ func (r Record) AdmittedEvent(ctx context.Context, at time.Time) (cloudevents.Ev
 	return e, nil
 }
 
-// Conclude does the chores of an ended wait that need no API: it frees the
-// slot, unless the sweep still has to be cancelled, and sends the event. An
-// error means that chores are left, which the supervisor will do: the event is
-// not stored for certain.
+// Conclude does the chores of an ended wait that need no API: it sends the event.
+// An error means that chores are left, which the supervisor will do: the event is
+// not stored for certain. That a chore is done is written down a moment later,
+// together with others; should the process die before, the supervisor sends the
+// event once more, which the broker takes for the repeat it is.
 func (w *Waits) Conclude(ctx context.Context, r Record, s Sender) error {
 	var done Chores
 	var errs []error
-	if r.Chores.Has(ChoreSlot) && !r.Chores.Has(ChoreCancel) {
-		// First, so that the next in line need not wait for the broker.
-		if err := w.FreeSlot(ctx, r.Header.JobID); err != nil {
-			errs = append(errs, err)
-		} else {
-			done += ChoreSlot
-		}
-	}
-	if r.Chores.Has(ChoreEvent) {
+	if r.Chores.Has(ChoreEvent) && !w.already(r, ChoreEvent) {
 		if err := r.send(ctx, s); err != nil {
 			errs = append(errs, err)
 		} else {
@@ -103,17 +97,14 @@ func (w *Waits) Conclude(ctx context.Context, r Record, s Sender) error {
 			done += ChoreEvent
 		}
 	}
-	if r.Chores.Has(ChoreLate) {
+	if r.Chores.Has(ChoreLate) && !w.already(r, ChoreLate) {
 		if err := r.sendLate(ctx, s); err != nil {
 			errs = append(errs, err)
 		} else {
 			done += ChoreLate
 		}
 	}
-	if err := w.Done(ctx, r.Header.JobID, done); err != nil {
-		// It will be sent once more, which the broker takes for the repeat it is.
-		errs = append(errs, err)
-	}
+	w.strike(r, done)
 	return errors.Join(errs...)
 }
 
