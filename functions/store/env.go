@@ -44,7 +44,7 @@ func FromEnv(ctx context.Context) (*Function, error) {
 			return nil, err
 		}
 		closing = append(closing, waits.Close)
-		options = append(options, trading.WithPace(Pace(waits)))
+		options = append(options, trading.WithPace(waits.Pace))
 	}
 	stop := func() error {
 		var errs []error
@@ -68,12 +68,4 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	}
 	f.close = stop
 	return f, nil
-}
-
-// Pace spaces out pages of results for a trading.Client, so that they and the
-// other steps' calls stay within the API's limit together. They are as urgent
-// as submissions: results that are ready come before more work, or they would
-// starve under it.
-func Pace(waits *wait.Waits) func(context.Context) error {
-	return func(ctx context.Context) error { return waits.Await(ctx, wait.Urgent) }
 }

@@ -58,7 +58,7 @@ func WithPace(pace func(context.Context) error) Option { return func(c *Client) 
 func WithTransport(t http.RoundTripper) Option { return func(c *Client) { c.http.Transport = t } }
 
 // New checks the configuration, naming every variable that is wrong. It makes
-// no connection.
+// no connection. Steps of the pipeline use Open.
 func New(cfg Config, options ...Option) (*Client, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {

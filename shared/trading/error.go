@@ -106,6 +106,13 @@ func Unavailable(err error) bool {
 	return errors.As(err, &e) && e.Unavailable()
 }
 
+// Unasked reports whether err is an *Error of a call that was not made, because the
+// budget of calls was used up for as long as its caller would wait.
+func Unasked(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.unpaid
+}
+
 // Uncertain reports whether the API may have acted on the call; an error that is
 // no *Error leaves that open, so it is true for those.
 func Uncertain(err error) bool {

@@ -124,6 +124,10 @@ func (w *Waits) Allow(ctx context.Context, u Urgency) (time.Duration, error) {
 // with ctx. The call has to be made at once.
 func (w *Waits) Await(ctx context.Context, u Urgency) error { return w.admission.Await(ctx, u) }
 
+// Pace is Await for calls of work that is under way: it makes Waits the pacer of a
+// trading.Client.
+func (w *Waits) Pace(ctx context.Context) error { return w.admission.Await(ctx, Urgent) }
+
 // Report tells how a call to the API went where no step of a wait does; see
 // admission.Admission.Report.
 func (w *Waits) Report(ctx context.Context, b admission.Breaker, ok bool, retryAfter time.Duration) (time.Duration, error) {
