@@ -18,19 +18,10 @@ const atOnce = 32
 // will be others. Who gets none is not looked at.
 func (f *Function) deal(ctx context.Context) (time.Duration, error) {
 	for {
-		free := f.calls.free()
-		d, err := f.waits.Deal(ctx, atOnce, free, f.cfg.Lease)
-		if err != nil {
-			return 0, err
-		}
-		f.calls.short.Store(len(d.Calls) == free)
-		for _, c := range d.Calls {
-			f.calls.start(func() { f.call(c.Record.Trace(ctx), c) })
-		}
-		if err := f.tellTurns(ctx, d.Turns); err != nil {
-			return 0, err
-		}
+		d, err := f.dealOnce(ctx)
 		switch {
+		case err != nil:
+			return 0, err
 		case len(d.Turns) == atOnce:
 		case d.Again > 0:
 			return d.Again, nil
@@ -38,6 +29,19 @@ func (f *Function) deal(ctx context.Context) (time.Duration, error) {
 			return f.cfg.Tick, nil
 		}
 	}
+}
+
+func (f *Function) dealOnce(ctx context.Context) (wait.Deal, error) {
+	free := f.calls.free()
+	d, err := f.waits.Deal(ctx, atOnce, free, f.cfg.Lease)
+	if err != nil {
+		return d, err
+	}
+	f.calls.short.Store(len(d.Calls) == free)
+	for _, c := range d.Calls {
+		f.calls.start(func() { f.call(c.Record.Trace(ctx), c) })
+	}
+	return d, f.tellTurns(ctx, d.Turns)
 }
 
 // tellTurns sends the events that give jobs their turn. A turn that is not told of

@@ -156,7 +156,7 @@ func (w *world) restart(f *faults) {
 	client.AddHook(f)
 	waits, err := wait.New(client, w.waitCfg, wait.WithClock(w.clock.Now))
 	require.NoError(w.t, err)
-	api, err := trading.New(trading.Config{URL: "http://api.test"}, trading.WithTransport(transport(func(r *http.Request) (*http.Response, error) {
+	api, err := trading.New(trading.Config{URL: "http://api.test"}, trading.WithPace(w.pace(waits)), trading.WithTransport(transport(func(r *http.Request) (*http.Response, error) {
 		return f.roundTrip(r, w.sim.Handler())
 	})))
 	require.NoError(w.t, err)
@@ -171,6 +171,19 @@ func (w *world) restart(f *faults) {
 	w.mu.Lock()
 	w.proc = p
 	w.mu.Unlock()
+}
+
+// pace lets time pass until there is a call.
+func (w *world) pace(waits *wait.Waits) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for {
+			pause, err := waits.Allow(ctx, wait.Urgent)
+			if err != nil || pause == 0 {
+				return err
+			}
+			w.clock.Advance(pause)
+		}
+	}
 }
 
 // bus stands for the broker: it keeps what it takes, drops repeats by source
@@ -309,12 +322,16 @@ func (w *world) allEnded(jobs []string) bool {
 // request is what receive does.
 func (w *world) request(tenant string) string {
 	w.t.Helper()
-	h := job.Header{
+	h := w.header(tenant)
+	w.requestHeader(h)
+	return h.JobID
+}
+
+func (w *world) header(tenant string) job.Header {
+	return job.Header{
 		JobID: job.NewID(), TenantID: tenant, JobType: job.Type, CreatedAt: w.clock.Now(),
 		Parameters: job.Sweep{Ticker: "DAX", FastRange: [2]int{10, 20}, SlowRange: [2]int{30, 60}, Step: 10, MinTrades: 10, StrategyType: job.SMA},
 	}
-	w.requestHeader(h)
-	return h.JobID
 }
 
 func (w *world) requestHeader(h job.Header) {

@@ -25,7 +25,12 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', later, '-inf', ms(now), 'LIMIT',
   if place then stand(id, place) end
 end
 
-local gate_shut, gate_fails = closed(gate)
+local gate_shut, gate_fails, _, probing = closed(gate)
+if gate_fails and not gate_shut and probing then
+  -- The one that tries the API out may not have been heard of yet.
+  local r = redis.call('HMGET', base .. probing, 's', 'c')
+  if r[1] == 's' or (r[1] == 'p' and r[2]) then gate_shut = now + probe end
+end
 local reads_shut, reads_fails, floor = closed(reads)
 
 local function deal_turn(id)
