@@ -188,3 +188,34 @@ func TestNewRefuses(t *testing.T) {
 	_, err = callback.New(callback.Config{Secret: "x"}, nil, silent{}, &counter{}, prometheus.NewRegistry())
 	require.Error(t, err)
 }
+
+// TestTakenThoughNobodyWaits: the API hangs up once it has told all. It does not
+// call again.
+func TestTakenThoughNobodyWaits(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.request(func(r *http.Request) {
+		ctx, cancel := context.WithCancel(r.Context())
+		cancel()
+		*r = *r.WithContext(ctx)
+	})
+	require.Equal(t, http.StatusOK, w.Code, w.Body)
+	require.Len(t, b.sink.events, 1)
+	r, err := b.waits.Get(t.Context(), b.jobID)
+	require.NoError(t, err)
+	require.Equal(t, wait.Completed, r.State)
+}
+
+// TestAWholeOutput: the older dialect sends all that the sweep has printed.
+func TestAWholeOutput(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	output := strings.Repeat("combination\\n", 60_000) + "sweep_run_id: 0b0e4e7e-5d4c-4e0e-9d57-0d8d6f6a7a11"
+	w := b.request(func(r *http.Request) {
+		*r = *withBody(r, `{"job_id":"t-1","status":"completed","result_data":{"output":"`+output+`"}}`)
+	})
+	require.Equal(t, http.StatusOK, w.Code, w.Body)
+	r, err := b.waits.Get(t.Context(), b.jobID)
+	require.NoError(t, err)
+	require.Equal(t, "0b0e4e7e-5d4c-4e0e-9d57-0d8d6f6a7a11", r.SweepRunID)
+}

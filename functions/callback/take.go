@@ -53,7 +53,7 @@ func (f *Function) follow(ctx context.Context, jobID string, end wait.End, res w
 	if res.Won || end.Same(res.Record) {
 		// A repeat may come because the first got lost on the way.
 		if res.Record.Chores.Has(wait.ChoreEvent) {
-			if err := f.waits.Conclude(ctx, res.Record, f.sink); err != nil {
+			if err := f.waits.Tell(ctx, res, f.sink); err != nil {
 				return unavailable, err
 			}
 		}
@@ -84,7 +84,7 @@ func (f *Function) follow(ctx context.Context, jobID string, end wait.End, res w
 // id is asked for at the API; where that does not help now, the supervisor is to
 // poll at once.
 func (f *Function) endOf(ctx context.Context, jobID string, c trading.Callback) (wait.End, error) {
-	end := wait.End{TradingJobID: c.TradingJobID, ExecutionSeconds: c.ExecutionSeconds, Via: event.ViaCallback}
+	end := wait.End{TradingJobID: c.TradingJobID, ExecutionSeconds: c.ExecutionSeconds, Via: event.ViaCallback, Deal: true}
 	switch {
 	case c.Status == trading.Failed:
 		end.Code, end.Message = job.SweepFailed, c.ErrorMessage

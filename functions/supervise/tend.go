@@ -92,9 +92,10 @@ func (f *Function) remind(ctx context.Context, r wait.Record) error {
 // end resolves a wait and tells of it. A sweep that is to be cancelled for it is
 // dealt a call next.
 func (f *Function) end(ctx context.Context, r wait.Record, end wait.End) error {
+	end.Deal = true
 	res, err := f.waits.Resolve(ctx, r.Header.JobID, end)
 	if err != nil || !res.Won {
 		return err
 	}
-	return f.waits.Conclude(ctx, res.Record, f.sink)
+	return f.waits.Tell(ctx, res, f.sink)
 }

@@ -62,6 +62,7 @@ type world struct {
 	url      string
 	waitCfg  wait.Config
 	superCfg supervise.Config
+	realTime bool
 	proc     *process
 	observer *wait.Waits // looks on; never crashes
 
@@ -76,6 +77,7 @@ type options struct {
 	wait      wait.Config
 	supervise supervise.Config
 	redis     string
+	realTime  bool // then world.clock is nobody's
 }
 
 func newWorld(t *testing.T, change ...func(*options)) *world {
@@ -88,10 +90,14 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 	if o.redis == "" {
 		o.redis = servertest.Miniredis(t)
 	}
-	w := &world{t: t, clock: simulator.NewManualClock(start), url: o.redis, waitCfg: o.wait, superCfg: o.supervise}
+	w := &world{t: t, clock: simulator.NewManualClock(start), url: o.redis, waitCfg: o.wait, superCfg: o.supervise, realTime: o.realTime}
 	w.waitCfg.KeyPrefix = "test" + time.Now().Format("150405.000000000") + string(rune('a'+prefix.Add(1)%26)) + ":"
 	w.bus = &bus{world: w, seen: map[string]bool{}, ends: map[string][]cloudevents.Event{}}
-	sim, err := simulator.New(o.sim, slog.New(slog.DiscardHandler), simulator.WithClock(w.clock), simulator.WithTransport(transport(w.serveCallback)))
+	simulated := []simulator.Option{simulator.WithTransport(transport(w.serveCallback))}
+	if !o.realTime {
+		simulated = append(simulated, simulator.WithClock(w.clock))
+	}
+	sim, err := simulator.New(o.sim, slog.New(slog.DiscardHandler), simulated...)
 	require.NoError(t, err)
 	t.Cleanup(sim.Close)
 	w.sim = sim
@@ -99,11 +105,18 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 	require.NoError(t, err)
 	client := redis.NewClient(opts)
 	t.Cleanup(func() { _ = client.Close() })
-	w.observer, err = wait.New(client, w.waitCfg, wait.WithClock(w.clock.Now))
+	w.observer, err = wait.New(client, w.waitCfg, w.timed()...)
 	require.NoError(t, err)
 	w.restart(nil)
 	t.Cleanup(func() { w.proc.close() })
 	return w
+}
+
+func (w *world) timed() []wait.Option {
+	if w.realTime {
+		return nil
+	}
+	return []wait.Option{wait.WithClock(w.clock.Now)}
 }
 
 type transport func(*http.Request) (*http.Response, error)
@@ -154,7 +167,7 @@ func (w *world) restart(f *faults) {
 	opts.MaxRetries = -1
 	client := redis.NewClient(opts)
 	client.AddHook(f)
-	waits, err := wait.New(client, w.waitCfg, wait.WithClock(w.clock.Now))
+	waits, err := wait.New(client, w.waitCfg, w.timed()...)
 	require.NoError(w.t, err)
 	api, err := trading.New(trading.Config{URL: "http://api.test"}, trading.WithPace(w.pace(waits)), trading.WithTransport(transport(func(r *http.Request) (*http.Response, error) {
 		return f.roundTrip(r, w.sim.Handler())
@@ -257,7 +270,11 @@ func (s *sink) Send(_ context.Context, events ...cloudevents.Event) error {
 }
 
 // deliver hands everything queued to submit, each event twice.
-func (w *world) deliver() {
+func (w *world) deliver() { w.deliverTimes(2) }
+
+func (w *world) deliverOnce() { w.deliverTimes(1) }
+
+func (w *world) deliverTimes(times int) {
 	for {
 		w.bus.mu.Lock()
 		queue := w.bus.queue
@@ -267,7 +284,7 @@ func (w *world) deliver() {
 			return
 		}
 		for i, e := range queue {
-			for range 2 {
+			for range times {
 				reply, err := w.proc.submit.Handle(w.t.Context(), e)
 				if err != nil {
 					w.bus.mu.Lock()

@@ -11,7 +11,7 @@ import (
 const (
 	// strikeDelay is how long chores that are done may wait for others, so that
 	// they are struck off together.
-	strikeDelay = 20 * time.Millisecond
+	strikeDelay = 200 * time.Millisecond
 	// strikeAtOnce is how many are struck off without waiting.
 	strikeAtOnce = 64
 	// strikePatience bounds striking off behind everybody's back.

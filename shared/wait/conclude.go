@@ -2,7 +2,6 @@ package wait
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -87,42 +86,51 @@ func (r Record) AdmittedEvent(ctx context.Context) (cloudevents.Event, error) {
 // together with others; should the process die before, the supervisor sends the
 // event once more, which the broker takes for the repeat it is.
 func (w *Waits) Conclude(ctx context.Context, r Record, s Sender) error {
+	return w.Tell(ctx, Resolution{Record: r}, s)
+}
+
+// Tell is Conclude for an end that was just written down: with its event it sends
+// those of the turns that were dealt in the same step. Where that fails the turns
+// are told of by the supervisor, after TurnTimeout.
+func (w *Waits) Tell(ctx context.Context, res Resolution, s Sender) error {
+	r := res.Record
+	var events []cloudevents.Event
 	var done Chores
-	var errs []error
 	if r.Chores.Has(ChoreEvent) && !w.already(r, ChoreEvent) {
-		if err := r.send(ctx, s); err != nil {
-			errs = append(errs, err)
-		} else {
-			r.tellWait(ctx)
-			done += ChoreEvent
+		e, err := r.Event(ctx)
+		if err != nil {
+			return err
 		}
+		events, done = append(events, e), done+ChoreEvent
 	}
 	if r.Chores.Has(ChoreLate) && !w.already(r, ChoreLate) {
-		if err := r.sendLate(ctx, s); err != nil {
-			errs = append(errs, err)
-		} else {
-			done += ChoreLate
+		if r.Late != nil {
+			e, err := r.LateEvent(ctx, *r.Late)
+			if err != nil {
+				return err
+			}
+			events = append(events, e)
+		}
+		done += ChoreLate
+	}
+	for _, turn := range res.turns {
+		e, err := turn.AdmittedEvent(turn.Trace(ctx))
+		if err != nil {
+			return err
+		}
+		events = append(events, e)
+	}
+	if len(events) > 0 {
+		if err := s.Send(ctx, events...); err != nil {
+			return err
 		}
 	}
+	if done.Has(ChoreEvent) {
+		r.tellWait(ctx)
+	}
+	for _, turn := range res.turns {
+		turn.TellTurn(turn.Trace(ctx))
+	}
 	w.strike(r, done)
-	return errors.Join(errs...)
-}
-
-func (r Record) sendLate(ctx context.Context, s Sender) error {
-	if r.Late == nil {
-		return nil
-	}
-	e, err := r.LateEvent(ctx, *r.Late)
-	if err != nil {
-		return err
-	}
-	return s.Send(ctx, e)
-}
-
-func (r Record) send(ctx context.Context, s Sender) error {
-	e, err := r.Event(ctx)
-	if err != nil {
-		return err
-	}
-	return s.Send(ctx, e)
+	return nil
 }

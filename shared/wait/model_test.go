@@ -54,6 +54,9 @@ func (m *machine) Send(_ context.Context, events ...cloudevents.Event) error {
 		return errors.New("broker is down")
 	}
 	for _, e := range events {
+		if e.Type() == event.SweepAdmitted {
+			continue
+		}
 		m.sent[e.Subject()]++
 	}
 	return nil
@@ -214,6 +217,7 @@ func (m *machine) byID(id string) *modelJob {
 }
 
 func (m *machine) resolve(t *rapid.T, j *modelJob, end wait.End) {
+	end.Deal = rapid.Bool().Draw(t, "deals")
 	res, err := m.Resolve(m.ctx, j.header.JobID, end)
 	if !j.known {
 		require.ErrorIs(t, err, wait.ErrUnknown)
@@ -221,8 +225,19 @@ func (m *machine) resolve(t *rapid.T, j *modelJob, end wait.End) {
 	}
 	require.NoError(t, err)
 	require.Equal(t, j.ended == "", res.Won, "first writer wins")
-	if res.Won {
-		m.won(t, j, res.Record)
+	if !res.Won {
+		return
+	}
+	m.won(t, j, res.Record)
+	for _, other := range m.jobs { // a turn that was dealt with the slot
+		r, err := m.Get(m.ctx, other.header.JobID)
+		if err == nil && r.Admissions > other.turn {
+			require.True(t, end.Deal)
+			other.turn = r.Admissions
+		}
+	}
+	if end.Deal && rapid.Bool().Draw(t, "told") {
+		_ = m.Tell(m.ctx, res, m)
 	}
 }
 

@@ -26,8 +26,11 @@ type End struct {
 	Via event.Via
 	// At is when it ended; zero means now, by Redis.
 	At time.Time
+	// Deal: the caller calls Tell, so the slot that gets free may be dealt in the
+	// same step. Otherwise the supervisor is woken for that.
+	Deal bool `json:"-"`
 	// Read tells how the API answered the call that found the end, if one did.
-	Read Report
+	Read Report `json:"-"`
 	// Overturn lets a failed end replace a completed one. Only an event that
 	// could not be delivered does: the results never got to their owner.
 	Overturn bool
@@ -65,11 +68,13 @@ type Resolution struct {
 	Foreign bool
 	// Record is the wait as it is now.
 	Record Record
+
+	turns []Record // dealt along; Tell tells of them
 }
 
 // Resolve ends a wait in any state; the first to come wins, for ever. The
-// winner calls Conclude; should it die before, the supervisor does so from the
-// chores in the record. ErrUnknown where there is no record.
+// winner calls Tell; should it die before, the supervisor does so from the chores
+// in the record. ErrUnknown where there is no record.
 func (w *Waits) Resolve(ctx context.Context, jobID string, e End) (Resolution, error) {
 	return w.resolve(ctx, jobID, e, w.cfg.ChoreDelay)
 }
@@ -79,7 +84,10 @@ func (w *Waits) resolve(ctx context.Context, jobID string, e End, delay time.Dur
 	if !ok {
 		return Resolution{}, fmt.Errorf("resolve job: %w", ErrUnknown)
 	}
-	overturn, took, at := "", "", ""
+	overturn, took, at, deal := "", "", "", ""
+	if e.Deal {
+		deal = "1"
+	}
 	if e.Overturn && e.Code != "" {
 		overturn = "1"
 	}
@@ -90,7 +98,7 @@ func (w *Waits) resolve(ctx context.Context, jobID string, e End, delay time.Dur
 		at = strconv.FormatInt(e.At.UnixMilli(), 10)
 	}
 	args := []any{e.state().letter(), string(e.chores()), delay.Milliseconds(), overturn, took,
-		packTradingID(e.TradingJobID), at, e.Read.text(), "v", string(e.Via)}
+		packTradingID(e.TradingJobID), at, e.Read.text(), deal, w.cfg.TurnTimeout.Milliseconds(), "v", string(e.Via)}
 	for _, f := range [][2]string{{"e", string(e.Code)}, {"m", e.Message}} {
 		if f[1] != "" {
 			args = append(args, f[0], f[1])
@@ -102,8 +110,21 @@ func (w *Waits) resolve(ctx context.Context, jobID string, e End, delay time.Dur
 	if e.ExecutionSeconds > 0 {
 		args = append(args, "q", strconv.FormatInt(int64(e.ExecutionSeconds*1000), 10))
 	}
-	outcome, r, err := w.step(ctx, "resolve", endedScript, jobID, id, args...)
-	return Resolution{Won: outcome == 1, Foreign: outcome == 2, Record: r}, err
+	reply, err := w.run(ctx, endedScript, append([]any{id}, args...)...).Slice()
+	if err != nil {
+		return Resolution{}, fmt.Errorf("resolve job %s: %w", jobID, err)
+	}
+	outcome, r, err := w.decodeStep(jobID, reply)
+	if err != nil {
+		return Resolution{}, fmt.Errorf("resolve job %s: %w", jobID, err)
+	}
+	res := Resolution{Won: outcome == 1, Foreign: outcome == 2, Record: r}
+	if len(reply) > 3 {
+		turns, _ := reply[3].([]any)
+		at, _ := reply[1].(string)
+		res.turns = w.records(ctx, at, turns)
+	}
+	return res, nil
 }
 
 // KeepLate leaves the event of an end that came after another to the

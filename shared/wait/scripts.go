@@ -22,7 +22,7 @@ var (
 	submittedScript = step("submitted")
 	putbackScript   = step("putback")
 	forgetScript    = step("forget")
-	endedScript     = step("ended")
+	endedScript     = step("turns", "ended")
 	doneScript      = step("done")
 	lateScript      = step("late")
 	progressScript  = step("progress")
@@ -30,7 +30,7 @@ var (
 	droppedScript   = step("dropped")
 	dueScript       = step("due")
 	turnScript      = step("turn")
-	dealScript      = step("deal")
+	dealScript      = step("turns", "deal")
 	countScript     = step("count")
 
 	keyScript     = redis.NewScript(read("key"))
@@ -38,8 +38,12 @@ var (
 	unclaimScript = redis.NewScript(read("unclaim"))
 )
 
-func step(name string) *redis.Script {
-	return redis.NewScript(admission.Library + read("waits") + read(name))
+func step(parts ...string) *redis.Script {
+	source := admission.Library + read("waits")
+	for _, part := range parts {
+		source += read(part)
+	}
+	return redis.NewScript(source)
 }
 
 // read returns a source without its full-line comments, which Redis need not keep.

@@ -1,19 +1,11 @@
--- Deals: turns to those in line, one tenant after the other and within a tenant
--- first come, first served, each with a slot and the calls that it takes; and
--- calls to waits that are due, in order of due time. Who gets nothing is not
--- touched. While the API is given time to recover nobody gets a turn; then one,
--- as a probe. A turn is dealt to nobody who has one that was not taken up.
+-- Deals: turns to those in line, see turns.lua, and calls to waits that are due, in
+-- order of due time. Who gets nothing is not touched.
 -- ARGV[3] turns at most  ARGV[4] calls at most  ARGV[5] lease of a call, ms
 -- ARGV[6] TURN_TIMEOUT, ms  ARGV[7] CALLBACK_TIMEOUT, ms
 -- Returns {in how many ms to come again, '' where time alone brings nothing, now,
 -- {id, record, ...} with turns, {id or extra, record, ...} with calls}
-local turns_left, calls_left = tonumber(ARGV[3]), tonumber(ARGV[4])
-local lease, turn_timeout, callback_timeout = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local turns, jobs = {}, {}
-local again
-local function come(at)
-  if at and (not again or at < again) then again = at end
-end
+local calls_left, lease, callback_timeout = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[7])
+local jobs = {}
 local function head(set)
   local h = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
   return h[1], tonumber(h[2])
@@ -25,30 +17,8 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', later, '-inf', ms(now), 'LIMIT',
   if place then stand(id, place) end
 end
 
-local gate_shut, gate_fails, _, probing = closed(gate)
-if gate_fails and not gate_shut and probing then
-  -- The one that tries the API out may not have been heard of yet.
-  local r = redis.call('HMGET', base .. probing, 's', 'c')
-  if r[1] == 's' or (r[1] == 'p' and r[2]) then gate_shut = now + probe end
-end
+begin_turns(tonumber(ARGV[3]), tonumber(ARGV[6]))
 local reads_shut, reads_fails, floor = closed(reads)
-
-local function deal_turn(id)
-  local record = base .. id
-  local till = tonumber(redis.call('HGET', record, 'l') or '0')
-  redis.call('HINCRBY', record, 'n', 1)
-  redis.call('HSET', record, 'c', ms(now))
-  redis.call('ZADD', slots, 'NX', ms(now), id)
-  redis.call('ZREM', calls, id)
-  await(due, id, math.min(now + turn_timeout, till))
-  turns[#turns + 1] = id
-  turns[#turns + 1] = redis.call('HGETALL', record)
-  turns_left = turns_left - 1
-  if gate_fails then
-    try_out(gate, id)
-    gate_shut = now + probe
-  end
-end
 
 local function deal_call(set, member, record)
   await(set, member, now + lease)
@@ -61,7 +31,7 @@ local function deal_call(set, member, record)
   end
 end
 
--- Each of the three deals one and returns true, or returns false where it has
+-- As from_line: each deals one and returns true, or returns false where it has
 -- nothing to deal now.
 local function from_last()
   local id, at = head(last)
@@ -85,39 +55,6 @@ local function from_last()
     return false
   end
   deal_call(last, id, redis.call('HGETALL', base .. id))
-  return true
-end
-
-local function from_line()
-  if turns_left == 0 or gate_shut or not room() then
-    withdraw('line')
-    if gate_shut and redis.call('ZCARD', ring) > 0 then come(gate_shut) end
-    return false
-  end
-  local tenant, found
-  repeat
-    tenant = redis.call('ZRANGE', ring, 0, 0)[1]
-    found = tenant and places_of(tenant, 2)
-    if tenant and #found == 0 then redis.call('ZREM', ring, tenant) end
-  until not tenant or #found > 0
-  if not tenant then
-    withdraw('line')
-    return false
-  end
-  local id = string.sub(found[1], -16)
-  local r = redis.call('HMGET', base .. id, 's', 'k')
-  local parked = r[1] == 'p'
-  if parked then
-    local wait = take('line', calls_of(r[2]))
-    if wait > 0 then
-      come(now + wait)
-      return false
-    end
-  end
-  redis.call('ZREM', line, found[1])
-  redis.call('HDEL', places, id)
-  if found[2] then to_back(tenant) else redis.call('ZREM', ring, tenant) end
-  if parked then deal_turn(id) end
   return true
 end
 
@@ -186,4 +123,4 @@ until not progress
 
 local _, at = head(later)
 come(at)
-return {again and ms(math.max(again - now, 1)) or '', ms(now), turns, jobs}
+return {again and ms(math.max(again - now, 1)) or '', ms(now), dealt, jobs}
