@@ -24,13 +24,13 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := trading.New(api, trading.WithMetrics(serve.ProcessMetrics()))
-	if err != nil {
-		return nil, err
-	}
 	waits, err := wait.Open(ctx, waiting)
 	if err != nil {
 		return nil, err
+	}
+	client, err := trading.Open(api, waits, serve.ProcessMetrics())
+	if err != nil {
+		return nil, errors.Join(err, waits.Close())
 	}
 	f, err := New(cfg, waits, client, sink, serve.ProcessMetrics())
 	if err != nil {

@@ -155,7 +155,7 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	if err != nil {
 		return nil, err
 	}
-	tradingClient, err := trading.New(api, trading.WithMetrics(metrics))
+	tradingClient, err := trading.Open(api, waits, metrics)
 	if err != nil {
 		return nil, err
 	}
