@@ -21,6 +21,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/trading"
@@ -50,12 +51,25 @@ type Function struct {
 	api      asker
 	sink     wait.Sender
 	outcomes *prometheus.CounterVec
+	lost     finder // may be nil
 	close    func() error
 }
 
+// finder brings back the wait record of a job that Redis has lost: restore.Jobs.
+type finder interface {
+	Find(ctx context.Context, jobID string) (job.Job, error)
+}
+
+// Option changes what New builds.
+type Option func(*Function)
+
+// WithLost lets the step ask the ledger about a job that has no record. Without it
+// such a job is unknown (404), and the supervisor learns of its end by a poll.
+func WithLost(f finder) Option { return func(c *Function) { c.lost = f } }
+
 // New refuses missing dependencies and bad configuration, and does no I/O. The
 // caller closes what it hands in.
-func New(cfg Config, waits *wait.Waits, api asker, sink wait.Sender, reg prometheus.Registerer) (*Function, error) {
+func New(cfg Config, waits *wait.Waits, api asker, sink wait.Sender, reg prometheus.Registerer, options ...Option) (*Function, error) {
 	if waits == nil || api == nil || sink == nil || reg == nil {
 		return nil, errors.New("callback needs waits, the trading API, a sink and a registry")
 	}
@@ -63,6 +77,9 @@ func New(cfg Config, waits *wait.Waits, api asker, sink wait.Sender, reg prometh
 		return nil, errors.New("CALLBACK_SECRET is required")
 	}
 	f := &Function{cfg: cfg, waits: waits, api: api, sink: sink}
+	for _, option := range options {
+		option(f)
+	}
 	f.outcomes = telemetry.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pipeline_callbacks_total", Help: "Callbacks of the trading API by what became of them.",
 	}, []string{"outcome"}))

@@ -12,15 +12,34 @@ import (
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/ledger"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/trading"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// take ends the wait and passes the end on. The context that it returns is in
-// the job's trace, once the record has told it. An error goes with unavailable:
-// then the supervisor will do what is left.
-func (f *Function) take(ctx context.Context, jobID string, c trading.Callback) (_ context.Context, o outcome, err error) {
+// take ends the wait and passes the end on, also where Redis has lost the record
+// and the ledger knows the job. The context that it returns is in the job's trace,
+// once the record has told it. An error goes with unavailable: then the supervisor
+// will do what is left.
+func (f *Function) take(ctx context.Context, jobID string, c trading.Callback) (context.Context, outcome, error) {
+	told, o, err := f.takeKnown(ctx, jobID, c)
+	if o != unknown || f.lost == nil {
+		return told, o, err
+	}
+	j, err := f.lost.Find(ctx, jobID)
+	switch {
+	case errors.Is(err, ledger.ErrNotFound):
+		return ctx, unknown, nil
+	case err != nil:
+		return ctx, unavailable, err
+	case j.Status.Terminal():
+		return ctx, duplicate, nil
+	}
+	return f.takeKnown(ctx, jobID, c)
+}
+
+func (f *Function) takeKnown(ctx context.Context, jobID string, c trading.Callback) (_ context.Context, o outcome, err error) {
 	end, err := f.endOf(ctx, jobID, c)
 	switch {
 	case errors.Is(err, errForeign):
