@@ -75,7 +75,7 @@ func (f *Function) fetch(ctx context.Context, d event.Completed, offset int) (tr
 	if err := f.pace(ctx); err != nil {
 		return trading.Page{}, &serve.Unavailable{RetryAfter: later, Err: fmt.Errorf("pace fetching rows of job %s: %w", d.JobID, err)}
 	}
-	return f.results.Page(ctx, d.SweepRunID, d.Parameters.Ticker, offset)
+	return f.results.Page(trading.Paid(ctx), d.SweepRunID, d.Parameters.Ticker, offset)
 }
 
 func (f *Function) store(ctx context.Context, p ledger.ResultPage) (ledger.Collection, error) {

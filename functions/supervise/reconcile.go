@@ -200,13 +200,17 @@ func (r *Reconciler) Turn(ctx context.Context) (repairs Repairs, done bool, err 
 func (r *Reconciler) Round(ctx context.Context, anew bool) (Repairs, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	round := &round{Reconciler: r, now: r.waits.Now(), grace: r.cfg.Grace, repairs: Repairs{}, renewed: time.Now()}
+	now, err := r.waits.Time(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reconcile jobs: %w", err)
+	}
+	round := &round{Reconciler: r, now: now, grace: r.cfg.Grace, repairs: Repairs{}, renewed: time.Now()}
 	if anew {
 		// Whatever was on its way is lost as well.
 		r.last, round.grace = time.Time{}, 0
 	}
 	round.since = r.last
-	err := round.pending(ctx)
+	err = round.pending(ctx)
 	if err == nil {
 		err = round.walk(ctx)
 	}

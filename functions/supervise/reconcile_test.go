@@ -195,7 +195,7 @@ func TestRedisComesBackEmptyUnderJobsInEveryState(t *testing.T) {
 				w.turn()
 				accepted := w.request("a")
 				for _, id := range running {
-					require.Equal(t, wait.Waiting, w.record(id).State)
+					require.Equal(t, wait.Waiting, w.record(id).State, "%+v, events %d", w.record(id), w.events())
 				}
 				for _, id := range parked {
 					require.Equal(t, wait.Parked, w.record(id).State)
