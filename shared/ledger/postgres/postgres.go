@@ -60,6 +60,9 @@ const (
 	mostPages  = 16
 )
 
+// linger is how long calls gather under load. A statement takes about as long.
+const linger = 3 * time.Millisecond
+
 // Open makes a ledger. It does no I/O: the database may be down at start, and
 // is found when it comes up. Start says early what will never work.
 func Open(ctx context.Context, cfg Config) (*Ledger, error) { return open(ctx, cfg, nil) }
@@ -81,9 +84,9 @@ func open(ctx context.Context, cfg Config, tune func(*pgxpool.Config)) (*Ledger,
 		pc.ConnConfig.RuntimeParams["application_name"] = "sweepline"
 	}
 	l := &Ledger{cfg: cfg}
-	l.applies = group.Group[cloudevents.Event, ledger.Applied]{Run: l.apply, Most: mostEvents, Parallel: 2}
-	l.collects = group.Group[ledger.ResultPage, ledger.Collection]{Run: l.collect, Key: ledger.ResultPage.Key, Most: mostPages, Parallel: 2}
-	l.looks = group.Group[job.Header, ledger.Collection]{Run: l.collections, Most: mostEvents, Parallel: 1}
+	l.applies = group.Group[cloudevents.Event, ledger.Applied]{Run: l.apply, Most: mostEvents, Parallel: 2, Linger: linger}
+	l.collects = group.Group[ledger.ResultPage, ledger.Collection]{Run: l.collect, Key: ledger.ResultPage.Key, Most: mostPages, Parallel: 2, Linger: linger}
+	l.looks = group.Group[job.Header, ledger.Collection]{Run: l.collections, Most: mostEvents, Parallel: 1, Linger: linger}
 	if !strings.Contains(cfg.DatabaseURL, "default_query_exec_mode") {
 		// A pooler in transaction mode (PgBouncer) gives each transaction another
 		// session, where a prepared statement is not known. What is called most is

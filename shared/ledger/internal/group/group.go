@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/zixly/sweepline/shared/ledger"
 )
@@ -25,6 +26,9 @@ type Group[T, R any] struct {
 	Most int
 	// Parallel is how many calls are under way at most.
 	Parallel int
+	// Linger is how long values wait for company that came while a call was under
+	// way. Those that find nothing under way never wait.
+	Linger time.Duration
 
 	mu      sync.Mutex
 	queue   []*entry[T, R]
@@ -95,7 +99,10 @@ func (g *Group[T, R]) add(ctx context.Context, entries []*entry[T, R]) {
 
 // drain makes calls until the queue is empty. It is one of busy.
 func (g *Group[T, R]) drain(ctx context.Context) {
-	for {
+	for first := true; ; first = false {
+		if !first {
+			g.linger()
+		}
 		g.mu.Lock()
 		batch := g.take()
 		if len(batch) == 0 {
@@ -106,6 +113,16 @@ func (g *Group[T, R]) drain(ctx context.Context) {
 			return
 		}
 		g.call(ctx, batch)
+	}
+}
+
+// linger waits where there is something to do, and not yet enough.
+func (g *Group[T, R]) linger() {
+	g.mu.Lock()
+	n := len(g.queue)
+	g.mu.Unlock()
+	if n > 0 && n < g.Most && g.Linger > 0 {
+		<-time.After(g.Linger)
 	}
 }
 

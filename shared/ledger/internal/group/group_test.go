@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -65,6 +66,40 @@ func TestCallsGatherWhileAnotherIsUnderWay(t *testing.T) {
 		wg.Wait()
 		g.Wait()
 		require.Equal(t, [][]int{{1}, {2, 3, 4}}, r.calls)
+	})
+}
+
+// TestLinger: under load values wait a moment for company; the first never does.
+func TestLinger(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		g := &group.Group[int, string]{Run: r.run, Most: 3, Parallel: 1, Linger: time.Second}
+		begun := time.Now()
+		_, err := g.Do(context.Background(), 1)
+		require.NoError(t, err)
+		require.Zero(t, time.Since(begun))
+		g.Wait()
+
+		r.free = make(chan struct{})
+		var wg sync.WaitGroup
+		do := func(n int) {
+			wg.Go(func() {
+				if _, err := g.Do(context.Background(), n); err != nil {
+					t.Errorf("do: %v", err)
+				}
+			})
+			synctest.Wait()
+		}
+		do(2)
+		do(3)
+		close(r.free)
+		synctest.Wait()
+		require.Len(t, r.calls, 2, "3 waits")
+		do(4)
+		wg.Wait()
+		require.Equal(t, time.Second, time.Since(begun))
+		require.Equal(t, [][]int{{1}, {2}, {3, 4}}, r.calls)
 	})
 }
 
