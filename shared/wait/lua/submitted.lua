@@ -12,8 +12,11 @@ local s = r[1]
 if not s then return {-1, ms(now), {}} end
 well(gate)
 if s == 's' or s == 'p' then
-  redis.call('HSET', record, 's', 'w', 'x', sweep, 'i', ms(now))
-  if ARGV[5] ~= '0' then redis.call('HSET', record, 'g', ARGV[5]) end
+  if ARGV[5] ~= '0' then
+    redis.call('HSET', record, 's', 'w', 'x', sweep, 'i', ms(now), 'g', ARGV[5])
+  else
+    redis.call('HSET', record, 's', 'w', 'x', sweep, 'i', ms(now))
+  end
   if r[5] then redis.call('HINCRBY', record, 'u', 1) end
   redis.call('HDEL', record, 'y', 'k', 'b', 'l', 'w', 'c')
   local from, to = listed(r[7], sweep)
