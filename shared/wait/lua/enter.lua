@@ -37,10 +37,9 @@ if s == 's' then
   -- else the supervisor has it dealt a turn.
   if tonumber(r[2] or '0') > now or try(n) > 0 then return answer(4, id) end
 elseif r[4] then
-  -- The turn was dealt with its calls, but they may have got old on the way, and
-  -- the API may have asked for silence since.
+  -- The API may have asked for silence since the turn was dealt.
   local shut, _, _, probing = closed(gate)
-  if (shut and probing ~= id) or (now - tonumber(r[4]) > fresh and try(n) > 0) then
+  if shut and probing ~= id then
     redis.call('HDEL', record, 'c')
     if look and slots_max > 0 then
       redis.call('ZREM', due, id)
@@ -53,6 +52,9 @@ elseif r[4] then
     redis.call('PUBLISH', wakes, 'admit')
     return answer(3, id)
   end
+  -- The calls that were dealt with the turn may have got old on the way. Where there
+  -- are no others now, the attempt waits for its calls.
+  if now - tonumber(r[4]) > fresh and try(n) > 0 then n = 0 end
 elseif not fresh_one then
   return answer(3, id)
 else
