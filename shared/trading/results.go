@@ -94,6 +94,7 @@ func (c *Client) ResultsFrom(ctx context.Context, runID, ticker string, offset i
 			if p.last(offset) {
 				return
 			}
+			ctx = unpaid(ctx)
 			if offset >= maxRows {
 				yield(job.Row{}, &Error{Op: "read results", Status: http.StatusOK, Detail: "more rows than a sweep can have"})
 				return
