@@ -11,9 +11,12 @@ BENCHTIME  ?= 1s
 BENCHFLAGS ?=
 JOBSFLAGS  ?=
 FUZZTIME   ?= 10s
+SEED       ?= 1
+JOBS       ?= 300
+CHAOSFLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race lint vet bench bench-jobs bench-go budget fuzz tidy-check clean
+.PHONY: help run build test race lint vet bench bench-jobs bench-go budget fuzz chaos chaos-long tidy-check clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +56,17 @@ fuzz: ## Run each fuzz test for FUZZTIME (10s)
 	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$dir/*_test.go 2>/dev/null | cut -d' ' -f2); do \
 	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p | tail -n 1; \
 	  done; done
+
+chaos: ## Break a running pipeline (SEED=1 JOBS=300) and check every promise from outside
+	$(GO) build -o .build/chaos/chaos ./local/chaos
+	.build/chaos/chaos --seed $(SEED) --jobs $(JOBS) $(CHAOSFLAGS)
+
+chaos-long: ## The same with 20 seeds of 2,000 jobs, and five outages of ten minutes: hours
+	$(GO) build -o .build/chaos/chaos ./local/chaos
+	status=0; \
+	  .build/chaos/chaos --seed $(SEED) --seeds 20 --jobs 2000 --quiet $(CHAOSFLAGS) || status=1; \
+	  .build/chaos/chaos outages --for 10m --quiet || status=1; \
+	  exit $$status
 
 tidy-check: ## Check that go.mod and go.sum are tidy
 	$(GO) mod tidy -diff

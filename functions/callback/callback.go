@@ -21,18 +21,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/trading"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-const (
-	// maxBody is the largest body that is taken.
-	maxBody = 64 << 10
-	// patience bounds one callback; the API hangs up after 30 s.
-	patience = 20 * time.Second
-)
+// patience bounds one callback; the API hangs up after 30 s.
+const patience = 20 * time.Second
 
 // Config is read from the environment.
 type Config struct {
@@ -54,12 +51,25 @@ type Function struct {
 	api      asker
 	sink     wait.Sender
 	outcomes *prometheus.CounterVec
+	lost     finder // may be nil
 	close    func() error
 }
 
+// finder brings back the wait record of a job that Redis has lost: restore.Jobs.
+type finder interface {
+	Find(ctx context.Context, jobID string) (job.Job, error)
+}
+
+// Option changes what New builds.
+type Option func(*Function)
+
+// WithLost lets the step ask the ledger about a job that has no record. Without it
+// such a job is unknown (404), and the supervisor learns of its end by a poll.
+func WithLost(f finder) Option { return func(c *Function) { c.lost = f } }
+
 // New refuses missing dependencies and bad configuration, and does no I/O. The
 // caller closes what it hands in.
-func New(cfg Config, waits *wait.Waits, api asker, sink wait.Sender, reg prometheus.Registerer) (*Function, error) {
+func New(cfg Config, waits *wait.Waits, api asker, sink wait.Sender, reg prometheus.Registerer, options ...Option) (*Function, error) {
 	if waits == nil || api == nil || sink == nil || reg == nil {
 		return nil, errors.New("callback needs waits, the trading API, a sink and a registry")
 	}
@@ -67,10 +77,13 @@ func New(cfg Config, waits *wait.Waits, api asker, sink wait.Sender, reg prometh
 		return nil, errors.New("CALLBACK_SECRET is required")
 	}
 	f := &Function{cfg: cfg, waits: waits, api: api, sink: sink}
+	for _, option := range options {
+		option(f)
+	}
 	f.outcomes = telemetry.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pipeline_callbacks_total", Help: "Callbacks of the trading API by what became of them.",
 	}, []string{"outcome"}))
-	for _, o := range []outcome{completed, failed, duplicate, late, unauthorized, unknown, invalid, unavailable} {
+	for _, o := range []outcome{completed, failed, duplicate, late, foreign, unauthorized, unknown, invalid, unavailable} {
 		f.outcomes.WithLabelValues(string(o))
 	}
 	return f, nil
@@ -80,10 +93,12 @@ func New(cfg Config, waits *wait.Waits, api asker, sink wait.Sender, reg prometh
 type outcome string
 
 const (
-	completed    outcome = "completed"
-	failed       outcome = "failed"
-	duplicate    outcome = "duplicate"
-	late         outcome = "late"
+	completed outcome = "completed"
+	failed    outcome = "failed"
+	duplicate outcome = "duplicate"
+	late      outcome = "late"
+	// foreign: of another sweep than the one that the job waits for.
+	foreign      outcome = "foreign"
 	unauthorized outcome = "unauthorized"
 	unknown      outcome = "unknown"
 	invalid      outcome = "invalid"
@@ -125,13 +140,15 @@ func (f *Function) Handle(w http.ResponseWriter, r *http.Request) {
 		serve.WriteError(w, http.StatusUnauthorized, serve.CodeUnauthorized, "a valid token is required")
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), patience)
-	defer cancel()
 	c, ok := f.read(w, r)
 	if !ok {
 		f.count(invalid)
 		return
 	}
+	// The API calls once. What it has told in full is taken, whether or not it
+	// waits for the answer.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), patience)
+	defer cancel()
 	ctx, o, err := f.take(ctx, jobID, c)
 	f.count(o)
 	switch {
@@ -151,6 +168,7 @@ var messages = map[outcome]string{
 	failed:    "Sweep failed",
 	duplicate: "Already known",
 	late:      "The job has ended before; noted",
+	foreign:   "Not the sweep that the job waits for; nothing has changed",
 }
 
 func (f *Function) count(o outcome) { f.outcomes.WithLabelValues(string(o)).Inc() }
@@ -172,12 +190,12 @@ func (f *Function) read(w http.ResponseWriter, r *http.Request) (trading.Callbac
 		serve.WriteError(w, http.StatusUnsupportedMediaType, serve.CodeMediaType, "the body must be application/json, not compressed")
 		return trading.Callback{}, false
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, trading.MaxCallback))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		w.Header().Set("Connection", "close") // the rest of the body is not read
-		serve.WriteError(w, http.StatusRequestEntityTooLarge, serve.CodeTooLarge, "the body is larger than 64 KiB")
+		serve.WriteError(w, http.StatusRequestEntityTooLarge, serve.CodeTooLarge, fmt.Sprintf("the body is larger than %d KiB", trading.MaxCallback>>10))
 		return trading.Callback{}, false
 	case err != nil:
 		serve.WriteError(w, http.StatusBadRequest, serve.CodeInvalid, "the body could not be read")

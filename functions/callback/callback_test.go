@@ -94,7 +94,7 @@ func TestRefusals(t *testing.T) {
 		"no content type":     {func(r *http.Request) { r.Header.Del("Content-Type") }, 415, "unsupported_media_type"},
 		"other content type":  {func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, 415, "unsupported_media_type"},
 		"compressed":          {func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") }, 415, "unsupported_media_type"},
-		"too large":           {body(`{"x":"` + strings.Repeat("a", 64<<10) + `"}`), 413, "payload_too_large"},
+		"too large":           {body(`{"x":"` + strings.Repeat("a", trading.MaxCallback) + `"}`), 413, "payload_too_large"},
 		"no JSON":             {body(`status=completed`), 400, "invalid_payload"},
 		"no callback":         {body(`{}`), 400, "invalid_payload"},
 		"sweep still running": {body(`{"job_id":"t-1","status":"running"}`), 400, "invalid_payload"},
@@ -187,4 +187,35 @@ func TestNewRefuses(t *testing.T) {
 	require.ErrorContains(t, err, "CALLBACK_SECRET")
 	_, err = callback.New(callback.Config{Secret: "x"}, nil, silent{}, &counter{}, prometheus.NewRegistry())
 	require.Error(t, err)
+}
+
+// TestTakenThoughNobodyWaits: the API hangs up once it has told all. It does not
+// call again.
+func TestTakenThoughNobodyWaits(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.request(func(r *http.Request) {
+		ctx, cancel := context.WithCancel(r.Context())
+		cancel()
+		*r = *r.WithContext(ctx)
+	})
+	require.Equal(t, http.StatusOK, w.Code, w.Body)
+	require.Len(t, b.sink.events, 1)
+	r, err := b.waits.Get(t.Context(), b.jobID)
+	require.NoError(t, err)
+	require.Equal(t, wait.Completed, r.State)
+}
+
+// TestAWholeOutput: the older dialect sends all that the sweep has printed.
+func TestAWholeOutput(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	output := strings.Repeat("combination\\n", 60_000) + "sweep_run_id: 0b0e4e7e-5d4c-4e0e-9d57-0d8d6f6a7a11"
+	w := b.request(func(r *http.Request) {
+		*r = *withBody(r, `{"job_id":"t-1","status":"completed","result_data":{"output":"`+output+`"}}`)
+	})
+	require.Equal(t, http.StatusOK, w.Code, w.Body)
+	r, err := b.waits.Get(t.Context(), b.jobID)
+	require.NoError(t, err)
+	require.Equal(t, "0b0e4e7e-5d4c-4e0e-9d57-0d8d6f6a7a11", r.SweepRunID)
 }

@@ -4,10 +4,19 @@ import (
 	"context"
 	"errors"
 
+	"github.com/zixly/sweepline/shared/ledger/postgres"
+	"github.com/zixly/sweepline/shared/restore"
 	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/trading"
 	"github.com/zixly/sweepline/shared/wait"
 )
+
+// database is where the ledger is.
+type database struct {
+	// URL is the ledger's. It is optional: this step is public, and the supervisor
+	// does without it what is to be done.
+	URL string `envconfig:"DATABASE_URL"`
+}
 
 // FromEnv makes the function of a process of its own.
 func FromEnv(ctx context.Context) (*Function, error) {
@@ -16,15 +25,12 @@ func FromEnv(ctx context.Context) (*Function, error) {
 		out     serve.Config
 		api     trading.Config
 		waiting wait.Config
+		db      database
 	)
-	if err := serve.Load(&cfg, &out, &api, &waiting); err != nil {
+	if err := serve.Load(&cfg, &out, &api, &waiting, &db); err != nil {
 		return nil, err
 	}
 	sink, err := serve.NewSink(out)
-	if err != nil {
-		return nil, err
-	}
-	client, err := trading.New(api, trading.WithMetrics(serve.ProcessMetrics()))
 	if err != nil {
 		return nil, err
 	}
@@ -32,13 +38,45 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := New(cfg, waits, client, sink, serve.ProcessMetrics())
+	client, err := trading.Open(api, waits, serve.ProcessMetrics())
 	if err != nil {
 		return nil, errors.Join(err, waits.Close())
 	}
-	f.close = func() error {
-		client.Close()
-		return waits.Close()
+	closing := []func() error{waits.Close, func() error { client.Close(); return nil }}
+	stop := func() error {
+		var errs []error
+		for _, c := range closing {
+			errs = append(errs, c())
+		}
+		return errors.Join(errs...)
 	}
+	var options []Option
+	if db.URL != "" {
+		book, err := openBook(ctx)
+		if err != nil {
+			return nil, errors.Join(err, stop())
+		}
+		closing = append(closing, book.Close)
+		lost, err := restore.New(book, waits, sink)
+		if err != nil {
+			return nil, errors.Join(err, stop())
+		}
+		options = append(options, WithLost(lost))
+	}
+	f, err := New(cfg, waits, client, sink, serve.ProcessMetrics(), options...)
+	if err != nil {
+		return nil, errors.Join(err, stop())
+	}
+	f.close = stop
 	return f, nil
+}
+
+// openBook makes a ledger to read from: store looks after its schema.
+func openBook(ctx context.Context) (*postgres.Ledger, error) {
+	var cfg postgres.Config
+	if err := serve.Load(&cfg); err != nil {
+		return nil, err
+	}
+	cfg.Migrate = false
+	return postgres.Open(ctx, cfg)
 }

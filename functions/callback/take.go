@@ -5,23 +5,45 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/ledger"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/trading"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// take ends the wait and passes the end on. The context that it returns is in
-// the job's trace, once the record has told it. An error goes with unavailable:
-// then the supervisor will do what is left.
-func (f *Function) take(ctx context.Context, jobID string, c trading.Callback) (_ context.Context, o outcome, err error) {
+// take ends the wait and passes the end on, also where Redis has lost the record
+// and the ledger knows the job. The context that it returns is in the job's trace,
+// once the record has told it. An error goes with unavailable: then the supervisor
+// will do what is left.
+func (f *Function) take(ctx context.Context, jobID string, c trading.Callback) (context.Context, outcome, error) {
+	told, o, err := f.takeKnown(ctx, jobID, c)
+	if o != unknown || f.lost == nil {
+		return told, o, err
+	}
+	j, err := f.lost.Find(ctx, jobID)
+	switch {
+	case errors.Is(err, ledger.ErrNotFound):
+		return ctx, unknown, nil
+	case err != nil:
+		return ctx, unavailable, err
+	case j.Status.Terminal():
+		return ctx, duplicate, nil
+	}
+	return f.takeKnown(ctx, jobID, c)
+}
+
+func (f *Function) takeKnown(ctx context.Context, jobID string, c trading.Callback) (_ context.Context, o outcome, err error) {
 	end, err := f.endOf(ctx, jobID, c)
 	switch {
+	case errors.Is(err, errForeign):
+		return ctx, foreign, nil
 	case errors.Is(err, wait.ErrUnknown):
 		return ctx, unknown, nil
 	case err != nil:
@@ -35,6 +57,11 @@ func (f *Function) take(ctx context.Context, jobID string, c trading.Callback) (
 		return ctx, unavailable, err
 	}
 	ctx, span := telemetry.Span(res.Record.Trace(ctx), "end wait", trace.SpanKindInternal, attribute.Bool("wait.won", res.Won))
+	if res.Foreign {
+		telemetry.End(span, nil)
+		slog.WarnContext(ctx, "Callback of another sweep", "job_id", jobID, "trading_job_id", c.TradingJobID)
+		return ctx, foreign, nil
+	}
 	o, err = f.follow(ctx, jobID, end, res)
 	telemetry.End(span, err)
 	return ctx, o, err
@@ -45,7 +72,7 @@ func (f *Function) follow(ctx context.Context, jobID string, end wait.End, res w
 	if res.Won || end.Same(res.Record) {
 		// A repeat may come because the first got lost on the way.
 		if res.Record.Chores.Has(wait.ChoreEvent) {
-			if err := f.waits.Conclude(ctx, res.Record, f.sink); err != nil {
+			if err := f.waits.Tell(ctx, res, f.sink); err != nil {
 				return unavailable, err
 			}
 		}
@@ -76,7 +103,7 @@ func (f *Function) follow(ctx context.Context, jobID string, end wait.End, res w
 // id is asked for at the API; where that does not help now, the supervisor is to
 // poll at once.
 func (f *Function) endOf(ctx context.Context, jobID string, c trading.Callback) (wait.End, error) {
-	end := wait.End{TradingJobID: c.TradingJobID, ExecutionSeconds: c.ExecutionSeconds, Via: event.ViaCallback}
+	end := wait.End{TradingJobID: c.TradingJobID, ExecutionSeconds: c.ExecutionSeconds, Via: event.ViaCallback, Deal: true}
 	switch {
 	case c.Status == trading.Failed:
 		end.Code, end.Message = job.SweepFailed, c.ErrorMessage
@@ -99,20 +126,26 @@ func (f *Function) endOf(ctx context.Context, jobID string, c trading.Callback) 
 		end.RunID = r.SweepRunID
 		return end, nil
 	}
+	if (r.TradingJobID != "" && r.TradingJobID != c.TradingJobID) || slices.Contains(r.Dropped, c.TradingJobID) {
+		return end, errForeign // not worth a call
+	}
 	j, err := f.ask(ctx, c.TradingJobID)
 	if err == nil && j.RunID != "" {
 		end.RunID, end.ExecutionSeconds = j.RunID, max(end.ExecutionSeconds, j.ExecutionSeconds)
 		return end, nil
 	}
 	if r.State == wait.Waiting {
-		if _, err := f.waits.Schedule(ctx, r, f.waits.Now()); err != nil {
+		if _, err := f.waits.Again(ctx, r, 0, wait.Report{}); err != nil {
 			slog.WarnContext(ctx, "Poll not hastened", "job_id", jobID, "error", err)
 		}
 	}
 	return end, fmt.Errorf("job %s completed without a run id: %w", jobID, errors.Join(errNoRunID, err))
 }
 
-var errNoRunID = errors.New("the trading API does not name it either")
+var (
+	errNoRunID = errors.New("the trading API does not name it either")
+	errForeign = errors.New("of another sweep")
+)
 
 func (f *Function) ask(ctx context.Context, tradingJobID string) (trading.Job, error) {
 	pause, err := f.waits.Allow(ctx, wait.Urgent)
@@ -122,7 +155,7 @@ func (f *Function) ask(ctx context.Context, tradingJobID string) (trading.Job, e
 	case pause > 0:
 		return trading.Job{}, errors.New("the budget of calls is used up")
 	}
-	j, err := f.api.Job(ctx, tradingJobID)
+	j, err := f.api.Job(trading.Paid(ctx), tradingJobID)
 	if err == nil && j.Status != trading.Completed {
 		return trading.Job{}, fmt.Errorf("the trading API says it is %s", j.Status)
 	}

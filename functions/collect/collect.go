@@ -63,14 +63,11 @@ type Function struct {
 	results Results
 	pace    Pace
 	log     *slog.Logger
-	// Deliveries at the same time share statements.
-	reads  group[job.Header, ledger.Collection]
-	writes group[ledger.ResultPage, ledger.Collection]
-	close  func() error
+	close   func() error
 }
 
 // New makes the step; it does no I/O. A nil log is slog's default. The caller
-// closes what it hands in, after Stop.
+// closes what it hands in.
 func New(cfg Config, l Ledger, r Results, pace Pace, log *slog.Logger) (*Function, error) {
 	switch {
 	case l == nil:
@@ -87,10 +84,7 @@ func New(cfg Config, l Ledger, r Results, pace Pace, log *slog.Logger) (*Functio
 	if log == nil {
 		log = slog.Default()
 	}
-	f := &Function{cfg: cfg, ledger: l, results: r, pace: pace, log: log, close: func() error { return nil }}
-	f.reads = group[job.Header, ledger.Collection]{key: func(h job.Header) string { return h.JobID }, run: l.Collections}
-	f.writes = group[ledger.ResultPage, ledger.Collection]{key: func(p ledger.ResultPage) string { return p.Header.JobID }, run: l.Collect}
-	return f, nil
+	return &Function{cfg: cfg, ledger: l, results: r, pace: pace, log: log, close: func() error { return nil }}, nil
 }
 
 // Handle stores the rows of one completed sweep. The reply is SweepCollected, or
@@ -120,6 +114,7 @@ func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevent
 		return nil, f.answer(ctx, err)
 	}
 	event.CopyTrace(e, reply)
+	*reply = event.Follow(e, *reply)
 	return reply, nil
 }
 
@@ -167,9 +162,5 @@ func (f *Function) Ready(ctx context.Context) (bool, error) {
 	return serve.Check(ctx, map[string]func(context.Context) error{"PostgreSQL": f.ledger.Ping})
 }
 
-// Stop waits for what is being written and frees what FromEnv opened.
-func (f *Function) Stop(context.Context) error {
-	f.reads.wait()
-	f.writes.wait()
-	return f.close()
-}
+// Stop frees what FromEnv opened.
+func (f *Function) Stop(context.Context) error { return f.close() }

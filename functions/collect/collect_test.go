@@ -14,7 +14,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
@@ -209,6 +208,19 @@ func TestARepeatBeforeTheEnd(t *testing.T) {
 
 // TestItGoesOnWhereAnotherProcessStopped: no page is asked for twice, but the
 // one that was interrupted.
+// A completion that is sent again, because the store never heard of what became
+// of it, is answered by a collected that is new to the broker as well.
+func TestACompletionThatIsSentAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first, err := b.Handle(t.Context(), b.events.Completed)
+	require.NoError(t, err)
+	again, err := b.Handle(t.Context(), event.Again(b.events.Completed, 2))
+	require.NoError(t, err)
+	require.Equal(t, first.ID()+"/again-2", again.ID())
+	require.Equal(t, first.Type(), again.Type())
+}
+
 func TestItGoesOnWhereAnotherProcessStopped(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -522,56 +534,6 @@ func TestWithTheTradingClient(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, event.SweepFailed, reply.Type())
 	require.NoError(t, f.Stop(t.Context()))
-}
-
-// slow is a ledger whose first read waits until it is let go.
-type slow struct {
-	*sqlite.Ledger
-	calls atomic.Int32
-	most  atomic.Int32
-	free  chan struct{}
-}
-
-func (s *slow) Collections(_ context.Context, jobs ...job.Header) ([]ledger.Collection, error) {
-	if s.calls.Add(1) == 1 {
-		<-s.free
-	}
-	s.most.Store(max(s.most.Load(), int32(len(jobs))))
-	out := make([]ledger.Collection, len(jobs))
-	for i := range out {
-		out[i].Status = job.Failed
-	}
-	return out, nil
-}
-
-// TestDeliveriesAtOnceShareStatements: while one call is under way the others
-// gather for the next.
-func TestDeliveriesAtOnceShareStatements(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		l := &slow{free: make(chan struct{})}
-		f, err := collect.New(collect.Config{Timeout: time.Minute, Attempts: 1}, l, &api{}, collect.Unpaced, nil)
-		require.NoError(t, err)
-		var wg sync.WaitGroup
-		deliver := func() {
-			wg.Go(func() {
-				if _, err := f.Handle(context.Background(), ledgertest.Life(t, ledgertest.Header("a")).Completed); err != nil {
-					t.Errorf("handle: %v", err)
-				}
-			})
-		}
-		deliver()
-		synctest.Wait() // it is in its call
-		for range 12 {
-			deliver()
-		}
-		synctest.Wait()
-		close(l.free)
-		wg.Wait()
-		require.EqualValues(t, 2, l.calls.Load())
-		require.EqualValues(t, 12, l.most.Load())
-		require.NoError(t, f.Stop(context.Background()))
-	})
 }
 
 func TestNewRefuses(t *testing.T) {

@@ -61,26 +61,37 @@ func (f *Function) collect(ctx context.Context, e cloudevents.Event, d event.Com
 // begin finds out how far the job's rows are. A job that the ledger has not
 // heard of yet is created by the event, as store would.
 func (f *Function) begin(ctx context.Context, e cloudevents.Event, d event.Completed) (ledger.Collection, error) {
-	at, err := f.reads.do(ctx, d.Header)
+	at, err := one(f.ledger.Collections(ctx, d.Header))
 	if err != nil || at.Status != "" {
 		return at, err
 	}
 	if err := ledger.Errors(f.ledger.Apply(ctx, e)); err != nil {
 		return at, err
 	}
-	return f.reads.do(ctx, d.Header)
+	return one(f.ledger.Collections(ctx, d.Header))
+}
+
+// one is the collection of a call for one job.
+func one(all []ledger.Collection, err error) (ledger.Collection, error) {
+	switch {
+	case err != nil:
+		return ledger.Collection{}, err
+	case len(all) != 1:
+		return ledger.Collection{}, fmt.Errorf("asked for one collection, got %d", len(all))
+	}
+	return all[0], nil
 }
 
 func (f *Function) fetch(ctx context.Context, d event.Completed, offset int) (trading.Page, error) {
 	if err := f.pace(ctx); err != nil {
 		return trading.Page{}, &serve.Unavailable{RetryAfter: later, Err: fmt.Errorf("pace fetching rows of job %s: %w", d.JobID, err)}
 	}
-	return f.results.Page(ctx, d.SweepRunID, d.Parameters.Ticker, offset)
+	return f.results.Page(trading.Paid(ctx), d.SweepRunID, d.Parameters.Ticker, offset)
 }
 
 func (f *Function) store(ctx context.Context, p ledger.ResultPage) (ledger.Collection, error) {
 	ctx, span := telemetry.Span(ctx, "ledger collect", trace.SpanKindClient, attribute.Int("offset", p.From), attribute.Int("rows", len(p.Rows)))
-	c, err := f.writes.do(ctx, p)
+	c, err := one(f.ledger.Collect(ctx, p))
 	telemetry.End(span, err)
 	return c, err
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zixly/sweepline/shared/trading"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -39,8 +40,9 @@ func (f *Function) health(ctx context.Context) []health {
 		wg.Go(func() {
 			begun := time.Now()
 			err := ask(ctx)
-			parts[i].OK, parts[i].Delay = err == nil, time.Since(begun)
-			if err != nil {
+			// A budget of calls that is used up says nothing of the API.
+			parts[i].OK, parts[i].Delay = err == nil || trading.Unasked(err), time.Since(begun)
+			if !parts[i].OK {
 				slog.WarnContext(ctx, "Part does not answer", "part", parts[i].Name, "error", err)
 			}
 		})

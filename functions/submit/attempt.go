@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
@@ -21,48 +22,40 @@ import (
 // the event's own time, which may be over by then.
 const settlePatience = 10 * time.Second
 
-// healthKept is for how long the API is taken for healthy after it said so: each
-// question costs a call of those that it takes in a minute.
+// healthKept is for how long the API is taken for healthy after any call that it
+// answered: each question costs a call of those that it takes in a minute.
 const healthKept = 5 * time.Second
 
 // soonest is the first poll at the earliest: the API takes one a second a job.
 const soonest = time.Second
 
-// attempt calls the API, being the attempt in charge. look: the sweep may be
-// there already.
-func (f *Function) attempt(ctx context.Context, r wait.Record, look bool) (*cloudevents.Event, error) {
+// attempt calls the API, being the attempt in charge. Its calls were dealt with
+// the turn; where they have got old by the time, or more are needed, the client
+// waits for others.
+func (f *Function) attempt(ctx context.Context, entry wait.Entry) (*cloudevents.Event, error) {
+	r, look := entry.Record, entry.Verdict == wait.Look
 	call, stop := f.keepCharge(ctx, r)
 	defer stop()
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience+settlePatience)
 	defer cancel()
 
 	// Without a healthy API there is no use in trying. Where it has no such
-	// page the submission will tell.
-	if f.waits.Now().UnixMilli() >= f.healthyUntil.Load() {
-		if held, err := f.hold(call, settle, r, look); held {
-			return nil, err
-		}
-		if err := f.api.Health(call); err != nil && !trading.Permanent(err) {
+	// page, or there is no call left to ask for it, the submission will tell.
+	if entry.Check {
+		if err := f.api.Health(paid(call, &entry)); err != nil && !trading.Permanent(err) {
 			return nil, f.setBack(settle, r, err, look)
 		}
-		f.healthyUntil.Store(f.waits.Now().Add(healthKept).UnixMilli())
+		f.answered()
 	}
 	if look {
-		if held, err := f.hold(call, settle, r, true); held {
-			return nil, err
+		found, err := f.api.Find(paid(call, &entry), r.Header.JobID, before(r))
+		if err != nil {
+			return nil, f.setBackUntold(settle, r, err)
 		}
-		found, err := f.api.Find(call, r.Header.JobID)
-		if err != nil && !trading.Permanent(err) {
-			return nil, f.setBack(settle, r, err, true)
-		}
-		if best, ok := pick(found); ok {
+		if best, ok := pick(found, r.Dropped); ok {
 			// It may have ended by now, and its callback may be lost.
-			return f.note(settle, r, trading.Submission{JobID: best.ID}, soonest)
+			return f.note(settle, r, trading.Submission{JobID: best.ID}, soonest, found...)
 		}
-		look = false // or calls would go into looking alone where there are few
-	}
-	if held, err := f.hold(call, settle, r, look); held {
-		return nil, err
 	}
 	token := trading.Token(f.cfg.Secret, r.Header.JobID)
 	callbackURL, err := trading.CallbackURL(f.cfg.BaseURL, r.Header.JobID, token)
@@ -73,27 +66,44 @@ func (f *Function) attempt(ctx context.Context, r wait.Record, look bool) (*clou
 	if telemetry.Traced(call) {
 		telemetry.IntoMap(call, headers) // they come back with the callback
 	}
-	sub, err := f.api.Submit(call, r.Header.Parameters, callbackURL, headers)
+	sub, err := f.api.Submit(paid(call, &entry), r.Header.Parameters, callbackURL, headers)
 	switch {
 	case err == nil:
-		f.report(settle, nil)
+		f.answered()
 		return f.note(settle, r, sub, f.firstPoll(sub))
 	case trading.Permanent(err):
-		f.report(settle, nil)
+		f.answered()
 		return f.reject(settle, r, err)
 	default:
 		return nil, f.setBack(settle, r, err, trading.Uncertain(err) && !f.absent(call, r, err))
 	}
 }
 
-// hold takes one call from the budget. Where there is none left the attempt is
-// put back until there will be, and held is true.
-func (f *Function) hold(ctx, settle context.Context, r wait.Record, look bool) (held bool, err error) {
-	pause, err := f.waits.Allow(ctx, wait.Urgent)
-	if err != nil || pause == 0 {
-		return err != nil, err
+// paid marks a call as one of those dealt with the turn, if there is one left.
+func paid(ctx context.Context, entry *wait.Entry) context.Context {
+	if entry.Calls.Spend() {
+		return trading.Paid(ctx)
 	}
-	return true, f.waits.PutBack(settle, r, wait.Setback{Wait: pause, Uncertain: look})
+	return ctx
+}
+
+// before is a time before the first submission of a job.
+func before(r wait.Record) time.Time {
+	if r.ParkedAt.IsZero() || r.Header.CreatedAt.Before(r.ParkedAt) {
+		return r.Header.CreatedAt
+	}
+	return r.ParkedAt
+}
+
+// answered notes that the API is there.
+func (f *Function) answered() { f.healthyUntil.Store(time.Now().Add(healthKept).UnixMilli()) }
+
+// wishes is for a health check where the API has not answered lately.
+func (f *Function) wishes() []wait.Wish {
+	if time.Now().UnixMilli() < f.healthyUntil.Load() {
+		return nil
+	}
+	return []wait.Wish{wait.WantCheck}
 }
 
 // keepCharge prolongs the attempt's lease until stop is called. The context
@@ -139,7 +149,7 @@ func (f *Function) absent(ctx context.Context, r wait.Record, cause error) bool 
 	if pause, err := f.waits.Allow(ctx, wait.Urgent); err != nil || pause > 0 {
 		return false
 	}
-	found, err := f.api.Find(ctx, r.Header.JobID)
+	found, err := f.api.Find(trading.Paid(ctx), r.Header.JobID, before(r))
 	return err == nil && len(found) == 0
 }
 
@@ -147,50 +157,58 @@ func (f *Function) absent(ctx context.Context, r wait.Record, cause error) bool 
 // the API is.
 func (f *Function) setBack(ctx context.Context, r wait.Record, cause error, uncertain bool) error {
 	f.healthyUntil.Store(0)
-	f.report(ctx, cause)
-	// The attempt itself counts: 1s, 2s, 4s, … for this job, however the
-	// others fare.
-	delay := min(time.Second<<min(r.Tries, 16), f.cfg.BackoffMax)
-	var e *trading.Error
-	if errors.As(cause, &e) {
-		delay = max(delay, e.RetryAfter)
+	s := wait.Setback{Uncertain: uncertain}
+	if trading.Unavailable(cause) { // else it was cut off by ourselves, which says nothing of the API
+		s.Submission = wait.Unanswered(retryAfter(cause))
 	}
-	slog.WarnContext(ctx, "Job put back", "job_id", r.Header.JobID, "tenant_id", r.Header.TenantID,
-		"delay_seconds", delay.Seconds(), "uncertain", uncertain, "error", cause)
-	return f.waits.PutBack(ctx, r, wait.Setback{Wait: delay, Uncertain: uncertain})
+	return f.putBack(ctx, r, cause, s)
 }
 
-// report passes on how the API is. That it did not get through is logged only:
-// the attempt goes its way.
-func (f *Function) report(ctx context.Context, cause error) {
-	var retryAfter time.Duration
+// setBackUntold leaves a job for later of which the API did not tell whether it
+// has a sweep of it. It is not submitted before that is known: there would be two.
+func (f *Function) setBackUntold(ctx context.Context, r wait.Record, cause error) error {
+	s := wait.Setback{Uncertain: true, Untold: trading.Permanent(cause) || errors.Is(cause, trading.ErrTruncated)}
+	return f.putBack(ctx, r, cause, s)
+}
+
+func (f *Function) putBack(ctx context.Context, r wait.Record, cause error, s wait.Setback) error {
+	// The attempt itself counts: 1s, 2s, 4s, … for this job, however the
+	// others fare.
+	s.Wait = max(min(time.Second<<min(r.Tries, 16), f.cfg.BackoffMax), retryAfter(cause))
+	slog.WarnContext(ctx, "Job put back", "job_id", r.Header.JobID, "tenant_id", r.Header.TenantID,
+		"delay_seconds", s.Wait.Seconds(), "uncertain", s.Uncertain, "error", cause)
+	return f.waits.PutBack(ctx, r, s)
+}
+
+func retryAfter(cause error) time.Duration {
 	var e *trading.Error
 	if errors.As(cause, &e) {
-		retryAfter = e.RetryAfter
+		return e.RetryAfter
 	}
-	if cause != nil && !trading.Unavailable(cause) {
-		return // cut off by ourselves: says nothing of the API
-	}
-	if _, err := f.waits.Report(ctx, cause == nil, retryAfter); err != nil {
-		slog.WarnContext(ctx, "API state not shared", "error", err)
-	}
+	return 0
 }
 
 // note writes down that the API has the sweep. Should this fail, the event comes
-// again and the sweep is found.
-func (f *Function) note(ctx context.Context, r wait.Record, sub trading.Submission, first time.Duration) (*cloudevents.Event, error) {
+// again and the sweep is found. Of several that the API has for one job the others
+// are one too many.
+func (f *Function) note(ctx context.Context, r wait.Record, sub trading.Submission, first time.Duration, found ...trading.Job) (*cloudevents.Event, error) {
 	landing, now, err := f.waits.Note(ctx, r.Header.JobID, sub.JobID, sub.EstimatedDuration, first)
 	if err != nil {
 		return nil, err
 	}
-	if landing == wait.Extra {
-		// Two attempts were at it at once, against all leases. One sweep is enough.
-		slog.WarnContext(ctx, "Sweep submitted twice", "job_id", r.Header.JobID, "trading_job_id", sub.JobID)
-		// Counted, but not held back: nobody else knows of it.
-		_, _ = f.waits.Allow(ctx, wait.Urgent)
-		if err := f.api.Cancel(ctx, sub.JobID); err != nil && !trading.NotFound(err) {
-			slog.WarnContext(ctx, "Second sweep not cancelled", "job_id", r.Header.JobID, "error", err)
+	for _, j := range found {
+		if j.ID == sub.JobID || j.Status.Ended() {
+			continue
 		}
+		slog.WarnContext(ctx, "Sweep submitted twice", "job_id", r.Header.JobID, "trading_job_id", j.ID)
+		if _, _, err := f.waits.Note(ctx, r.Header.JobID, j.ID, 0, first); err != nil {
+			return nil, err
+		}
+	}
+	if landing == wait.Extra {
+		// Two attempts were at it at once, against all leases. The supervisor
+		// cancels this one's sweep.
+		slog.WarnContext(ctx, "Sweep submitted twice", "job_id", r.Header.JobID, "trading_job_id", sub.JobID)
 		return nil, nil
 	}
 	h := now.Header
@@ -222,9 +240,6 @@ func (f *Function) reject(ctx context.Context, r wait.Record, cause error) (*clo
 	if err != nil {
 		return nil, err
 	}
-	if err := f.waits.FreeSlot(ctx, r.Header.JobID); err != nil {
-		slog.WarnContext(ctx, "Slot not freed", "job_id", r.Header.JobID, "error", err) // a chore of the supervisor's now
-	}
 	if !res.Won {
 		return nil, nil
 	}
@@ -236,12 +251,12 @@ func (f *Function) reject(ctx context.Context, r wait.Record, cause error) (*clo
 }
 
 // pick chooses among the sweeps that the API has for one job: the one that is
-// furthest on.
-func pick(found []trading.Job) (trading.Job, bool) {
+// furthest on. Those that were one too many are out of the question.
+func pick(found []trading.Job, dropped []string) (trading.Job, bool) {
 	rank := map[trading.Status]int{trading.Completed: 5, trading.Running: 4, trading.Pending: 3, trading.Failed: 2, trading.Cancelled: 1}
 	var best trading.Job
 	for _, j := range found {
-		if best.ID == "" || rank[j.Status] > rank[best.Status] {
+		if !slices.Contains(dropped, j.ID) && (best.ID == "" || rank[j.Status] > rank[best.Status]) {
 			best = j
 		}
 	}

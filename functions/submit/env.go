@@ -19,13 +19,13 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	if err := serve.Load(&cfg, &api, &waiting); err != nil {
 		return nil, err
 	}
-	client, err := trading.New(api, trading.WithMetrics(serve.ProcessMetrics()))
-	if err != nil {
-		return nil, err
-	}
 	waits, err := wait.Open(ctx, waiting)
 	if err != nil {
 		return nil, err
+	}
+	client, err := trading.Open(api, waits, serve.ProcessMetrics())
+	if err != nil {
+		return nil, errors.Join(err, waits.Close())
 	}
 	f, err := New(cfg, waits, client)
 	if err != nil {

@@ -53,8 +53,7 @@ type Config struct {
 type sweeps interface {
 	Health(ctx context.Context) error
 	Submit(ctx context.Context, s job.Sweep, callbackURL string, headers map[string]string) (trading.Submission, error)
-	Find(ctx context.Context, ourJobID string) ([]trading.Job, error)
-	Cancel(ctx context.Context, id string) error
+	Find(ctx context.Context, ourJobID string, since time.Time) ([]trading.Job, error)
 }
 
 // Function is the step.
@@ -119,14 +118,14 @@ func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevent
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	entry, err := f.waits.Enter(ctx, h)
+	entry, err := f.waits.Enter(ctx, h, f.wishes()...)
 	if err != nil {
 		return nil, err
 	}
 	r := entry.Record
 	switch entry.Verdict {
 	case wait.Go, wait.Look:
-		return f.attempt(ctx, r, entry.Verdict == wait.Look)
+		return f.attempt(ctx, entry)
 	case wait.Submitted:
 		// The sweep is there; the answer that told so may have been lost.
 		return reply(ctx, r)

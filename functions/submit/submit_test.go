@@ -27,15 +27,14 @@ type api struct {
 	entered chan struct{}
 	leave   chan struct{}
 
-	mu        sync.Mutex
-	cancelled []string
-	header    map[string]string
-	url       string
+	mu     sync.Mutex
+	header map[string]string
+	url    string
 }
 
 func (a *api) Health(context.Context) error { return nil }
 
-func (a *api) Find(context.Context, string) ([]trading.Job, error) { return nil, nil }
+func (a *api) Find(context.Context, string, time.Time) ([]trading.Job, error) { return nil, nil }
 
 func (a *api) Submit(ctx context.Context, _ job.Sweep, callbackURL string, headers map[string]string) (trading.Submission, error) {
 	a.mu.Lock()
@@ -48,13 +47,6 @@ func (a *api) Submit(ctx context.Context, _ job.Sweep, callbackURL string, heade
 	case <-ctx.Done():
 		return trading.Submission{}, ctx.Err()
 	}
-}
-
-func (a *api) Cancel(_ context.Context, id string) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.cancelled = append(a.cancelled, id)
-	return nil
 }
 
 func setup(t *testing.T, cfg wait.Config) (*submit.Function, *wait.Waits, *api) {
@@ -164,9 +156,7 @@ func TestCutOff(t *testing.T) {
 	r, err := waits.Get(t.Context(), e.Subject())
 	require.NoError(t, err)
 	require.Equal(t, wait.Parked, r.State)
-	again, err := waits.Enter(t.Context(), r.Header)
-	require.NoError(t, err)
-	require.Equal(t, wait.Look, again.Verdict)
+	require.True(t, r.Uncertain)
 }
 
 // TestTwoSweepsForOneJob: against all leases two attempts got through.
@@ -187,10 +177,14 @@ func TestTwoSweepsForOneJob(t *testing.T) {
 	require.NoError(t, err)
 	close(a.leave)
 	require.NoError(t, <-done)
-	require.Equal(t, []string{"t-1"}, a.cancelled)
 	r, err := waits.Get(t.Context(), e.Subject())
 	require.NoError(t, err)
 	require.Equal(t, "t-0", r.TradingJobID)
+	require.Equal(t, []string{"t-1"}, r.Dropped)
+	d, err := waits.Deal(t.Context(), 1, 1, time.Minute)
+	require.NoError(t, err)
+	require.Len(t, d.Calls, 1)
+	require.Equal(t, "t-1", d.Calls[0].Superfluous, "for the supervisor to cancel")
 }
 
 func TestNewRefuses(t *testing.T) {

@@ -23,9 +23,9 @@ type absent struct{}
 
 var errAbsent = errors.New("no API here")
 
-func (absent) Job(context.Context, string) (trading.Job, error)    { return trading.Job{}, errAbsent }
-func (absent) Find(context.Context, string) ([]trading.Job, error) { return nil, errAbsent }
-func (absent) Cancel(context.Context, string) error                { return errAbsent }
+func (absent) Job(context.Context, string) (trading.Job, error)               { return trading.Job{}, errAbsent }
+func (absent) Find(context.Context, string, time.Time) ([]trading.Job, error) { return nil, errAbsent }
+func (absent) Cancel(context.Context, string) error                           { return errAbsent }
 
 type nowhere struct{}
 

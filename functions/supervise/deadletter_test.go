@@ -56,7 +56,7 @@ func TestDeadLettersEndTheirJob(t *testing.T) {
 			w.deliver()
 			w.clock.Advance(30 * time.Second)
 			w.idle()
-			_, _ = supervise.Admit(w.proc.supervise, w.t.Context())
+			_ = supervise.Deal(w.proc.supervise, w.t.Context())
 		}, "http://127.0.0.1:8123/submit"},
 		"completed": {event.SweepCompleted, func(w *world) { w.deliver(); w.clock.Advance(30 * time.Second); w.idle() }, "http://collect.sweepline.svc.cluster.local/"},
 	} {

@@ -35,13 +35,13 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := trading.New(api, trading.WithMetrics(serve.ProcessMetrics()))
-	if err != nil {
-		return nil, err
-	}
 	waits, err := wait.Open(ctx, waiting)
 	if err != nil {
 		return nil, err
+	}
+	client, err := trading.Open(api, waits, serve.ProcessMetrics())
+	if err != nil {
+		return nil, errors.Join(err, waits.Close())
 	}
 	closing := []func() error{waits.Close, func() error { client.Close(); return nil }}
 	stop := func() error {

@@ -1,7 +1,32 @@
 package supervise
 
-// Tend and Admit are one turn of the loops, for tests that own the clock.
-var (
-	Tend  = (*Function).tend
-	Admit = (*Function).admit
+import (
+	"context"
+	"time"
 )
+
+// Tend and Deal are one turn of the loops, for tests that own the clock.
+var Tend = (*Function).tend
+
+// DealOnce deals and waits for the calls.
+func DealOnce(f *Function, ctx context.Context) (time.Duration, error) {
+	again, err := f.deal(ctx)
+	f.calls.wait()
+	select {
+	case <-f.calls.freed:
+		again = 0 // as the loop would be woken
+	default:
+	}
+	return again, err
+}
+
+// Deal deals until there is nothing left to deal, and waits for the calls.
+func Deal(f *Function, ctx context.Context) error {
+	for {
+		d, err := f.dealOnce(ctx)
+		f.calls.wait()
+		if err != nil || len(d.Turns)+len(d.Calls) == 0 {
+			return err
+		}
+	}
+}

@@ -78,7 +78,8 @@ func TestASlotIsPassedOnAtOnce(t *testing.T) {
 			var slowest time.Duration
 			for _, next := range queue {
 				began := time.Now()
-				require.NoError(t, waits.FreeSlot(t.Context(), holder))
+				_, err := waits.Resolve(t.Context(), holder, wait.End{RunID: "run"})
+				require.NoError(t, err)
 				select {
 				case e := <-sink:
 					require.Equal(t, event.SweepAdmitted, e.Type())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net/http"
 	"time"
 
 	"github.com/zixly/sweepline/shared/event"
@@ -20,33 +21,19 @@ const patienceWithoutRunID = 5
 
 // poll asks the API how a sweep stands whose callback has not come. At the
 // deadline it asks once more, since the callback may have been lost just then,
-// and ends the wait whatever the answer.
-func (f *Function) poll(ctx context.Context, r wait.Record) error {
-	now := f.waits.Now()
-	over := !r.Deadline.IsZero() && !now.Before(r.Deadline)
-	urgency := wait.Patient
-	if over {
-		urgency = wait.Urgent
-	}
-	pause, err := f.waits.Allow(ctx, urgency)
-	if err != nil {
-		return err
-	}
-	switch {
-	case pause > 0 && over:
-		return f.timeOut(ctx, r)
-	case pause > 0:
-		_, err := f.waits.Schedule(ctx, r, f.waits.Now().Add(max(pause, time.Second)))
-		return err
-	}
-	j, err := f.api.Job(ctx, r.TradingJobID)
-	f.report(ctx, err)
+// and ends the wait whatever the answer. It is never timed out unasked: a poll that
+// was not made for want of a call comes up again.
+func (f *Function) poll(ctx context.Context, c wait.Call) error {
+	r := c.Record
+	j, err := f.api.Job(paid(ctx, &c), r.TradingJobID)
 	switch {
 	case err == nil && j.Status == trading.Completed && j.RunID != "",
 		err == nil && (j.Status == trading.Failed || j.Status == trading.Cancelled):
-		return f.end(ctx, r, endOf(j))
-	case over:
-		return f.timeOut(ctx, r)
+		return f.end(ctx, r, endOf(r, j))
+	case err != nil && !trading.Permanent(err) && !trading.Unavailable(err):
+		return err // it was not asked
+	case r.Over():
+		return f.timeOut(ctx, r, report(err))
 	case trading.NotFound(err):
 		return f.resubmit(ctx, r)
 	case err != nil:
@@ -56,16 +43,16 @@ func (f *Function) poll(ctx context.Context, r wait.Record) error {
 	if missing && r.RunIDMissed+1 >= patienceWithoutRunID {
 		return f.end(ctx, r, wait.End{
 			Code: job.SweepFailed, Message: "the trading API completed the sweep without naming its results",
-			TradingJobID: r.TradingJobID, Via: event.ViaPoll,
+			TradingJobID: r.TradingJobID, Via: event.ViaPoll, Read: wait.Answered(),
 		})
 	}
-	_, err = f.waits.Progress(ctx, r, j.Progress, missing, f.waits.Now().Add(f.interval(r)))
+	_, err = f.waits.Progress(ctx, r, j.Progress, missing, f.interval(r), wait.Answered())
 	return err
 }
 
 // endOf is the end that a poll found.
-func endOf(j trading.Job) wait.End {
-	end := wait.End{TradingJobID: j.ID, ExecutionSeconds: j.ExecutionSeconds, Via: event.ViaPoll}
+func endOf(r wait.Record, j trading.Job) wait.End {
+	end := wait.End{TradingJobID: r.TradingJobID, ExecutionSeconds: j.ExecutionSeconds, Via: event.ViaPoll, Read: wait.Answered()}
 	switch j.Status {
 	case trading.Completed:
 		end.RunID = j.RunID
@@ -83,7 +70,7 @@ func endOf(j trading.Job) wait.End {
 // interval is the time to the next poll: it grows by half with each.
 func (f *Function) interval(r wait.Record) time.Duration {
 	estimated := r.StartedAt.Add(time.Duration(r.EstimatedSeconds * float64(time.Second)))
-	if f.cfg.ProgressEvery > 0 && f.waits.Now().Before(estimated) {
+	if f.cfg.ProgressEvery > 0 && r.At.Before(estimated) {
 		return f.cfg.ProgressEvery
 	}
 	grown := float64(f.cfg.PollMin) * math.Pow(1.5, float64(min(r.Tries, 64)))
@@ -92,34 +79,43 @@ func (f *Function) interval(r wait.Record) time.Duration {
 
 // later polls again after the API could not answer.
 func (f *Function) later(ctx context.Context, r wait.Record, cause error) error {
-	next := f.interval(r)
-	var e *trading.Error
-	if errors.As(cause, &e) {
-		next = max(next, e.RetryAfter)
-	}
+	next := max(f.interval(r), retryAfter(cause))
 	slog.WarnContext(ctx, "Sweep not polled", "job_id", r.Header.JobID, "again_seconds", next.Seconds(), "error", cause)
-	_, err := f.waits.Progress(ctx, r, r.Progress, false, f.waits.Now().Add(next))
+	_, err := f.waits.Progress(ctx, r, r.Progress, false, next, report(cause))
 	return err
 }
 
-// report passes on how the API is, so that nobody submits while it is down.
-func (f *Function) report(ctx context.Context, cause error) {
-	var retryAfter time.Duration
+// report is what a call about a sweep tells of the API. That it can't tell of one
+// sweep (500) says nothing of the others; only that it is not there does, or asks
+// for silence.
+func report(cause error) wait.Report {
 	var e *trading.Error
-	if errors.As(cause, &e) {
-		retryAfter = e.RetryAfter
+	switch {
+	case cause == nil || trading.Permanent(cause):
+		return wait.Answered()
+	case !errors.As(cause, &e) || !e.Unavailable():
+		return wait.Report{} // cut off by ourselves
+	case e.RetryAfter > 0 || e.Status == 0:
+		return wait.Unanswered(e.RetryAfter)
 	}
-	if cause != nil && !trading.Permanent(cause) && !trading.Unavailable(cause) {
-		return // cut off by ourselves: says nothing of the API
+	switch e.Status {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return wait.Unanswered(0)
 	}
-	if _, err := f.waits.Report(ctx, cause == nil || trading.Permanent(cause), retryAfter); err != nil {
-		slog.WarnContext(ctx, "API state not shared", "error", err)
-	}
+	return wait.Report{}
 }
 
-func (f *Function) timeOut(ctx context.Context, r wait.Record) error {
+func retryAfter(cause error) time.Duration {
+	var e *trading.Error
+	if errors.As(cause, &e) {
+		return e.RetryAfter
+	}
+	return 0
+}
+
+func (f *Function) timeOut(ctx context.Context, r wait.Record, read wait.Report) error {
 	return f.end(ctx, r, wait.End{
-		Code: job.TimedOut, TradingJobID: r.TradingJobID, Via: event.ViaDeadline,
+		Code: job.TimedOut, TradingJobID: r.TradingJobID, Via: event.ViaDeadline, Read: read,
 		Message: fmt.Sprintf("no result within %s", f.waits.Config().CallbackTimeout),
 	})
 }
@@ -129,14 +125,15 @@ func (f *Function) timeOut(ctx context.Context, r wait.Record) error {
 func (f *Function) resubmit(ctx context.Context, r wait.Record) error {
 	if r.Submissions > f.cfg.Resubmissions {
 		return f.end(ctx, r, wait.End{
-			Code: job.SweepFailed, TradingJobID: r.TradingJobID, Via: event.ViaPoll,
+			Code: job.SweepFailed, TradingJobID: r.TradingJobID, Via: event.ViaPoll, Read: wait.Answered(),
 			Message: fmt.Sprintf("the trading API lost the sweep %d times", r.Submissions),
 		})
 	}
-	_, ok, err := f.waits.Forget(ctx, r)
+	ok, err := f.waits.Forget(ctx, r)
 	if err != nil || !ok {
 		return err
 	}
 	slog.WarnContext(ctx, "Sweep lost by the trading API", "job_id", r.Header.JobID, "trading_job_id", r.TradingJobID)
-	return f.grant(ctx, r.Header.JobID)
+	f.calls.signal()
+	return nil
 }

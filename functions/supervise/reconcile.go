@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
 	"github.com/zixly/sweepline/shared/restore"
 	"github.com/zixly/sweepline/shared/wait"
 )
@@ -87,8 +86,7 @@ func (c ReconcileConfig) withDefaults() (ReconcileConfig, error) {
 
 // Ledger is the store of jobs as the reconciler reads it: ledger.Survey.
 type Ledger interface {
-	UnfinishedPage(ctx context.Context, after ledger.Position, limit int) ([]job.Job, error)
-	UnannouncedPage(ctx context.Context, after ledger.Position, limit int) ([]job.Job, error)
+	PendingPage(ctx context.Context, after string, limit int) ([]job.Job, error)
 	Lookup(ctx context.Context, jobIDs []string) ([]job.Job, error)
 }
 
@@ -202,16 +200,17 @@ func (r *Reconciler) Turn(ctx context.Context) (repairs Repairs, done bool, err 
 func (r *Reconciler) Round(ctx context.Context, anew bool) (Repairs, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	round := &round{Reconciler: r, now: r.waits.Now(), grace: r.cfg.Grace, repairs: Repairs{}, renewed: time.Now()}
+	now, err := r.waits.Time(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reconcile jobs: %w", err)
+	}
+	round := &round{Reconciler: r, now: now, grace: r.cfg.Grace, repairs: Repairs{}, renewed: time.Now()}
 	if anew {
 		// Whatever was on its way is lost as well.
 		r.last, round.grace = time.Time{}, 0
 	}
 	round.since = r.last
-	err := round.unfinished(ctx)
-	if err == nil {
-		err = round.unannounced(ctx)
-	}
+	err = round.pending(ctx)
 	if err == nil {
 		err = round.walk(ctx)
 	}

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
@@ -13,7 +13,6 @@ import (
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/wait"
 )
@@ -38,39 +37,72 @@ type repeat struct {
 	event cloudevents.Event
 }
 
-// unfinished goes through all jobs that the ledger has open.
-func (r *round) unfinished(ctx context.Context) error {
-	for after := (ledger.Position{}); ; {
-		jobs, err := r.ledger.UnfinishedPage(ctx, after, reconcilePage)
+// pending goes through all jobs that the ledger has open, or of whose end nobody
+// was told. Lost sweeps that are at the API are restored before lost jobs that are
+// not: they hold slots that the others must not be given.
+func (r *round) pending(ctx context.Context) error {
+	queued := 0
+	if err := r.pages(ctx, func(jobs []job.Job) error {
+		open := make([]job.Job, 0, len(jobs))
+		for _, j := range jobs {
+			if !j.Status.Terminal() {
+				open = append(open, j)
+			} else if err := r.announce(ctx, j); err != nil {
+				return err
+			}
+		}
+		lost, err := r.compare(ctx, open)
 		if err != nil {
 			return err
 		}
-		if err := r.compare(ctx, jobs); err != nil {
+		queued += len(of(lost, job.Queued))
+		return r.restore(ctx, of(lost, job.Running))
+	}); err != nil || queued == 0 {
+		return err
+	}
+	return r.pages(ctx, func(jobs []job.Job) error {
+		lost, err := r.missing(ctx, of(jobs, job.Queued))
+		if err != nil {
 			return err
 		}
-		if len(jobs) < reconcilePage {
-			return nil
+		return r.restore(ctx, lost)
+	})
+}
+
+// of keeps the jobs in one state.
+func of(jobs []job.Job, s job.State) (out []job.Job) {
+	for _, j := range jobs {
+		if j.Status == s {
+			out = append(out, j)
 		}
-		after = ledger.PositionOf(jobs[len(jobs)-1])
+	}
+	return out
+}
+
+// pages shows all pending jobs.
+func (r *round) pages(ctx context.Context, visit func([]job.Job) error) error {
+	for after := ""; ; {
+		jobs, err := r.ledger.PendingPage(ctx, after, reconcilePage)
+		if err != nil || len(jobs) == 0 {
+			return err
+		}
+		if err := visit(jobs); err != nil {
+			return err
+		}
+		after = jobs[len(jobs)-1].JobID
 		if err := r.renew(ctx); err != nil {
 			return err
 		}
 	}
 }
 
-// compare looks the records of open jobs up. The ledger was read before: it
-// learns of a job only after its record was made, so that a record that is not
-// there now is lost.
-func (r *round) compare(ctx context.Context, jobs []job.Job) error {
-	ids := make([]string, len(jobs))
-	for i, j := range jobs {
-		ids[i] = j.JobID
-	}
-	records, err := r.waits.Lookup(ctx, ids)
+// compare closes the gaps of open jobs that have a record, and gives those that
+// have none.
+func (r *round) compare(ctx context.Context, jobs []job.Job) (lost []job.Job, err error) {
+	records, err := r.records(ctx, jobs)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var lost []job.Job
 	for _, j := range jobs {
 		rec, ok := records[j.JobID]
 		if !ok {
@@ -78,42 +110,54 @@ func (r *round) compare(ctx context.Context, jobs []job.Job) error {
 			continue
 		}
 		if err := r.check(ctx, rec, r.turn); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return r.restore(ctx, lost)
+	r.metrics.found.WithLabelValues(lostRecord).Add(float64(len(lost)))
+	return lost, nil
 }
 
-// restore makes records of jobs that have none. Those with a sweep come first:
-// they hold slots that the others must not be given.
-func (r *round) restore(ctx context.Context, lost []job.Job) error {
-	r.metrics.found.WithLabelValues(lostRecord).Add(float64(len(lost)))
-	for _, running := range []bool{true, false} {
-		var made sync.Map
-		g, ctx := errgroup.WithContext(ctx)
-		g.SetLimit(reconcileParallel)
-		for _, j := range lost {
-			if (j.Status == job.Running) != running {
-				continue
-			}
-			g.Go(func() error {
-				ok, err := r.lost.Put(ctx, j)
-				if ok {
-					made.Store(j.JobID, nil)
-				}
-				return err
-			})
-		}
-		err := g.Wait()
-		made.Range(func(any, any) bool {
-			r.repaired(lostRecord, 1)
-			return true
-		})
-		if err != nil {
-			return err
+// missing gives the jobs that have no record.
+func (r *round) missing(ctx context.Context, jobs []job.Job) (lost []job.Job, err error) {
+	records, err := r.records(ctx, jobs)
+	for _, j := range jobs {
+		if _, ok := records[j.JobID]; !ok {
+			lost = append(lost, j)
 		}
 	}
-	return nil
+	return lost, err
+}
+
+// records looks the records of open jobs up. The ledger was read before: it
+// learns of a job only after its record was made, so that a record that is not
+// there now is lost.
+func (r *round) records(ctx context.Context, jobs []job.Job) (map[string]wait.Record, error) {
+	ids := make([]string, len(jobs))
+	for i, j := range jobs {
+		ids[i] = j.JobID
+	}
+	return r.waits.Lookup(ctx, ids)
+}
+
+// restore makes records of jobs that have none.
+func (r *round) restore(ctx context.Context, lost []job.Job) error {
+	var made atomic.Int64
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(reconcileParallel)
+	for _, j := range lost {
+		g.Go(func() error {
+			ok, err := r.lost.Put(ctx, j)
+			if ok {
+				made.Add(1)
+			}
+			return err
+		})
+	}
+	err := g.Wait()
+	if n := int(made.Load()); n > 0 {
+		r.repaired(lostRecord, n)
+	}
+	return err
 }
 
 // check closes the gap of a job whose record is there, if it has one: an event
@@ -196,42 +240,17 @@ func (r *round) flush(ctx context.Context, all bool) error {
 	return nil
 }
 
-// unannounced goes through jobs whose end was stored and of which nobody was
-// told. It looks back as far as the broker remembers: within that time an event
-// that is on its way, waits for Slack to come back, or is a dead letter, is not
-// doubled by sending it again.
-func (r *round) unannounced(ctx context.Context) error {
-	oldest := r.now.Add(-dedupWindow)
-	cfg := r.waits.Config()
-	// Jobs are listed by their creation, before their end by as long as a job may take.
-	for after := (ledger.Position{CreatedAt: oldest.Add(-cfg.QueueTimeout - 4*cfg.CallbackTimeout)}); ; {
-		jobs, err := r.ledger.UnannouncedPage(ctx, after, reconcilePage)
-		if err != nil {
-			return err
-		}
-		for _, j := range jobs {
-			if j.CompletedAt == nil || j.CompletedAt.Before(oldest) {
-				continue
-			}
-			if err := r.announce(ctx, j); err != nil {
-				return err
-			}
-		}
-		if len(jobs) < reconcilePage {
-			return nil
-		}
-		after = ledger.PositionOf(jobs[len(jobs)-1])
-		if err := r.renew(ctx); err != nil {
-			return err
-		}
-	}
-}
-
-// announce sends the event of a stored end, always under its own id: a dead
-// letter of it is its operator's to redrive.
+// announce sends the event of a stored end of which nobody was told, always
+// under its own id: a dead letter of it is its operator's to redrive. It looks
+// back as far as the broker remembers: within that time an event that is on its
+// way, waits for Slack to come back, or is a dead letter, is not doubled by
+// sending it again.
 func (r *round) announce(ctx context.Context, j job.Job) error {
+	if j.CompletedAt == nil {
+		return nil
+	}
 	missed := r.now.Sub(*j.CompletedAt)
-	if missed < r.grace {
+	if missed < r.grace || missed >= dedupWindow {
 		return nil
 	}
 	r.metrics.found.WithLabelValues(lostNotice).Inc()

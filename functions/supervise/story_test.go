@@ -313,9 +313,9 @@ func TestReplicasShareTheWork(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			_, _ = supervise.Tend(one, t.Context())
+			_ = supervise.Deal(one, t.Context())
 		}()
-		_, err := supervise.Tend(w.proc.supervise, t.Context())
+		err := supervise.Deal(w.proc.supervise, t.Context())
 		<-done
 		require.NoError(t, err)
 	}
@@ -344,7 +344,7 @@ func TestCrashesOverAndOver(t *testing.T) {
 		}
 		for _, id := range ids {
 			require.Len(t, distinct(w.bus.ended(id)), 1)
-			require.Equal(t, event.SweepCompleted, w.bus.ended(id)[0].Type())
+			require.Equal(t, event.SweepCompleted, w.bus.ended(id)[0].Type(), "%s", w.bus.ended(id)[0])
 		}
 		for url, n := range w.sim.SubmissionsByURL() {
 			require.Equal(t, 1, n, url)

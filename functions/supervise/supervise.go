@@ -3,9 +3,11 @@
 // two steps, a slow or forgetful trading API and a full house do not matter to a
 // job:
 //
-//   - tend.go: waits that came due are polled, timed out, cancelled, revived,
-//     and what their end asks for is done (loop over shared/wait's due sets);
-//   - admit.go: whoever is next in line gets the slot that became free;
+//   - tend.go: waits that came due and need no call to the API are timed out,
+//     taken over from the dead, and what their end asks for is told;
+//   - deal.go: slots and the API's calls are dealt out: turns to those in line,
+//     and calls to waits that are to be polled or cancelled, which calls.go makes
+//     in a pool of their own, so that a slow API holds up nothing else;
 //   - reconcile.go: what the ledger has open is compared with what waits;
 //   - deadletter.go: a job's undeliverable event becomes sweep.failed;
 //   - metrics.go: job metrics are counted from the event stream.
@@ -42,9 +44,10 @@ type Config struct {
 	ProgressEvery time.Duration `envconfig:"POLL_PROGRESS" default:"0"`
 	// Tick is how often the supervisor looks without being told. Default 1s.
 	Tick time.Duration `envconfig:"SUPERVISE_TICK" default:"1s"`
-	// Batch is how many due waits of each shard are leased at once. Default 16.
-	Batch int `envconfig:"SUPERVISE_BATCH" default:"16"`
-	// Parallel is how many of them are worked on at once. Default 16.
+	// Batch is how many due waits are leased at once. Default 256.
+	Batch int `envconfig:"SUPERVISE_BATCH" default:"256"`
+	// Parallel is how many of them are worked on at once, and how many calls to
+	// the API are under way at once. Default 16.
 	Parallel int `envconfig:"SUPERVISE_PARALLEL" default:"16"`
 	// Lease is how long a leased wait is left to this replica. Default 30s.
 	Lease time.Duration `envconfig:"SUPERVISE_LEASE" default:"30s"`
@@ -87,7 +90,7 @@ func (c Config) withDefaults() (Config, error) {
 		name  string
 		value *int
 		usual int
-	}{{"SUPERVISE_BATCH", &c.Batch, 16}, {"SUPERVISE_PARALLEL", &c.Parallel, 16}, {"RESUBMISSIONS", &c.Resubmissions, 3}} {
+	}{{"SUPERVISE_BATCH", &c.Batch, 256}, {"SUPERVISE_PARALLEL", &c.Parallel, 16}, {"RESUBMISSIONS", &c.Resubmissions, 3}} {
 		if *n.value == 0 {
 			*n.value = n.usual
 		}
@@ -102,7 +105,7 @@ func (c Config) withDefaults() (Config, error) {
 // trading.Client.
 type sweeps interface {
 	Job(ctx context.Context, id string) (trading.Job, error)
-	Find(ctx context.Context, ourJobID string) ([]trading.Job, error)
+	Find(ctx context.Context, ourJobID string, since time.Time) ([]trading.Job, error)
 	Cancel(ctx context.Context, id string) error
 }
 
@@ -116,6 +119,8 @@ type Function struct {
 	// reconciler may be nil.
 	reconciler *Reconciler
 	close      func() error
+
+	calls calls
 
 	mu    sync.Mutex
 	stop  context.CancelFunc
@@ -140,7 +145,7 @@ func New(cfg Config, waits *wait.Waits, api sweeps, sink wait.Sender, reg promet
 	if err != nil {
 		return nil, err
 	}
-	f := &Function{cfg: cfg, waits: waits, api: api, sink: sink, metrics: newMetrics(reg)}
+	f := &Function{cfg: cfg, waits: waits, api: api, sink: sink, metrics: newMetrics(reg), calls: newCalls(cfg.Parallel)}
 	for _, option := range options {
 		option(f)
 	}
@@ -158,8 +163,9 @@ func (f *Function) Start(ctx context.Context, _ map[string]string) error {
 	ctx, f.stop = context.WithCancel(context.WithoutCancel(ctx))
 	admit, due := f.waits.Wakes(ctx)
 	f.wakes = []<-chan struct{}{admit, due}
-	f.loops.Go(func() { f.loop(ctx, "admit", admit, f.admit) })
-	f.loops.Go(func() { f.loop(ctx, "tend", due, f.tend) })
+	f.loops.Go(func() { f.loop(ctx, "deal", []<-chan struct{}{admit, f.calls.freed}, f.deal) })
+	f.loops.Go(func() { f.loop(ctx, "tend", []<-chan struct{}{due}, f.tend) })
+	f.loops.Go(func() { f.loop(ctx, "count", nil, f.count) })
 	if f.reconciler != nil {
 		f.loops.Go(func() { f.reconciler.run(ctx) })
 	}
@@ -177,6 +183,7 @@ func (f *Function) Stop(context.Context) error {
 		stop()
 	}
 	f.loops.Wait()
+	f.calls.wait()
 	for _, c := range f.wakes {
 		for range c { // until the subscription has ended as well
 		}
@@ -207,9 +214,16 @@ func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevent
 
 // loop runs step when it is woken, when step said it should come again, and
 // with every tick at the latest. Trouble is logged when it begins and ends.
-func (f *Function) loop(ctx context.Context, name string, wake <-chan struct{}, step func(context.Context) (time.Duration, error)) {
+func (f *Function) loop(ctx context.Context, name string, wakes []<-chan struct{}, step func(context.Context) (time.Duration, error)) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var wake, other <-chan struct{}
+	if len(wakes) > 0 {
+		wake = wakes[0]
+	}
+	if len(wakes) > 1 {
+		other = wakes[1]
+	}
 	troubled := false
 	for {
 		select {
@@ -220,6 +234,7 @@ func (f *Function) loop(ctx context.Context, name string, wake <-chan struct{}, 
 				wake = nil // ctx is about to end
 				continue
 			}
+		case <-other:
 		case <-timer.C:
 		}
 		again, err := step(ctx)
@@ -237,4 +252,9 @@ func (f *Function) loop(ctx context.Context, name string, wake <-chan struct{}, 
 		}
 		timer.Reset(max(again, 0))
 	}
+}
+
+// count sets the gauges.
+func (f *Function) count(ctx context.Context) (time.Duration, error) {
+	return f.cfg.Tick, f.metrics.gauge(ctx, f.waits)
 }

@@ -12,10 +12,11 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// tend leases the waits that are due and does what each needs. It returns when
-// to come again: at once where there was more than it took.
+// tend leases the waits that are due and need no call to the API, and does what
+// each needs. It returns when to come again: at once where there was more than it
+// took.
 func (f *Function) tend(ctx context.Context) (time.Duration, error) {
-	due, more, err := f.waits.Due(ctx, f.cfg.Batch, f.cfg.Lease)
+	due, err := f.waits.Due(ctx, f.cfg.Batch, f.cfg.Lease)
 	if err != nil {
 		return 0, err
 	}
@@ -33,7 +34,7 @@ func (f *Function) tend(ctx context.Context) (time.Duration, error) {
 		})
 	}
 	wg.Wait()
-	if more {
+	if len(due) >= f.cfg.Batch {
 		return 0, nil
 	}
 	return f.cfg.Tick, nil
@@ -43,51 +44,58 @@ func (f *Function) tend(ctx context.Context) (time.Duration, error) {
 func (f *Function) look(ctx context.Context, r wait.Record) error {
 	switch {
 	case r.State.Ended():
-		return f.finish(ctx, r)
-	case r.State == wait.Waiting:
-		return f.poll(ctx, r)
+		return f.waits.Conclude(ctx, r, f.sink)
 	case r.State == wait.Submitting:
 		return f.reclaim(ctx, r)
+	case r.Over():
+		return f.end(ctx, r, wait.End{
+			Code: job.TimedOut, Via: event.ViaDeadline, Message: f.overdue(r),
+		})
 	default:
-		return f.revive(ctx, r)
+		return f.remind(ctx, r)
 	}
+}
+
+// overdue says why a parked job has timed out.
+func (f *Function) overdue(r wait.Record) string {
+	if r.Uncertain && r.Attempt > 0 {
+		return "the trading API did not tell in time whether it has the sweep"
+	}
+	return fmt.Sprintf("not submitted within %s", f.waits.Config().QueueTimeout)
 }
 
 // reclaim takes a wait over from an attempt at submitting that has died.
 func (f *Function) reclaim(ctx context.Context, r wait.Record) error {
-	if r.LeaseUntil.After(f.waits.Now()) {
-		_, err := f.waits.Schedule(ctx, r, r.LeaseUntil)
-		return err
-	}
-	back, ok, err := f.waits.Reclaim(ctx, r)
-	if err != nil || !ok {
+	took, err := f.waits.Reclaim(ctx, r)
+	if err != nil || !took {
 		return err
 	}
 	slog.WarnContext(ctx, "Submission taken over", "job_id", r.Header.JobID, "attempt", r.Attempt)
-	return f.revive(ctx, back)
+	f.calls.signal()
+	return nil
 }
 
-// revive gives a parked wait its turn, or puts it in line, or ends it where it
-// has been there too long.
-func (f *Function) revive(ctx context.Context, r wait.Record) error {
-	if !r.Deadline.IsZero() && !f.waits.Now().Before(r.Deadline) {
-		return f.end(ctx, r, wait.End{
-			Code: job.TimedOut, Via: event.ViaDeadline,
-			Message: fmt.Sprintf("not submitted within %s", f.waits.Config().QueueTimeout),
-		})
-	}
-	got, err := f.waits.Revive(ctx, r)
-	if err != nil || !got {
+// remind tells once more of a turn that nobody has taken up: by the same event,
+// which the broker drops if it still has it.
+func (f *Function) remind(ctx context.Context, r wait.Record) error {
+	r, open, err := f.waits.Turn(ctx, r)
+	if err != nil || !open {
 		return err
 	}
-	return f.grant(ctx, r.Header.JobID)
+	e, err := r.AdmittedEvent(ctx)
+	if err != nil {
+		return fmt.Errorf("admit job %s: %w", r.Header.JobID, err)
+	}
+	return f.sink.Send(ctx, e)
 }
 
-// end resolves a wait and does at once what follows from it.
+// end resolves a wait and tells of it. A sweep that is to be cancelled for it is
+// dealt a call next.
 func (f *Function) end(ctx context.Context, r wait.Record, end wait.End) error {
+	end.Deal = true
 	res, err := f.waits.Resolve(ctx, r.Header.JobID, end)
 	if err != nil || !res.Won {
 		return err
 	}
-	return f.finish(ctx, res.Record)
+	return f.waits.Tell(ctx, res, f.sink)
 }

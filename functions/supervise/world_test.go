@@ -62,6 +62,7 @@ type world struct {
 	url      string
 	waitCfg  wait.Config
 	superCfg supervise.Config
+	realTime bool
 	proc     *process
 	observer *wait.Waits // looks on; never crashes
 
@@ -76,6 +77,7 @@ type options struct {
 	wait      wait.Config
 	supervise supervise.Config
 	redis     string
+	realTime  bool // then world.clock is nobody's
 }
 
 func newWorld(t *testing.T, change ...func(*options)) *world {
@@ -88,10 +90,14 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 	if o.redis == "" {
 		o.redis = servertest.Miniredis(t)
 	}
-	w := &world{t: t, clock: simulator.NewManualClock(start), url: o.redis, waitCfg: o.wait, superCfg: o.supervise}
+	w := &world{t: t, clock: simulator.NewManualClock(start), url: o.redis, waitCfg: o.wait, superCfg: o.supervise, realTime: o.realTime}
 	w.waitCfg.KeyPrefix = "test" + time.Now().Format("150405.000000000") + string(rune('a'+prefix.Add(1)%26)) + ":"
 	w.bus = &bus{world: w, seen: map[string]bool{}, ends: map[string][]cloudevents.Event{}}
-	sim, err := simulator.New(o.sim, slog.New(slog.DiscardHandler), simulator.WithClock(w.clock), simulator.WithTransport(transport(w.serveCallback)))
+	simulated := []simulator.Option{simulator.WithTransport(transport(w.serveCallback))}
+	if !o.realTime {
+		simulated = append(simulated, simulator.WithClock(w.clock))
+	}
+	sim, err := simulator.New(o.sim, slog.New(slog.DiscardHandler), simulated...)
 	require.NoError(t, err)
 	t.Cleanup(sim.Close)
 	w.sim = sim
@@ -99,11 +105,18 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 	require.NoError(t, err)
 	client := redis.NewClient(opts)
 	t.Cleanup(func() { _ = client.Close() })
-	w.observer, err = wait.New(client, w.waitCfg, wait.WithClock(w.clock.Now))
+	w.observer, err = wait.New(client, w.waitCfg, w.timed()...)
 	require.NoError(t, err)
 	w.restart(nil)
 	t.Cleanup(func() { w.proc.close() })
 	return w
+}
+
+func (w *world) timed() []wait.Option {
+	if w.realTime {
+		return nil
+	}
+	return []wait.Option{wait.WithClock(w.clock.Now)}
 }
 
 type transport func(*http.Request) (*http.Response, error)
@@ -154,9 +167,9 @@ func (w *world) restart(f *faults) {
 	opts.MaxRetries = -1
 	client := redis.NewClient(opts)
 	client.AddHook(f)
-	waits, err := wait.New(client, w.waitCfg, wait.WithClock(w.clock.Now))
+	waits, err := wait.New(client, w.waitCfg, w.timed()...)
 	require.NoError(w.t, err)
-	api, err := trading.New(trading.Config{URL: "http://api.test"}, trading.WithTransport(transport(func(r *http.Request) (*http.Response, error) {
+	api, err := trading.New(trading.Config{URL: "http://api.test"}, trading.WithPace(w.pace(waits)), trading.WithTransport(transport(func(r *http.Request) (*http.Response, error) {
 		return f.roundTrip(r, w.sim.Handler())
 	})))
 	require.NoError(w.t, err)
@@ -171,6 +184,19 @@ func (w *world) restart(f *faults) {
 	w.mu.Lock()
 	w.proc = p
 	w.mu.Unlock()
+}
+
+// pace lets time pass until there is a call.
+func (w *world) pace(waits *wait.Waits) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for {
+			pause, err := waits.Allow(ctx, wait.Urgent)
+			if err != nil || pause == 0 {
+				return err
+			}
+			w.clock.Advance(pause)
+		}
+	}
 }
 
 // bus stands for the broker: it keeps what it takes, drops repeats by source
@@ -244,7 +270,11 @@ func (s *sink) Send(_ context.Context, events ...cloudevents.Event) error {
 }
 
 // deliver hands everything queued to submit, each event twice.
-func (w *world) deliver() {
+func (w *world) deliver() { w.deliverTimes(2) }
+
+func (w *world) deliverOnce() { w.deliverTimes(1) }
+
+func (w *world) deliverTimes(times int) {
 	for {
 		w.bus.mu.Lock()
 		queue := w.bus.queue
@@ -254,7 +284,7 @@ func (w *world) deliver() {
 			return
 		}
 		for i, e := range queue {
-			for range 2 {
+			for range times {
 				reply, err := w.proc.submit.Handle(w.t.Context(), e)
 				if err != nil {
 					w.bus.mu.Lock()
@@ -276,8 +306,9 @@ func (w *world) turn() {
 	w.deliver()
 	ctx := w.t.Context()
 	_, _ = supervise.Tend(w.proc.supervise, ctx)
-	_, _ = supervise.Admit(w.proc.supervise, ctx)
+	_ = supervise.Deal(w.proc.supervise, ctx)
 	w.deliver()
+	_ = w.proc.waits.Flush(ctx)
 }
 
 // pass lets time go by in steps, with a turn after each, until all jobs have
@@ -308,12 +339,16 @@ func (w *world) allEnded(jobs []string) bool {
 // request is what receive does.
 func (w *world) request(tenant string) string {
 	w.t.Helper()
-	h := job.Header{
+	h := w.header(tenant)
+	w.requestHeader(h)
+	return h.JobID
+}
+
+func (w *world) header(tenant string) job.Header {
+	return job.Header{
 		JobID: job.NewID(), TenantID: tenant, JobType: job.Type, CreatedAt: w.clock.Now(),
 		Parameters: job.Sweep{Ticker: "DAX", FastRange: [2]int{10, 20}, SlowRange: [2]int{30, 60}, Step: 10, MinTrades: 10, StrategyType: job.SMA},
 	}
-	w.requestHeader(h)
-	return h.JobID
 }
 
 func (w *world) requestHeader(h job.Header) {
@@ -327,6 +362,7 @@ func (w *world) requestHeader(h job.Header) {
 
 func (w *world) record(jobID string) wait.Record {
 	w.t.Helper()
+	_ = w.proc.waits.Flush(w.t.Context())
 	r, err := w.observer.Get(w.t.Context(), jobID)
 	require.NoError(w.t, err)
 	return r

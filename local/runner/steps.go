@@ -156,7 +156,7 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	if err != nil {
 		return nil, err
 	}
-	tradingClient, err := trading.New(api, trading.WithMetrics(metrics))
+	tradingClient, err := trading.Open(api, waits, metrics)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +179,7 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	add("receive", f1, err)
 	f2, err := submit.New(submitConf, waits, tradingClient)
 	add("submit", f2, err)
-	f3, err := callback.New(callbackConf, waits, tradingClient, sink, metrics)
+	f3, err := callback.New(callbackConf, waits, tradingClient, sink, metrics, callback.WithLost(lost))
 	add("callback", f3, err)
 	f8, err := collect.New(collectConf, l.stores.ledger, tradingClient, collect.Paced(waits), l.log)
 	add("collect", f8, err)

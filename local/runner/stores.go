@@ -18,19 +18,13 @@ import (
 // stores are where the process keeps things.
 type stores struct {
 	redisURL string
-	ledger   book
+	ledger   ledger.Ledger
 	// embedded is set where Redis runs in our process and forgets its streams
 	// with it.
 	embedded bool
 	// mode says in one line what is used and what does not last.
 	mode  string
 	close []func()
-}
-
-// book is a ledger that can be compared with what waits.
-type book interface {
-	ledger.Ledger
-	ledger.Survey
 }
 
 func (s *stores) Close() {

@@ -78,6 +78,12 @@ type Config struct {
 	// StatusDialect is StatusFull (default) or StatusMinimal.
 	StatusDialect string `envconfig:"SIMULATOR_STATUS_DIALECT" default:"full"`
 
+	// ListJobs is how many jobs one answer of the list holds at most. Default 1000.
+	ListJobs int `envconfig:"SIMULATOR_LIST_JOBS" default:"1000"`
+	// ListOnePage makes the list pass over ?offset=, as an API that knows no pages
+	// does. Default false.
+	ListOnePage bool `envconfig:"SIMULATOR_LIST_ONE_PAGE" default:"false"`
+
 	// PricesDir is a folder of CSV files that come before the built-in prices;
 	// see README.md for their form. It is read anew by every sweep. Empty: none.
 	PricesDir string `envconfig:"SIMULATOR_PRICES_DIR"`
@@ -100,6 +106,7 @@ func DefaultConfig() Config {
 		WebhookDialect: WebhookAuto,
 		StatusDialect:  StatusFull,
 		KeepJobs:       10_000,
+		ListJobs:       maxListed,
 	}
 }
 
@@ -116,6 +123,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.KeepJobs == 0 {
 		c.KeepJobs = 10_000
+	}
+	if c.ListJobs == 0 {
+		c.ListJobs = maxListed
 	}
 
 	var errs []error
@@ -144,6 +154,7 @@ func (c Config) withDefaults() (Config, error) {
 		{"SIMULATOR_REQUESTS_PER_MINUTE", int64(c.RequestsPerMinute)},
 		{"SIMULATOR_WORKERS", int64(c.Workers)},
 		{"SIMULATOR_KEEP_JOBS", int64(c.KeepJobs)},
+		{"SIMULATOR_LIST_JOBS", int64(c.ListJobs)},
 	} {
 		if n.value < 0 {
 			errs = append(errs, fmt.Errorf("%s: must not be negative", n.name))

@@ -3,6 +3,7 @@ package simulator
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -50,23 +51,37 @@ func (s *Simulator) getJob(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, a)
 }
 
-// maxListed is the jobs of one list, the newest.
+// maxListed is the jobs of one list at most.
 const maxListed = 1000
 
-// listJobs answers with the newest jobs first; ?status= and ?limit=1..1000
-// narrow the list.
+// listJobs answers with the newest jobs first; ?status=, ?limit=1..1000 and
+// ?offset= narrow the list.
 func (s *Simulator) listJobs(w http.ResponseWriter, r *http.Request) {
-	limit, ok := s.number(w, r, "limit", maxListed, 1, maxListed)
+	limit, ok := s.number(w, r, "limit", s.cfg.ListJobs, 1, maxListed)
 	if !ok {
 		return
 	}
+	offset, ok := s.number(w, r, "offset", 0, 0, math.MaxInt32)
+	if !ok {
+		return
+	}
+	if s.cfg.ListOnePage {
+		offset = 0
+	}
+	limit = min(limit, s.cfg.ListJobs)
 	status := r.URL.Query().Get("status")
 	list := []jobAnswer{}
 	s.mu.Lock()
 	for i := len(s.order) - 1; i >= 0 && len(list) < limit; i-- {
-		if j := s.order[i]; status == "" || status == j.status {
-			list = append(list, s.answer(j))
+		j := s.order[i]
+		if status != "" && status != j.status {
+			continue
 		}
+		if offset > 0 {
+			offset--
+			continue
+		}
+		list = append(list, s.answer(j))
 	}
 	s.mu.Unlock()
 	writeJSON(w, http.StatusOK, list)

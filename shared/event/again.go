@@ -28,6 +28,13 @@ func Again(e cloudevents.Event, n int) cloudevents.Event {
 	return e
 }
 
+// Follow is e as it follows from cause: if that was sent again, so is e, or a
+// broker that remembers an e before would drop it.
+func Follow(cause, e cloudevents.Event) cloudevents.Event {
+	_, n := Original(cause.ID())
+	return Again(e, n)
+}
+
 // Original splits an event's id into that of the step and the number of the
 // repetition; 0 for the event as it was first sent.
 func Original(id string) (original string, n int) {

@@ -22,6 +22,8 @@ func TestAgainIsTheSameStepUnderAnotherID(t *testing.T) {
 	require.Equal(t, e.Subject(), second.Subject())
 	require.Equal(t, h.JobID+"/failed/again-3", event.Again(second, 3).ID(), "suffixes do not pile up")
 	require.Equal(t, e.ID(), event.Again(second, 0).ID())
+	require.Equal(t, h.JobID+"/failed/again-2", event.Follow(second, e).ID())
+	require.Equal(t, e.ID(), event.Follow(e, e).ID())
 	for id, want := range map[string]struct {
 		id string
 		n  int

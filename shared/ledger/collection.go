@@ -16,6 +16,9 @@ type ResultPage struct {
 	Rows []job.Row
 }
 
+// Key names what p is about: its job.
+func (p ResultPage) Key() string { return p.Header.JobID }
+
 // Collection is how far a job's rows are stored. It ends with the job.
 type Collection struct {
 	// Status of the job; empty if the job is not known. Once it is terminal

@@ -39,7 +39,8 @@ var (
 // under ctx. An error that is none of those above is unexpected; the call may
 // be repeated. All methods may be called from many goroutines.
 type Ledger interface {
-	// Apply stores events in one statement and returns one Applied for each, in
+	// Apply stores events in one statement, with those of other calls that are
+	// made while one is under way, and returns one Applied for each, in
 	// their order; they may be of any jobs, and come in any order and any number
 	// of times. Each new event id adds one line to its job's timeline, and each
 	// event, since it carries its job's header, creates the job if it is not
@@ -52,12 +53,12 @@ type Ledger interface {
 	// of them is stored.
 	Apply(ctx context.Context, events ...cloudevents.Event) []Applied
 
-	// Collect stores pages of result rows in one statement, all or none, and
-	// returns how far each page's collection is afterwards. A page is stored if
-	// its collection stands at ResultPage.From; one that does not continue its
-	// collection, or whose job has ended, is left out. Pages of one call are of
-	// different jobs. Rows are written as Clean leaves them, the first of each
-	// parameter set.
+	// Collect stores pages of result rows, with those of other calls, and returns
+	// how far each page's collection is afterwards. A page is stored if its
+	// collection stands at ResultPage.From; one that does not continue its
+	// collection, or whose job has ended, is left out. Rows are written as Clean
+	// leaves them, the first of each parameter set. After an error some pages may
+	// be stored; the call may be repeated.
 	Collect(ctx context.Context, pages ...ResultPage) ([]Collection, error)
 
 	// Collections returns how far the rows of each job are stored; the zero
@@ -93,14 +94,7 @@ type Ledger interface {
 	// unknown job. It is for people: whoever wants all rows takes Results.
 	Rows(ctx context.Context, tenant, id string, q RowQuery) ([]job.Row, error)
 
-	// Unfinished returns every job that has not ended, of all tenants, oldest
-	// first. Whoever lost its queue (the embedded broker, at start) takes them
-	// up again.
-	Unfinished(ctx context.Context) ([]job.Header, error)
-
-	// Unannounced returns every ended job of which no JobNotified was seen, of
-	// all tenants, oldest first, with its ten best rows.
-	Unannounced(ctx context.Context) ([]job.Job, error)
+	Survey
 
 	// Ping reports whether the database answers and its schema is in place.
 	Ping(ctx context.Context) error

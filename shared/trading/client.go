@@ -40,6 +40,7 @@ type Client struct {
 	base    *url.URL
 	http    *http.Client
 	observe Observer
+	pace    func(context.Context) error
 }
 
 // Option changes how New builds a client.
@@ -48,11 +49,16 @@ type Option func(*Client)
 // WithObserver reports the duration of every call.
 func WithObserver(o Observer) Option { return func(c *Client) { c.observe = o } }
 
+// WithPace is asked before each call that is not Paid, and returns when it may be
+// made: so no call is forgotten when they are counted against the API's limit. Its
+// error is the call's.
+func WithPace(pace func(context.Context) error) Option { return func(c *Client) { c.pace = pace } }
+
 // WithTransport replaces the transport, for tracing or tests.
 func WithTransport(t http.RoundTripper) Option { return func(c *Client) { c.http.Transport = t } }
 
 // New checks the configuration, naming every variable that is wrong. It makes
-// no connection.
+// no connection. Steps of the pipeline use Open.
 func New(cfg Config, options ...Option) (*Client, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -67,13 +73,15 @@ func New(cfg Config, options ...Option) (*Client, error) {
 	c := &Client{
 		cfg:     cfg,
 		base:    base,
-		http:    &http.Client{Transport: transport, CheckRedirect: sameHost},
+		http:    &http.Client{Transport: transport},
 		observe: func(string, time.Duration) {},
+		pace:    func(context.Context) error { return nil },
 	}
 	for _, option := range options {
 		option(c)
 	}
-	if c.observe == nil || c.http.Transport == nil {
+	c.http.CheckRedirect = c.sameHost
+	if c.observe == nil || c.pace == nil || c.http.Transport == nil {
 		return nil, errors.New("new trading client: nil option")
 	}
 	return c, nil
@@ -83,14 +91,23 @@ func New(cfg Config, options ...Option) (*Client, error) {
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // sameHost follows a few redirects, such as the API's own for a trailing slash,
-// but never carries the key to another host.
-func sameHost(req *http.Request, via []*http.Request) error {
+// but never carries the key to another host. Each is one more call.
+func (c *Client) sameHost(req *http.Request, via []*http.Request) error {
 	first := via[0].URL
 	if len(via) > 3 || req.URL.Host != first.Host || req.URL.Scheme != first.Scheme {
 		return http.ErrUseLastResponse
 	}
-	return nil
+	return c.pace(req.Context())
 }
+
+type paidKey struct{}
+
+// Paid marks a call as counted against the API's limit already. It is for one
+// call.
+func Paid(ctx context.Context) context.Context { return context.WithValue(ctx, paidKey{}, true) }
+
+// unpaid is ctx for further calls.
+func unpaid(ctx context.Context) context.Context { return context.WithValue(ctx, paidKey{}, false) }
 
 // call is one request to the API.
 type call struct {
@@ -116,6 +133,11 @@ func (c *Client) do(ctx context.Context, r call, into any) (err error) {
 		}
 		telemetry.End(span, err)
 	}()
+	if paid, _ := ctx.Value(paidKey{}).(bool); !paid {
+		if err := c.pace(ctx); err != nil {
+			return &Error{Op: r.op, unpaid: true, cause: err}
+		}
+	}
 	if r.timeout == 0 {
 		r.timeout = c.cfg.Timeout
 	}

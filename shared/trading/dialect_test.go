@@ -106,7 +106,7 @@ func TestJobListAnswers(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, jobs, 3)
 		require.False(t, jobs[1].Status.Ended())
-		found, err := c.Find(t.Context(), "J1")
+		found, err := c.Find(t.Context(), "J1", time.Time{})
 		require.NoError(t, err)
 		require.Len(t, found, 2)
 		require.Equal(t, "a", found[0].ID)

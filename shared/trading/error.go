@@ -16,7 +16,8 @@ import (
 const maxRetryAfter = time.Hour
 
 // Error is why a call did not succeed. Every error of [Client] is one, and it
-// falls into exactly one of: Permanent, Unavailable, or cancelled by the caller.
+// falls into exactly one of: Permanent, Unavailable, truncated (ErrTruncated), or
+// not made: cancelled by the caller, or for want of a call in the budget.
 type Error struct {
 	// Op says what was tried, such as "submit sweep".
 	Op string
@@ -28,8 +29,9 @@ type Error struct {
 	// RetryAfter is how long the API asks to wait, 0 where it does not say.
 	RetryAfter time.Duration
 
-	sent  bool
-	cause error
+	sent   bool
+	unpaid bool // it was never made, for want of a call in the budget
+	cause  error
 }
 
 // Error says what was tried and why it did not succeed, without the key.
@@ -70,9 +72,10 @@ func (e *Error) Unreadable() bool { return e.Status >= 200 && e.Status <= 299 }
 
 // Unavailable reports that the API could not be reached, did not answer in time
 // or sense, or asks to come again later: neither the sweep's fault nor its end.
-// A call that its caller cancelled says nothing about the API and is false.
+// A call that its caller cancelled, or that was not made because the budget of
+// calls was used up, says nothing about the API and is false.
 func (e *Error) Unavailable() bool {
-	return !e.Permanent() && !errors.Is(e.cause, context.Canceled)
+	return !e.Permanent() && !e.unpaid && !errors.Is(e.cause, context.Canceled) && !errors.Is(e.cause, ErrTruncated)
 }
 
 // Uncertain reports that the API may have acted on the call although it was not
@@ -105,6 +108,13 @@ func NotFound(err error) bool {
 func Unavailable(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Unavailable()
+}
+
+// Unasked reports whether err is an *Error of a call that was not made, because the
+// budget of calls was used up for as long as its caller would wait.
+func Unasked(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.unpaid
 }
 
 // Uncertain reports whether the API may have acted on the call; an error that is

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 )
 
@@ -119,12 +120,18 @@ func (c *Client) Job(ctx context.Context, id string) (Job, error) {
 	return j, nil
 }
 
-// Jobs lists the API's jobs as it orders them. Entries without a usable id are
-// left out: they are not ours.
-func (c *Client) Jobs(ctx context.Context) ([]Job, error) {
+// Jobs lists the API's jobs as it orders them: the first page of them, where it
+// has pages. Entries without a usable id are left out: they are not ours.
+func (c *Client) Jobs(ctx context.Context) ([]Job, error) { return c.jobsFrom(ctx, 0) }
+
+func (c *Client) jobsFrom(ctx context.Context, offset int) ([]Job, error) {
+	query := url.Values{}
+	if offset > 0 {
+		query.Set("offset", strconv.Itoa(offset))
+	}
 	var list jobList
 	err := c.do(ctx, call{
-		op: "list sweeps", endpoint: "jobs", method: http.MethodGet, path: []string{"api", "v1", "jobs", ""},
+		op: "list sweeps", endpoint: "jobs", method: http.MethodGet, path: []string{"api", "v1", "jobs", ""}, query: query,
 	}, &list)
 	if err != nil {
 		return nil, err
@@ -159,22 +166,64 @@ func (l *jobList) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*[]json.RawMessage)(l))
 }
 
+// ErrTruncated: the list of jobs ends before it could tell. A sweep that is not on
+// it may be at the API all the same.
+var ErrTruncated = errors.New("the list of jobs is cut off")
+
+const (
+	// maxListed bounds how much of the list is read.
+	maxListed = 5000
+	// surelyWhole is a list that no API cuts off: its pages are longer.
+	surelyWhole = 20
+	// clockSkew is by how much the API's clock may be off.
+	clockSkew = 10 * time.Minute
+)
+
 // Find looks in the API's list for the sweeps of one of our jobs, by the job id
 // in their callback URL, whatever token stands beside it. It is how a submission
 // with a lost answer is found again. A list without parameters finds nothing.
-func (c *Client) Find(ctx context.Context, ourJobID string) ([]Job, error) {
-	all, err := c.Jobs(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var found []Job
-	for _, j := range all {
-		u, err := url.Parse(j.WebhookURL)
-		if err == nil && ourJobID != "" && u.Query().Get("job") == ourJobID {
-			found = append(found, j)
+//
+// since is before the first submission of the job. Where the list is newest first
+// it is read until a job is older than that, else to its end, page by page where
+// the API has pages. Where it cannot tell that there is none the error is
+// ErrTruncated. Each page is a call to the API.
+func (c *Client) Find(ctx context.Context, ourJobID string, since time.Time) ([]Job, error) {
+	const op = "find sweep"
+	seen := map[string]bool{}
+	for len(seen) < maxListed {
+		page, err := c.jobsFrom(ctx, len(seen))
+		switch {
+		case err != nil && len(seen) > 0 && Permanent(err):
+			return nil, &Error{Op: op, Status: http.StatusOK, cause: ErrTruncated} // it has no pages
+		case err != nil:
+			return nil, err
 		}
+		var found []Job
+		before := len(seen)
+		for _, j := range page {
+			seen[j.ID] = true
+			u, err := url.Parse(j.WebhookURL)
+			if err == nil && ourJobID != "" && u.Query().Get("job") == ourJobID {
+				found = append(found, j)
+			}
+		}
+		switch {
+		case len(found) > 0:
+			return found, nil
+		case len(page) == 0, len(seen) < surelyWhole, reaches(page, since.Add(-clockSkew)):
+			return nil, nil
+		case len(seen) == before: // every offset gives the same page
+			return nil, &Error{Op: op, Status: http.StatusOK, cause: ErrTruncated}
+		}
+		ctx = unpaid(ctx)
 	}
-	return found, nil
+	return nil, &Error{Op: op, Status: http.StatusOK, cause: ErrTruncated}
+}
+
+// reaches reports whether a page that is newest first goes back to before a time.
+func reaches(page []Job, to time.Time) bool {
+	first, last := page[0].CreatedAt, page[len(page)-1].CreatedAt
+	return !last.IsZero() && last.Before(to) && !first.Before(last)
 }
 
 // Cancel stops a sweep. A sweep that has already ended (409) is no error; one

@@ -129,12 +129,12 @@ func endToEnd(t *testing.T, b bundle, encoding string) {
 	require.Equal(t, 100, j.Progress)
 	require.Equal(t, cb.RunID, j.RunID)
 
-	found, err := b.client.Find(ctx, id)
+	found, err := b.client.Find(ctx, id, time.Time{})
 	require.NoError(t, err)
 	require.Len(t, found, 1)
 	require.Equal(t, sub.JobID, found[0].ID)
 	require.Equal(t, hook, found[0].WebhookURL)
-	none, err := b.client.Find(ctx, job.NewID())
+	none, err := b.client.Find(ctx, job.NewID(), time.Time{})
 	require.NoError(t, err)
 	require.Empty(t, none)
 
@@ -218,7 +218,7 @@ func TestLostAnswerIsUncertainAndTheSweepIsFound(t *testing.T) {
 	require.True(t, trading.Uncertain(err))
 	require.True(t, trading.Unavailable(err))
 	require.False(t, trading.Permanent(err))
-	found, err := b.client.Find(t.Context(), id)
+	found, err := b.client.Find(t.Context(), id, time.Time{})
 	require.NoError(t, err)
 	require.Len(t, found, 1)
 }

@@ -32,8 +32,7 @@ func (w *Waits) Accept(ctx context.Context, h job.Header, fingerprint string) (A
 		return Acceptance{}, fmt.Errorf("accept job %s: %w", h.JobID, err)
 	}
 	sum := sha256.Sum256([]byte(fingerprint))
-	reply, err := acceptScript.Run(ctx, w.redis, []string{w.keys.of(id)[0], w.keys.restarts(id)},
-		header, string(sum[:8]), encodeTrace(ctx), acceptedTTL.Milliseconds()).Slice()
+	reply, err := w.run(ctx, acceptScript, id, header, string(sum[:8]), encodeTrace(ctx), acceptedTTL.Milliseconds()).Slice()
 	if err != nil {
 		return Acceptance{}, fmt.Errorf("accept job %s: %w", h.JobID, err)
 	}
@@ -54,7 +53,7 @@ func (w *Waits) Get(ctx context.Context, jobID string) (Record, error) {
 	if !ok {
 		return Record{}, fmt.Errorf("read job: %w", ErrUnknown)
 	}
-	fields, err := w.redis.HGetAll(ctx, w.keys.of(id)[0]).Result()
+	fields, err := w.redis.HGetAll(ctx, w.keys.record(id)).Result()
 	if err != nil {
 		return Record{}, fmt.Errorf("read job %s: %w", jobID, err)
 	}
@@ -66,7 +65,7 @@ func (w *Waits) Get(ctx context.Context, jobID string) (Record, error) {
 		return Record{}, fmt.Errorf("read job %s: %w", jobID, err)
 	}
 	if r.State == Parked {
-		if r.Place, err = w.place(ctx, id); err != nil {
+		if r.Place, err = w.admission.Place(ctx, id); err != nil {
 			return Record{}, fmt.Errorf("read job %s: %w", jobID, err)
 		}
 	}

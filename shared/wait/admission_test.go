@@ -1,44 +1,79 @@
 package wait_test
 
 import (
-	"context"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/zixly/sweepline/shared/admission"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-func TestAwaitBudget(t *testing.T) {
+func TestGate(t *testing.T) {
 	t.Parallel()
 	eachRedis(t, func(t *testing.T, url string) {
-		w, c := open(t, url, wait.Config{RequestsPerMinute: 100})
-		for range 20 { // the burst
-			require.NoError(t, w.Await(t.Context(), wait.Urgent))
+		w, c := open(t, url, wait.Config{GateMin: time.Second, GateMax: 30 * time.Second})
+		fail := func(retryAfter time.Duration) time.Duration {
+			shut, err := w.Report(t.Context(), admission.Submissions, false, retryAfter)
+			require.NoError(t, err)
+			return shut
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-		defer cancel()
-		require.ErrorIs(t, w.Await(ctx, wait.Urgent), context.DeadlineExceeded)
+		deal := func() wait.Deal {
+			d, err := w.Deal(t.Context(), 10, 10, time.Minute)
+			require.NoError(t, err)
+			return d
+		}
+		require.Equal(t, time.Second, fail(0))
+		require.Equal(t, time.Second, fail(0), "the same trouble")
+		for range 3 {
+			e, err := w.Enter(t.Context(), header("a"))
+			require.NoError(t, err)
+			require.Equal(t, wait.InLine, e.Verdict, "slots are free, but the gate is shut")
+		}
+		d := deal()
+		require.Empty(t, d.Turns)
+		require.Equal(t, time.Second, d.Again)
 		c.advance(time.Second)
-		require.NoError(t, w.Await(t.Context(), wait.Urgent))
+		require.Len(t, deal().Turns, 1, "one tries")
+		require.Empty(t, deal().Turns)
+		require.Equal(t, 2*time.Second, fail(0), "the probe failed")
+		c.advance(2 * time.Second)
+		require.Equal(t, 4*time.Second, fail(0))
+		require.Equal(t, 40*time.Second, fail(40*time.Second), "the API asks for it")
+		shut, err := w.Report(t.Context(), admission.Submissions, true, 0)
+		require.NoError(t, err)
+		require.Equal(t, 40*time.Second, shut, "what it asks for holds, whatever succeeds")
+		shut, err = w.Report(t.Context(), admission.Reads, true, 0)
+		require.NoError(t, err)
+		require.Zero(t, shut, "of submissions")
+		require.Empty(t, deal().Turns)
+		c.advance(40 * time.Second)
+		require.Len(t, deal().Turns, 2, "all the others")
 	})
 }
 
-func TestBudget(t *testing.T) {
+// TestNoMinuteSeesMore asks for calls of all kinds all the time.
+func TestNoMinuteSeesMore(t *testing.T) {
 	t.Parallel()
 	eachRedis(t, func(t *testing.T, url string) {
 		w, c := open(t, url, wait.Config{RequestsPerMinute: 100})
+		for range 200 { // more than will be dealt a poll
+			h := header("acme")
+			e, err := w.Enter(t.Context(), h)
+			require.NoError(t, err)
+			require.Equal(t, wait.InLine, e.Verdict, "nothing is known of the last minute")
+			_, _, err = w.Note(t.Context(), h.JobID, h.JobID, 0, time.Second)
+			require.NoError(t, err)
+		}
 		var taken []time.Time
-		patient := 0
-		for range 600 { // ten minutes of asking all the time
-			for {
-				pause, err := w.Allow(t.Context(), wait.Patient)
-				require.NoError(t, err)
-				if pause > 0 {
-					break
-				}
-				patient++
+		polls := 0
+		for range 600 { // ten minutes
+			c.advance(time.Second)
+			d, err := w.Deal(t.Context(), 10, 10, time.Hour)
+			require.NoError(t, err)
+			for range d.Calls {
+				polls++
 				taken = append(taken, c.now())
 			}
 			for range 3 {
@@ -48,7 +83,6 @@ func TestBudget(t *testing.T) {
 					taken = append(taken, c.now())
 				}
 			}
-			c.advance(time.Second)
 		}
 		for i, from := range taken {
 			n := 0
@@ -59,53 +93,7 @@ func TestBudget(t *testing.T) {
 			}
 			require.LessOrEqual(t, n, 100, "in the minute from %s", from)
 		}
-		require.GreaterOrEqual(t, len(taken), 800, "and it is used")
-		require.Less(t, patient, 100, "who can wait does not take from who can't")
-		free, _ := open(t, url, wait.Config{RequestsPerMinute: 0})
-		for range 1000 {
-			pause, err := free.Allow(t.Context(), wait.Patient)
-			require.NoError(t, err)
-			require.Zero(t, pause)
-		}
-	})
-}
-
-func TestGate(t *testing.T) {
-	t.Parallel()
-	eachRedis(t, func(t *testing.T, url string) {
-		w, c := open(t, url, wait.Config{GateMin: time.Second, GateMax: 30 * time.Second})
-		fail := func(retryAfter time.Duration) time.Duration {
-			until, err := w.Report(t.Context(), false, retryAfter)
-			require.NoError(t, err)
-			return until.Sub(c.now())
-		}
-		require.Equal(t, time.Second, fail(0))
-		require.Equal(t, time.Second, fail(0), "the same trouble")
-		e, err := w.Enter(t.Context(), header("a"))
-		require.NoError(t, err)
-		require.Equal(t, wait.InLine, e.Verdict, "slots are free, but the gate is shut")
-		_, err = w.Enter(t.Context(), header("a"))
-		require.NoError(t, err)
-		ids, again, err := w.Admit(t.Context(), 10)
-		require.NoError(t, err)
-		require.Empty(t, ids)
-		require.Equal(t, c.now().Add(time.Second).UnixMilli(), again.UnixMilli())
-		c.advance(time.Second)
-		ids, _, err = w.Admit(t.Context(), 10)
-		require.NoError(t, err)
-		require.Len(t, ids, 1, "one tries")
-		more, _, err := w.Admit(t.Context(), 10)
-		require.NoError(t, err)
-		require.Empty(t, more)
-		require.Equal(t, 2*time.Second, fail(0), "the probe failed")
-		c.advance(2 * time.Second)
-		require.Equal(t, 4*time.Second, fail(0))
-		require.Equal(t, 40*time.Second, fail(40*time.Second), "the API asks for it")
-		until, err := w.Report(t.Context(), true, 0)
-		require.NoError(t, err)
-		require.Zero(t, until)
-		ids, _, err = w.Admit(t.Context(), 10)
-		require.NoError(t, err)
-		require.Len(t, ids, 1)
+		require.GreaterOrEqual(t, len(taken), 780, "and it is used")
+		require.Equal(t, 200, polls, "nobody who asks on the side keeps polls from theirs")
 	})
 }

@@ -40,9 +40,12 @@ func BenchmarkWaiting(b *testing.B) {
 
 	b.Run("idle", func(b *testing.B) {
 		for b.Loop() {
-			due, _, err := w.Due(ctx, 16, time.Second)
+			due, err := w.Due(ctx, 256, time.Second)
 			if err != nil || len(due) > 0 {
 				b.Fatal(len(due), err)
+			}
+			if d, err := w.Deal(ctx, 32, 16, time.Second); err != nil || len(d.Calls) > 0 {
+				b.Fatal(len(d.Calls), err)
 			}
 		}
 		b.ReportMetric(perWait, "B/wait")
@@ -52,15 +55,15 @@ func BenchmarkWaiting(b *testing.B) {
 		n := 0
 		for b.Loop() {
 			for left := 1000; left > 0; {
-				due, _, err := w.Due(ctx, min(63, max(left/16, 1)), 24*time.Hour)
+				d, err := w.Deal(ctx, 32, left, 24*time.Hour)
 				if err != nil {
 					b.Fatal(err)
 				}
-				if len(due) == 0 { // all leased: the leases run out
+				if len(d.Calls) == 0 { // all leased: the leases run out
 					c.advance(25 * time.Hour)
 				}
-				left -= len(due)
-				n += len(due)
+				left -= len(d.Calls)
+				n += len(d.Calls)
 			}
 		}
 		b.ReportMetric(float64(n)/float64(b.N), "leased/op")
@@ -150,10 +153,7 @@ func BenchmarkSubmission(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if err := w.FreeSlot(ctx, h.JobID); err != nil {
-					b.Fatal(err)
-				}
-				if err := w.Done(ctx, h.JobID, res.Record.Chores); err != nil {
+				if err := w.Conclude(ctx, res.Record, &machine{sent: map[string]int{}}); err != nil {
 					b.Fatal(err)
 				}
 			}

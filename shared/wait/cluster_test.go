@@ -14,7 +14,7 @@ func TestOnACluster(t *testing.T) {
 	for name, test := range map[string]func(*testing.T){
 		"accept": TestAcceptOnce, "attempt": TestOneAttemptIsInCharge,
 		"due": TestDueCostsWhatIsDue, "claims": TestClaims, "vanished": TestAClaimWhoseWinnerVanished, "watch": TestWatch, "trace": TestTraceOutlivesTheWait,
-		"budget": TestBudget, "await": TestAwaitBudget, "gate": TestGate, "model": TestModel,
+		"gate": TestGate, "budget": TestNoMinuteSeesMore, "model": TestModel,
 		"restore": TestRestoreARunningJob, "walk": TestLookupAndWalk,
 	} {
 		t.Run(name, test)

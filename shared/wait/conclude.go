@@ -2,7 +2,6 @@ package wait
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -70,9 +69,10 @@ func (r Record) LateEvent(ctx context.Context, end End) (cloudevents.Event, erro
 	return e, nil
 }
 
-// AdmittedEvent is the event that gives the job its turn.
-func (r Record) AdmittedEvent(ctx context.Context, at time.Time) (cloudevents.Event, error) {
-	e, err := event.NewAdmitted(event.Admitted{Header: r.Header, AdmittedAt: at, Turn: r.Admissions})
+// AdmittedEvent is the event that gives the job its turn. It is the same event, id
+// and all, until the turn is taken up.
+func (r Record) AdmittedEvent(ctx context.Context) (cloudevents.Event, error) {
+	e, err := event.NewAdmitted(event.Admitted{Header: r.Header, AdmittedAt: r.TurnAt, Turn: r.Admissions})
 	if err != nil {
 		return e, err
 	}
@@ -80,58 +80,57 @@ func (r Record) AdmittedEvent(ctx context.Context, at time.Time) (cloudevents.Ev
 	return e, nil
 }
 
-// Conclude does the chores of an ended wait that need no API: it frees the
-// slot, unless the sweep still has to be cancelled, and sends the event. An
-// error means that chores are left, which the supervisor will do: the event is
-// not stored for certain.
+// Conclude does the chores of an ended wait that need no API: it sends the event.
+// An error means that chores are left, which the supervisor will do: the event is
+// not stored for certain. That a chore is done is written down a moment later,
+// together with others; should the process die before, the supervisor sends the
+// event once more, which the broker takes for the repeat it is.
 func (w *Waits) Conclude(ctx context.Context, r Record, s Sender) error {
+	return w.Tell(ctx, Resolution{Record: r}, s)
+}
+
+// Tell is Conclude for an end that was just written down: with its event it sends
+// those of the turns that were dealt in the same step. Where that fails the turns
+// are told of by the supervisor, after TurnTimeout.
+func (w *Waits) Tell(ctx context.Context, res Resolution, s Sender) error {
+	r := res.Record
+	var events []cloudevents.Event
 	var done Chores
-	var errs []error
-	if r.Chores.Has(ChoreSlot) && !r.Chores.Has(ChoreCancel) {
-		// First, so that the next in line need not wait for the broker.
-		if err := w.FreeSlot(ctx, r.Header.JobID); err != nil {
-			errs = append(errs, err)
-		} else {
-			done += ChoreSlot
+	if r.Chores.Has(ChoreEvent) && !w.already(r, ChoreEvent) {
+		e, err := r.Event(ctx)
+		if err != nil {
+			return err
+		}
+		events, done = append(events, e), done+ChoreEvent
+	}
+	if r.Chores.Has(ChoreLate) && !w.already(r, ChoreLate) {
+		if r.Late != nil {
+			e, err := r.LateEvent(ctx, *r.Late)
+			if err != nil {
+				return err
+			}
+			events = append(events, e)
+		}
+		done += ChoreLate
+	}
+	for _, turn := range res.turns {
+		e, err := turn.AdmittedEvent(turn.Trace(ctx))
+		if err != nil {
+			return err
+		}
+		events = append(events, e)
+	}
+	if len(events) > 0 {
+		if err := s.Send(ctx, events...); err != nil {
+			return err
 		}
 	}
-	if r.Chores.Has(ChoreEvent) {
-		if err := r.send(ctx, s); err != nil {
-			errs = append(errs, err)
-		} else {
-			r.tellWait(ctx)
-			done += ChoreEvent
-		}
+	if done.Has(ChoreEvent) {
+		r.tellWait(ctx)
 	}
-	if r.Chores.Has(ChoreLate) {
-		if err := r.sendLate(ctx, s); err != nil {
-			errs = append(errs, err)
-		} else {
-			done += ChoreLate
-		}
+	for _, turn := range res.turns {
+		turn.TellTurn(turn.Trace(ctx))
 	}
-	if err := w.Done(ctx, r.Header.JobID, done); err != nil {
-		// It will be sent once more, which the broker takes for the repeat it is.
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
-
-func (r Record) sendLate(ctx context.Context, s Sender) error {
-	if r.Late == nil {
-		return nil
-	}
-	e, err := r.LateEvent(ctx, *r.Late)
-	if err != nil {
-		return err
-	}
-	return s.Send(ctx, e)
-}
-
-func (r Record) send(ctx context.Context, s Sender) error {
-	e, err := r.Event(ctx)
-	if err != nil {
-		return err
-	}
-	return s.Send(ctx, e)
+	w.strike(r, done)
+	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/zixly/sweepline/shared/admission"
 )
 
 // Config is read from the environment. All processes of a pipeline must agree
@@ -14,9 +16,6 @@ type Config struct {
 	RedisURL string `envconfig:"REDIS_URL" required:"true"`
 	// KeyPrefix begins every key and channel. Default "sweepline:".
 	KeyPrefix string `envconfig:"REDIS_KEY_PREFIX" default:"sweepline:"`
-	// Shards is how many hash tags the records are spread over. It must not
-	// change while jobs wait: their records would not be found. Default 16.
-	Shards int `envconfig:"WAIT_SHARDS" default:"16"`
 	// CallbackTimeout is how long a sweep may take from its submission to its
 	// result. Default 1h.
 	CallbackTimeout time.Duration `envconfig:"CALLBACK_TIMEOUT" default:"1h"`
@@ -26,8 +25,8 @@ type Config struct {
 	// MaxConcurrent is how many sweeps may be at the API at once, over all
 	// tenants and processes. Default 5; 0 means no limit.
 	MaxConcurrent int `envconfig:"TRADING_API_MAX_CONCURRENT" default:"5"`
-	// RequestsPerMinute is how many calls the API takes, over all processes.
-	// Default 100; 0 means no limit.
+	// RequestsPerMinute is how many calls the API takes in any minute, over all
+	// processes, of whatever kind. Default 100; 0 means no limit.
 	RequestsPerMinute int `envconfig:"TRADING_API_REQUESTS_PER_MINUTE" default:"100"`
 	// Retention is how long the record of an ended job is kept to answer late
 	// and repeated callbacks. Default 168h.
@@ -36,13 +35,13 @@ type Config struct {
 	// its last sign of life. Default 20s.
 	SubmitLease time.Duration `envconfig:"SUBMIT_LEASE" default:"20s"`
 	// TurnTimeout is how long an admitted job has until it is submitting; then
-	// it is admitted again. Default 30s.
+	// it is told of its turn again, by the same event. Default 30s.
 	TurnTimeout time.Duration `envconfig:"TURN_TIMEOUT" default:"30s"`
 	// ChoreDelay is when the supervisor takes over what should have followed a
 	// job's end at once: above all its event. Default 5s.
 	ChoreDelay time.Duration `envconfig:"CHORE_DELAY" default:"5s"`
-	// GateMin and GateMax bound how long nobody is submitted after the API was
-	// found unavailable. Defaults 1s and 30s.
+	// GateMin and GateMax bound how long calls of a kind rest after the API was
+	// found unavailable for them. Defaults 1s and 30s.
 	GateMin time.Duration `envconfig:"TRADING_API_BACKOFF_MIN" default:"1s"`
 	GateMax time.Duration `envconfig:"TRADING_API_BACKOFF_MAX" default:"30s"`
 }
@@ -57,13 +56,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.KeyPrefix == "" {
 		c.KeyPrefix = "sweepline:"
 	}
-	if c.Shards == 0 {
-		c.Shards = 16
-	}
 	var errs []error
-	if c.Shards < 1 || c.Shards > 1024 {
-		errs = append(errs, errors.New("WAIT_SHARDS: must be 1 to 1024"))
-	}
 	if c.MaxConcurrent < 0 {
 		errs = append(errs, errors.New("TRADING_API_MAX_CONCURRENT: must not be negative"))
 	}
@@ -95,4 +88,10 @@ func (c Config) withDefaults() (Config, error) {
 		errs = append(errs, errors.New("TRADING_API_BACKOFF_MIN: must not be above TRADING_API_BACKOFF_MAX"))
 	}
 	return c, errors.Join(errs...)
+}
+
+func (c Config) limits() admission.Config {
+	return admission.Config{
+		MaxConcurrent: c.MaxConcurrent, RequestsPerMinute: c.RequestsPerMinute, GateMin: c.GateMin, GateMax: c.GateMax,
+	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/zixly/sweepline/shared/admission"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -24,14 +25,14 @@ func TestCountTellsOfNeglectAndOfTheAPI(t *testing.T) {
 		require.Zero(t, count().APIFailures)
 		c.advance(time.Hour) // nobody came
 		require.EqualValues(t, 1, count().Overdue)
-		_, _, err = w.Due(t.Context(), 10, 30*time.Second)
+		_, err = w.Due(t.Context(), 10, 30*time.Second)
 		require.NoError(t, err)
 		require.Zero(t, count().Overdue, "somebody looks at it")
 
-		_, err = w.Report(t.Context(), false, 0)
+		_, err = w.Report(t.Context(), admission.Submissions, false, 0)
 		require.NoError(t, err)
 		require.EqualValues(t, 1, count().APIFailures)
-		_, err = w.Report(t.Context(), true, 0)
+		_, err = w.Report(t.Context(), admission.Submissions, true, 0)
 		require.NoError(t, err)
 		require.Zero(t, count().APIFailures)
 	})

@@ -61,6 +61,9 @@ func FuzzDecodeHeader(f *testing.F) {
 
 func TestPlacesSortByTime(t *testing.T) {
 	t.Parallel()
-	require.Less(t, place("a", "0123456789abcdef", 999), place("a", "0123456789abcdef", 1000))
-	require.Less(t, place("a", "zzzzzzzzzzzzzzzz", 1), place("a", "0123456789abcdef", 2))
+	at := func(ms int64, id string) string {
+		return place(job.Header{TenantID: "a", CreatedAt: time.UnixMilli(ms)}, id)
+	}
+	require.Less(t, at(999, "0123456789abcdef"), at(1000, "0123456789abcdef"))
+	require.Less(t, at(1, "zzzzzzzzzzzzzzzz"), at(2, "0123456789abcdef"))
 }

@@ -1,7 +1,6 @@
 package wait
 
 import (
-	"hash/fnv"
 	"strconv"
 	"strings"
 
@@ -10,66 +9,28 @@ import (
 	"github.com/zixly/sweepline/shared/job"
 )
 
-// keys names everything in Redis. What one script touches shares a hash tag:
-// {w0}, {w1}, … for the records of a shard, {admission}, {budget}.
-type keys struct {
-	prefix string
-	shards int
+// keys names everything in Redis. All that belongs to waits and admission stands
+// under one hash tag: a step of a job changes its record, its slot, the line and
+// the budget, and is one script. So one node of a cluster keeps all waits. That
+// is no bottleneck: the trading API takes a few sweeps at a time, a wait takes
+// 400 bytes, a step tens of microseconds. What grows with the traffic, the
+// streams of events, is spread over the nodes by the broker.
+type keys struct{ prefix string }
+
+// base begins all keys of waits; scripts get it as KEYS[1] and name the rest. A
+// record's key is base and the 16 bytes of the job's id.
+func (k keys) base() string { return k.prefix + "{w}:" }
+
+func (k keys) record(id string) string { return k.base() + id }
+
+// isRecord reports whether a key is a record's. The ids are bytes, not characters,
+// so that no pattern of MATCH could tell.
+func (k keys) isRecord(key string) bool {
+	return strings.HasPrefix(key, k.base()) && len(key) == len(k.base())+idSize
 }
 
-// shard is the keys of one shard, all under one hash tag.
-type shard struct {
-	// records is what the key of a record begins with; the id, 16 bytes, follows.
-	records string
-	// due is a sorted set from id to the Unix milliseconds at which somebody
-	// has to look at the wait.
-	due string
-}
-
-func (k keys) shard(n int) shard {
-	tag := k.prefix + "{w" + strconv.Itoa(n) + "}:"
-	return shard{records: tag, due: tag + "due"}
-}
-
-// of gives the record's and the due set's key of a job.
-func (k keys) of(id string) []string {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(id))
-	s := k.shard(int(h.Sum32() % uint32(k.shards)))
-	return []string{s.records + id, s.due}
-}
-
-// restarts is a hash of the id's shard: run, the run id of Redis as it was seen
-// last, and at, when that was seen to change.
-func (k keys) restarts(id string) string {
-	record := k.of(id)[0]
-	return record[:len(record)-len(id)] + "restarts"
-}
-
-func (k keys) admission(name string) string { return k.prefix + "{admission}:" + name }
-
-// slots is a sorted set from the id of each job that may have a sweep at the
-// API, or is about to, to the end of its lease.
-func (k keys) slots() string { return k.admission("slots") }
-
-// line is a sorted set, all scores 0, of the places of those who may be
-// admitted: "tenant/order id", so that a tenant's stand together in order.
-func (k keys) line() string { return k.admission("line") }
-
-// ring is a sorted set of the tenants in line, by whose turn it is.
-func (k keys) ring() string { return k.admission("ring") }
-
-// places is a hash from id to place, of those in line and in later.
-func (k keys) places() string { return k.admission("places") }
-
-// later is a sorted set from id to when it may stand in line again.
-func (k keys) later() string { return k.admission("later") }
-
-// gate is a hash: until (shut till then, ms), fails, probing, turn.
-func (k keys) gate() string { return k.admission("gate") }
-
-// bucket is a hash: tokens, at.
-func (k keys) bucket() string { return k.prefix + "{budget}:bucket" }
+// idSize is the length of a packed job id.
+const idSize = 16
 
 func (k keys) claim(name string) string { return k.prefix + "claim:{" + name + "}" }
 
@@ -77,11 +38,11 @@ func (k keys) claim(name string) string { return k.prefix + "claim:{" + name + "
 func (k keys) begun(name string) string { return k.claim(name) + ":begun" }
 
 // changes is the channel on which the id of every changed record is published.
-func (k keys) changes() string { return k.prefix + "waits:changes" }
+func (k keys) changes() string { return k.base() + "changes" }
 
 // wakes is the channel that tells the supervisor not to wait for its next
 // tick: "admit" or "due".
-func (k keys) wakes() string { return k.prefix + "waits:wakes" }
+func (k keys) wakes() string { return k.base() + "wakes" }
 
 // pack makes 16 bytes of a job id. What is no job id names no record.
 func pack(jobID string) (string, bool) {
@@ -117,10 +78,10 @@ func unpackTradingID(s string) string {
 
 // place is where a job stands in line: among its tenant's by the time at which
 // it was created, so that one put back gets its old place.
-func place(tenant, id string, createdMS int64) string {
-	order := strconv.FormatInt(max(createdMS, 0), 10)
+func place(h job.Header, id string) string {
+	order := strconv.FormatInt(max(h.CreatedAt.UnixMilli(), 0), 10)
 	if n := 16 - len(order); n > 0 {
 		order = strings.Repeat("0", n) + order
 	}
-	return tenant + "/" + order + id
+	return h.TenantID + "/" + order + id
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/zixly/sweepline/shared/admission"
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/wait"
@@ -27,6 +29,11 @@ type machine struct {
 	jobs  []*modelJob
 	sent  map[string]int // ends by job
 	lossy bool           // the broker is down
+	rpm   int
+	calls []time.Time // at the API
+	// beyond counts submissions by attempts that were not in charge any more, against
+	// all leases: their sweeps are at the API beside those that have a slot.
+	beyond int
 }
 
 type modelJob struct {
@@ -38,6 +45,8 @@ type modelJob struct {
 	charge wait.Record // the attempt that was told to Go last
 	until  time.Time   // until when nobody else may be told to
 	sweeps int
+	turn   int  // the last that was dealt
+	told   bool // it has been taken up
 }
 
 func (m *machine) Send(_ context.Context, events ...cloudevents.Event) error {
@@ -45,6 +54,9 @@ func (m *machine) Send(_ context.Context, events ...cloudevents.Event) error {
 		return errors.New("broker is down")
 	}
 	for _, e := range events {
+		if e.Type() == event.SweepAdmitted {
+			continue
+		}
 		m.sent[e.Subject()]++
 	}
 	return nil
@@ -64,7 +76,7 @@ func (m *machine) won(t *rapid.T, j *modelJob, r wait.Record) {
 func (m *machine) check(t *rapid.T) {
 	c, err := m.Count(m.ctx)
 	require.NoError(t, err)
-	require.LessOrEqual(t, int(c.Slots), m.limit)
+	require.LessOrEqual(t, int(c.Slots), m.limit+m.beyond)
 	inCharge := 0
 	for _, j := range m.jobs {
 		r, err := m.Get(m.ctx, j.header.JobID)
@@ -89,7 +101,54 @@ func (m *machine) check(t *rapid.T) {
 			inCharge++
 		}
 	}
-	require.LessOrEqual(t, inCharge, m.limit)
+	require.LessOrEqual(t, inCharge, m.limit+m.beyond)
+	if m.rpm > 0 {
+		last := 0
+		for _, at := range m.calls {
+			if m.clock.now().Sub(at) < time.Minute {
+				last++
+			}
+		}
+		require.LessOrEqual(t, last, m.rpm, "calls in the last minute")
+	}
+}
+
+// spend makes the calls that were dealt.
+func (m *machine) spend(calls admission.Calls) {
+	for calls.Spend() {
+		m.calls = append(m.calls, m.clock.now())
+	}
+}
+
+// deal is what the supervisor does with turns and calls; the API never answers it.
+func (m *machine) deal(t *rapid.T, taken func(id string) bool) {
+	d, err := m.Deal(m.ctx, 10, 10, 30*time.Second)
+	require.NoError(t, err)
+	for _, r := range d.Turns {
+		j := m.byID(r.Header.JobID)
+		require.Empty(t, j.ended, "a turn for a job that has ended")
+		require.Greater(t, r.Admissions, j.turn, "the turn before was not taken up")
+		j.turn, j.told = r.Admissions, false
+		if taken(r.Header.JobID) {
+			m.enter(t, j)
+		}
+	}
+	for _, c := range d.Calls {
+		m.spend(c.Calls)
+		switch {
+		case c.Superfluous != "":
+			require.NoError(t, m.Dropped(m.ctx, c))
+		case c.Record.State.Ended():
+			require.True(t, c.Record.Chores.Has(wait.ChoreCancel))
+			require.NoError(t, m.Done(m.ctx, c.Record, wait.ChoreCancel))
+		case c.Record.Over():
+			m.resolve(t, m.byID(c.Record.Header.JobID), wait.End{Code: job.TimedOut, Message: "over", Via: event.ViaDeadline})
+		default:
+			require.Equal(t, wait.Waiting, c.Record.State)
+			_, err := m.Progress(m.ctx, c.Record, 10, false, time.Minute, wait.Answered())
+			require.NoError(t, err)
+		}
+	}
 }
 
 func (m *machine) enter(t *rapid.T, j *modelJob) {
@@ -97,6 +156,7 @@ func (m *machine) enter(t *rapid.T, j *modelJob) {
 	require.NoError(t, err)
 	fresh := !j.known
 	j.known = true
+	m.spend(e.Calls)
 	switch e.Verdict {
 	case wait.Go, wait.Look:
 		require.Empty(t, j.ended)
@@ -117,42 +177,34 @@ func (m *machine) enter(t *rapid.T, j *modelJob) {
 	}
 }
 
-// tend is what the supervisor does, in short; the API never answers it.
+// tend is what the supervisor does with waits that need no call, in short.
 func (m *machine) tend(t *rapid.T, ending bool) {
-	due, _, err := m.Due(m.ctx, 10, 30*time.Second)
+	due, err := m.Due(m.ctx, 100, 30*time.Second)
 	require.NoError(t, err)
 	for _, r := range due {
 		j := m.byID(r.Header.JobID)
-		over := !r.Deadline.IsZero() && !m.clock.now().Before(r.Deadline)
 		switch {
 		case r.State.Ended():
-			if m.Conclude(m.ctx, r, m) == nil && r.Chores.Has(wait.ChoreCancel) {
-				require.NoError(t, m.FreeSlot(m.ctx, r.Header.JobID))
-				require.NoError(t, m.Done(m.ctx, r.Header.JobID, wait.ChoreCancel+wait.ChoreSlot))
-			}
-		case over:
-			m.resolve(t, j, wait.End{Code: job.TimedOut, Message: "over", Via: event.ViaDeadline})
+			_ = m.Conclude(m.ctx, r, m)
 		case r.State == wait.Submitting:
-			back, ok, err := m.Reclaim(m.ctx, r)
+			_, err := m.Reclaim(m.ctx, r)
 			require.NoError(t, err)
-			if ok {
-				require.Equal(t, wait.Parked, back.State)
-			}
-		case r.State == wait.Parked:
-			got, err := m.Revive(m.ctx, r)
+		case r.Over():
+			m.resolve(t, j, wait.End{Code: job.TimedOut, Message: "over", Via: event.ViaDeadline})
+		default:
+			require.Equal(t, wait.Parked, r.State)
+			again, open, err := m.Turn(m.ctx, r)
 			require.NoError(t, err)
-			if got {
-				_, _, err = m.Grant(m.ctx, r.Header.JobID)
-				require.NoError(t, err)
+			if open {
+				require.Equal(t, j.turn, again.Admissions, "the same turn, told of again")
+				require.Equal(t, r.TurnAt, again.TurnAt)
 				if ending {
 					m.enter(t, j)
 				}
 			}
-		default:
-			_, err := m.Progress(m.ctx, r, 10, false, m.clock.now().Add(time.Minute))
-			require.NoError(t, err)
 		}
 	}
+	require.NoError(t, m.Flush(m.ctx))
 }
 
 func (m *machine) byID(id string) *modelJob {
@@ -165,6 +217,7 @@ func (m *machine) byID(id string) *modelJob {
 }
 
 func (m *machine) resolve(t *rapid.T, j *modelJob, end wait.End) {
+	end.Deal = rapid.Bool().Draw(t, "deals")
 	res, err := m.Resolve(m.ctx, j.header.JobID, end)
 	if !j.known {
 		require.ErrorIs(t, err, wait.ErrUnknown)
@@ -172,8 +225,19 @@ func (m *machine) resolve(t *rapid.T, j *modelJob, end wait.End) {
 	}
 	require.NoError(t, err)
 	require.Equal(t, j.ended == "", res.Won, "first writer wins")
-	if res.Won {
-		m.won(t, j, res.Record)
+	if !res.Won {
+		return
+	}
+	m.won(t, j, res.Record)
+	for _, other := range m.jobs { // a turn that was dealt with the slot
+		r, err := m.Get(m.ctx, other.header.JobID)
+		if err == nil && r.Admissions > other.turn {
+			require.True(t, end.Deal)
+			other.turn = r.Admissions
+		}
+	}
+	if end.Deal && rapid.Bool().Draw(t, "told") {
+		_ = m.Tell(m.ctx, res, m)
 	}
 }
 
@@ -188,13 +252,14 @@ func TestModel(t *testing.T) {
 		runs++
 		c := newClock()
 		limit := rapid.IntRange(1, 3).Draw(t, "limit")
+		rpm := rapid.SampledFrom([]int{0, 1, 5, 20, 100}).Draw(t, "requests per minute")
 		w, err := wait.Open(context.Background(), wait.Config{
-			RedisURL: url, KeyPrefix: fmt.Sprintf("model%d:", runs), Shards: 2, MaxConcurrent: limit,
+			RedisURL: url, KeyPrefix: fmt.Sprintf("model%d:", runs), MaxConcurrent: limit, RequestsPerMinute: rpm,
 			CallbackTimeout: 30 * time.Minute, QueueTimeout: 2 * time.Hour,
 		}, wait.WithClock(c.now))
 		require.NoError(t, err)
 		defer func() { _ = w.Close() }()
-		m := &machine{Waits: w, ctx: context.Background(), clock: c, limit: limit, sent: map[string]int{}}
+		m := &machine{Waits: w, ctx: context.Background(), clock: c, limit: limit, rpm: rpm, sent: map[string]int{}}
 		for i := range 5 {
 			h := header([]string{"a", "b"}[i%2])
 			h.CreatedAt = start.Add(time.Duration(i) * time.Millisecond)
@@ -233,6 +298,9 @@ func (m *machine) run(t *rapid.T) {
 				return
 			}
 			j.sweeps++
+			if r, err := m.Get(m.ctx, j.header.JobID); err != nil || r.State != wait.Submitting || r.Attempt != j.charge.Attempt {
+				m.beyond++
+			}
 			id := "t-" + j.header.JobID + fmt.Sprint(j.sweeps)
 			landing, r, err := m.Note(m.ctx, j.header.JobID, id, 0, time.Minute)
 			require.NoError(t, err)
@@ -242,10 +310,11 @@ func (m *machine) run(t *rapid.T) {
 				j.until = time.Time{}
 			case wait.Extra:
 				require.NotEqual(t, id, r.TradingJobID)
+				require.Contains(t, r.Dropped, id)
 			case wait.Late:
 				require.NotEmpty(t, j.ended)
 				if j.code == job.TimedOut || j.code == job.Cancelled || j.code == job.Undeliverable {
-					require.True(t, r.Chores.Has(wait.ChoreCancel), "a sweep that nobody wants")
+					require.True(t, r.Chores.Has(wait.ChoreCancel) || slices.Contains(r.Dropped, id), "a sweep that nobody wants")
 				}
 			}
 		},
@@ -254,7 +323,10 @@ func (m *machine) run(t *rapid.T) {
 			if j.charge.Attempt == 0 || j.sweeps > 0 {
 				return
 			}
-			s := wait.Setback{Wait: time.Duration(rapid.IntRange(0, 90).Draw(t, "seconds")) * time.Second, Uncertain: rapid.Bool().Draw(t, "uncertain")}
+			s := wait.Setback{
+				Wait: time.Duration(rapid.IntRange(0, 90).Draw(t, "seconds")) * time.Second, Uncertain: rapid.Bool().Draw(t, "uncertain"),
+				Submission: rapid.SampledFrom([]wait.Report{{}, wait.Answered(), wait.Unanswered(0), wait.Unanswered(time.Minute)}).Draw(t, "report"),
+			}
 			require.NoError(t, m.PutBack(m.ctx, j.charge, s))
 			if r, err := m.Get(m.ctx, j.header.JobID); err == nil && r.State != wait.Submitting {
 				j.until = time.Time{}
@@ -266,7 +338,7 @@ func (m *machine) run(t *rapid.T) {
 			if err != nil {
 				return
 			}
-			_, ok, err := m.Forget(m.ctx, r)
+			ok, err := m.Forget(m.ctx, r)
 			require.NoError(t, err)
 			require.Equal(t, r.State == wait.Waiting, ok)
 		},
@@ -295,14 +367,14 @@ func (m *machine) run(t *rapid.T) {
 			}
 		},
 		"broker": func(*rapid.T) { m.lossy = !m.lossy },
-		"admit": func(t *rapid.T) {
-			ids, _, err := m.Admit(m.ctx, 10)
+		"deal": func(t *rapid.T) {
+			m.deal(t, func(string) bool { return rapid.Bool().Draw(t, "taken up") })
+		},
+		"another call": func(t *rapid.T) {
+			pause, err := m.Allow(m.ctx, wait.Urgent)
 			require.NoError(t, err)
-			for _, id := range ids {
-				if rapid.Bool().Draw(t, "granted") { // else its supervisor died
-					_, _, err := m.Grant(m.ctx, id)
-					require.NoError(t, err)
-				}
+			if pause == 0 {
+				m.calls = append(m.calls, m.clock.now())
 			}
 		},
 		"tend": func(t *rapid.T) { m.tend(t, false) },
@@ -316,27 +388,15 @@ func (m *machine) run(t *rapid.T) {
 // end lets the supervisor alone bring everything to its end.
 func (m *machine) end(t *rapid.T) {
 	m.lossy = false
-	for range 60 {
-		m.clock.advance(5 * time.Minute)
+	for range 300 {
+		m.clock.advance(90 * time.Second)
 		m.tend(t, true)
-		ids, _, err := m.Admit(m.ctx, 10)
+		m.deal(t, func(string) bool { return true })
+		c, err := m.Count(m.ctx)
 		require.NoError(t, err)
-		for _, id := range ids {
-			_, _, err := m.Grant(m.ctx, id)
-			require.NoError(t, err)
-		}
-		stale, err := m.StaleSlots(m.ctx, 10, time.Minute)
-		require.NoError(t, err)
-		for _, id := range stale {
-			r, err := m.Get(m.ctx, id)
-			require.NoError(t, err)
-			switch {
-			case r.State == wait.Accepted, r.State.Ended() && !r.Chores.Has(wait.ChoreCancel):
-				require.NoError(t, m.FreeSlot(m.ctx, id))
-			case r.State == wait.Parked:
-				_, err = m.Schedule(m.ctx, r, m.clock.now())
-				require.NoError(t, err)
-			}
+		require.LessOrEqual(t, int(c.Slots), m.limit+m.beyond)
+		if c.Waiting+c.Parked+c.Slots == 0 {
+			break
 		}
 	}
 	for _, j := range m.jobs {
@@ -351,5 +411,6 @@ func (m *machine) end(t *rapid.T) {
 	}
 	c, err := m.Count(m.ctx)
 	require.NoError(t, err)
+	c.APIFailures = 0 // nobody has called it since
 	require.Equal(t, wait.Counts{}, c, "nothing is left behind")
 }

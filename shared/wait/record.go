@@ -23,8 +23,9 @@ type State string
 const (
 	// Accepted: taken in, but its event has not reached submit.
 	Accepted State = "accepted"
-	// Parked: to be submitted. It stands in line, or has a slot and is about
-	// to get its turn.
+	// Parked: to be submitted. It stands in line, or has its turn and has not
+	// taken it up, or waits for calls to find out about a sweep that may be at
+	// the API.
 	Parked State = "parked"
 	// Submitting: an attempt is calling the API.
 	Submitting State = "submitting"
@@ -44,17 +45,16 @@ func (s State) letter() string { return string(s[:1]) }
 var stateOf = map[string]State{"a": Accepted, "p": Parked, "s": Submitting, "w": Waiting, "c": Completed, "f": Failed}
 
 // Chores are what is still to be done for a wait that has ended: any of
-// ChoreEvent, ChoreCancel, ChoreSlot, ChoreLate.
+// ChoreEvent, ChoreCancel, ChoreLate.
 type Chores string
 
 // The chores.
 const (
 	// ChoreEvent: the event of the end is to be sent.
 	ChoreEvent Chores = "e"
-	// ChoreCancel: the sweep is to be cancelled at the API.
+	// ChoreCancel: the sweep is to be cancelled at the API. Until then the job
+	// keeps its slot.
 	ChoreCancel Chores = "c"
-	// ChoreSlot: the slot, or the place in line, is to be given back.
-	ChoreSlot Chores = "s"
 	// ChoreLate: the event of Record.Late is to be sent.
 	ChoreLate Chores = "l"
 )
@@ -87,6 +87,12 @@ type Record struct {
 	// Deadline is when it times out: in line, or at the API. Zero where no
 	// deadline runs.
 	Deadline time.Time
+	// TurnAt is when it was given the turn that it has not taken up; zero where it
+	// has none.
+	TurnAt time.Time
+	// At is the time by Redis at which the record was read. Only steps fill it in,
+	// not Get and Watch.
+	At time.Time
 	// ParkedAt is since when it is Parked; zero in other states.
 	ParkedAt time.Time
 	// ExecutionSeconds is the API's own figure.
@@ -97,6 +103,8 @@ type Record struct {
 	Admissions int
 	// Submissions counts the sweeps that the API took for it.
 	Submissions int
+	// Uncertain: the API may have a sweep of the job that the record does not know.
+	Uncertain bool
 	// Attempt numbers the attempts at submitting.
 	Attempt int
 	// Tries counts failed attempts since the last success, or polls.
@@ -107,6 +115,9 @@ type Record struct {
 	LeaseUntil time.Time
 	// Chores are what its end still asks for.
 	Chores Chores
+	// Dropped are sweeps of the job that were one too many; they were cancelled or
+	// will be.
+	Dropped []string
 	// Late is an end that came after the other and could not be told of yet.
 	Late *End
 	// CalledOff: the broker refused the event of an Accepted job, and its client
@@ -164,6 +175,7 @@ func (w *Waits) decodeMap(jobID string, f map[string]string) (Record, error) {
 		Via:          event.Via(f["v"]),
 		Chores:       Chores(f["o"]),
 		CalledOff:    state == Accepted && f["O"] != "",
+		Uncertain:    f["k"] != "",
 		sc:           decodeTrace(f["t"]),
 	}
 	for name, into := range map[string]*int{
@@ -171,7 +183,7 @@ func (w *Waits) decodeMap(jobID string, f map[string]string) (Record, error) {
 	} {
 		*into = int(number(f[name]))
 	}
-	for name, into := range map[string]*time.Time{"i": &r.StartedAt, "z": &r.EndedAt, "y": &r.LeaseUntil} {
+	for name, into := range map[string]*time.Time{"i": &r.StartedAt, "z": &r.EndedAt, "y": &r.LeaseUntil, "c": &r.TurnAt} {
 		if ms := number(f[name]); ms > 0 {
 			*into = time.UnixMilli(ms).UTC()
 		}
@@ -189,6 +201,10 @@ func (w *Waits) decodeMap(jobID string, f map[string]string) (Record, error) {
 	case r.State == Waiting:
 		r.Deadline = w.resultDeadline(r.StartedAt)
 	}
+	for text := f["D"]; text != "" && len(text) > int(text[0]); {
+		r.Dropped = append(r.Dropped, unpackTradingID(text[1:1+text[0]]))
+		text = text[1+text[0]:]
+	}
 	if text := f["d"]; text != "" {
 		r.Late = &End{}
 		if err := json.Unmarshal([]byte(text), r.Late); err != nil {
@@ -205,6 +221,9 @@ func (w *Waits) decodeMap(jobID string, f map[string]string) (Record, error) {
 func (w *Waits) resultDeadline(started time.Time) time.Time {
 	return started.Add(w.cfg.CallbackTimeout)
 }
+
+// Over reports whether the deadline had passed when the record was read.
+func (r Record) Over() bool { return !r.Deadline.IsZero() && !r.At.Before(r.Deadline) }
 
 func number(s string) int64 {
 	n, _ := strconv.ParseInt(s, 10, 64) // absent means 0

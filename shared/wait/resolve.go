@@ -18,13 +18,19 @@ type End struct {
 	// Code says why it failed; it makes the end a failed one.
 	Code    job.ErrorCode
 	Message string
-	// TradingJobID is the API's id, where it is known here.
+	// TradingJobID is the API's id of the sweep that ended, where it is known here.
+	// A sweep that is not the wait's ends nothing.
 	TradingJobID     string
 	ExecutionSeconds float64
 	// Via says who brings the end.
 	Via event.Via
-	// At is when it ended; zero means now.
+	// At is when it ended; zero means now, by Redis.
 	At time.Time
+	// Deal: the caller calls Tell, so the slot that gets free may be dealt in the
+	// same step. Otherwise the supervisor is woken for that.
+	Deal bool `json:"-"`
+	// Read tells how the API answered the call that found the end, if one did.
+	Read Report `json:"-"`
 	// Overturn lets a failed end replace a completed one. Only an event that
 	// could not be delivered does: the results never got to their owner.
 	Overturn bool
@@ -41,7 +47,7 @@ func (e End) state() State {
 // chores are what follows from the end. A sweep that runs on although nobody
 // waits for it any more is to be cancelled.
 func (e End) chores() Chores {
-	c := ChoreEvent + ChoreSlot
+	c := ChoreEvent
 	switch e.Code {
 	case job.Cancelled, job.TimedOut, job.Undeliverable:
 		c += ChoreCancel
@@ -49,30 +55,26 @@ func (e End) chores() Chores {
 	return c
 }
 
-// started is when the sweep began, as far as the end tells: its submission may
-// have been cut off before it wrote that down. Empty where the end knows of no
-// sweep.
-func (e End) started(at time.Time) any {
-	if e.TradingJobID == "" {
-		return ""
-	}
-	return at.Add(-time.Duration(e.ExecutionSeconds * float64(time.Second))).UnixMilli()
-}
-
 // Same reports whether the record has already ended as e says.
 func (e End) Same(r Record) bool { return r.State == e.state() && r.ErrorCode == e.Code }
 
 // Resolution is what Resolve did.
 type Resolution struct {
-	// Won: the wait ended by this call. Otherwise it had ended before.
+	// Won: the wait ended by this call. Otherwise it had ended before, or the end
+	// is Foreign.
 	Won bool
+	// Foreign: the end is that of another sweep than the wait's: of one that the
+	// API had forgotten, or of one too many. It changed nothing.
+	Foreign bool
 	// Record is the wait as it is now.
 	Record Record
+
+	turns []Record // dealt along; Tell tells of them
 }
 
 // Resolve ends a wait in any state; the first to come wins, for ever. The
-// winner calls Conclude; should it die before, the supervisor does so from the
-// chores in the record. ErrUnknown where there is no record.
+// winner calls Tell; should it die before, the supervisor does so from the chores
+// in the record. ErrUnknown where there is no record.
 func (w *Waits) Resolve(ctx context.Context, jobID string, e End) (Resolution, error) {
 	return w.resolve(ctx, jobID, e, w.cfg.ChoreDelay)
 }
@@ -82,17 +84,22 @@ func (w *Waits) resolve(ctx context.Context, jobID string, e End, delay time.Dur
 	if !ok {
 		return Resolution{}, fmt.Errorf("resolve job: %w", ErrUnknown)
 	}
-	at := e.At
-	if at.IsZero() {
-		at = w.now()
+	overturn, took, at, deal := "", "", "", ""
+	if e.Deal {
+		deal = "1"
 	}
-	overturn := ""
 	if e.Overturn && e.Code != "" {
 		overturn = "1"
 	}
-	args := []any{e.state().letter(), string(e.chores()), w.after(delay), overturn, w.keys.changes(), e.started(at),
-		"z", at.UnixMilli(), "v", string(e.Via)}
-	for _, f := range [][2]string{{"e", string(e.Code)}, {"m", e.Message}, {"x", packTradingID(e.TradingJobID)}} {
+	if e.TradingJobID != "" {
+		took = strconv.FormatInt(int64(e.ExecutionSeconds*1000), 10)
+	}
+	if !e.At.IsZero() {
+		at = strconv.FormatInt(e.At.UnixMilli(), 10)
+	}
+	args := []any{e.state().letter(), string(e.chores()), delay.Milliseconds(), overturn, took,
+		packTradingID(e.TradingJobID), at, e.Read.text(), deal, w.cfg.TurnTimeout.Milliseconds(), "v", string(e.Via)}
+	for _, f := range [][2]string{{"e", string(e.Code)}, {"m", e.Message}} {
 		if f[1] != "" {
 			args = append(args, f[0], f[1])
 		}
@@ -103,8 +110,21 @@ func (w *Waits) resolve(ctx context.Context, jobID string, e End, delay time.Dur
 	if e.ExecutionSeconds > 0 {
 		args = append(args, "q", strconv.FormatInt(int64(e.ExecutionSeconds*1000), 10))
 	}
-	outcome, r, err := w.step(ctx, "resolve", resolveScript, jobID, id, args...)
-	return Resolution{Won: outcome == 1, Record: r}, err
+	reply, err := w.run(ctx, endedScript, append([]any{id}, args...)...).Slice()
+	if err != nil {
+		return Resolution{}, fmt.Errorf("resolve job %s: %w", jobID, err)
+	}
+	outcome, r, err := w.decodeStep(jobID, reply)
+	if err != nil {
+		return Resolution{}, fmt.Errorf("resolve job %s: %w", jobID, err)
+	}
+	res := Resolution{Won: outcome == 1, Foreign: outcome == 2, Record: r}
+	if len(reply) > 3 {
+		turns, _ := reply[3].([]any)
+		at, _ := reply[1].(string)
+		res.turns = w.records(ctx, at, turns)
+	}
+	return res, nil
 }
 
 // KeepLate leaves the event of an end that came after another to the
@@ -119,7 +139,7 @@ func (w *Waits) KeepLate(ctx context.Context, jobID string, e End) (bool, error)
 	if err != nil {
 		return false, fmt.Errorf("keep late end of job %s: %w", jobID, err)
 	}
-	outcome, _, err := w.step(ctx, "keep late end", lateScript, jobID, id, text, w.after(w.cfg.ChoreDelay))
+	outcome, _, err := w.step(ctx, "keep late end", lateScript, jobID, id, text, w.cfg.ChoreDelay.Milliseconds())
 	return outcome == 1, err
 }
 
@@ -135,16 +155,4 @@ func (w *Waits) Cancel(ctx context.Context, jobID string) (State, error) {
 		w.wake(ctx, wakeDue)
 	}
 	return res.Record.State, nil
-}
-
-// Done strikes chores off. With the last one the record's retention begins.
-func (w *Waits) Done(ctx context.Context, jobID string, c Chores) error {
-	id, ok := pack(jobID)
-	if !ok || c == "" {
-		return nil
-	}
-	if err := doneScript.Run(ctx, w.redis, w.keys.of(id), id, string(c), w.cfg.Retention.Milliseconds()).Err(); err != nil {
-		return fmt.Errorf("strike off chores of job %s: %w", jobID, err)
-	}
-	return nil
 }

@@ -8,13 +8,13 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/zixly/sweepline/shared/admission"
 	"github.com/zixly/sweepline/shared/job"
 )
 
 var (
-	restoreScript = load("restore")
-	seatScript    = load("seat")
-	callOffScript = load("calloff")
+	restoreScript = step("restore")
+	callOffScript = redis.NewScript(admission.Clock + read("calloff"))
 )
 
 // Lost is what is known of a job whose record Redis has lost.
@@ -30,43 +30,29 @@ type Lost struct {
 
 // Restore registers the wait of a job anew. One with a sweep waits for it, holds
 // a slot even above the limit, since the API counts it too, and is polled at
-// once; any other is parked, due at once, and the next attempt looks for its
-// sweep at the API before it submits. Deadlines run from the times in l, not
-// from now: a job whose time was over while Redis was away ends timed out.
+// once; any other stands in line at its old place, and its attempt looks for its
+// sweep at the API before it submits. Deadlines run from the times in l, not from
+// now: a job whose time was over while Redis was away ends timed out.
 //
 // It is false, and nothing happens, where there is a record.
 func (w *Waits) Restore(ctx context.Context, l Lost) (Record, bool, error) {
-	id, ok := pack(l.Header.JobID)
+	h := l.Header
+	id, ok := pack(h.JobID)
 	if !ok {
-		return Record{}, false, fmt.Errorf("restore job: %q is not a job id", l.Header.JobID)
+		return Record{}, false, fmt.Errorf("restore job: %q is not a job id", h.JobID)
 	}
-	header, err := encodeHeader(l.Header)
+	header, err := encodeHeader(h)
 	if err != nil {
-		return Record{}, false, fmt.Errorf("restore job %s: %w", l.Header.JobID, err)
+		return Record{}, false, fmt.Errorf("restore job %s: %w", h.JobID, err)
 	}
-	atAPI := l.TradingJobID != "" && !l.StartedAt.IsZero()
 	tradingJob, started := "", int64(0)
-	if atAPI {
+	if l.TradingJobID != "" && !l.StartedAt.IsZero() {
 		tradingJob, started = packTradingID(l.TradingJobID), l.StartedAt.UnixMilli()
-		if w.cfg.MaxConcurrent > 0 {
-			// Before the record: a slot without one is found by its lease, a sweep
-			// without a slot by nobody.
-			if _, err := w.flag(ctx, "seat", seatScript, l.Header.JobID, []string{w.keys.slots()}, id, w.after(w.cfg.TurnTimeout)); err != nil {
-				return Record{}, false, err
-			}
-		}
 	}
-	outcome, r, err := w.step(ctx, "restore", restoreScript, l.Header.JobID, id,
-		header, encodeTrace(ctx), w.ms(), l.Header.CreatedAt.Add(w.cfg.QueueTimeout).UnixMilli(), w.turnsBefore(l.Header),
-		tradingJob, started, max(l.Submissions-1, 0), w.keys.changes())
+	outcome, r, err := w.step(ctx, "restore", restoreScript, h.JobID, id,
+		header, encodeTrace(ctx), place(h, id), h.CreatedAt.UnixMilli(), w.cfg.QueueTimeout.Milliseconds(),
+		tradingJob, started, max(l.Submissions-1, 0), w.cfg.CallbackTimeout.Milliseconds())
 	return r, outcome == 1, err
-}
-
-// turnsBefore is a number that the job's turns have not reached, since no two
-// were given within a second: the events of its next turns are new to a broker
-// that has lost nothing.
-func (w *Waits) turnsBefore(h job.Header) int64 {
-	return max(int64(w.now().Sub(h.CreatedAt)/time.Second), 0)
 }
 
 // CallOff is for a job that was accepted and whose event the broker has refused.
@@ -77,7 +63,7 @@ func (w *Waits) CallOff(ctx context.Context, jobID string) error {
 	if !ok {
 		return nil
 	}
-	_, err := w.flag(ctx, "call off", callOffScript, jobID, w.keys.of(id)[:1])
+	_, err := w.flag(ctx, "call off", callOffScript, jobID, id)
 	return err
 }
 
@@ -89,7 +75,7 @@ func (w *Waits) Lookup(ctx context.Context, jobIDs []string) (map[string]Record,
 	p := w.redis.Pipeline()
 	for _, jobID := range jobIDs {
 		if id, ok := pack(jobID); ok {
-			cmds[jobID] = p.HGetAll(ctx, w.keys.of(id)[0])
+			cmds[jobID] = p.HGetAll(ctx, w.keys.record(id))
 		}
 	}
 	if len(cmds) == 0 {
@@ -110,4 +96,16 @@ func (w *Waits) Lookup(ctx context.Context, jobIDs []string) (map[string]Record,
 		records[jobID] = r
 	}
 	return records, nil
+}
+
+// Time is the time of Redis, by which records are written.
+func (w *Waits) Time(ctx context.Context) (time.Time, error) {
+	if w.clock != nil {
+		return w.clock(), nil
+	}
+	at, err := w.redis.Time(ctx).Result()
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask redis for the time: %w", err)
+	}
+	return at, nil
 }

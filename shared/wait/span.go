@@ -35,11 +35,11 @@ func (r Record) tellWait(ctx context.Context) {
 
 // TellTurn makes the span of the time in line of a job that was granted its
 // turn. It is called once the turn's event is sent.
-func (r Record) TellTurn(ctx context.Context, w *Waits) {
-	if r.ParkedAt.IsZero() {
+func (r Record) TellTurn(ctx context.Context) {
+	if r.ParkedAt.IsZero() || r.TurnAt.IsZero() {
 		return
 	}
-	telemetry.Past(r.root(ctx), "line/"+r.Header.JobID+"/"+strconv.Itoa(r.Admissions), "wait in line", r.ParkedAt, w.now(), nil,
+	telemetry.Past(r.root(ctx), "line/"+r.Header.JobID+"/"+strconv.Itoa(r.Admissions), "wait in line", r.ParkedAt, r.TurnAt, nil,
 		attribute.String("job.id", r.Header.JobID), attribute.Int("wait.turn", r.Admissions))
 }
 

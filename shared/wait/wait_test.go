@@ -188,30 +188,28 @@ func TestDueCostsWhatIsDue(t *testing.T) {
 			_, _, err = w.Note(t.Context(), h.JobID, fmt.Sprint("t", i), 0, time.Duration(1+i%2)*time.Minute)
 			require.NoError(t, err)
 		}
-		due, more, err := w.Due(t.Context(), 100, 10*time.Second)
-		require.NoError(t, err)
-		require.Empty(t, due)
-		require.False(t, more)
+		calls := func(n int) []wait.Call {
+			d, err := w.Deal(t.Context(), 10, n, 10*time.Second)
+			require.NoError(t, err)
+			require.Empty(t, d.Turns)
+			return d.Calls
+		}
+		require.Empty(t, calls(100))
 		c.advance(time.Minute)
-		due, _, err = w.Due(t.Context(), 100, 10*time.Second)
-		require.NoError(t, err)
+		due := calls(100)
 		require.Len(t, due, 20)
-		again, _, err := w.Due(t.Context(), 100, 10*time.Second)
-		require.NoError(t, err)
-		require.Empty(t, again, "they are leased")
+		require.Equal(t, c.now(), due[0].Record.At)
+		require.Empty(t, calls(100), "they are leased")
 		c.advance(10 * time.Second)
-		again, more, err = w.Due(t.Context(), 1, 10*time.Second)
-		require.NoError(t, err)
-		require.NotEmpty(t, again, "their holder died")
-		require.LessOrEqual(t, len(again), 16)
-		require.True(t, more)
-		ok, err := w.Progress(t.Context(), due[0], 40, false, c.now().Add(time.Hour))
+		require.Len(t, calls(1), 1, "their holder died")
+		require.Len(t, calls(100), 19)
+		ok, err := w.Progress(t.Context(), due[0].Record, 40, false, time.Hour, wait.Answered())
 		require.NoError(t, err)
 		require.True(t, ok)
-		ok, err = w.Progress(t.Context(), due[0], 30, false, c.now().Add(time.Hour))
+		ok, err = w.Progress(t.Context(), due[0].Record, 30, false, time.Hour, wait.Answered())
 		require.NoError(t, err)
 		require.True(t, ok)
-		r, err := w.Get(t.Context(), due[0].Header.JobID)
+		r, err := w.Get(t.Context(), due[0].Record.Header.JobID)
 		require.NoError(t, err)
 		require.Equal(t, 40, r.Progress, "progress never falls")
 		require.Equal(t, 2, r.Tries)
@@ -338,11 +336,11 @@ func TestTraceOutlivesTheWait(t *testing.T) {
 func TestConfigNamesEveryMistake(t *testing.T) {
 	t.Parallel()
 	_, err := wait.Open(t.Context(), wait.Config{
-		RedisURL: "redis://localhost", Shards: -1, MaxConcurrent: -1, RequestsPerMinute: -1, CallbackTimeout: -time.Second,
+		RedisURL: "redis://localhost", MaxConcurrent: -1, RequestsPerMinute: -1, CallbackTimeout: -time.Second,
 		QueueTimeout: time.Nanosecond, GateMin: time.Hour,
 	})
 	for _, name := range []string{
-		"WAIT_SHARDS", "TRADING_API_MAX_CONCURRENT", "TRADING_API_REQUESTS_PER_MINUTE", "CALLBACK_TIMEOUT", "QUEUE_TIMEOUT", "TRADING_API_BACKOFF_MIN",
+		"TRADING_API_MAX_CONCURRENT", "TRADING_API_REQUESTS_PER_MINUTE", "CALLBACK_TIMEOUT", "QUEUE_TIMEOUT", "TRADING_API_BACKOFF_MIN",
 	} {
 		require.ErrorContains(t, err, name)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/zixly/sweepline/shared/admission"
 	"github.com/zixly/sweepline/shared/connect"
 )
 
@@ -17,20 +18,27 @@ var ErrUnknown = errors.New("unknown job")
 
 // Waits is safe for concurrent use.
 type Waits struct {
-	cfg   Config
-	redis redis.UniversalClient
-	keys  keys
-	now   func() time.Time
-	board *board
-	close func() error
+	cfg       Config
+	redis     redis.UniversalClient
+	scripts   redis.Scripter
+	keys      keys
+	clock     func() time.Time // nil: the time of Redis
+	admission *admission.Admission
+	board     *board
+	struck    struck
+	close     func() error
 }
 
 // Option changes what New builds.
 type Option func(*Waits)
 
-// WithClock replaces the wall clock. Only claims and the expiry of records run
-// on the clock of Redis.
-func WithClock(now func() time.Time) Option { return func(w *Waits) { w.now = now } }
+// WithClock replaces the time of Redis, for tests. Only claims and the expiry of
+// records run on the clock of Redis all the same.
+func WithClock(now func() time.Time) Option { return func(w *Waits) { w.clock = now } }
+
+// WithScripter runs the steps by another way than the client, such as a writer
+// that sends those of many callers together.
+func WithScripter(s redis.Scripter) Option { return func(w *Waits) { w.scripts = s } }
 
 // New checks cfg, naming every variable that is wrong, and does no I/O. The
 // caller closes the client, and Close first.
@@ -42,9 +50,12 @@ func New(client redis.UniversalClient, cfg Config, options ...Option) (*Waits, e
 	if err != nil {
 		return nil, err
 	}
-	w := &Waits{cfg: cfg, redis: client, keys: keys{cfg.KeyPrefix, cfg.Shards}, now: time.Now}
+	w := &Waits{cfg: cfg, redis: client, scripts: client, keys: keys{cfg.KeyPrefix}}
 	for _, option := range options {
 		option(w)
+	}
+	if w.admission, err = admission.New(w.scripts, w.keys.base(), cfg.limits(), w.clock); err != nil {
+		return nil, err
 	}
 	w.board = newBoard(w)
 	return w, nil
@@ -66,14 +77,19 @@ func Open(_ context.Context, cfg Config, options ...Option) (*Waits, error) {
 	return w, nil
 }
 
-// Close ends the subscription of all watchers, and the client that Open made.
+// Close strikes off the chores that are done, ends the subscription of all
+// watchers, and closes the client that Open made.
 func (w *Waits) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), strikePatience)
+	defer cancel()
+	errs := []error{w.Flush(ctx)}
+	w.struck.busy.Wait()
 	w.board.stop()
-	if w.close == nil {
-		return nil
+	if w.close != nil {
+		errs = append(errs, w.close())
 	}
-	if err := w.close(); err != nil {
-		return fmt.Errorf("close redis: %w", err)
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("close waits: %w", err)
 	}
 	return nil
 }
@@ -89,37 +105,73 @@ func (w *Waits) Ping(ctx context.Context) error {
 // Config is the configuration in effect, defaults filled in.
 func (w *Waits) Config() Config { return w.cfg }
 
-// Now is the time by the clock that deadlines are measured with.
-func (w *Waits) Now() time.Time { return w.now() }
+// Now is the time of this process, for what people read. Nothing is decided by it:
+// steps take the time of Redis, and Record.At is it.
+func (w *Waits) Now() time.Time {
+	if w.clock == nil {
+		return time.Now()
+	}
+	return w.clock()
+}
 
-func (w *Waits) ms() int64 { return w.now().UnixMilli() }
+// Allow takes one call from the API's budget if nobody waits for one. It returns
+// 0, or how long there will be none.
+func (w *Waits) Allow(ctx context.Context, u Urgency) (time.Duration, error) {
+	return w.admission.Allow(ctx, u)
+}
 
-func (w *Waits) after(d time.Duration) int64 { return w.now().Add(d).UnixMilli() }
+// Await takes one call from the API's budget, however long that takes. It ends
+// with ctx. The call has to be made at once.
+func (w *Waits) Await(ctx context.Context, u Urgency) error { return w.admission.Await(ctx, u) }
 
-// step runs a script that returns {outcome, record}.
+// Pace is Await for calls of work that is under way: it makes Waits the pacer of a
+// trading.Client.
+func (w *Waits) Pace(ctx context.Context) error { return w.admission.Await(ctx, Urgent) }
+
+// Report tells how a call to the API went where no step of a wait does; see
+// admission.Admission.Report.
+func (w *Waits) Report(ctx context.Context, b admission.Breaker, ok bool, retryAfter time.Duration) (time.Duration, error) {
+	return w.admission.Report(ctx, b, ok, retryAfter)
+}
+
+// run runs one of the package's scripts.
+func (w *Waits) run(ctx context.Context, s *redis.Script, args ...any) *redis.Cmd {
+	return w.admission.Run(ctx, s, args...)
+}
+
+// step runs a script that returns {outcome, now, record}.
 func (w *Waits) step(ctx context.Context, what string, s *redis.Script, jobID, id string, args ...any) (int64, Record, error) {
-	reply, err := s.Run(ctx, w.redis, w.keys.of(id), append([]any{id}, args...)...).Slice()
+	reply, err := w.run(ctx, s, append([]any{id}, args...)...).Slice()
 	if err != nil {
 		return 0, Record{}, fmt.Errorf("%s of job %s: %w", what, jobID, err)
 	}
-	if len(reply) != 2 {
-		return 0, Record{}, fmt.Errorf("%s of job %s: unexpected answer", what, jobID)
-	}
-	outcome, _ := reply[0].(int64)
-	fields, _ := reply[1].([]any)
-	if outcome < 0 || len(fields) == 0 {
-		return outcome, Record{}, fmt.Errorf("%s of job %s: %w", what, jobID, ErrUnknown)
-	}
-	r, err := w.decode(jobID, fields)
+	outcome, r, err := w.decodeStep(jobID, reply)
 	if err != nil {
-		return outcome, Record{}, fmt.Errorf("%s of job %s: %w", what, jobID, err)
+		return outcome, r, fmt.Errorf("%s of job %s: %w", what, jobID, err)
 	}
 	return outcome, r, nil
 }
 
+var errAnswer = errors.New("unexpected answer of redis")
+
+func (w *Waits) decodeStep(jobID string, reply []any) (int64, Record, error) {
+	if len(reply) < 3 {
+		return 0, Record{}, errAnswer
+	}
+	outcome, _ := reply[0].(int64)
+	at, _ := reply[1].(string)
+	fields, _ := reply[2].([]any)
+	if outcome < 0 || len(fields) == 0 {
+		return outcome, Record{}, ErrUnknown
+	}
+	r, err := w.decode(jobID, fields)
+	r.At = time.UnixMilli(number(at)).UTC()
+	return outcome, r, err
+}
+
 // flag runs a script that returns 0 or 1.
-func (w *Waits) flag(ctx context.Context, what string, s *redis.Script, jobID string, keys []string, args ...any) (bool, error) {
-	n, err := s.Run(ctx, w.redis, keys, args...).Int64()
+func (w *Waits) flag(ctx context.Context, what string, s *redis.Script, jobID string, args ...any) (bool, error) {
+	n, err := w.run(ctx, s, args...).Int64()
 	if err != nil {
 		return false, fmt.Errorf("%s of job %s: %w", what, jobID, err)
 	}

@@ -47,7 +47,7 @@ func (w *Waits) Walk(ctx context.Context, size int, visit func([]Glance) error) 
 }
 
 func (w *Waits) walkNode(ctx context.Context, node redis.Cmdable, size int, visit func([]Glance) error) error {
-	pattern := globEscape.Replace(w.keys.prefix) + "{w*}:*"
+	pattern := globEscape.Replace(w.keys.base()) + "*"
 	for cursor := uint64(0); ; {
 		found, next, err := node.Scan(ctx, cursor, pattern, int64(size)).Result()
 		if err != nil {
@@ -76,17 +76,6 @@ func (w *Waits) walkNode(ctx context.Context, node redis.Cmdable, size int, visi
 
 // globEscape keeps the characters of a prefix from meaning something in MATCH.
 var globEscape = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`)
-
-// isRecord reports whether a key is a record's: a shard's tag and 16 bytes. They
-// are bytes, not characters, so that no pattern of MATCH could tell.
-func (k keys) isRecord(key string) bool {
-	tag, found := strings.CutPrefix(key, k.prefix+"{w")
-	n := len(tag) - len("}:") - idSize
-	return found && n > 0 && n <= 4 && tag[n:n+2] == "}:"
-}
-
-// idSize is the length of a packed job id.
-const idSize = 16
 
 func (w *Waits) glance(ctx context.Context, node redis.Cmdable, keys []string) ([]Glance, error) {
 	cmds := make([]*redis.SliceCmd, len(keys))

@@ -40,7 +40,7 @@ func BenchmarkWatch(b *testing.B) {
 	percent := 0 // of no sweep: it has to grow for as long as this runs
 	for subscribed := false; !subscribed; {
 		percent++
-		_, err := w.Progress(ctx, records[0], percent, false, start.Add(time.Hour))
+		_, err := w.Progress(ctx, records[0], percent, false, time.Hour, wait.Answered())
 		require.NoError(b, err)
 		select {
 		case <-seen[0]:
@@ -56,7 +56,7 @@ func BenchmarkWatch(b *testing.B) {
 		for k := range 8 {
 			wg.Go(func() {
 				for i := k; i < watchers; i += 8 {
-					if _, err := w.Progress(ctx, records[i], percent, false, start.Add(time.Hour)); err != nil {
+					if _, err := w.Progress(ctx, records[i], percent, false, time.Hour, wait.Answered()); err != nil {
 						b.Error(err)
 					}
 				}

@@ -51,7 +51,10 @@ func Exercise(t *testing.T, open func(t *testing.T) ledger.Ledger) {
 		{"filters", filters},
 		{"rows in any order", sortedRows},
 		{"tenants", tenants},
-		{"unfinished and unannounced", recovery},
+		{"pages of pending jobs", pendingPages},
+		{"jobs of all tenants by id", lookup},
+		{"an event that is sent again is the same step", sentAgain},
+		{"late ends keep their lines", lateLines},
 		{"batches at once", concurrentBatches},
 		{"nothing there", nothing},
 	} {

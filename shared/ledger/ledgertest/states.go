@@ -112,9 +112,8 @@ func anyOrder(t *testing.T, l ledger.Ledger) {
 		}
 		require.Equal(t, want, got)
 		require.Len(t, timeline(t, l, h), 7)
-		jobs, err := l.Unannounced(t.Context())
-		require.NoError(t, err)
-		require.Empty(t, jobs, "it was told of, whatever came first")
+		_, untold := Pending(t, l)
+		require.Empty(t, untold, "it was told of, whatever came first")
 	}
 }
 
@@ -276,11 +275,8 @@ func anySplit(t *testing.T, l ledger.Ledger) {
 		}
 		require.Equal(t, ended, first[h.JobID], "each end is the first once")
 	}
-	open, err := l.Unfinished(t.Context())
-	require.NoError(t, err)
+	open, untold := Pending(t, l)
 	require.Len(t, open, jobs, "two of four kinds, and their models")
-	untold, err := l.Unannounced(t.Context())
-	require.NoError(t, err)
 	require.Empty(t, untold)
 }
 
@@ -325,33 +321,6 @@ func late(t *testing.T, l ledger.Ledger) {
 	require.Len(t, timeline(t, l, h), 2)
 	require.Nil(t, l.Apply(t.Context(), failed)[0].Job, "a late end ends nothing")
 	require.True(t, finish(t, l, e.Failed).First)
-}
-
-func recovery(t *testing.T, l ledger.Ledger) {
-	var open []job.Header
-	for i := range 3 {
-		h := Header([]string{"a", "b", "a"}[i])
-		h.CreatedAt = Start.Add(time.Duration(i) * time.Second)
-		open = append(open, h)
-	}
-	done, failed, told := Header("a"), Header("b"), Header("c")
-	failed.CreatedAt = Start.Add(time.Minute)
-	apply(t, l, Life(t, open[2]).Requested, Life(t, open[0]).Requested, Life(t, open[1]).Submitted, Life(t, told).Failed, Notified(t, told, "log"))
-	Complete(t, l, done, Rows(2))
-	finish(t, l, Life(t, failed).Failed)
-
-	headers, err := l.Unfinished(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, open, headers)
-	jobs, err := l.Unannounced(t.Context())
-	require.NoError(t, err)
-	require.Len(t, jobs, 2)
-	require.Equal(t, get(t, l, done), jobs[0])
-	require.Equal(t, get(t, l, failed), jobs[1])
-	apply(t, l, Notified(t, done, "slack"), Notified(t, failed, "log"))
-	jobs, err = l.Unannounced(t.Context())
-	require.NoError(t, err)
-	require.Empty(t, jobs)
 }
 
 func concurrentBatches(t *testing.T, l ledger.Ledger) {

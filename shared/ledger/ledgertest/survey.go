@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/shared/event"
@@ -11,101 +12,74 @@ import (
 	"github.com/zixly/sweepline/shared/ledger"
 )
 
-// Surveyed is a ledger that can be compared with what waits.
-type Surveyed interface {
-	ledger.Ledger
-	ledger.Survey
-}
-
-// ExerciseSurvey runs the suite of ledger.Survey. open is as in Exercise.
-func ExerciseSurvey(t *testing.T, open func(t *testing.T) Surveyed) {
+// Pending reads all pending jobs: those that have not ended, and those of whose
+// end nobody was told.
+func Pending(t testing.TB, l ledger.Ledger) (open, untold []job.Job) {
 	t.Helper()
-	for _, c := range []struct {
-		name string
-		run  func(*testing.T, Surveyed)
-	}{
-		{"pages of unfinished jobs", unfinishedPages},
-		{"pages of unannounced jobs", unannouncedPages},
-		{"jobs of all tenants by id", lookup},
-		{"an event that is sent again is the same step", sentAgain},
-		{"late ends keep their lines", lateLines},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			c.run(t, open(t))
-		})
+	for _, j := range walk(t, l, 100) {
+		if j.Status.Terminal() {
+			untold = append(untold, j)
+		} else {
+			open = append(open, j)
+		}
 	}
+	return open, untold
 }
 
 // walk reads all pages.
-func walk(t *testing.T, limit int, page func(ledger.Position, int) ([]job.Job, error)) (all []job.Job) {
+func walk(t testing.TB, l ledger.Ledger, limit int) (all []job.Job) {
 	t.Helper()
-	var at ledger.Position
-	for {
-		jobs, err := page(at, limit)
+	for after := ""; ; {
+		jobs, err := l.PendingPage(t.Context(), after, limit)
 		require.NoError(t, err)
 		require.LessOrEqual(t, len(jobs), limit)
-		all = append(all, jobs...)
-		if len(jobs) < limit {
+		if len(jobs) == 0 {
 			return all
 		}
-		at = ledger.PositionOf(jobs[len(jobs)-1])
+		all = append(all, jobs...)
+		after = jobs[len(jobs)-1].JobID
 	}
 }
 
-func unfinishedPages(t *testing.T, l Surveyed) {
-	page := func(at ledger.Position, n int) ([]job.Job, error) { return l.UnfinishedPage(t.Context(), at, n) }
-	require.Empty(t, walk(t, 3, page))
+func pendingPages(t *testing.T, l ledger.Ledger) {
+	require.Empty(t, walk(t, l, 3))
 	var want []string
 	for i := range 7 {
 		h := Header([]string{"a", "b"}[i%2])
-		h.CreatedAt = Start.Add(time.Duration(i/3) * time.Second) // three of the same instant
-		e := Life(t, h)
-		if i == 4 {
-			apply(t, l, e.Submitted)
-		} else {
-			apply(t, l, e.Requested)
-		}
 		want = append(want, h.JobID)
-	}
-	ended := Header("a")
-	finish(t, l, Life(t, ended).Failed)
-	for _, limit := range []int{1, 2, 3, 100} {
-		got := walk(t, limit, page)
-		require.ElementsMatch(t, want, ids(got), "by pages of %d", limit)
-		for i := 1; i < len(got); i++ {
-			require.False(t, got[i].CreatedAt.Before(got[i-1].CreatedAt), "the oldest comes first")
+		switch i {
+		case 4:
+			apply(t, l, Life(t, h).Submitted)
+		case 5:
+			Complete(t, l, h, Rows(12))
+		case 6:
+			finish(t, l, Life(t, h).Failed)
+		default:
+			apply(t, l, Life(t, h).Requested)
 		}
 	}
-	all := walk(t, 100, page)
-	require.Equal(t, job.Running, all[4].Status)
-	require.Equal(t, "t-1", all[4].TradingJobID)
-	require.Equal(t, Start.Add(2*time.Second), *all[4].StartedAt)
-	require.Equal(t, 1, all[4].Attempts)
-	require.Empty(t, all[4].Results)
-	require.Equal(t, "DAX", all[4].Parameters.Ticker)
-}
-
-func unannouncedPages(t *testing.T, l Surveyed) {
-	page := func(at ledger.Position, n int) ([]job.Job, error) { return l.UnannouncedPage(t.Context(), at, n) }
-	var want []string
-	for range 5 {
-		h := Header("a")
-		Complete(t, l, h, Rows(12))
-		want = append(want, h.JobID)
-	}
-	told, open := Header("b"), Header("b")
+	told := Header("a")
 	finish(t, l, Life(t, told).Failed)
-	apply(t, l, Notified(t, told, "log"), Life(t, open).Requested)
-	got := walk(t, 2, page)
-	require.ElementsMatch(t, want, ids(got))
-	require.Len(t, got[0].Results, ledger.BestRows, "people are shown the best rows")
-	from, err := l.UnannouncedPage(t.Context(), ledger.Position{CreatedAt: Start.Add(time.Second)}, 10)
-	require.NoError(t, err)
-	require.Empty(t, from, "all were made before")
+	apply(t, l, Notified(t, told, "log"))
+	for _, limit := range []int{1, 2, 3, 7, 100} {
+		require.Equal(t, want, ids(walk(t, l, limit)), "the oldest first, by pages of %d", limit)
+	}
+	all := walk(t, l, 100)
+	running, done, failed := all[4], all[5], all[6]
+	require.Equal(t, job.Queued, all[0].Status)
+	require.Equal(t, job.Running, running.Status)
+	require.Equal(t, "t-1", running.TradingJobID)
+	require.Equal(t, Start.Add(time.Second), *running.StartedAt)
+	require.Equal(t, 1, running.Attempts)
+	require.Equal(t, "DAX", running.Parameters.Ticker)
+	require.Equal(t, job.Completed, done.Status)
+	require.Len(t, done.Results, ledger.BestRows, "people are shown the best rows")
+	require.Equal(t, job.TimedOut, failed.ErrorCode)
+	apply(t, l, Notified(t, ledger.HeaderOf(done), "slack"), Notified(t, ledger.HeaderOf(failed), "log"))
+	require.Equal(t, want[:5], ids(walk(t, l, 2)))
 }
 
-func lookup(t *testing.T, l Surveyed) {
+func lookup(t *testing.T, l ledger.Ledger) {
 	a, b, ended := Header("a"), Header("b"), Header("a")
 	apply(t, l, Life(t, a).Requested, Life(t, b).Submitted)
 	Complete(t, l, ended, Rows(2))
@@ -121,22 +95,19 @@ func lookup(t *testing.T, l Surveyed) {
 	require.Empty(t, got)
 }
 
-func sentAgain(t *testing.T, l Surveyed) {
+func sentAgain(t *testing.T, l ledger.Ledger) {
 	h := Header("a")
 	e := Life(t, h)
 	apply(t, l, event.Again(e.Requested, 1))
 	require.Equal(t, job.Queued, get(t, l, h).Status)
-	f := finish(t, l, event.Again(e.Failed, 1))
-	require.True(t, f.First, "the end that got lost is written when it comes again")
-	again := finish(t, l, event.Again(e.Failed, 2))
-	require.False(t, again.First)
-	require.Equal(t, f.Job, again.Job)
-	again = finish(t, l, e.Failed)
-	require.False(t, again.First, "the first sending may still come")
-	require.Equal(t, f.Job, again.Job)
+	ended := finish(t, l, event.Again(e.Failed, 1)).Job
+	require.Equal(t, job.TimedOut, ended.ErrorCode, "the end that got lost is written when it comes again")
+	for _, x := range []cloudevents.Event{event.Again(e.Failed, 2), e.Failed} { // the first sending may still come
+		require.Equal(t, ended, finish(t, l, x).Job)
+	}
 }
 
-func lateLines(t *testing.T, l Surveyed) {
+func lateLines(t *testing.T, l ledger.Ledger) {
 	h := Header("a")
 	finish(t, l, Life(t, h).Failed) // timed out
 	late, err := event.NewFailed(event.Failed{

@@ -12,14 +12,19 @@ import (
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/ledger"
 	"github.com/zixly/sweepline/shared/ledger/internal/fold"
+	"github.com/zixly/sweepline/shared/ledger/internal/group"
 )
 
-// apply is the one statement that writes events; see migrations/00003.
-var apply = "select * from pipeline_apply_v1(" + placeholders(33) + ")"
+// applySQL is the one statement that writes events; see migrations/00003.
+var applySQL = "select * from pipeline_apply_v1(" + placeholders(33) + ")"
 
 // Apply stores events; see ledger.Ledger. It takes one round trip.
 func (l *Ledger) Apply(ctx context.Context, events ...cloudevents.Event) []ledger.Applied {
-	return fold.Apply(ctx, events, l.write)
+	return group.Each(ctx, &l.applies, events, func(err error) ledger.Applied { return ledger.Applied{Err: err} })
+}
+
+func (l *Ledger) apply(ctx context.Context, events []cloudevents.Event) ([]ledger.Applied, error) {
+	return fold.Apply(ctx, events, l.write), nil
 }
 
 func (l *Ledger) write(ctx context.Context, b fold.Batch) (fold.Written, error) {
@@ -28,7 +33,7 @@ func (l *Ledger) write(ctx context.Context, b fold.Batch) (fold.Written, error) 
 		return fold.Written{}, err
 	}
 	var w fold.Written
-	err = l.call(ctx, l.cfg.Timeout, apply, args, func(rows pgx.Rows) (err error) {
+	err = l.call(ctx, l.cfg.Timeout, applySQL, args, func(rows pgx.Rows) (err error) {
 		w, err = readWritten(rows)
 		return err
 	})

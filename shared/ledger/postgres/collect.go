@@ -15,10 +15,10 @@ import (
 	"github.com/zixly/sweepline/shared/ledger/internal/fold"
 )
 
-// collect and collections are fixed texts; see migrations/00003.
+// collectSQL and collectionsSQL are fixed texts; see migrations/00003.
 var (
-	collect     = "select * from pipeline_collect_v1(" + placeholders(27) + ")"
-	collections = "select * from pipeline_collections_v1($1, $2)"
+	collectSQL     = "select * from pipeline_collect_v1(" + placeholders(27) + ")"
+	collectionsSQL = "select * from pipeline_collections_v1($1, $2)"
 )
 
 // collectFailed counts a failed attempt. The collection may not have begun.
@@ -34,9 +34,10 @@ returning failures`
 // Collect stores pages of rows; see ledger.Ledger. COPY would be faster but is
 // refused on a table with row-level security.
 func (l *Ledger) Collect(ctx context.Context, pages ...ledger.ResultPage) ([]ledger.Collection, error) {
-	if len(pages) == 0 {
-		return nil, nil
-	}
+	return l.collects.Do(ctx, pages...)
+}
+
+func (l *Ledger) collect(ctx context.Context, pages []ledger.ResultPage) ([]ledger.Collection, error) {
 	// Sorted, so that two writers lock jobs in the same order.
 	order := make([]int, len(pages))
 	for i := range order {
@@ -49,7 +50,7 @@ func (l *Ledger) Collect(ctx context.Context, pages ...ledger.ResultPage) ([]led
 	for i, at := range order {
 		sorted[i] = pages[at]
 	}
-	stored, err := l.readCollections(ctx, collect, collectArgs(sorted))
+	stored, err := l.readCollections(ctx, collectSQL, collectArgs(sorted))
 	if errors.Is(err, fold.ErrRefused) {
 		err = fmt.Errorf("%w: %w", ledger.ErrUnreadable, err)
 	}
@@ -68,10 +69,11 @@ func (l *Ledger) Collect(ctx context.Context, pages ...ledger.ResultPage) ([]led
 
 // Collections returns how far each job's rows are stored; see ledger.Ledger.
 func (l *Ledger) Collections(ctx context.Context, jobs ...job.Header) ([]ledger.Collection, error) {
-	if len(jobs) == 0 {
-		return nil, nil
-	}
-	out, err := l.readCollections(ctx, collections, []any{
+	return l.looks.Do(ctx, jobs...)
+}
+
+func (l *Ledger) collections(ctx context.Context, jobs []job.Header) ([]ledger.Collection, error) {
+	out, err := l.readCollections(ctx, collectionsSQL, []any{
 		each(jobs, func(h job.Header) string { return h.JobID }),
 		each(jobs, func(h job.Header) string { return h.TenantID }),
 	})

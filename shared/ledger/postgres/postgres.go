@@ -10,10 +10,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/ledger"
+	"github.com/zixly/sweepline/shared/ledger/internal/group"
 )
 
 // Config is where the database is and how long to wait for it.
@@ -35,6 +38,10 @@ type Ledger struct {
 	cfg    Config
 	pool   *pgxpool.Pool
 	schema schema
+	// Calls at the same time share statements.
+	applies  group.Group[cloudevents.Event, ledger.Applied]
+	collects group.Group[ledger.ResultPage, ledger.Collection]
+	looks    group.Group[job.Header, ledger.Collection]
 	// named is set while the statements that write are prepared by name, which
 	// saves their parsing. A server that does not know one any more, since a
 	// pooler stands in between, ends that for good.
@@ -45,6 +52,16 @@ type Ledger struct {
 }
 
 var _ ledger.Ledger = (*Ledger)(nil)
+
+// Bounds of one statement. An event is about a kilobyte; a page has up to 500
+// rows of 200 bytes.
+const (
+	mostEvents = 256
+	mostPages  = 16
+)
+
+// linger is how long calls gather under load. A statement takes about as long.
+const linger = 3 * time.Millisecond
 
 // Open makes a ledger. It does no I/O: the database may be down at start, and
 // is found when it comes up. Start says early what will never work.
@@ -67,6 +84,9 @@ func open(ctx context.Context, cfg Config, tune func(*pgxpool.Config)) (*Ledger,
 		pc.ConnConfig.RuntimeParams["application_name"] = "sweepline"
 	}
 	l := &Ledger{cfg: cfg}
+	l.applies = group.Group[cloudevents.Event, ledger.Applied]{Run: l.apply, Most: mostEvents, Parallel: 2, Linger: linger}
+	l.collects = group.Group[ledger.ResultPage, ledger.Collection]{Run: l.collect, Key: ledger.ResultPage.Key, Most: mostPages, Parallel: 2, Linger: linger}
+	l.looks = group.Group[job.Header, ledger.Collection]{Run: l.collections, Most: mostEvents, Parallel: 1, Linger: linger}
 	if !strings.Contains(cfg.DatabaseURL, "default_query_exec_mode") {
 		// A pooler in transaction mode (PgBouncer) gives each transaction another
 		// session, where a prepared statement is not known. What is called most is
@@ -85,6 +105,9 @@ func open(ctx context.Context, cfg Config, tune func(*pgxpool.Config)) (*Ledger,
 
 // Close waits for calls under way and closes all connections.
 func (l *Ledger) Close() error {
+	l.applies.Wait()
+	l.collects.Wait()
+	l.looks.Wait()
 	l.pool.Close()
 	return nil
 }

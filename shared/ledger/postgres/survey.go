@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -12,30 +13,17 @@ import (
 
 var _ ledger.Survey = (*Ledger)(nil)
 
-// The conditions repeat those of the partial indexes pipeline_jobs_unfinished
-// and pipeline_jobs_unannounced, or the planner would not use them.
 var (
-	unfinishedPage = "select " + listColumns + ` from pipeline_jobs
-		where status in ('QUEUED', 'RUNNING') and (created_at, id) > ($1, $2::uuid) order by created_at, id limit $3`
-	unannouncedPage = "select " + jobColumns + ` from pipeline_jobs
-		where announced_at is null and status in ('COMPLETED', 'FAILED') and (created_at, id) > ($1, $2::uuid) order by created_at, id limit $3`
-	lookup = "select " + listColumns + " from pipeline_jobs where id = any($1::text[]::uuid[])"
+	pendingPage = "select " + jobColumns + ` from pipeline_jobs
+		where id in (select job_id from pipeline_pending where job_id > $1 order by job_id limit $2) order by id`
+	lookup = "select " + listColumns + " from pipeline_jobs where id = any($1::uuid[])"
 )
 
-// UnfinishedPage returns jobs that have not ended; see ledger.Survey.
-func (l *Ledger) UnfinishedPage(ctx context.Context, after ledger.Position, limit int) ([]job.Job, error) {
-	jobs, err := l.list(ctx, service, unfinishedPage, after.CreatedAt, idOf(after), limit)
+// PendingPage returns jobs that are not done with; see ledger.Survey.
+func (l *Ledger) PendingPage(ctx context.Context, after string, limit int) ([]job.Job, error) {
+	jobs, err := l.list(ctx, service, pendingPage, cmp.Or(after, uuid.Nil.String()), limit)
 	if err != nil {
-		return nil, fmt.Errorf("list unfinished jobs: %w", err)
-	}
-	return jobs, nil
-}
-
-// UnannouncedPage returns ended jobs nobody was told of; see ledger.Survey.
-func (l *Ledger) UnannouncedPage(ctx context.Context, after ledger.Position, limit int) ([]job.Job, error) {
-	jobs, err := l.list(ctx, service, unannouncedPage, after.CreatedAt, idOf(after), limit)
-	if err != nil {
-		return nil, fmt.Errorf("list unannounced jobs: %w", err)
+		return nil, fmt.Errorf("list pending jobs: %w", err)
 	}
 	return jobs, nil
 }
@@ -51,12 +39,4 @@ func (l *Ledger) Lookup(ctx context.Context, jobIDs []string) ([]job.Job, error)
 		return nil, fmt.Errorf("look %d jobs up: %w", len(names), err)
 	}
 	return jobs, nil
-}
-
-// idOf is the id of a position; the zero one stands before every job.
-func idOf(p ledger.Position) string {
-	if p.ID == "" {
-		return uuid.Nil.String()
-	}
-	return p.ID
 }

@@ -58,11 +58,8 @@ func TestAnExistingDatabaseIsChangedInPlace(t *testing.T) {
 	p, err := l.Jobs(t.Context(), "default", ledger.Query{})
 	require.NoError(t, err)
 	require.Len(t, p.Jobs, 4)
-	open, err := l.Unfinished(t.Context())
-	require.NoError(t, err)
+	open, untold := ledgertest.Pending(t, l)
 	require.Equal(t, []string{id("1"), id("2")}, []string{open[0].JobID, open[1].JobID})
-	untold, err := l.Unannounced(t.Context())
-	require.NoError(t, err)
 	require.Len(t, untold, 1)
 	require.Equal(t, id("3"), untold[0].JobID)
 	events, err := l.Timeline(t.Context(), "default", id("4"))
@@ -78,14 +75,13 @@ func TestAnExistingDatabaseIsChangedInPlace(t *testing.T) {
 	require.Equal(t, 5.0, rows[0].Score)
 
 	// What was begun under the old schema ends under the new one.
-	h := open[0]
+	h := ledger.HeaderOf(open[0])
 	require.True(t, ledgertest.Complete(t, l, h, ledgertest.Rows(2)).First)
 	again := l.Apply(t.Context(), ledgertest.Life(t, h).Requested, ledgertest.Notified(t, h, "log"))
 	require.NoError(t, ledger.Errors(again))
 	h.JobID = id("3")
 	require.NoError(t, ledger.Errors(l.Apply(t.Context(), ledgertest.Notified(t, h, "log"))))
-	untold, err = l.Unannounced(t.Context())
-	require.NoError(t, err)
+	_, untold = ledgertest.Pending(t, l)
 	require.Empty(t, untold)
 
 	// Deleting a job takes everything of it along.

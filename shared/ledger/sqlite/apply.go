@@ -14,6 +14,7 @@ import (
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/ledger"
 	"github.com/zixly/sweepline/shared/ledger/internal/fold"
+	"github.com/zixly/sweepline/shared/ledger/internal/group"
 )
 
 // upsertJob merges one change into its job by the rules of fold.Change, in any
@@ -98,14 +99,17 @@ func (s *statements) close() error {
 // Apply stores events; see ledger.Ledger. It costs one fsync, however many
 // events there are.
 func (l *Ledger) Apply(ctx context.Context, events ...cloudevents.Event) []ledger.Applied {
-	return fold.Apply(ctx, events, func(ctx context.Context, b fold.Batch) (fold.Written, error) {
-		var w fold.Written
-		err := l.inTx(ctx, func(ctx context.Context, tx *sql.Tx) (err error) {
+	return group.Each(ctx, &l.applies, events, func(err error) ledger.Applied { return ledger.Applied{Err: err} })
+}
+
+func (l *Ledger) apply(ctx context.Context, events []cloudevents.Event) ([]ledger.Applied, error) {
+	return fold.Apply(ctx, events, func(ctx context.Context, b fold.Batch) (w fold.Written, err error) {
+		err = l.inTx(ctx, func(ctx context.Context, tx *sql.Tx) (err error) {
 			w, err = l.put(ctx, tx, b)
 			return err
 		})
 		return w, err
-	})
+	}), nil
 }
 
 func (l *Ledger) put(ctx context.Context, tx *sql.Tx, b fold.Batch) (fold.Written, error) {

@@ -56,6 +56,10 @@ func (l *Ledger) Collections(ctx context.Context, jobs ...job.Header) ([]ledger.
 
 // Collect stores pages of rows; see ledger.Ledger.
 func (l *Ledger) Collect(ctx context.Context, pages ...ledger.ResultPage) ([]ledger.Collection, error) {
+	return l.collects.Do(ctx, pages...)
+}
+
+func (l *Ledger) collect(ctx context.Context, pages []ledger.ResultPage) ([]ledger.Collection, error) {
 	out := make([]ledger.Collection, len(pages))
 	err := l.inTx(ctx, func(ctx context.Context, tx *sql.Tx) (err error) {
 		for i, p := range pages {

@@ -172,29 +172,6 @@ func (l *Ledger) Counts(ctx context.Context, tenant string, q ledger.Query) (map
 	return counts, nil
 }
 
-// Unfinished returns every job that has not ended; see ledger.Ledger.
-func (l *Ledger) Unfinished(ctx context.Context) ([]job.Header, error) {
-	jobs, err := l.list(ctx, "select "+listColumns+" from pipeline_jobs where id in (select job_id from pipeline_pending) and status in ('QUEUED', 'RUNNING') order by created_at, id")
-	if err != nil {
-		return nil, fmt.Errorf("list unfinished jobs: %w", err)
-	}
-	headers := make([]job.Header, len(jobs))
-	for i, j := range jobs {
-		headers[i] = ledger.HeaderOf(j)
-	}
-	return headers, nil
-}
-
-// Unannounced returns the ended jobs nobody was told of; see ledger.Ledger.
-func (l *Ledger) Unannounced(ctx context.Context) ([]job.Job, error) {
-	jobs, err := l.list(ctx, "select "+jobColumns+` from pipeline_jobs
-		where id in (select job_id from pipeline_pending) and status in ('COMPLETED', 'FAILED') order by created_at, id`)
-	if err != nil {
-		return nil, fmt.Errorf("list unannounced jobs: %w", err)
-	}
-	return jobs, nil
-}
-
 // Timeline returns a job's events; see ledger.Ledger.
 func (l *Ledger) Timeline(ctx context.Context, tenant, id string) ([]job.TimelineEvent, error) {
 	events := []job.TimelineEvent{}

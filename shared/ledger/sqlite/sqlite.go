@@ -11,9 +11,11 @@ import (
 	"runtime"
 	"time"
 
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	_ "github.com/ncruces/go-sqlite3/driver" // registers "sqlite3"
 
 	"github.com/zixly/sweepline/shared/ledger"
+	"github.com/zixly/sweepline/shared/ledger/internal/group"
 )
 
 // Deadlines under the caller's own. A write waits for those before it.
@@ -28,6 +30,9 @@ const (
 type Ledger struct {
 	writer, reader *sql.DB
 	stmts          statements
+	// Calls at the same time share a transaction and its fsync.
+	applies  group.Group[cloudevents.Event, ledger.Applied]
+	collects group.Group[ledger.ResultPage, ledger.Collection]
 }
 
 var _ ledger.Ledger = (*Ledger)(nil)
@@ -45,6 +50,8 @@ func Open(ctx context.Context, file string) (*Ledger, error) {
 	}
 	writer.SetMaxOpenConns(1)
 	l := &Ledger{writer: writer}
+	l.applies = group.Group[cloudevents.Event, ledger.Applied]{Run: l.apply, Most: 256, Parallel: 1}
+	l.collects = group.Group[ledger.ResultPage, ledger.Collection]{Run: l.collect, Most: 16, Parallel: 1}
 	if err := l.prepare(ctx, file); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", file, err), l.Close())
 	}
@@ -91,6 +98,8 @@ func (l *Ledger) Start(ctx context.Context) error { return l.Ping(ctx) }
 
 // Close waits for calls under way and closes the file.
 func (l *Ledger) Close() error {
+	l.applies.Wait()
+	l.collects.Wait()
 	err := l.stmts.close()
 	if l.reader != nil {
 		err = errors.Join(err, l.reader.Close())

@@ -11,29 +11,17 @@ import (
 
 var _ ledger.Survey = (*Ledger)(nil)
 
-// The conditions repeat those of the partial indexes.
 var (
-	unfinishedPage = "select " + listColumns + ` from pipeline_jobs
-		where status in ('QUEUED', 'RUNNING') and (created_at, id) > (?, ?) order by created_at, id limit ?`
-	unannouncedPage = "select " + jobColumns + ` from pipeline_jobs
-		where announced_at is null and status in ('COMPLETED', 'FAILED') and (created_at, id) > (?, ?) order by created_at, id limit ?`
+	pendingPage = "select " + jobColumns + ` from pipeline_jobs
+		where id in (select job_id from pipeline_pending where job_id > ? order by job_id limit ?) order by id`
 	lookup = "select " + listColumns + " from pipeline_jobs where id in (select value from json_each(?))"
 )
 
-// UnfinishedPage returns jobs that have not ended; see ledger.Survey.
-func (l *Ledger) UnfinishedPage(ctx context.Context, after ledger.Position, limit int) ([]job.Job, error) {
-	jobs, err := l.list(ctx, unfinishedPage, after.CreatedAt.UnixMicro(), after.ID, limit)
+// PendingPage returns jobs that are not done with; see ledger.Survey.
+func (l *Ledger) PendingPage(ctx context.Context, after string, limit int) ([]job.Job, error) {
+	jobs, err := l.list(ctx, pendingPage, after, limit)
 	if err != nil {
-		return nil, fmt.Errorf("list unfinished jobs: %w", err)
-	}
-	return jobs, nil
-}
-
-// UnannouncedPage returns ended jobs nobody was told of; see ledger.Survey.
-func (l *Ledger) UnannouncedPage(ctx context.Context, after ledger.Position, limit int) ([]job.Job, error) {
-	jobs, err := l.list(ctx, unannouncedPage, after.CreatedAt.UnixMicro(), after.ID, limit)
-	if err != nil {
-		return nil, fmt.Errorf("list unannounced jobs: %w", err)
+		return nil, fmt.Errorf("list pending jobs: %w", err)
 	}
 	return jobs, nil
 }

@@ -1,20 +1,31 @@
 -- Puts back the record of a job that Redis has lost, as far as its owner knows
--- it: parked, to be looked for at the API before it is submitted, or waiting for
--- a sweep whose id is known. A record that is there stays as it is.
--- KEYS[1] record  KEYS[2] due set
--- ARGV[1] id  ARGV[2] header  ARGV[3] trace  ARGV[4] when it is due, ms
--- ARGV[5] end of the time in line, ms  ARGV[6] turns to count from
--- ARGV[7] trading job id, or '' for a parked one  ARGV[8] when its sweep began, ms
--- ARGV[9] submissions after the first  ARGV[10] channel of changes
--- Returns {1 put back | 0 was there, record}
-if redis.call('EXISTS', KEYS[1]) == 1 then return {0, redis.call('HGETALL', KEYS[1])} end
-if ARGV[7] == '' then
-  redis.call('HSET', KEYS[1], 's', 'p', 'h', ARGV[2], 'l', ARGV[5], 'k', '1', 'n', ARGV[6])
+-- it: in line, to be looked for at the API before it is submitted, or waiting for a
+-- sweep whose id is known. That one holds a slot whether or not one is free: the
+-- API counts it, so we must. A record that is there stays as it is. Turns are
+-- counted on from the job's age in seconds, a number that they have not reached, so
+-- that the events of the next ones are new to a broker that has lost nothing.
+-- ARGV[3] id  ARGV[4] header  ARGV[5] trace  ARGV[6] place in line, "tenant/order id"
+-- ARGV[7] when the job was taken in, ms  ARGV[8] QUEUE_TIMEOUT, ms
+-- ARGV[9] trading job id, or '' for one to be put in line  ARGV[10] when its sweep
+-- began, ms  ARGV[11] submissions after the first  ARGV[12] CALLBACK_TIMEOUT, ms
+-- Returns {1 put back | 0 was there, now, record}
+local id = ARGV[3]
+local record = base .. id
+if redis.call('EXISTS', record) == 1 then return answer(0, id) end
+local created = tonumber(ARGV[7])
+redis.call('HSET', record, 'h', ARGV[4], 'n', ms(math.max(math.floor((now - created) / 1000), 0)))
+if ARGV[5] ~= '' then redis.call('HSET', record, 't', ARGV[5]) end
+if ARGV[9] == '' then
+  local till = created + tonumber(ARGV[8])
+  redis.call('HSET', record, 's', 'p', 'l', ms(till), 'k', '1')
+  stand(id, ARGV[6])
+  await(due, id, till)
+  redis.call('PUBLISH', wakes, 'admit')
 else
-  redis.call('HSET', KEYS[1], 's', 'w', 'h', ARGV[2], 'x', ARGV[7], 'i', ARGV[8], 'n', ARGV[6])
-  if ARGV[9] ~= '0' then redis.call('HSET', KEYS[1], 'u', ARGV[9]) end
+  redis.call('HSET', record, 's', 'w', 'x', ARGV[9], 'i', ARGV[10])
+  if ARGV[11] ~= '0' then redis.call('HSET', record, 'u', ARGV[11]) end
+  hold(id)
+  await_poll(id, now, tonumber(ARGV[10]) + tonumber(ARGV[12]))
 end
-if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], 't', ARGV[3]) end
-redis.call('ZADD', KEYS[2], ARGV[4], ARGV[1])
-redis.call('PUBLISH', ARGV[10], ARGV[1])
-return {1, redis.call('HGETALL', KEYS[1])}
+redis.call('PUBLISH', changes, id)
+return answer(1, id)

@@ -156,7 +156,13 @@ begin
                 trading_job_id = case when excluded.attempts >= j.attempts
                                       then coalesce(excluded.trading_job_id, j.trading_job_id)
                                       else coalesce(j.trading_job_id, excluded.trading_job_id) end
-            where j.tenant_id = excluded.tenant_id
+            -- Again, for what another has written meanwhile.
+            where j.tenant_id = excluded.tenant_id and (
+                j.status = 'QUEUED' and excluded.status > 'QUEUED'
+                or excluded.attempts > j.attempts
+                or excluded.started_at < j.started_at or j.started_at is null and excluded.started_at is not null
+                or excluded.trading_job_id <> j.trading_job_id and excluded.attempts >= j.attempts
+                or j.trading_job_id is null and excluded.trading_job_id is not null)
             returning j.id, j.tenant_id, j.xmax = 0 as added
         )
         insert into pipeline_pending (job_id, tenant_id) select id, tenant_id from put where added

@@ -1,0 +1,74 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/zixly/sweepline/shared/trading"
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+// cancelAgain is in how long a sweep that could not be cancelled is tried again.
+const cancelAgain = 15 * time.Second
+
+// cancel stops the sweep of a wait that has ended otherwise. Only then is there
+// room for another sweep at the API.
+func (f *Function) cancel(ctx context.Context, c wait.Call) error {
+	r := c.Record
+	err := f.stopSweep(ctx, &c)
+	if err != nil && r.At.Before(r.EndedAt.Add(f.cfg.CancelPatience)) {
+		slog.WarnContext(ctx, "Sweep not cancelled", "job_id", r.Header.JobID, "error", err)
+		_, err = f.waits.Again(ctx, r, max(cancelAgain, retryAfter(err)), report(err))
+		return err
+	}
+	if err != nil {
+		slog.WarnContext(ctx, "Sweep left to itself", "job_id", r.Header.JobID, "error", err)
+	}
+	return f.waits.Done(ctx, r, wait.ChoreCancel)
+}
+
+// stopSweep stops the sweep at the API. A job that ended while it was being
+// submitted may have a sweep whose id nobody has written down.
+func (f *Function) stopSweep(ctx context.Context, c *wait.Call) error {
+	r := c.Record
+	if r.TradingJobID != "" {
+		return f.cancelOne(paid(ctx, c), r.TradingJobID)
+	}
+	found, err := f.api.Find(paid(ctx, c), r.Header.JobID, r.Header.CreatedAt)
+	if trading.Permanent(err) {
+		return nil // an API that lists nothing can't tell
+	}
+	if err != nil {
+		return fmt.Errorf("look for sweep of job %s: %w", r.Header.JobID, err)
+	}
+	for _, j := range found {
+		if !j.Status.Ended() {
+			err = errors.Join(err, f.cancelOne(paid(ctx, c), j.ID))
+		}
+	}
+	return err
+}
+
+func (f *Function) cancelOne(ctx context.Context, id string) error {
+	err := f.api.Cancel(ctx, id)
+	if err == nil || trading.NotFound(err) {
+		return nil
+	}
+	return fmt.Errorf("cancel sweep %s: %w", id, err)
+}
+
+// drop stops a sweep that is one too many. The job's own goes on.
+func (f *Function) drop(ctx context.Context, c wait.Call) error {
+	err := f.cancelOne(paid(ctx, &c), c.Superfluous)
+	if err != nil && c.Record.At.Before(c.Since.Add(f.cfg.CancelPatience)) {
+		slog.WarnContext(ctx, "Sweep not cancelled", "job_id", c.Record.Header.JobID, "error", err)
+		return f.waits.AgainSuperfluous(ctx, c, max(cancelAgain, retryAfter(err)), report(err))
+	}
+	if err != nil {
+		slog.WarnContext(ctx, "Sweep left to itself", "job_id", c.Record.Header.JobID, "error", err)
+	}
+	return f.waits.Dropped(ctx, c)
+}

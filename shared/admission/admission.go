@@ -1,0 +1,48 @@
+package admission
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/zixly/sweepline/shared/job"
+)
+
+// Admission is safe for concurrent use.
+type Admission struct {
+	redis  redis.Scripter
+	base   string
+	cfg    Config
+	limits string
+	now    func() time.Time
+	party  string
+	turn   chan struct{} // held by the one caller of this process that asks for a call
+}
+
+// New refuses bad configuration and does no I/O. base begins all keys and must
+// hold a hash tag. A nil clock, as in production, leaves the time to Redis.
+func New(client redis.Scripter, base string, cfg Config, clock func() time.Time) (*Admission, error) {
+	if client == nil || base == "" {
+		return nil, errors.New("admission needs a redis client and a key prefix")
+	}
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	return &Admission{
+		redis: client, base: base, cfg: cfg, limits: cfg.limits(), now: clock,
+		party: "process " + job.NewID(), turn: make(chan struct{}, 1),
+	}, nil
+}
+
+// Place is where a job stands in line, from 1; 0 where it does not. id is the 16
+// bytes of its id.
+func (a *Admission) Place(ctx context.Context, id string) (int, error) {
+	n, err := a.Run(ctx, placeScript, id).Int()
+	if err != nil {
+		return 0, fmt.Errorf("find place in line: %w", err)
+	}
+	return n, nil
+}

@@ -1,0 +1,84 @@
+package admission
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Config is the limits of the trading API. All processes must agree on it.
+type Config struct {
+	// MaxConcurrent is how many sweeps may be at the API at once; 0 means no
+	// limit.
+	MaxConcurrent int
+	// RequestsPerMinute is how many calls the API takes in any minute; 0 means
+	// no limit.
+	RequestsPerMinute int
+	// GateMin and GateMax bound how long a breaker stays shut after failures.
+	GateMin, GateMax time.Duration
+}
+
+const (
+	// Fresh is how long a call that was dealt may be made: it was counted in the
+	// minute in which it was dealt. A turn may lie for as long before it is
+	// taken up, and a party that took it up has as long again.
+	Fresh = 2500 * time.Millisecond
+	// span is the minute that the API counts in, and all the time by which a
+	// call may come later than it was counted.
+	span = time.Minute + 2*Fresh
+	// grace is how long a call is kept for a party that was told to come for it.
+	grace = time.Second
+	// probeTime is how long the one job that tries out a recovered API may keep
+	// the others waiting.
+	probeTime = 10 * time.Second
+	// openTurns is how many turns may be given and not taken up where slots have
+	// no limit.
+	openTurns = 64
+)
+
+// burst is how many calls may be made at once after a quiet time, and reserve how
+// many of them only deadlines may use.
+func (c Config) burst() (burst, reserve int) {
+	if c.RequestsPerMinute == 0 {
+		return 0, 0
+	}
+	burst = max(c.RequestsPerMinute/8, 1)
+	return burst, burst / 4
+}
+
+// every is the time to which one call is booked, in ms. No span of time, wherever
+// it begins, sees more than burst + span/every calls, rounded down.
+func (c Config) every() float64 {
+	n := c.RequestsPerMinute
+	if n == 0 {
+		return 0
+	}
+	burst, _ := c.burst()
+	return math.Ceil(float64(span.Microseconds())/float64(n+1-burst)) / 1000
+}
+
+// limits is the form in which scripts get the configuration: lua/limits.lua.
+func (c Config) limits() string {
+	burst, reserve := c.burst()
+	turns := openTurns
+	if burst > 0 {
+		turns = min(turns, burst) // calls that were dealt and may never be made
+	}
+	number := func(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
+	text := []string{
+		strconv.Itoa(c.MaxConcurrent), strconv.Itoa(turns), strconv.Itoa(burst), strconv.Itoa(reserve), number(c.every()),
+	}
+	for _, d := range []time.Duration{Fresh, grace, c.GateMin, c.GateMax, probeTime} {
+		text = append(text, strconv.FormatInt(d.Milliseconds(), 10))
+	}
+	return strings.Join(text, ",")
+}
+
+func (c Config) validate() error {
+	if c.MaxConcurrent < 0 || c.RequestsPerMinute < 0 || c.GateMin <= 0 || c.GateMax < c.GateMin {
+		return fmt.Errorf("invalid limits of the trading API: %+v", c)
+	}
+	return nil
+}
