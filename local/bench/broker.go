@@ -59,7 +59,7 @@ func (s *subscriber) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // brokerAlone measures the broker without the pipeline: one Trigger, whose subscriber
 // answers at once.
 func (s *suite) brokerAlone(ctx context.Context) (err error) {
-	if err := s.lab.redis.client.FlushAll(ctx).Err(); err != nil {
+	if err := s.redis.client.FlushAll(ctx).Err(); err != nil {
 		return fmt.Errorf("empty redis: %w", err)
 	}
 	sub := &subscriber{}
@@ -86,7 +86,7 @@ spec: {broker: default, subscriber: {uri: "%s/"}}
 	}
 	p, err := startProgram(ctx, s.program, func(port, admin int) (args, env []string) {
 		return []string{"broker", "--config", dir, "--port", strconv.Itoa(port), "--admin-port", strconv.Itoa(admin)},
-			[]string{"REDIS_URL=redis://" + s.lab.redis.address}
+			[]string{"REDIS_URL=redis://" + s.redis.address}
 	})
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -132,9 +133,10 @@ func TestBudget(t *testing.T) {
 	after, err := r.usage(t.Context())
 	require.NoError(t, err)
 	u, span := after.since(before), after.at.Sub(before.at).Seconds()
+	idle := (&batch{jobs: 3, used: u}).calls()
 	keep("idle", map[string]float64{"redis_per_s": (u.inRedis["total_commands_processed"] - 1) / span, "sql_per_s": u.inSQL["statements"] / span})
 	require.NoError(t, r.close(t.Context()))
-	keys := b.keys
+	keys, paced := b.keys, b.calls()
 
 	// A receiver accepts, and leaves the rest to others.
 	r, err = l.start(t.Context(), receiver, true)
@@ -160,7 +162,12 @@ func TestBudget(t *testing.T) {
 	}
 	bad := over(counts, budgets)
 	if len(bad) > 0 {
-		t.Log("left in Redis:", keys)
+		var s strings.Builder
+		fmt.Fprintf(&s, "left in Redis: %v\nsent by a paced job:\n", keys)
+		writeCalls(&s, paced)
+		s.WriteString("sent in a second of idling:\n")
+		writeCalls(&s, idle)
+		t.Log(s.String())
 	}
 	require.Empty(t, bad)
 }

@@ -2,6 +2,8 @@ package bench
 
 import (
 	"context"
+	"crypto/sha1" //nolint:gosec // as Redis names scripts
+	"encoding/hex"
 	"fmt"
 	"io"
 	"maps"
@@ -21,7 +23,9 @@ type counter struct {
 	done    sync.WaitGroup
 
 	mu       sync.Mutex
-	commands map[string]float64
+	commands map[string]float64 // but scripts
+	scripts  map[string]float64 // by digest
+	texts    map[string]string  // of scripts, by digest
 	trips    float64
 	conns    map[net.Conn]bool
 	closed   bool
@@ -32,7 +36,7 @@ func startCounter(ctx context.Context, target string) (*counter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start redis proxy: %w", err)
 	}
-	p := &counter{address: l.Addr().String(), l: l, target: target, commands: map[string]float64{}, conns: map[net.Conn]bool{}}
+	p := &counter{address: l.Addr().String(), l: l, target: target, commands: map[string]float64{}, scripts: map[string]float64{}, texts: map[string]string{}, conns: map[net.Conn]bool{}}
 	p.done.Go(p.accept)
 	return p, nil
 }
@@ -82,18 +86,8 @@ func (p *counter) serve(client net.Conn) {
 		n, err := client.Read(buf)
 		if n > 0 {
 			trip := !asked.Swap(true)
-			names, ok := r.feed(buf[:n])
-			p.mu.Lock() // before Redis can answer
-			if trip {
-				p.trips++
-			}
-			for _, name := range names {
-				p.commands[name]++
-			}
-			if !ok {
-				p.commands["?"]++
-			}
-			p.mu.Unlock()
+			found, ok := r.feed(buf[:n])
+			p.note(found, trip, ok) // before Redis can answer
 			if _, err := server.Write(buf[:n]); err != nil {
 				break
 			}
@@ -106,6 +100,39 @@ func (p *counter) serve(client net.Conn) {
 		_ = server.Close()
 	}
 	back.Wait()
+}
+
+func (p *counter) note(found []request, trip, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if trip {
+		p.trips++
+	}
+	for _, c := range found {
+		switch {
+		case !scripted(c.name):
+			p.commands[c.name]++
+			continue
+		case !strings.HasSuffix(c.name, "sha"):
+			sum := sha1.Sum([]byte(c.arg)) //nolint:gosec // as Redis names scripts
+			p.texts[hex.EncodeToString(sum[:])] = c.arg
+			c.arg = hex.EncodeToString(sum[:])
+		}
+		p.scripts[c.arg]++
+	}
+	if !ok {
+		p.commands["?"]++
+	}
+}
+
+// titleOf is the first comment of a script, with the beginning of its digest, since
+// several may begin alike.
+func titleOf(digest, text string) string {
+	title := ""
+	if c, ok := strings.CutPrefix(strings.TrimSpace(text), "--"); ok {
+		title, _, _ = strings.Cut(strings.TrimSpace(c), "\n")
+	}
+	return "script " + digest[:min(len(digest), 6)] + " " + title
 }
 
 func (p *counter) hold(conns ...net.Conn) bool {
@@ -125,17 +152,19 @@ func (p *counter) release(conns ...net.Conn) {
 	}
 }
 
-// counts copies the counters: calls of each command under its name, all of them
-// under "all", scripts under "scripts", and "trips".
+// counts copies the counters: calls of each command under its name and of each script
+// under its title, all of them under "all", scripts under "scripts", and "trips".
 func (p *counter) counts() map[string]float64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := maps.Clone(p.commands)
-	for name, calls := range p.commands {
+	for _, calls := range p.commands {
 		n["all"] += calls
-		if strings.HasPrefix(name, "eval") || strings.HasPrefix(name, "fcall") {
-			n["scripts"] += calls
-		}
+	}
+	for digest, calls := range p.scripts {
+		n[titleOf(digest, p.texts[digest])] += calls
+		n["scripts"] += calls
+		n["all"] += calls
 	}
 	n["trips"] = p.trips
 	return n
@@ -152,29 +181,38 @@ func (p *counter) close() {
 	p.done.Wait()
 }
 
+// request is a command that a client has sent.
+type request struct {
+	name string // in lower case
+	arg  string // its first argument, of scripts
+}
+
 // resp follows a client's side of the protocol: arrays of bulk strings. It is
 // fed as bytes come.
 type resp struct {
-	line  []byte // what there is of a header line
-	args  int    // still to come of the command
-	skip  int    // bytes of an argument and its line's end still to come
-	first bool   // the next argument is the command's name
-	name  []byte
-	want  int // bytes of name still to come
-	lost  bool
+	line []byte // what there is of a header line
+	args int    // still to come of the command
+	at   int    // which of them is next: 0 is the command's name
+	want int    // bytes still to come of one that is kept
+	kept []byte
+	skip int // bytes still to come of what is not, line's ends with it
+	cmd  request
+	lost bool
 }
 
-// feed returns the names of the commands that began in b, in lower case; ok is
+// feed returns the commands that were complete enough to be counted in b; ok is
 // false once the stream could not be followed.
-func (r *resp) feed(b []byte) (names []string, ok bool) {
+func (r *resp) feed(b []byte) (found []request, ok bool) {
 	for len(b) > 0 && !r.lost {
 		switch {
 		case r.want > 0:
 			n := min(r.want, len(b))
-			r.name, r.want, b = append(r.name, b[:n]...), r.want-n, b[n:]
+			r.kept, r.want, b = append(r.kept, b[:n]...), r.want-n, b[n:]
 			if r.want == 0 {
-				names = append(names, strings.ToLower(string(r.name)))
-				r.name, r.skip = r.name[:0], 2
+				r.skip = 2
+				if r.take() {
+					found = append(found, r.cmd)
+				}
 			}
 		case r.skip > 0:
 			n := min(r.skip, len(b))
@@ -190,7 +228,7 @@ func (r *resp) feed(b []byte) (names []string, ok bool) {
 			r.header()
 		}
 	}
-	return names, !r.lost
+	return found, !r.lost
 }
 
 // header takes a whole line, *N or $N.
@@ -199,7 +237,7 @@ func (r *resp) header() {
 	r.line = r.line[:0]
 	var n int
 	if _, err := fmt.Sscanf(line, "*%d", &n); err == nil && r.args == 0 {
-		r.args, r.first = n, true
+		r.args, r.at = n, 0
 		return
 	}
 	if _, err := fmt.Sscanf(line, "$%d", &n); err != nil || r.args == 0 || n < 0 {
@@ -207,9 +245,27 @@ func (r *resp) header() {
 		return
 	}
 	r.args--
-	if r.first {
-		r.first, r.want = false, n
-		return
+	r.kept = r.kept[:0]
+	if n > 0 && (r.at == 0 || r.at == 1 && scripted(r.cmd.name)) {
+		r.want = n
+	} else {
+		r.skip = n + 2
 	}
-	r.skip = n + 2
+	r.at++
+}
+
+// take ends an argument that was kept, and reports whether the command can be
+// counted.
+func (r *resp) take() bool {
+	if r.at == 1 {
+		r.cmd = request{name: strings.ToLower(string(r.kept))}
+		return r.args == 0 || !scripted(r.cmd.name)
+	}
+	r.cmd.arg = string(r.kept)
+	return true
+}
+
+// scripted reports whether a command's first argument is a script or names one.
+func scripted(command string) bool {
+	return strings.HasPrefix(command, "eval") || strings.HasPrefix(command, "fcall")
 }

@@ -9,21 +9,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const commands = "*1\r\n$4\r\nPING\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$12\r\n*1\r\n$4\r\nEVIL\r\n*2\r\n$7\r\nevalsha\r\n$0\r\n\r\n"
+const commands = "*1\r\n$4\r\nPING\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$12\r\n*1\r\n$4\r\nEVIL\r\n*3\r\n$7\r\nevalsha\r\n$2\r\n0f\r\n$1\r\n0\r\n*2\r\n$3\r\nGET\r\n$0\r\n\r\n"
 
 // However the bytes are cut, the same commands are found, and none inside arguments.
 func TestRespIsFollowedInAnyPieces(t *testing.T) {
 	t.Parallel()
 	for size := 1; size <= len(commands); size++ {
 		var r resp
-		var names []string
+		var names []request
 		for rest := []byte(commands); len(rest) > 0; {
 			n := min(size, len(rest))
 			found, ok := r.feed(rest[:n])
 			require.True(t, ok)
 			names, rest = append(names, found...), rest[n:]
 		}
-		require.Equal(t, []string{"ping", "set", "evalsha"}, names, "in pieces of %d", size)
+		require.Equal(t, []request{{name: "ping"}, {name: "set"}, {"evalsha", "0f"}, {name: "get"}}, names, "in pieces of %d", size)
 	}
 }
 
@@ -45,7 +45,7 @@ func FuzzResp(f *testing.F) {
 		cut = min(max(cut, 0), len(b))
 		got, ok := pieces.feed(b[:cut])
 		if ok {
-			var rest []string
+			var rest []request
 			rest, ok = pieces.feed(b[cut:])
 			got = append(got, rest...)
 		}
@@ -64,7 +64,8 @@ func TestCounterCountsClientsCommandsOnly(t *testing.T) {
 	t.Cleanup(func() { _ = c.Close() })
 	require.NoError(t, c.Ping(t.Context()).Err())
 	before := p.counts()
-	require.NoError(t, c.Eval(t.Context(), "for i = 1, 5 do redis.call('SET', KEYS[1], i) end return 1", []string{"k"}).Err())
+	const script = "-- Counts to five.\nfor i = 1, 5 do redis.call('SET', KEYS[1], i) end return 1"
+	require.NoError(t, c.Eval(t.Context(), script, []string{"k"}).Err())
 	_, err = c.Pipelined(t.Context(), func(p redis.Pipeliner) error {
 		for range 10 {
 			p.Incr(t.Context(), "n")
@@ -74,6 +75,8 @@ func TestCounterCountsClientsCommandsOnly(t *testing.T) {
 	require.NoError(t, err)
 	n := p.counts()
 	require.Equal(t, 1.0, n["scripts"])
+	digest := redis.NewScript(script).Hash()
+	require.Equal(t, 1.0, n["script "+digest[:6]+" Counts to five."])
 	require.Equal(t, 10.0, n["incr"])
 	require.Zero(t, n["set"], "a script's own commands are not sent")
 	greetings := n["hello"] - before["hello"] // of connections that the client opens as it likes

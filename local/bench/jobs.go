@@ -36,7 +36,7 @@ func (r *run) do(ctx context.Context, n int, load func(ctx context.Context, host
 	if err != nil {
 		return nil, err
 	}
-	_, leftBefore, err := r.lab.redis.left(ctx)
+	_, leftBefore, err := r.redis.left(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (r *run) do(ctx context.Context, n int, load func(ctx context.Context, host
 	}
 	b.used = after.since(before)
 	var left held
-	if b.keys, left, err = r.lab.redis.left(ctx); err != nil {
+	if b.keys, left, err = r.redis.left(ctx); err != nil {
 		return nil, err
 	}
 	b.left = held{left.Keys - leftBefore.Keys, left.Bytes - leftBefore.Bytes}
@@ -120,6 +120,19 @@ func (b *batch) each(n float64) float64 { return n / float64(b.jobs) }
 
 // cpu is milliseconds a job.
 func (b *batch) cpu(d time.Duration) float64 { return b.each(ms(d)) }
+
+// calls are the commands and statements of one job, by name.
+func (b *batch) calls() map[string]float64 {
+	n := map[string]float64{}
+	for _, from := range []map[string]float64{b.used.commands, b.used.texts} {
+		for name, calls := range from {
+			if calls != 0 && name != "all" && name != "scripts" && name != "trips" {
+				n[name] = b.each(calls)
+			}
+		}
+	}
+	return n
+}
 
 // counts are what one job costs, in figures that a busy machine does not blur, or
 // hardly: it groups more steps into one.

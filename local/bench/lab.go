@@ -140,18 +140,19 @@ type usage struct {
 	at                                time.Time
 	pipeline, redis, postgres, driver time.Duration // CPU
 	// by source, see the sources.
-	inRedis, inSQL, atAPI, atSlack, metrics, commands map[string]float64
+	inRedis, inSQL, texts, atAPI, atSlack, metrics, commands map[string]float64
 }
 
 func (r *run) usage(ctx context.Context) (usage, error) {
 	u := usage{driver: ownCPUTime(), atAPI: r.api.counts(), atSlack: r.slack.counts()}
-	var errs [6]error
+	var errs [7]error
 	u.pipeline, errs[0] = cpuTime(r.pipe.pid)
-	u.redis, errs[1] = cpuTime(r.lab.redis.pid)
+	u.redis, errs[1] = cpuTime(r.redis.pid)
 	u.postgres, errs[2] = cpuTime(r.pg.pid)
-	u.inRedis, errs[3] = r.lab.redis.info(ctx)
+	u.inRedis, errs[3] = r.redis.info(ctx)
 	u.inSQL, errs[4] = r.pg.counts(ctx, r.db)
 	u.metrics, errs[5] = r.pipe.metrics(ctx)
+	u.texts, errs[6] = r.pg.statements(ctx, r.db)
 	if r.counter != nil {
 		u.commands = r.counter.counts()
 	}
@@ -170,7 +171,7 @@ func (u usage) since(before usage) usage {
 	}
 	return usage{
 		at: u.at, pipeline: u.pipeline - before.pipeline, redis: u.redis - before.redis, postgres: u.postgres - before.postgres, driver: u.driver - before.driver,
-		inRedis: minus(u.inRedis, before.inRedis), inSQL: minus(u.inSQL, before.inSQL), atAPI: minus(u.atAPI, before.atAPI), atSlack: minus(u.atSlack, before.atSlack),
+		inRedis: minus(u.inRedis, before.inRedis), inSQL: minus(u.inSQL, before.inSQL), texts: minus(u.texts, before.texts), atAPI: minus(u.atAPI, before.atAPI), atSlack: minus(u.atSlack, before.atSlack),
 		metrics: minus(u.metrics, before.metrics), commands: minus(u.commands, before.commands),
 	}
 }

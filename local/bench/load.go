@@ -65,8 +65,8 @@ func closedLoop(ctx context.Context, host string, request maker, conns, n int) (
 	}
 	wg.Wait()
 	out.join(parts)
-	if n == 0 && ctx.Err() != nil { // what was under way when the time was over
-		return out, nil
+	if timeIsOver := n == 0 && ctx.Err() != nil; timeIsOver {
+		errs = nil // of what was under way
 	}
 	return out, errors.Join(errs...)
 }

@@ -101,6 +101,25 @@ WHERE b.datname = $1 AND r.rolname = 'sweepline'`, d.name).Scan(&statements, &co
 	return map[string]float64{"statements": statements, "control": control, "nested": nested, "rows": rows, "writes": writes, "wal": wal}, nil
 }
 
+// statements are the pipeline's statements so far, in one line each, and how often
+// each was run.
+func (p *postgresServer) statements(ctx context.Context, d *database) (map[string]float64, error) {
+	rows, err := p.super.Query(ctx, `
+SELECT 'SQL ' || left(regexp_replace(btrim(query), '\s+', ' ', 'g'), 70), sum(calls)::float8
+FROM pg_stat_statements s JOIN pg_database b ON b.oid = s.dbid JOIN pg_roles r ON r.oid = s.userid
+WHERE b.datname = $1 AND r.rolname = 'sweepline' AND toplevel GROUP BY 1`, d.name)
+	if err != nil {
+		return nil, fmt.Errorf("list statements: %w", err)
+	}
+	n := map[string]float64{}
+	var text string
+	var calls float64
+	if _, err := pgx.ForEachRow(rows, []any{&text, &calls}, func() error { n[text] = calls; return nil }); err != nil {
+		return nil, fmt.Errorf("list statements: %w", err)
+	}
+	return n, nil
+}
+
 // events is how many lines the timelines have.
 func (d *database) events(ctx context.Context) (int, error) {
 	var n int

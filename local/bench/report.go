@@ -24,6 +24,8 @@ type Report struct {
 	Figures []Figure  `json:"figures"`
 	// Left is what a counted burst left in Redis, by kind of key, under the fsync.
 	Left map[string]map[string]held `json:"left,omitempty"`
+	// Calls are the commands and statements of one job in a counted burst, by name.
+	Calls map[string]map[string]float64 `json:"calls,omitempty"`
 	// Profiles are the shares of packages in the CPU time of the burst.
 	Profiles map[string][]PackageShare `json:"profiles,omitempty"`
 }
@@ -140,6 +142,10 @@ func (r *Report) WriteTable(out io.Writer) error {
 				fmt.Fprintf(out, "  %6d keys %9d B  %s\n", kinds[k].Keys, kinds[k].Bytes, k)
 			}
 		}
+		if calls := r.Calls[c]; len(calls) > 0 {
+			fmt.Fprintf(out, "\nSent by one job in a burst, fsync %s:\n", c)
+			writeCalls(out, calls)
+		}
 		if shares := r.Profiles[c]; len(shares) > 0 {
 			fmt.Fprintf(out, "\nCPU of ours in the burst, fsync %s, by package (cumulative: with what it calls):\n", c)
 			for _, s := range shares {
@@ -148,6 +154,18 @@ func (r *Report) WriteTable(out io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// writeCalls lists calls, the most frequent first; rare ones are left out.
+func writeCalls(out io.Writer, calls map[string]float64) {
+	names := slices.SortedFunc(maps.Keys(calls), func(a, b string) int {
+		return cmp.Or(cmp.Compare(calls[b], calls[a]), cmp.Compare(a, b))
+	})
+	for _, name := range names {
+		if calls[name] >= .01 {
+			fmt.Fprintf(out, "  %8.2f  %s\n", calls[name], name)
+		}
+	}
 }
 
 // number prints three digits that matter, and all of those before the point.
@@ -213,11 +231,8 @@ func change(d direction, before, after float64) float64 {
 	if d == more {
 		before, after = after, before
 	}
-	switch {
-	case before == after:
-		return 0
-	case before == 0:
-		return 1
+	if before == 0 {
+		return min(after, 1) // from nothing to something
 	}
 	return after/before - 1
 }

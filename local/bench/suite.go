@@ -127,7 +127,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	defer l.close()
 	samples := map[string]map[string][]float64{}
-	found := &Report{Left: map[string]map[string]held{}, Profiles: map[string][]PackageShare{}}
+	found := &Report{Left: map[string]map[string]held{}, Calls: map[string]map[string]float64{}, Profiles: map[string][]PackageShare{}}
 	for round := range o.Rounds {
 		for _, fsync := range o.Fsync { // in turn, so that a noisy minute hits both
 			if err := l.useRedis(ctx, fsync); err != nil {
@@ -154,7 +154,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	r := newReport(samples)
 	machine.LoadAfter = load()
 	r.At, r.Took, r.Version, r.Machine, r.Options = began, time.Since(began).Round(time.Second).String(), o.Version, machine, o
-	r.Left, r.Profiles = found.Left, found.Profiles
+	r.Left, r.Calls, r.Profiles = found.Left, found.Calls, found.Profiles
 	return r, nil
 }
 
@@ -168,7 +168,7 @@ func (s *suite) add(name string, v float64) {
 
 // with runs do on a pipeline of its own.
 func (s *suite) with(ctx context.Context, r role, counting bool, do func(*run) error) (err error) {
-	p, err := s.lab.start(ctx, r, counting)
+	p, err := s.start(ctx, r, counting)
 	if err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func (s *suite) starts(ctx context.Context) error {
 				return err
 			}
 			began := time.Now()
-			if err := r.launch(ctx, all, s.lab.redis.address); err != nil {
+			if err := r.launch(ctx, all, s.redis.address); err != nil {
 				return err
 			}
 			request := r.webhook()
@@ -369,7 +369,8 @@ func (s *suite) counted(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.report.Left[s.lab.redis.fsync] = b.keys
+		s.report.Left[s.redis.fsync] = b.keys
+		s.report.Calls[s.redis.fsync] = b.calls()
 		for name, n := range b.counts() {
 			s.add("job.burst."+name, n)
 		}
@@ -390,7 +391,7 @@ func (s *suite) profile(ctx context.Context, r *run) func() error {
 	if s.Profile == "" {
 		return func() error { return nil }
 	}
-	fsync := s.lab.redis.fsync
+	fsync := s.redis.fsync
 	file := filepath.Join(s.Profile, "burst-"+fsync+".pprof")
 	done := make(chan error, 1)
 	var shares []PackageShare
