@@ -76,7 +76,8 @@ func Open(_ context.Context, cfg Config, options ...Option) (*Waits, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := New(client, cfg, options...)
+	// Steps of many jobs at the same moment go together.
+	w, err := New(client, cfg, append([]Option{WithScripter(connect.NewGroup(client))}, options...)...)
 	if err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
