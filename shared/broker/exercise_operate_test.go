@@ -8,6 +8,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/shared/servers/servertest"
 )
 
 func exerciseApply(t *testing.T, b *bundle) {
@@ -170,6 +172,23 @@ func exerciseCorrupt(t *testing.T, b *bundle) {
 	require.NoError(t, b.rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: stream, Values: []string{"other", "field"}}).Err())
 	n.publish(http.StatusAccepted, "1")
 	require.Equal(t, "1", s.next(t).id())
+	b.settled("t")
+	s.none(t)
+}
+
+// An entry of somebody else's with an id of the year 2286 keeps nothing out that comes
+// later. Only real Redis: nobody else writes to miniredis.
+func TestForeignEntryIDs(t *testing.T) {
+	t.Parallel()
+	b := setup(t, servertest.Redis(t))
+	s := subscribe(t, nil)
+	n := b.start(b.trigger("t", s))
+	require.NoError(t, b.rdb.XAdd(t.Context(),
+		&redis.XAddArgs{Stream: b.key(0, "q:t"), ID: "9999999999999-1", Values: []string{"e", "x"}}).Err())
+	for _, id := range []string{"1", "2"} {
+		n.publish(http.StatusAccepted, id)
+		require.Equal(t, id, s.next(t).id())
+	}
 	b.settled("t")
 	s.none(t)
 }

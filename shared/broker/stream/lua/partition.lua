@@ -39,6 +39,12 @@ local function push(name, id, origin, key, field, value)
   local a = {P .. 'q:' .. name, id, field, value}
   if key ~= '' then a[#a + 1] = 'k'; a[#a + 1] = key end
   if origin ~= id then a[#a + 1] = 'o'; a[#a + 1] = origin end
+  local ok = redis.pcall('XADD', unpack(a))
+  if type(ok) ~= 'table' or not ok.err then return end
+  -- Somebody else has written to the queue, under an id that is higher.
+  if not string.find(ok.err, 'equal or smaller', 1, true) then error(ok.err) end
+  if origin == id then a[#a + 1] = 'o'; a[#a + 1] = origin end
+  a[2] = '*'
   redis.call('XADD', unpack(a))
 end
 
