@@ -65,8 +65,9 @@ func run(ctx context.Context, name string, o options, bins *binaries, do act, lo
 	log.InfoContext(ctx, "World started", "layout", o.Layout, "folder", w.dir, "took", time.Since(began).String())
 
 	seen := &observed{options: o}
-	// A few jobs first: what does not work without faults need not be broken.
-	warm := probes("WARM", 5)
+	// A few jobs first: what does not work without faults need not be broken, and
+	// what is kept once, not for each job, is there before keys are counted.
+	warm := probes("WARM", 24)
 	w.send(ctx, warm)
 	if err := w.quiet(ctx, warm); err != nil {
 		return nil, fmt.Errorf("run jobs before any fault (logs in %s): %w", w.dir, err)
