@@ -21,17 +21,17 @@ import (
 	"github.com/emersion/go-smtp"
 	"github.com/stretchr/testify/require"
 
-	"github.com/zixly/sweepline/shared/wait"
+	"github.com/zixly/sweepline/shared/once"
 )
 
 // memory is a guard in one process, without leases that end.
 type memory struct {
 	mu    sync.Mutex
-	state map[string]wait.Claim
+	state map[string]once.Claim
 	fail  error
 }
 
-func (m *memory) set(key string, to wait.Claim) error {
+func (m *memory) set(key string, to once.Claim) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fail != nil {
@@ -41,21 +41,21 @@ func (m *memory) set(key string, to wait.Claim) error {
 	return nil
 }
 
-func (m *memory) Claim(_ context.Context, key string, _ time.Duration) (wait.Claim, error) {
+func (m *memory) Claim(_ context.Context, key string, _ time.Duration) (once.Claim, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fail != nil {
-		return wait.Held, m.fail
+		return once.Held, m.fail
 	}
 	if c, ok := m.state[key]; ok {
 		return c, nil
 	}
-	m.state[key] = wait.Held
-	return wait.Won, nil
+	m.state[key] = once.Held
+	return once.Won, nil
 }
 
 func (m *memory) MarkDone(_ context.Context, key string, _ time.Duration) error {
-	return m.set(key, wait.Done)
+	return m.set(key, once.Done)
 }
 
 func (m *memory) Ping(context.Context) error { return m.fail }

@@ -3,8 +3,8 @@ package notify
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/zixly/sweepline/shared/once"
 	"github.com/zixly/sweepline/shared/telemetry"
-	"github.com/zixly/sweepline/shared/wait"
 )
 
 // How a telling went.
@@ -16,8 +16,8 @@ const (
 	outcomeFailed = "failed"
 )
 
-func outcomeOf(c wait.Claim) string {
-	if c == wait.Again {
+func outcomeOf(c once.Claim) string {
+	if c == once.Again {
 		return outcomeAgain
 	}
 	return outcomeSent

@@ -20,9 +20,9 @@ import (
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/once"
 	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/telemetry"
-	"github.com/zixly/sweepline/shared/wait"
 )
 
 // Config of the step. A channel whose first variable is not set is off; with
@@ -50,12 +50,12 @@ type Config struct {
 	TemplateDir string `envconfig:"NOTIFY_TEMPLATE_DIR"`
 }
 
-// Guard is what notify needs of shared/wait: it lets one process at a time do a
+// Guard is what notify needs of shared/once: it lets one process at a time do a
 // thing, and lets all know that it has been done. A lease that runs out means that its
 // owner died: then the thing is done again, since nobody can know how far it
-// got, and the answer is wait.Again.
+// got, and the answer is once.Again.
 type Guard interface {
-	Claim(ctx context.Context, key string, lease time.Duration) (wait.Claim, error)
+	Claim(ctx context.Context, key string, lease time.Duration) (once.Claim, error)
 	MarkDone(ctx context.Context, key string, keep time.Duration) error
 	Release(ctx context.Context, key string) error
 	Ping(ctx context.Context) error
@@ -211,9 +211,9 @@ func (f *Function) once(ctx context.Context, e cloudevents.Event, c channel, m m
 	switch {
 	case err != nil:
 		return away(fmt.Errorf("claim: %w", err), pause)
-	case claim == wait.Held:
+	case claim == once.Held:
 		return &serve.Unavailable{RetryAfter: f.cfg.Timeout, Err: errors.New("another delivery is at it")}
-	case claim == wait.Won || claim == wait.Again:
+	case claim == once.Won || claim == once.Again:
 		if err := f.tell(ctx, c, m, key); err != nil {
 			f.told.WithLabelValues(c.name(), outcomeFailed).Inc()
 			return err
@@ -221,7 +221,7 @@ func (f *Function) once(ctx context.Context, e cloudevents.Event, c channel, m m
 		f.told.WithLabelValues(c.name(), outcomeOf(claim)).Inc()
 	}
 	h := job.Header{JobID: m.Job.JobID, TenantID: m.Job.TenantID, JobType: m.Job.JobType, Parameters: m.Job.Parameters, CreatedAt: m.Job.CreatedAt, RetryOf: m.Job.RetryOf}
-	told, err := event.NewNotified(event.Notified{Header: h, Channel: c.name(), NotifiedAt: f.now().UTC(), Again: claim == wait.Again})
+	told, err := event.NewNotified(event.Notified{Header: h, Channel: c.name(), NotifiedAt: f.now().UTC(), Again: claim == once.Again})
 	if err != nil {
 		return err
 	}

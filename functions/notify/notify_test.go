@@ -26,9 +26,9 @@ import (
 	"github.com/zixly/sweepline/functions/notify"
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/once"
 	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/servers/servertest"
-	"github.com/zixly/sweepline/shared/wait"
 )
 
 var (
@@ -77,7 +77,7 @@ func setup(t *testing.T, change func(*notify.Config)) bundle {
 	t.Helper()
 	cfg := notify.Config{BaseURL: "https://sweeps.example/", EmailFrom: "Sweepline <robot@example.com>", EmailTo: []string{"a@example.com", " B <b@example.com>"}, Timeout: 5 * time.Second, Keep: time.Hour}
 	change(&cfg)
-	b := bundle{guard: &memory{state: map[string]wait.Claim{}}, broker: &broker{}, log: &bytes.Buffer{}}
+	b := bundle{guard: &memory{state: map[string]once.Claim{}}, broker: &broker{}, log: &bytes.Buffer{}}
 	var err error
 	b.Function, err = notify.New(cfg, b.guard, b.broker,
 		notify.WithLog(slog.New(slog.NewJSONHandler(b.log, nil))), notify.WithClock(func() time.Time { return now }))

@@ -24,6 +24,7 @@ import (
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/ledger"
 	"github.com/zixly/sweepline/shared/mailbox"
+	"github.com/zixly/sweepline/shared/once"
 	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/servers/servertest"
 	"github.com/zixly/sweepline/shared/wait"
@@ -70,7 +71,7 @@ func withBook(t *testing.T, b *book, office *postOffice, timeout time.Duration) 
 	log := &bytes.Buffer{}
 	f, err := notify.New(notify.Config{
 		BaseURL: "http://localhost", SMTPURL: "smtp://" + office.addr, EmailFrom: "a@example.com", EmailTo: []string{"b@example.com"}, Timeout: timeout, Keep: time.Hour,
-	}, &memory{state: map[string]wait.Claim{}}, &broker{}, notify.WithRows(b), notify.WithLog(jsonLog(log)))
+	}, &memory{state: map[string]once.Claim{}}, &broker{}, notify.WithRows(b), notify.WithLog(jsonLog(log)))
 	require.NoError(t, err)
 	return f, log
 }
@@ -255,7 +256,7 @@ func TestTheMailboxKeepsWhatWouldBeSent(t *testing.T) {
 	t.Parallel()
 	var box mailbox.Box
 	e, bad := completed(t), failed(t, "<b>no</b>")
-	f, err := notify.New(notify.Config{BaseURL: "http://localhost", Timeout: time.Second, Keep: time.Hour}, &memory{state: map[string]wait.Claim{}}, &broker{},
+	f, err := notify.New(notify.Config{BaseURL: "http://localhost", Timeout: time.Second, Keep: time.Hour}, &memory{state: map[string]once.Claim{}}, &broker{},
 		notify.WithRows(&book{id: e.Subject(), rows: someRows()}), notify.WithMailbox(&box), notify.WithLog(jsonLog(&bytes.Buffer{})))
 	require.NoError(t, err)
 	_, err = f.Handle(t.Context(), e)

@@ -284,3 +284,22 @@ func TestDeadLettersThatEndNothing(t *testing.T) {
 	require.ErrorAs(t, err, &result)
 	require.Equal(t, 422, result.StatusCode)
 }
+
+// TestRedrivenEventsOfAJobThatHasEnded change nothing: its state is final. Who wants
+// the sweep after all retries the job.
+func TestRedrivenEventsOfAJobThatHasEnded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *options) { o.sim.Delay = time.Hour })
+	id := w.request("a")
+	requested := w.find(event.SweepRequested)
+	_, err := w.proc.supervise.Handle(t.Context(), dead(requested))
+	require.NoError(t, err)
+	require.Equal(t, job.Undeliverable, w.record(id).ErrorCode)
+	reply, err := w.proc.submit.Handle(t.Context(), requested) // redriven
+	require.NoError(t, err)
+	require.Nil(t, reply)
+	w.pass(time.Minute, time.Second)
+	require.Zero(t, w.sim.Stats().Submissions)
+	require.Equal(t, job.Undeliverable, w.record(id).ErrorCode)
+	w.onlyEnd(id)
+}

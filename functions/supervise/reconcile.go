@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/once"
 	"github.com/zixly/sweepline/shared/restore"
 	"github.com/zixly/sweepline/shared/wait"
 )
@@ -182,11 +183,11 @@ func (r *Reconciler) Turn(ctx context.Context) (repairs Repairs, done bool, err 
 	if err != nil {
 		return nil, false, err
 	}
-	if claim != wait.Won && claim != wait.Again {
+	if claim != once.Won && claim != once.Again {
 		return nil, false, nil
 	}
 	// A Redis in which no round was ever claimed is new, or has lost everything.
-	repairs, err = r.Round(ctx, claim == wait.Won)
+	repairs, err = r.Round(ctx, claim == once.Won)
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/once"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/wait"
 )
@@ -269,7 +270,7 @@ func (r *round) announce(ctx context.Context, j job.Job) error {
 // heard: all of their events got lost.
 func (r *round) walk(ctx context.Context) error {
 	claim, err := r.waits.Claim(ctx, claimWalk, reconcileLease)
-	if err != nil || claim != wait.Won && claim != wait.Again {
+	if err != nil || claim != once.Won && claim != once.Again {
 		return err
 	}
 	err = r.waits.Walk(ctx, reconcilePage, func(page []wait.Glance) error {

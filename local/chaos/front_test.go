@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,9 +17,9 @@ import (
 // and is never sent twice to one that took it.
 func TestFrontPassesOverWhatDoesNotListen(t *testing.T) {
 	t.Parallel()
-	calls := 0
+	var calls atomic.Int32
 	alive := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		calls++
+		calls.Add(1)
 		body, _ := io.ReadAll(r.Body)
 		if string(body) == "abort" {
 			panic(http.ErrAbortHandler)
@@ -38,10 +39,10 @@ func TestFrontPassesOverWhatDoesNotListen(t *testing.T) {
 		_ = resp.Body.Close()
 		require.Equal(t, "hello", string(body))
 	}
-	require.Equal(t, 4, calls)
+	require.EqualValues(t, 4, calls.Load())
 	resp, err := http.Post(front.URL, "text/plain", strings.NewReader("abort"))
 	require.NoError(t, err)
 	_ = resp.Body.Close()
 	require.Equal(t, http.StatusBadGateway, resp.StatusCode)
-	require.Equal(t, 5, calls)
+	require.EqualValues(t, 5, calls.Load())
 }

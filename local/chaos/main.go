@@ -62,6 +62,7 @@ where a rule was broken. Run it in the repository's root.`,
 			for i := range uint64(s.seeds) {
 				o := s.options
 				o.Seed = first + i
+				o.Patient = cmd.Flags().Changed("patience")
 				if err := s.chaos(cmd.Context(), o); err != nil {
 					return err
 				}

@@ -79,7 +79,8 @@ func (w *world) observe(ctx context.Context, o *observed) error {
 	if o.views, err = w.views(ctx, o.jobs); err != nil {
 		errs = append(errs, err)
 	}
-	o.told, o.stray, o.calls, o.severs = w.people.heard(), w.people.stray, w.api.seen(), w.severs
+	o.told, o.stray = w.people.heard()
+	o.calls, o.severs = w.api.seen(), w.severs
 	o.gauges = w.gauges(ctx, "pipeline_jobs_waiting", "pipeline_jobs_parked")
 	o.exits, o.hung = map[string][]string{}, map[string]int{}
 	for _, p := range append(w.pipeline(), w.redis.process, w.postgres.process, w.simulator) {

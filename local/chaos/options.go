@@ -38,7 +38,8 @@ type options struct {
 
 	// Settings are the variables that shorten what would take too long.
 	Settings []string `json:"-"`
-	FlushSet bool     `json:"-"`
+	// FlushSet and Patient say that Flush and Patience were chosen by whoever runs it.
+	FlushSet, Patient bool `json:"-"`
 }
 
 // quick shortens leases, polls and backoffs to what a run of minutes can wait
@@ -48,6 +49,10 @@ var quick = []string{
 	"BROKER_CLAIM_IDLE=4s", "BROKER_BACKOFF_MAX=10s", "BROKER_RETRY_AFTER_MAX=10s", "TRADING_API_BACKOFF_MAX=5s",
 	"RECONCILE_INTERVAL=15s", "RECONCILE_GRACE=30s",
 }
+
+// longPatience outlasts whatever is done every five minutes only: what is away is
+// asked again, and stores are compared.
+const longPatience = 6 * time.Minute
 
 // fill draws from the seed what was left open, so that a seed alone names a run.
 func (o options) fill() (options, error) {
@@ -63,6 +68,9 @@ func (o options) fill() (options, error) {
 	}
 	if !o.FlushSet {
 		o.Flush = o.Seed%5 == 0
+	}
+	if o.Flush && !o.Patient {
+		o.Patience = longPatience
 	}
 	if o.Jobs < 1 || o.Nodes < 1 || o.Gap <= 0 {
 		return o, fmt.Errorf("--jobs, --nodes and --gap must be above zero")

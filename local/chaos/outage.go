@@ -72,7 +72,7 @@ func (s *session) outage(ctx context.Context, st story, lasts time.Duration, pat
 	o.Layout, o.Rate, o.Gap, o.FlushSet = apart, storyRate, time.Second, true
 	o.Jobs = int(storyRate * (lasts + 30*time.Second).Seconds())
 	if !patient {
-		o.Patience = 6 * time.Minute // what is away is asked again every five minutes at the latest
+		o.Patience = longPatience
 	}
 	o, err := o.fill()
 	if err != nil {

@@ -81,18 +81,18 @@ func (p *people) counts() (jobs, messages int) {
 	return jobs, messages
 }
 
-// heard are all messages, by job and channel.
-func (p *people) heard() map[string]map[string][]message {
+// heard are all messages by job and channel, and how many name no job.
+func (p *people) heard() (told map[string]map[string][]message, stray int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := map[string]map[string][]message{}
+	told = map[string]map[string][]message{}
 	for job, by := range p.told {
-		all[job] = map[string][]message{}
+		told[job] = map[string][]message{}
 		for channel, m := range by {
-			all[job][channel] = slices.Clone(m)
+			told[job][channel] = slices.Clone(m)
 		}
 	}
-	return all
+	return told, p.stray
 }
 
 // ServeHTTP is the Slack-like receiver.

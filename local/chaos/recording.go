@@ -57,6 +57,9 @@ func (r *recording) growing() []string {
 		return nil
 	}
 	for name, s := range r.series {
+		if strings.HasPrefix(name, expiring) {
+			continue
+		}
 		before, last := mean(s[third:2*third]), mean(s[2*third:])
 		if last > before*flatPart && last-before > flatLeast {
 			names = append(names, fmt.Sprintf("%s: %.1f → %.1f", name, before, last))
@@ -104,7 +107,8 @@ func (r *recording) write(dir string) (err error) {
 const (
 	panelWidth, panelHeight = 360, 150
 	panelColumns            = 2
-	labelSpace              = 44
+	labelWidth, labelHeight = 44, 76
+	legendColumns           = 4
 )
 
 // colours are told apart by people who do not see all of them (Okabe and Ito).
@@ -120,12 +124,12 @@ func (r *recording) svg() string {
 	rows := (len(panels) + panelColumns - 1) / panelColumns
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="10">`+"\n",
-		panelColumns*(panelWidth+labelSpace), rows*(panelHeight+labelSpace)+10)
+		panelColumns*(panelWidth+labelWidth), rows*(panelHeight+labelHeight)+10)
 	b.WriteString(`<rect width="100%" height="100%" fill="white"/>` + "\n")
 	for i, panel := range slices.Sorted(maps.Keys(panels)) {
 		names := panels[panel]
 		slices.Sort(names)
-		fmt.Fprintf(&b, `<g transform="translate(%d,%d)">`+"\n", i%panelColumns*(panelWidth+labelSpace)+labelSpace-8, i/panelColumns*(panelHeight+labelSpace)+24)
+		fmt.Fprintf(&b, `<g transform="translate(%d,%d)">`+"\n", i%panelColumns*(panelWidth+labelWidth)+labelWidth-8, i/panelColumns*(panelHeight+labelHeight)+24)
 		r.panel(&b, panel, names)
 		b.WriteString("</g>\n")
 	}
@@ -144,13 +148,17 @@ func (r *recording) panel(b *strings.Builder, title string, names []string) {
 	fmt.Fprintf(b, `<text x="-4" y="8" text-anchor="end">%.0f</text><text x="-4" y="%d" text-anchor="end">0</text>`+"\n", top, panelHeight)
 	fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="end">%s</text>`+"\n", panelWidth-20, panelHeight+12, end.Round(time.Second))
 	for i, name := range names {
-		colour := colours[i%len(colours)]
+		colour, dash := colours[i%len(colours)], ""
+		if i >= len(colours) {
+			dash = ` stroke-dasharray="4 2"`
+		}
 		var points strings.Builder
 		for k, at := range r.at {
 			fmt.Fprintf(&points, "%.1f,%.1f ", float64(panelWidth-20)*at.Seconds()/max(end.Seconds(), 1), panelHeight*(1-r.series[name][k]/top))
 		}
-		fmt.Fprintf(b, `<polyline points="%s" fill="none" stroke="%s"/>`+"\n", points.String(), colour)
+		fmt.Fprintf(b, `<polyline points="%s" fill="none" stroke="%s"%s/>`+"\n", points.String(), colour, dash)
 		_, process, _ := strings.Cut(name, "/")
-		fmt.Fprintf(b, `<text x="%d" y="%d" fill="%s">%s</text>`+"\n", 8+i%4*85, panelHeight-6-i/4*11, colour, html.EscapeString(process))
+		x, y := i%legendColumns*85, panelHeight+24+i/legendColumns*12
+		fmt.Fprintf(b, `<path d="M%d %dh14" stroke="%s"%s/><text x="%d" y="%d">%s</text>`+"\n", x, y-3, colour, dash, x+18, y, html.EscapeString(process))
 	}
 }

@@ -122,6 +122,23 @@ func (r *redisServer) restore(ctx context.Context) error {
 	return errors.Join(r.diskFree(), r.set(ctx, "maxmemory", "0"), r.set(ctx, "min-replicas-to-write", "0"), r.readOnly(ctx, false))
 }
 
+// keys counts those without a time to live and those with one.
+func (r *redisServer) keys(ctx context.Context) (stay, expire int64, err error) {
+	text, err := r.admin.Info(ctx, "keyspace").Result()
+	if err != nil {
+		return 0, 0, fmt.Errorf("count keys: %w", err)
+	}
+	_, db, found := strings.Cut(text, "db0:")
+	if !found { // no key at all
+		return 0, 0, nil
+	}
+	var all int64
+	if _, err := fmt.Sscanf(db, "keys=%d,expires=%d", &all, &expire); err != nil {
+		return 0, 0, fmt.Errorf("count keys: %w", err)
+	}
+	return all - expire, expire, nil
+}
+
 // info reads one number of INFO.
 func (r *redisServer) info(ctx context.Context, section, field string) (int64, error) {
 	text, err := r.admin.Info(ctx, section).Result()

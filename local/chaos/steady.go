@@ -91,6 +91,10 @@ func (r *recording) take(ctx context.Context, w *world, lasts, every time.Durati
 	return nil
 }
 
+// expiring is the panel that may grow for a day: idempotency keys are promised to
+// be known for that long.
+const expiring = "Redis keys that expire"
+
 // measure reads every series once. A series is named "panel/process".
 func (w *world) measure(ctx context.Context) (map[string]float64, error) {
 	values := map[string]float64{}
@@ -117,11 +121,11 @@ func (w *world) measure(ctx context.Context) (map[string]float64, error) {
 		values[series[1]] = float64(n)
 	}
 	values["Redis memory, MiB/redis"] /= 1 << 20
-	keys, err := w.redis.admin.DBSize(ctx).Result()
+	stay, expire, err := w.redis.keys(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("count keys: %w", err)
+		return nil, err
 	}
-	values["Redis keys/redis"] = float64(keys)
+	values["Redis keys that stay/redis"], values[expiring+"/redis"] = float64(stay), float64(expire)
 	var connections, jobs int
 	err = w.postgres.query(ctx, func(c *pgx.Conn) error {
 		return c.QueryRow(ctx, `select (select count(*) from pg_stat_activity where usename = 'sweepline'),

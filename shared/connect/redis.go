@@ -17,6 +17,10 @@ const (
 	redisTimeout = 3 * time.Second
 )
 
+// protocol is RESP2: nothing here uses what RESP3 adds, and with it the client looks
+// for pushed messages at every answer.
+const protocol = 2
+
 // errAddress does not repeat the address, which may hold a password.
 var errAddress = errors.New("REDIS_URL is not a Redis URL: it must look like redis://host:6379/0, " +
 	"redis://host:6379?addr=host2:6379&addr=host3:6379 (Cluster) or redis://sentinel:26379?master_name=NAME (Sentinel)")
@@ -38,6 +42,7 @@ func Redis(address string) (redis.UniversalClient, error) {
 			return nil, errAddress
 		}
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = dialTimeout, redisTimeout, redisTimeout, true
+		o.Protocol = protocol
 		return redis.NewFailoverClient(o), nil
 	case q.Has("addr"):
 		o, err := redis.ParseClusterURL(address)
@@ -45,6 +50,7 @@ func Redis(address string) (redis.UniversalClient, error) {
 			return nil, errAddress
 		}
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = dialTimeout, redisTimeout, redisTimeout, true
+		o.Protocol = protocol
 		return redis.NewClusterClient(o), nil
 	default:
 		o, err := redis.ParseURL(address)
@@ -52,6 +58,7 @@ func Redis(address string) (redis.UniversalClient, error) {
 			return nil, errAddress
 		}
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = dialTimeout, redisTimeout, redisTimeout, true
+		o.Protocol = protocol
 		return redis.NewClient(o), nil
 	}
 }

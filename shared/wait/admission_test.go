@@ -97,3 +97,44 @@ func TestNoMinuteSeesMore(t *testing.T) {
 		require.Equal(t, 200, polls, "nobody who asks on the side keeps polls from theirs")
 	})
 }
+
+// TestATurnThatLay: it was dealt with its call, and taken up when that had got old.
+// The attempt waits for another; it is not put back.
+func TestATurnThatLay(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, url string) {
+		w, c := open(t, url, wait.Config{MaxConcurrent: 1, RequestsPerMinute: 100})
+		h := header("a")
+		_, err := w.Accept(t.Context(), h, "")
+		require.NoError(t, err)
+		enter := func() wait.Entry {
+			e, err := w.Enter(t.Context(), h, wait.WantCheck)
+			require.NoError(t, err)
+			return e
+		}
+		require.Equal(t, wait.InLine, enter().Verdict)
+		c.advance(time.Minute)
+		d, err := w.Deal(t.Context(), 5, 5, time.Minute)
+		require.NoError(t, err)
+		require.Len(t, d.Turns, 1)
+		for range 100 { // others are faster
+			_, err := w.Allow(t.Context(), wait.Urgent)
+			require.NoError(t, err)
+		}
+		c.advance(time.Second)
+		for range 100 {
+			_, err := w.Allow(t.Context(), wait.Urgent)
+			require.NoError(t, err)
+		}
+		c.advance(admission.Fresh)
+		for range 100 {
+			_, err := w.Allow(t.Context(), wait.Urgent)
+			require.NoError(t, err)
+		}
+		e := enter()
+		require.Equal(t, wait.Go, e.Verdict)
+		require.False(t, e.Check, "there was no call to spare for that")
+		require.False(t, e.Calls.Spend())
+		require.Equal(t, wait.Busy, enter().Verdict)
+	})
+}

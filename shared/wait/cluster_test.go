@@ -13,7 +13,7 @@ func TestOnACluster(t *testing.T) {
 	clusterURL = servertest.Cluster(t)
 	for name, test := range map[string]func(*testing.T){
 		"accept": TestAcceptOnce, "attempt": TestOneAttemptIsInCharge,
-		"due": TestDueCostsWhatIsDue, "claims": TestClaims, "vanished": TestAClaimWhoseWinnerVanished, "watch": TestWatch, "trace": TestTraceOutlivesTheWait,
+		"due": TestDueCostsWhatIsDue, "watch": TestWatch, "trace": TestTraceOutlivesTheWait,
 		"gate": TestGate, "budget": TestNoMinuteSeesMore, "model": TestModel,
 		"restore": TestRestoreARunningJob, "walk": TestLookupAndWalk,
 	} {

@@ -20,8 +20,9 @@ type Counts struct {
 	// tends the waits, or not fast enough. Polls for which the API's budget has no
 	// calls are not among them.
 	Overdue int64
-	// APIFailures is how many submissions in a row the trading API did not
-	// answer, as far as they count; 0 after an answer.
+	// APIFailures is how often in a row the trading API did not answer, as far as
+	// it counts: submissions, or calls about sweeps, whichever is more; 0 after an
+	// answer, and some minutes after the last failure.
 	APIFailures int64
 }
 

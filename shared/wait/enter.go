@@ -37,7 +37,8 @@ type Entry struct {
 	Record  Record
 	// Calls are the calls to the API that were dealt with Go and Look: one to
 	// submit, one to look where that is asked for, and one to check the API's
-	// health where that was wished for and there was one.
+	// health where that was wished for and there was one. There may be fewer: then
+	// the others have to be waited for.
 	Calls admission.Calls
 	// Check: a call for a health check is among Calls.
 	Check bool

@@ -32,11 +32,6 @@ func (k keys) isRecord(key string) bool {
 // idSize is the length of a packed job id.
 const idSize = 16
 
-func (k keys) claim(name string) string { return k.prefix + "claim:{" + name + "}" }
-
-// begun says that somebody has won a claim: it outlives the claim's lease.
-func (k keys) begun(name string) string { return k.claim(name) + ":begun" }
-
 // changes is the channel on which the id of every changed record is published.
 func (k keys) changes() string { return k.base() + "changes" }
 

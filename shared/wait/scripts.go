@@ -32,10 +32,6 @@ var (
 	turnScript      = step("turn")
 	dealScript      = step("turns", "deal")
 	countScript     = step("count")
-
-	keyScript     = redis.NewScript(read("key"))
-	claimScript   = redis.NewScript(read("claim"))
-	unclaimScript = redis.NewScript(read("unclaim"))
 )
 
 func step(parts ...string) *redis.Script {

@@ -216,54 +216,6 @@ func TestDueCostsWhatIsDue(t *testing.T) {
 	})
 }
 
-func TestClaims(t *testing.T) {
-	t.Parallel()
-	eachRedis(t, func(t *testing.T, url string) {
-		w, _ := open(t, url, wait.Config{})
-		claim := func(want wait.Claim) {
-			t.Helper()
-			got, err := w.Claim(t.Context(), "job/slack", time.Minute)
-			require.NoError(t, err)
-			require.Equal(t, want, got)
-		}
-		claim(wait.Won)
-		claim(wait.Held)
-		require.NoError(t, w.Release(t.Context(), "job/slack"))
-		claim(wait.Won)
-		require.NoError(t, w.MarkDone(t.Context(), "job/slack", time.Hour))
-		claim(wait.Done)
-		require.NoError(t, w.Release(t.Context(), "job/slack"))
-		claim(wait.Done)
-	})
-}
-
-// Who comes after a winner that vanished is told so, however often that fails.
-func TestAClaimWhoseWinnerVanished(t *testing.T) {
-	t.Parallel()
-	eachRedis(t, func(t *testing.T, url string) {
-		w, _ := open(t, url, wait.Config{})
-		const key, lease = "job/email", 50 * time.Millisecond
-		got, err := w.Claim(t.Context(), key, lease)
-		require.NoError(t, err)
-		require.Equal(t, wait.Won, got)
-		for range 2 {
-			require.Eventually(t, func() bool {
-				got, err = w.Claim(t.Context(), key, time.Minute)
-				return err == nil && got != wait.Held
-			}, 10*time.Second, 5*time.Millisecond)
-			require.Equal(t, wait.Again, got)
-			require.NoError(t, w.Release(t.Context(), key))
-		}
-		got, err = w.Claim(t.Context(), key, time.Minute)
-		require.NoError(t, err)
-		require.Equal(t, wait.Again, got)
-		require.NoError(t, w.MarkDone(t.Context(), key, time.Hour))
-		got, err = w.Claim(t.Context(), key, time.Minute)
-		require.NoError(t, err)
-		require.Equal(t, wait.Done, got)
-	})
-}
-
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	eachRedis(t, func(t *testing.T, url string) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/admission"
 	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/once"
 )
 
 // ErrUnknown: there is no record of that job. It was never taken in, ended
@@ -18,6 +19,9 @@ var ErrUnknown = errors.New("unknown job")
 
 // Waits is safe for concurrent use.
 type Waits struct {
+	// Once is the idempotency keys and claims in the same Redis.
+	*once.Once
+
 	cfg       Config
 	redis     redis.UniversalClient
 	scripts   redis.Scripter
@@ -57,6 +61,9 @@ func New(client redis.UniversalClient, cfg Config, options ...Option) (*Waits, e
 	if w.admission, err = admission.New(w.scripts, w.keys.base(), cfg.limits(), w.clock); err != nil {
 		return nil, err
 	}
+	if w.Once, err = once.New(client, w.scripts, cfg.KeyPrefix); err != nil {
+		return nil, err
+	}
 	w.board = newBoard(w)
 	return w, nil
 }
@@ -69,7 +76,8 @@ func Open(_ context.Context, cfg Config, options ...Option) (*Waits, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := New(client, cfg, options...)
+	// Steps of many jobs at the same moment go together.
+	w, err := New(client, cfg, append([]Option{WithScripter(connect.NewGroup(client))}, options...)...)
 	if err != nil {
 		return nil, errors.Join(err, client.Close())
 	}

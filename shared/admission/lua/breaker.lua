@@ -8,7 +8,11 @@ local gate, reads = base .. 'gate', base .. 'reads'
 -- has seen; until when the API wants silence; who probes.
 local function closed(key)
   local b = redis.call('HMGET', key, 'until', 'fails', 'floor', 'probing')
-  local soft = math.min(tonumber(b[1] or '0'), now + math.max(gate_max, probe))
+  local soft = tonumber(b[1] or '0')
+  if soft > now + math.max(gate_max, probe) then -- the clock of Redis was set back
+    soft = now + gate_max
+    redis.call('HSET', key, 'until', ms(soft))
+  end
   local floor = tonumber(b[3] or '0')
   local shut = math.max(soft, floor)
   if shut <= now then shut = nil end

@@ -16,9 +16,10 @@ local function book(at, n)
 end
 
 local function booked()
-  local at = redis.call('HGET', budget, 'at')
-  if not at then return book(now, burst) end
-  return math.min(math.max(tonumber(at), now), now + burst * every)
+  local at = tonumber(redis.call('HGET', budget, 'at') or '')
+  -- Nothing is booked further ahead, unless the clock of Redis was set back.
+  if not at or at > now + burst * every then return book(now, burst) end
+  return math.max(at, now)
 end
 
 -- withdraw takes a party out of those that wait.

@@ -82,7 +82,7 @@ func (l *Ledger) read(ctx context.Context, query string, args []any, scan func(*
 	defer rows.Close()
 	for rows.Next() {
 		if err := scan(rows); err != nil {
-			return err
+			return classify(err)
 		}
 	}
 	return classify(rows.Err())

@@ -20,7 +20,7 @@ import (
 
 // Deadlines under the caller's own. A write waits for those before it.
 const (
-	readTimeout  = 10 * time.Second
+	readTimeout  = 30 * time.Second
 	writeTimeout = time.Minute
 )
 

@@ -23,27 +23,33 @@ if s == 'f' or (s == 'c' and ARGV[7] ~= '1') then return answer(0, id) end
 local chores = ARGV[5]
 if s ~= 's' and s ~= 'w' and not r[2] then chores = string.gsub(chores, 'c', '') end
 local at = tonumber(ARGV[10]) or now
-redis.call('HSET', record, 's', ARGV[4], 'o', chores, 'z', ms(at))
+local fields = {'s', ARGV[4], 'o', chores, 'z', ms(at)}
+local function put(field, value) fields[#fields + 1], fields[#fields + 2] = field, value end
 if sweep ~= '' then
-  redis.call('HSET', record, 'x', sweep)
+  put('x', sweep)
   -- An end may come before the answer to its submission.
-  if not r[3] and ARGV[8] ~= '' then redis.call('HSET', record, 'i', ms(at - tonumber(ARGV[8]))) end
+  if not r[3] and ARGV[8] ~= '' then put('i', ms(at - tonumber(ARGV[8]))) end
 end
-for i = 14, #ARGV, 2 do redis.call('HSET', record, ARGV[i], ARGV[i + 1]) end
-redis.call('HDEL', record, 'l', 'b', 'j', 'g', 'n', 'w', 'c')
-redis.call('PERSIST', record)
+for i = 14, #ARGV, 2 do put(ARGV[i], ARGV[i + 1]) end
+redis.call('HSET', record, unpack(fields))
+local unwanted = string.find(chores, 'c', 1, true)
+if unwanted then
+  redis.call('HDEL', record, 'l', 'b', 'j', 'g', 'n', 'w', 'c')
+else
+  redis.call('HDEL', record, 'l', 'b', 'j', 'g', 'n', 'w', 'c', 'k', 'y')
+end
+if s == 'a' or s == 'c' then redis.call('PERSIST', record) end
 if s == 'p' then leave(id) end
-rest(id)
-if string.find(chores, 'c', 1, true) then
+if s == 'w' or s == 'p' then
+  if redis.call('ZREM', calls, id) == 0 then redis.call('ZREM', last, id) end
+end
+if unwanted then
   -- While it is being submitted nobody knows the sweep.
   await(calls, id, s == 's' and math.max(now, tonumber(r[6] or '0')) or now)
   redis.call('PUBLISH', wakes, 'admit')
-else
-  redis.call('HDEL', record, 'k', 'y')
-  if redis.call('ZREM', slots, id) == 1 and redis.call('ZCARD', ring) > 0 then
-    begin_turns(1, tonumber(ARGV[13]))
-    if ARGV[12] ~= '1' or not from_line() or #dealt == 0 then redis.call('PUBLISH', wakes, 'admit') end
-  end
+elseif (slots_max > 0 or s == 'p') and redis.call('ZREM', slots, id) == 1 and redis.call('ZCARD', ring) > 0 then
+  begin_turns(1, tonumber(ARGV[13]))
+  if ARGV[12] ~= '1' or not from_line() or #dealt == 0 then redis.call('PUBLISH', wakes, 'admit') end
 end
 await(due, id, now + tonumber(ARGV[6]))
 redis.call('PUBLISH', changes, id)

@@ -52,10 +52,10 @@ if s == 's' then
   -- else the supervisor has it dealt a turn.
   if tonumber(r[2] or '0') > now or try(n) > 0 then return answer(4, id) end
 elseif r[4] then
-  -- The turn was dealt with its calls, but they may have got old on the way, the
-  -- API may have asked for silence since, and a look was not among them.
+  -- The API may have asked for silence since the turn was dealt, and a look was not
+  -- among the calls that were dealt with it.
   local shut, _, _, probing = closed(gate)
-  if doubted or (shut and probing ~= id) or (now - tonumber(r[4]) > fresh and try(n) > 0) then
+  if doubted or (shut and probing ~= id) then
     redis.call('HDEL', record, 'c')
     if look and slots_max > 0 then
       redis.call('ZREM', due, id)
@@ -68,6 +68,9 @@ elseif r[4] then
     redis.call('PUBLISH', wakes, 'admit')
     return answer(3, id)
   end
+  -- The calls that were dealt with the turn may have got old on the way. Where there
+  -- are no others now, the attempt waits for its calls.
+  if now - tonumber(r[4]) > fresh and try(n) > 0 then n = 0 end
 elseif not fresh_one then
   return answer(3, id)
 else

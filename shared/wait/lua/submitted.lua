@@ -11,16 +11,20 @@ local r = redis.call('HMGET', record, 's', 'x', 'e', 'o', 'i', 'c', 'F')
 local s = r[1]
 if not s then return {-1, ms(now), {}} end
 well(gate)
-if s == 's' or s == 'p' then
-  redis.call('HSET', record, 's', 'w', 'x', sweep, 'i', ms(now))
-  if ARGV[5] ~= '0' then redis.call('HSET', record, 'g', ARGV[5]) end
+if s == 's' or s == 'p' or s == 'a' then
+  if ARGV[5] ~= '0' then
+    redis.call('HSET', record, 's', 'w', 'x', sweep, 'i', ms(now), 'g', ARGV[5])
+  else
+    redis.call('HSET', record, 's', 'w', 'x', sweep, 'i', ms(now))
+  end
   if r[5] then redis.call('HINCRBY', record, 'u', 1) end
   redis.call('HDEL', record, 'y', 'k', 'b', 'l', 'w', 'c')
   local from, to = listed(r[7], sweep)
   if from then -- the API has found it again
     redis.call('HSET', record, 'F', string.sub(r[7], 1, from - 1) .. string.sub(r[7], to + 1))
   end
-  if s == 'p' then
+  if s == 'a' then redis.call('PERSIST', record) end
+  if s ~= 's' then
     leave(id)
     if r[6] and slots_max == 0 then release(id) end
     hold(id)
@@ -30,7 +34,7 @@ if s == 's' or s == 'p' then
   redis.call('PUBLISH', changes, id)
   return answer(1, id)
 end
-if s == 'w' or s == 'a' then
+if s == 'w' then
   if r[2] == sweep then return answer(1, id) end
   superfluous(id, sweep)
   return answer(2, id)

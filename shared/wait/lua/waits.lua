@@ -10,7 +10,6 @@ local due, calls, last, extras = base .. 'due', base .. 'calls', base .. 'last',
 local changes = base .. 'changes'
 
 local function await(set, id, at) redis.call('ZADD', set, ms(at), id) end
-local function rest(id) redis.call('ZREM', due, id); redis.call('ZREM', calls, id); redis.call('ZREM', last, id) end
 
 -- answer is what most scripts return: an outcome, the time, and the record.
 local function answer(outcome, id) return {outcome, ms(now), redis.call('HGETALL', base .. id)} end

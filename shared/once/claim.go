@@ -1,4 +1,4 @@
-package wait
+package once
 
 import (
 	"context"
@@ -30,8 +30,8 @@ const rememberClaim = 24 * time.Hour
 // die. Leases run on the clock of Redis.
 //
 // That a claim was won is remembered for a day past its lease, for Again.
-func (w *Waits) Claim(ctx context.Context, key string, lease time.Duration) (Claim, error) {
-	n, err := claimScript.Run(ctx, w.redis, []string{w.keys.claim(key), w.keys.begun(key)}, lease.Milliseconds(), (lease + rememberClaim).Milliseconds()).Int()
+func (o *Once) Claim(ctx context.Context, key string, lease time.Duration) (Claim, error) {
+	n, err := claimScript.Run(ctx, o.scripts, []string{o.claim(key), o.begun(key)}, lease.Milliseconds(), (lease + rememberClaim).Milliseconds()).Int()
 	if err != nil {
 		return 0, fmt.Errorf("claim %s: %w", key, err)
 	}
@@ -39,17 +39,22 @@ func (w *Waits) Claim(ctx context.Context, key string, lease time.Duration) (Cla
 }
 
 // MarkDone keeps the claim as done for the time of keep.
-func (w *Waits) MarkDone(ctx context.Context, key string, keep time.Duration) error {
-	if err := w.redis.Set(ctx, w.keys.claim(key), "done", keep).Err(); err != nil {
+func (o *Once) MarkDone(ctx context.Context, key string, keep time.Duration) error {
+	if err := o.redis.Set(ctx, o.claim(key), "done", keep).Err(); err != nil {
 		return fmt.Errorf("mark %s done: %w", key, err)
 	}
 	return nil
 }
 
 // Release gives a claim back whose work did not get done.
-func (w *Waits) Release(ctx context.Context, key string) error {
-	if err := unclaimScript.Run(ctx, w.redis, []string{w.keys.claim(key), w.keys.begun(key)}).Err(); err != nil {
+func (o *Once) Release(ctx context.Context, key string) error {
+	if err := unclaimScript.Run(ctx, o.scripts, []string{o.claim(key), o.begun(key)}).Err(); err != nil {
 		return fmt.Errorf("give %s back: %w", key, err)
 	}
 	return nil
 }
+
+func (o *Once) claim(name string) string { return o.prefix + "claim:{" + name + "}" }
+
+// begun says that somebody has won a claim: it outlives the claim's lease.
+func (o *Once) begun(name string) string { return o.claim(name) + ":begun" }

@@ -1,0 +1,49 @@
+// Package once remembers what is to happen once, over any number of processes:
+// the job that an idempotency key stands for, and things that were done, such as
+// telling a channel of a job. It stands beside shared/wait: receive uses the keys,
+// notify the claims.
+//
+// Each answer is one step in Redis and touches one key, or two of one hash tag.
+// Times to live run on the clock of Redis.
+package once
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Once is safe for concurrent use.
+type Once struct {
+	redis   redis.Cmdable
+	scripts redis.Scripter
+	prefix  string
+}
+
+// New does no I/O. prefix begins every key; scripts is the client, or a writer that
+// sends the steps of many callers together.
+func New(client redis.Cmdable, scripts redis.Scripter, prefix string) (*Once, error) {
+	if client == nil || scripts == nil {
+		return nil, errors.New("once needs a redis client")
+	}
+	return &Once{redis: client, scripts: scripts, prefix: prefix}, nil
+}
+
+//go:embed lua/*.lua
+var sources embed.FS
+
+var (
+	keyScript     = load("key")
+	claimScript   = load("claim")
+	unclaimScript = load("unclaim")
+)
+
+func load(name string) *redis.Script {
+	source, err := sources.ReadFile("lua/" + name + ".lua")
+	if err != nil {
+		panic(fmt.Errorf("load script: %w", err)) // the file is compiled in
+	}
+	return redis.NewScript(string(source))
+}

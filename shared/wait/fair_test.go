@@ -1,0 +1,179 @@
+package wait_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/zixly/sweepline/shared/admission"
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+// queue is what is in line, as the model knows it: by tenant, oldest first.
+type queue struct {
+	*wait.Waits
+	clock   *clock
+	limit   int
+	rpm     int
+	line    map[string][]string // job ids in line
+	tenant  map[string]string   // of a job
+	active  []string            // jobs with a slot
+	passed  map[string]int      // turns of others since a tenant's last, while it was in line
+	calls   []time.Time
+	turns   int
+	arrived int
+}
+
+func (q *queue) arrive(t *rapid.T, tenant string) {
+	h := header(tenant)
+	q.arrived++
+	h.CreatedAt = start.Add(time.Duration(q.arrived) * time.Millisecond)
+	_, err := q.Accept(context.Background(), h, "")
+	require.NoError(t, err)
+	e, err := q.Enter(context.Background(), h)
+	require.NoError(t, err)
+	q.tenant[h.JobID] = tenant
+	switch e.Verdict {
+	case wait.Go:
+		for _, others := range q.line {
+			require.Empty(t, others, "a newcomer overtook the line")
+		}
+		q.spend(e.Calls)
+		q.active = append(q.active, h.JobID)
+	case wait.InLine:
+		if len(q.line[tenant]) == 0 {
+			q.passed[tenant] = 0
+		}
+		q.line[tenant] = append(q.line[tenant], h.JobID)
+	default:
+		require.FailNow(t, "unexpected verdict", "%d", e.Verdict)
+	}
+}
+
+func (q *queue) spend(calls admission.Calls) {
+	for calls.Spend() {
+		q.calls = append(q.calls, q.clock.now())
+	}
+}
+
+// dealt holds a turn to the rules: the oldest of its tenant, and no tenant waits
+// while another has two.
+func (q *queue) dealt(t *rapid.T, r wait.Record) {
+	tenant := r.Header.TenantID
+	require.NotEmpty(t, q.line[tenant], "a turn for nobody in line")
+	require.Equal(t, q.line[tenant][0], r.Header.JobID, "first come, first served")
+	q.line[tenant] = q.line[tenant][1:]
+	q.passed[tenant] = 0
+	for other, jobs := range q.line {
+		if other == tenant || len(jobs) == 0 {
+			continue
+		}
+		q.passed[other]++
+		inLine := 0
+		for _, js := range q.line {
+			if len(js) > 0 {
+				inLine++
+			}
+		}
+		require.LessOrEqual(t, q.passed[other], len(q.line)+1, "%s is passed over, with %d tenants in line", other, inLine)
+	}
+	q.turns++
+	e, err := q.Enter(context.Background(), r.Header)
+	require.NoError(t, err)
+	require.Equal(t, wait.Go, e.Verdict)
+	q.spend(e.Calls)
+	q.active = append(q.active, r.Header.JobID)
+}
+
+func (q *queue) deal(t *rapid.T) {
+	d, err := q.Deal(context.Background(), rapid.IntRange(1, 5).Draw(t, "at once"), 5, time.Minute)
+	require.NoError(t, err)
+	for _, r := range d.Turns {
+		q.dealt(t, r)
+	}
+}
+
+func (q *queue) end(t *rapid.T, i int) {
+	id := q.active[i]
+	q.active = append(q.active[:i], q.active[i+1:]...)
+	_, _, err := q.Note(context.Background(), id, id, 0, 24*time.Hour)
+	require.NoError(t, err)
+	_, err = q.Resolve(context.Background(), id, wait.End{RunID: "run"})
+	require.NoError(t, err)
+}
+
+func (q *queue) waiting() int {
+	n := 0
+	for _, jobs := range q.line {
+		n += len(jobs)
+	}
+	return n
+}
+
+func (q *queue) check(t *rapid.T) {
+	require.LessOrEqual(t, len(q.active), q.limit)
+	last := 0
+	for _, at := range q.calls {
+		if q.clock.now().Sub(at) < time.Minute {
+			last++
+		}
+	}
+	if q.rpm > 0 {
+		require.LessOrEqual(t, last, q.rpm)
+	}
+	c, err := q.Count(context.Background())
+	require.NoError(t, err)
+	require.EqualValues(t, q.waiting(), c.Parked)
+	require.EqualValues(t, len(q.active), c.Slots)
+}
+
+// TestTheLineIsFair draws tenants that come and go.
+func TestTheLineIsFair(t *testing.T) {
+	t.Parallel()
+	url := "redis://" + miniredis.RunT(t).Addr()
+	runs := 0
+	rapid.Check(t, func(t *rapid.T) {
+		runs++
+		q := &queue{
+			clock: newClock(), limit: rapid.IntRange(1, 4).Draw(t, "slots"), rpm: rapid.SampledFrom([]int{0, 3, 30, 100}).Draw(t, "requests per minute"),
+			line: map[string][]string{}, tenant: map[string]string{}, passed: map[string]int{},
+		}
+		w, err := wait.Open(context.Background(), wait.Config{
+			RedisURL: url, KeyPrefix: fmt.Sprintf("fair%d:", runs), MaxConcurrent: q.limit, RequestsPerMinute: q.rpm,
+		}, wait.WithClock(q.clock.now))
+		require.NoError(t, err)
+		defer func() { _ = w.Close() }()
+		q.Waits = w
+		t.Repeat(map[string]func(*rapid.T){
+			"":       q.check,
+			"arrive": func(t *rapid.T) { q.arrive(t, rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "tenant")) },
+			"a crowd": func(t *rapid.T) {
+				for range 5 {
+					q.arrive(t, "a")
+				}
+			},
+			"deal": q.deal,
+			"end": func(t *rapid.T) {
+				if len(q.active) > 0 {
+					q.end(t, rapid.IntRange(0, len(q.active)-1).Draw(t, "which"))
+				}
+			},
+			"pause": func(t *rapid.T) {
+				q.clock.advance(time.Duration(rapid.IntRange(1, 90_000).Draw(t, "ms")) * time.Millisecond)
+			},
+		})
+		for n := 0; q.waiting()+len(q.active) > 0; n++ {
+			require.Less(t, n, 20_000, "somebody is never served")
+			q.deal(t)
+			for len(q.active) > 0 {
+				q.end(t, 0)
+			}
+			q.clock.advance(20 * time.Second)
+		}
+	})
+}
