@@ -125,16 +125,6 @@ func (p *counter) note(found []request, trip, ok bool) {
 	}
 }
 
-// titleOf is the first comment of a script, with the beginning of its digest, since
-// several may begin alike.
-func titleOf(digest, text string) string {
-	title := ""
-	if c, ok := strings.CutPrefix(strings.TrimSpace(text), "--"); ok {
-		title, _, _ = strings.Cut(strings.TrimSpace(c), "\n")
-	}
-	return "script " + digest[:min(len(digest), 6)] + " " + title
-}
-
 func (p *counter) hold(conns ...net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -153,7 +143,7 @@ func (p *counter) release(conns ...net.Conn) {
 }
 
 // counts copies the counters: calls of each command under its name and of each script
-// under its title, all of them under "all", scripts under "scripts", and "trips".
+// under its file's, all of them under "all", scripts under "scripts", and "trips".
 func (p *counter) counts() map[string]float64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -161,8 +151,9 @@ func (p *counter) counts() map[string]float64 {
 	for _, calls := range p.commands {
 		n["all"] += calls
 	}
+	files := luaFiles("shared", "../../shared") // from the root, and from a test
 	for digest, calls := range p.scripts {
-		n[titleOf(digest, p.texts[digest])] += calls
+		n[titleOf(digest, p.texts[digest], files)] += calls
 		n["scripts"] += calls
 		n["all"] += calls
 	}

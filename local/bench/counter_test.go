@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -76,13 +78,29 @@ func TestCounterCountsClientsCommandsOnly(t *testing.T) {
 	n := p.counts()
 	require.Equal(t, 1.0, n["scripts"])
 	digest := redis.NewScript(script).Hash()
-	require.Equal(t, 1.0, n["script "+digest[:6]+" Counts to five."])
+	require.Equal(t, 1.0, n["script "+digest[:8]])
 	require.Equal(t, 10.0, n["incr"])
 	require.Zero(t, n["set"], "a script's own commands are not sent")
 	greetings := n["hello"] - before["hello"] // of connections that the client opens as it likes
 	require.Equal(t, 11.0, n["all"]-before["all"]-greetings)
 	require.Equal(t, 2.0, n["trips"]-before["trips"]-greetings)
 	require.Equal(t, "10", c.Get(t.Context(), "n").Val(), "what is counted arrives")
+}
+
+func TestScriptsAreNamedByTheirFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "wait", "lua"), 0o750))
+	for name, text := range map[string]string{"all": "-- Shared.\nlocal x = 1\n", "end": "-- KEYS[1] k\n\nreturn x\n", "last": "local y = 2\nreturn x\n"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "wait", "lua", name+".lua"), []byte(text), 0o600))
+	}
+	files := luaFiles(dir, dir+"/nowhere")
+	require.Len(t, files, 3)
+	require.Equal(t, "script wait/end", titleOf("0123456789", "local x = 1\nreturn x", files), "what is shared stands before it")
+	require.Equal(t, "script wait/last", titleOf("0123456789", "local x = 1\n-- why\n  local y = 2\nreturn x", files), "the longest that fits")
+	require.Equal(t, "script 01234567", titleOf("0123456789", "return 3", files))
+	require.Equal(t, "script 01234567", titleOf("0123456789", "", nil))
+	require.NotEmpty(t, luaFiles("../../shared"))
 }
 
 func TestKindsOfKeys(t *testing.T) {

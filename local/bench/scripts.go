@@ -1,0 +1,55 @@
+package bench
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// luaFiles finds the sources of scripts below folders, by name; those that are not
+// there are passed over. A script is told by what it ends with: before it may stand
+// what it shares with others.
+func luaFiles(folders ...string) map[string]string {
+	files := map[string]string{}
+	for _, folder := range folders {
+		_ = filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || filepath.Ext(path) != ".lua" {
+				return nil //nolint:nilerr // names are for convenience
+			}
+			if text, err := os.ReadFile(path); err == nil {
+				name := strings.Replace(strings.TrimSuffix(strings.TrimPrefix(path, folder+"/"), ".lua"), "/lua/", "/", 1)
+				files[name] = code(string(text))
+			}
+			return nil
+		})
+	}
+	return files
+}
+
+// code is a script without its comments, which are not sent by all, and without
+// empty lines.
+func code(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if l := strings.TrimSpace(line); l != "" && !strings.HasPrefix(l, "--") {
+			b.WriteString(l)
+			b.WriteByte('\n')
+		}
+	}
+	return b.String()
+}
+
+// titleOf is the file that a script was made of, or its digest.
+func titleOf(digest, text string, files map[string]string) string {
+	best, sent := "", code(text)
+	for name, source := range files {
+		if source != "" && strings.HasSuffix(sent, source) && (best == "" || len(source) > len(files[best])) {
+			best = name
+		}
+	}
+	if best == "" {
+		best = digest[:min(len(digest), 8)]
+	}
+	return "script " + best
+}
