@@ -6,17 +6,14 @@ import (
 	"time"
 )
 
-// Urgency orders calls of one process to the API when there are few left. Today
-// a process' calls go out in the order in which they were asked for, and the
-// processes take turns; polls, submissions and deadlines are dealt by the
-// supervisor and do not come here.
+// Urgency is how soon a caller needs its call. Both are served alike: a process'
+// calls go out in the order in which they were asked for, and the processes take
+// turns with the line and the polls, which the supervisor deals to.
 type Urgency int
 
 // The urgencies.
 const (
-	// Patient calls do not wait for a call of the budget where Allow finds none.
 	Patient Urgency = iota
-	// Urgent calls are those of work that is under way.
 	Urgent
 )
 
