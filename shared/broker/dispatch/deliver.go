@@ -17,6 +17,9 @@ const (
 	// Trigger's backoff is longer; it doubles up to absentMost.
 	absentDelay = time.Second
 	absentMost  = 5 * time.Minute
+	// busy is what an attempt takes at least that has done part of its work before it
+	// answered 503 with a Retry-After.
+	busy = 10 * time.Second
 	// sinkAttempts bounds attempts at a dead letter sink that answers; then the
 	// event is kept among the dead letters all the same, with what the sink said.
 	// With a backoff of up to five minutes they span days.
@@ -125,6 +128,9 @@ func (s *subscription) refused(work context.Context, c *conf, d *delivery, r res
 			st.Absent++
 			unit := Delivery{BackoffDelay: max(absentDelay, c.trigger.Delivery.BackoffDelay)}
 			wait := max(retryDelay(unit, st.Absent, absentMost, s.d.cfg.BackoffJitter), s.asked(c, r))
+			if took > busy && r.retryAfter > 0 {
+				wait = max(s.asked(c, r), absentDelay) // it is at work, and says when it goes on
+			}
 			wait = min(wait, left)
 			st.AbsentMs += wait.Milliseconds()
 			s.later(d, wait)
