@@ -2,7 +2,9 @@ package runner
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -61,4 +63,15 @@ func secret(dir string) (string, error) {
 		return "", fmt.Errorf("keep callback secret: %w", err)
 	}
 	return text, nil
+}
+
+// instance names the process by its folder, which it has locked: restarted, it has
+// the same name, and takes up at once what it was delivering when it was killed.
+func instance(dir string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	sum := sha256.Sum256([]byte(dir))
+	return host + "-" + hex.EncodeToString(sum[:8])
 }

@@ -151,6 +151,9 @@ func (l *Local) startBroker(ctx context.Context, cfg Config) error {
 		return err
 	}
 	bcfg.Transport = l.local
+	if bcfg.Instance == "" { // the folder is locked: nobody else has this name
+		bcfg.Instance = instance(l.DataDir)
+	}
 	if l.stores.embedded {
 		bcfg.Journal = journal(l.stores.ledger)
 	}

@@ -102,7 +102,7 @@ func (c Config) dispatch() dispatch.Config {
 	return dispatch.Config{
 		Partitions: c.Partitions, Parallelism: c.Parallelism, MaxEventBytes: c.MaxEventBytes, DeliveryTimeout: c.DeliveryTimeout,
 		BackoffMax: c.BackoffMax, BackoffJitter: c.BackoffJitter, RetryAfterMax: c.RetryAfterMax, SinkBackoff: c.SinkBackoff,
-		ClaimIdle: c.ClaimIdle, Transport: c.Transport,
+		ClaimIdle: c.ClaimIdle, Named: c.Instance != "", Transport: c.Transport,
 	}
 }
 

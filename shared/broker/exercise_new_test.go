@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 )
 
@@ -49,7 +50,7 @@ func exerciseAbsence(t *testing.T, b *bundle) {
 	n.publish(http.StatusAccepted, "1")
 	eventually(t, "the others are dead", func() bool { return len(b.deadLetters()) == 2 })
 	for _, l := range b.deadLetters() {
-		require.NotEqual(t, "patient", l.Trigger)
+		require.Equal(t, map[string]int{"impatient": http.StatusInternalServerError, "brief": http.StatusServiceUnavailable}[l.Trigger], l.Code)
 	}
 	s.next(t)
 	eventually(t, "waits", func() bool { return b.info("patient").Retries == 1 })
@@ -377,6 +378,31 @@ func exerciseMorePartitions(t *testing.T, b *bundle) {
 	}
 	n.publish(http.StatusAccepted, "new")
 	require.Equal(t, "new", s.next(t).id())
+	b.settled("t")
+	s.none(t)
+}
+
+// A process that comes back under its own name takes up at once what it was killed
+// with.
+func exerciseInstance(t *testing.T, b *bundle) {
+	b.cfg.ClaimIdle = time.Hour
+	s := subscribe(t, nil)
+	n := b.serve(b.trigger("t", s))
+	for _, id := range ids(30) {
+		n.publish(http.StatusAccepted, id)
+	}
+	read, err := b.rdb.XReadGroup(t.Context(), &redis.XReadGroupArgs{
+		Group: "d", Consumer: "me", Streams: []string{b.key(0, "q:t"), ">"}, Count: 20, Block: -1,
+	}).Result()
+	require.NoError(t, err)
+	require.Len(t, read[0].Messages, 20)
+	b.cfg.Instance = "me"
+	b.start(b.trigger("t", s))
+	got := map[string]int{}
+	for range 30 {
+		got[s.next(t).id()]++
+	}
+	require.Len(t, got, 30)
 	b.settled("t")
 	s.none(t)
 }

@@ -71,6 +71,7 @@ func exercise(t *testing.T, open func(testing.TB) string) {
 		"invalid trigger":    exerciseInvalidTrigger,
 		"older set":          exerciseOlderSet,
 		"more partitions":    exerciseMorePartitions,
+		"instance":           exerciseInstance,
 		"partitions":         exercisePartitions,
 	} {
 		t.Run(name, func(t *testing.T) {

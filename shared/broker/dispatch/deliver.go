@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"encoding/base64"
+	"net/http"
 	"time"
 
 	attr "go.opentelemetry.io/otel/attribute"
@@ -135,6 +136,9 @@ func (s *subscription) refused(work context.Context, c *conf, d *delivery, r res
 			st.AbsentMs += wait.Milliseconds()
 			s.later(d, wait)
 			return
+		}
+		if !r.answered { // it died of age: whoever is told shall not take it for refused
+			st.Code = http.StatusServiceUnavailable
 		}
 	} else {
 		st.Absent, st.AbsentMs = 0, 0

@@ -167,6 +167,9 @@ func (d *Dispatcher) runPartition(ctx context.Context, p *partition) {
 			return
 		}
 	}
+	if d.cfg.Named { // before anything is claimed: all that is pending is the predecessor's
+		d.findUnknown(ctx, p, 0)
+	}
 	p.writer.Deliver(&claimer{d, p})
 	p.writer.Kick()
 	var loops sync.WaitGroup

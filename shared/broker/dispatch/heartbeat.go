@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"time"
 
 	"github.com/zixly/sweepline/shared/broker/stream"
 )
@@ -16,7 +17,7 @@ const suspicious = 4
 func (d *Dispatcher) keepAlive(ctx context.Context, p *partition) {
 	d.takeOver(ctx, p)
 	d.fillAll(ctx, p)
-	suspicion := suspicious // a predecessor may have had our name
+	suspicion := 0
 	for round := 1; sleep(ctx, d.cfg.ClaimIdle/3); round++ {
 		alive, err := p.Beat(ctx, d.consumer)
 		if err != nil {
@@ -33,7 +34,7 @@ func (d *Dispatcher) keepAlive(ctx context.Context, p *partition) {
 		}
 		if suspicion > 0 {
 			suspicion--
-			d.findUnknown(ctx, p)
+			d.findUnknown(ctx, p, d.cfg.ClaimIdle/2)
 		}
 		d.takeOver(ctx, p)
 		if round%6 == 0 {
@@ -85,10 +86,10 @@ func (d *Dispatcher) dropLost(ctx context.Context, p *partition) {
 }
 
 // findUnknown delivers what is pending under our name without our knowing: the
-// answer to a claim was lost.
-func (d *Dispatcher) findUnknown(ctx context.Context, p *partition) {
+// answer to a claim was lost, or a predecessor of our name has died.
+func (d *Dispatcher) findUnknown(ctx context.Context, p *partition, idle time.Duration) {
 	for _, s := range d.subscriptions() {
-		entries, err := p.Unknown(ctx, s.name, d.consumer, d.cfg.ClaimIdle/2, s.holds(p))
+		entries, err := p.Unknown(ctx, s.name, d.consumer, idle, s.holds(p))
 		if len(entries) > 0 {
 			s.conf.Load().metrics.claimed.Add(float64(len(entries)))
 			s.claimed(p, 0, entries, false, true)
