@@ -143,10 +143,11 @@ func (w *world) allLinks(name, server string) kind {
 	return kind{
 		name: name, targets: []string{server}, group: same("links to " + server), shortest: time.Second, longest: 10 * time.Second,
 		inject: func(context.Context, string) error {
+			var errs []error
 			for _, l := range w.links.names(server) {
-				w.links.cut(l)
+				errs = append(errs, w.links.cut(l))
 			}
-			return nil
+			return errors.Join(errs...)
 		},
 		heal: func(ctx context.Context, _ string) error {
 			var errs []error
@@ -169,7 +170,7 @@ func (w *world) linkKinds() []kind {
 	heal := w.links.restore
 	return []kind{
 		{name: "cut", targets: all, group: group, longest: 10 * time.Second, heal: heal,
-			inject: func(_ context.Context, l string) error { w.links.cut(l); return nil }},
+			inject: func(_ context.Context, l string) error { return w.links.cut(l) }},
 		{name: "slow", targets: all, group: group, shortest: 2 * time.Second, longest: 15 * time.Second, heal: heal, delays: true,
 			inject: func(_ context.Context, l string) error { return w.links.slow(l, slowest) }},
 		{name: "mute", targets: all, group: group, shortest: time.Second, longest: 8 * time.Second, heal: heal,

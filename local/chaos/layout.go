@@ -87,11 +87,14 @@ func (w *world) apart() error {
 			if err := w.add(name, fn, env, addr, "/readyz"); err != nil {
 				return err
 			}
+			if i == 0 { // events go to the first
+				w.procs[name].addr, w.procs[name].gate = addr, w.links.gate(linkTo(fn), w.log)
+			}
 		}
 	}
 	// Events for a function go through a link of their own, to its first process.
 	for fn, addrs := range at {
-		if _, err := w.links.open("fn-"+fn, "brokers", addrs[0]); err != nil {
+		if _, err := w.links.open(linkTo(fn), "brokers", addrs[0]); err != nil {
 			return err
 		}
 	}
@@ -125,6 +128,9 @@ func (w *world) apart() error {
 	w.stops = append(w.stops, stop)
 	return w.serve(w.frontAddr, at["receive"], at["callback"], slices.Concat(at["status"], at["dashboard"], at["api"]))
 }
+
+// linkTo is what the links to a function are named by.
+func linkTo(fn string) string { return "fn-" + fn }
 
 // manifests are the pipeline's own.
 const manifests = "knative/config/base"
@@ -183,8 +189,8 @@ func (w *world) resolve(node any) error {
 		}
 	case map[string]any:
 		if ref, ok := n["ref"].(map[string]any); ok && ref["kind"] == "Service" {
-			k, ok := w.links.byName[fmt.Sprintf("fn-%v<brokers", ref["name"])]
-			if !ok {
+			k := w.links.get(linkTo(fmt.Sprint(ref["name"])) + "<brokers")
+			if k == nil {
 				return fmt.Errorf("no function %v", ref["name"])
 			}
 			path, _ := n["uri"].(string)

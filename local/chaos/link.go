@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
@@ -19,6 +21,8 @@ import (
 type links struct {
 	server *toxiproxy.ApiServer
 	ports  *ports
+
+	mu     sync.Mutex
 	byName map[string]*link
 }
 
@@ -28,14 +32,44 @@ func newLinks(p *ports) *links {
 
 // link is one proxy. Its name is "server<client".
 type link struct {
+	mu     sync.Mutex
 	proxy  *toxiproxy.Proxy
 	toxics []string
+	// closed is why it refuses connections: it was cut, its server is gone.
+	closed map[string]bool
+}
+
+// The reasons to refuse connections.
+const (
+	wasCut     = "cut"
+	serverGone = "gone"
+)
+
+// set closes a link for a reason, or opens it where no other is left.
+func (k *link) set(reason string, closed bool) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if closed {
+		k.closed[reason] = true
+		k.proxy.Stop()
+		return nil
+	}
+	delete(k.closed, reason)
+	if len(k.closed) > 0 {
+		return nil
+	}
+	if err := k.proxy.Start(); err != nil && !errors.Is(err, toxiproxy.ErrProxyAlreadyStarted) {
+		return fmt.Errorf("open link %s: %w", k.proxy.Name, err)
+	}
+	return nil
 }
 
 // open makes the link from client to server, which listens on upstream, and
 // returns the address that the client must use.
 func (l *links) open(server, client, upstream string) (string, error) {
 	name := server + "<" + client
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if k, ok := l.byName[name]; ok {
 		return k.proxy.Listen, nil
 	}
@@ -43,9 +77,9 @@ func (l *links) open(server, client, upstream string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	k := &link{proxy: toxiproxy.NewProxy(l.server, name, addr, upstream)}
-	if err := k.proxy.Start(); err != nil {
-		return "", fmt.Errorf("open link %s: %w", name, err)
+	k := &link{proxy: toxiproxy.NewProxy(l.server, name, addr, upstream), closed: map[string]bool{}}
+	if err := k.set("", false); err != nil {
+		return "", err
 	}
 	l.byName[name] = k
 	return k.proxy.Listen, nil
@@ -53,6 +87,8 @@ func (l *links) open(server, client, upstream string) (string, error) {
 
 // names are the links to one of servers, all links if there are none, in order.
 func (l *links) names(servers ...string) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	var found []string
 	for name := range l.byName {
 		server, _, _ := strings.Cut(name, "<")
@@ -64,8 +100,26 @@ func (l *links) names(servers ...string) []string {
 	return found
 }
 
+func (l *links) get(name string) *link {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.byName[name]
+}
+
 // cut closes all connections; new ones are refused.
-func (l *links) cut(name string) { l.byName[name].proxy.Stop() }
+func (l *links) cut(name string) error { return l.get(name).set(wasCut, true) }
+
+// gate returns what opens and closes the links to a server as it comes and goes:
+// a proxy would accept connections for one that is not there.
+func (l *links) gate(server string, log *slog.Logger) func(listening bool) {
+	return func(listening bool) {
+		for _, name := range l.names(server) {
+			if err := l.get(name).set(serverGone, !listening); err != nil {
+				log.Warn("Link not opened", "link", name, "error", err)
+			}
+		}
+	}
+}
 
 // slow delays every chunk in both directions by the same time.
 func (l *links) slow(name string, ms int) error {
@@ -84,7 +138,9 @@ func (l *links) toxic(name, kind, stream string, attributes map[string]int) erro
 	if err != nil {
 		return fmt.Errorf("encode toxic: %w", err)
 	}
-	k := l.byName[name]
+	k := l.get(name)
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if _, err := k.proxy.Toxics.AddToxicJson(strings.NewReader(string(raw))); err != nil {
 		return fmt.Errorf("add %s to %s: %w", kind, name, err)
 	}
@@ -94,16 +150,16 @@ func (l *links) toxic(name, kind, stream string, attributes map[string]int) erro
 
 // restore undoes cut, slow and mute.
 func (l *links) restore(ctx context.Context, name string) error {
-	k := l.byName[name]
+	k := l.get(name)
+	k.mu.Lock()
+	toxics := k.toxics
+	k.toxics = nil
+	k.mu.Unlock()
 	var errs []error
-	for _, t := range k.toxics {
+	for _, t := range toxics {
 		errs = append(errs, k.proxy.Toxics.RemoveToxic(ctx, t))
 	}
-	k.toxics = nil
-	if err := k.proxy.Start(); err != nil && !errors.Is(err, toxiproxy.ErrProxyAlreadyStarted) {
-		errs = append(errs, fmt.Errorf("restore link %s: %w", name, err))
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, k.set(wasCut, false))...)
 }
 
 // close ends all links.

@@ -5,7 +5,9 @@ package main
 import (
 	"bufio"
 	"io"
+	"log/slog"
 	"net"
+	"syscall"
 	"testing"
 	"time"
 
@@ -75,8 +77,16 @@ func TestLinkCanBeCutMutedSlowedAndRestored(t *testing.T) {
 	}
 	restored()
 
-	l.cut(name)
+	require.NoError(t, l.cut(name))
 	require.Error(t, say(addr, "cut", patience))
+	restored()
+
+	gate := l.gate("server", slog.Default())
+	gate(false)
+	require.NoError(t, l.cut(name))
+	require.NoError(t, l.restore(t.Context(), name))
+	require.ErrorIs(t, say(addr, "gone", patience), syscall.ECONNREFUSED, "its server is still gone")
+	gate(true)
 	restored()
 
 	require.NoError(t, l.mute(name))

@@ -45,7 +45,7 @@ func newPostgres(ctx context.Context, addr, dir string, log *os.File) (*postgres
 	}
 	p := &postgresServer{addr: addr}
 	p.process = &process{
-		name: "postgres", log: log, family: true,
+		name: "postgres", log: log, addr: addr, family: true,
 		command: func() *exec.Cmd {
 			cmd := exec.Command(program, "-D", dir, "-p", portOf(addr), "-c", "listen_addresses=127.0.0.1", "-k", dir, //nolint:noctx // down ends it
 				"-c", "max_connections=200", "-c", "timezone=UTC", "-c", "fsync=off", "-c", "shared_buffers=32MB")

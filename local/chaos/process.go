@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,6 +37,10 @@ type process struct {
 	// ready returns nil once the process works.
 	ready func(context.Context) error
 	log   *os.File
+	// addr is where it listens, and gate, if set, is called when it begins to and
+	// when it is gone.
+	addr string
+	gate func(listening bool)
 	// family says that signals go to the children as well (PostgreSQL).
 	family bool
 
@@ -80,6 +85,9 @@ func (p *process) launch() error {
 			return
 		}
 		_ = cmd.Wait()
+		if p.gate != nil { // before anyone can begin the next life
+			p.gate(false)
+		}
 		close(ended)
 		p.after(cmd)
 	}()
@@ -90,7 +98,26 @@ func (p *process) launch() error {
 	if p.begun != nil {
 		p.begun(cmd.Process.Pid)
 	}
+	if p.gate != nil {
+		go p.announce(ended)
+	}
 	return nil
+}
+
+// announce opens the gate when a life listens.
+func (p *process) announce(ended <-chan struct{}) {
+	for {
+		if c, err := net.DialTimeout("tcp", p.addr, time.Second); err == nil {
+			_ = c.Close()
+			p.gate(true)
+			return
+		}
+		select {
+		case <-ended:
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // after starts a process again that nobody took down.

@@ -40,7 +40,7 @@ func newRedis(addr, dir string, log *os.File) (*redisServer, error) {
 	}
 	r := &redisServer{addr: addr, dir: dir, admin: goredis.NewClient(&goredis.Options{Addr: addr, MaxRetries: -1, Protocol: 2})}
 	r.process = &process{
-		name: "redis", log: log,
+		name: "redis", log: log, addr: addr,
 		command: func() *exec.Cmd {
 			return exec.Command(program, "--port", portOf(addr), "--bind", "127.0.0.1", "--dir", dir, "--daemonize", "no", //nolint:noctx // down ends it
 				"--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction")

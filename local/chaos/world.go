@@ -128,6 +128,7 @@ func (w *world) startStores(ctx context.Context) error {
 		return err
 	}
 	for _, p := range []*process{w.redis.process, w.postgres.process} {
+		p.gate = w.links.gate(p.name, w.log)
 		if err := p.up(); err != nil {
 			return err
 		}
