@@ -61,6 +61,7 @@ var definitions = slices.Concat([]definition{
 	{"burst.cpu_ms", "burst: CPU of ours a job", "ms", less, ofTime, times("ceiling.http_cpu_ms", outside), "5 net/http exchanges"},
 	{"burst.cpu_postgres_ms", "burst: CPU of PostgreSQL a job", "ms", less, ofTime, times("ceiling.pg_insert_cpu_ms", 1), "one insert"},
 	{"burst.cpu_redis_ms", "burst: CPU of Redis a job", "ms", less, ofTime, nil, ""},
+	{"burst.jobs_per_core_s", "burst: jobs for a second of CPU, ours, PostgreSQL's and Redis' together", "/s", more, ofTime, nil, ""},
 	{"burst.cpu_driver_ms", "burst: CPU of the driver and its stubs a job", "ms", less, ofTime, nil, ""},
 	{"burst.accepted_per_s", "burst: webhooks accepted while jobs run", "/s", more, ofTime, nil, ""},
 	{"burst.refused", "burst: webhooks refused for now", "", less, ofTime, nil, ""},

@@ -87,6 +87,9 @@ func (l *lab) start(ctx context.Context, r role, counting bool) (_ *run, err err
 	if err := l.redis.client.FlushAll(ctx).Err(); err != nil {
 		return nil, fmt.Errorf("empty redis: %w", err)
 	}
+	if err := l.redis.client.ScriptFlush(ctx).Err(); err != nil { // so that they are sent once more, and seen
+		return nil, fmt.Errorf("empty redis: %w", err)
+	}
 	l.api.forget()
 	out := &run{lab: l}
 	defer func() {

@@ -1,16 +1,14 @@
 package bench
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/pprof/profile"
 )
@@ -26,10 +24,46 @@ type PackageShare struct {
 	Cumulative float64 `json:"cumulative"`
 }
 
-// takeProfile profiles the process behind the admin port for a time, keeps the profile
-// in file, and returns the packages with the largest shares.
-func takeProfile(ctx context.Context, admin, file string, span time.Duration) ([]PackageShare, error) {
-	url := fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", admin, max(1, int(span.Seconds())))
+// profileSpan is how long each of the profiles is that are put together.
+const profileSpan = 3
+
+// takeProfile profiles the process behind the admin port until over is closed, and a
+// few seconds more, keeps the profile in file, and returns the packages with the
+// largest shares.
+func takeProfile(ctx context.Context, admin, file string, over <-chan struct{}) ([]PackageShare, error) {
+	var parts []*profile.Profile
+	for {
+		p, err := fetchProfile(ctx, admin)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, p)
+		select {
+		case <-over:
+		default:
+			continue
+		}
+		break
+	}
+	p, err := profile.Merge(parts)
+	if err != nil {
+		return nil, fmt.Errorf("join profiles: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+		return nil, fmt.Errorf("keep profile: %w", err)
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, fmt.Errorf("keep profile: %w", err)
+	}
+	if err := errors.Join(p.Write(f), f.Close()); err != nil {
+		return nil, fmt.Errorf("keep profile: %w", err)
+	}
+	return packageShares(p), nil
+}
+
+func fetchProfile(ctx context.Context, admin string) (*profile.Profile, error) {
+	url := fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", admin, profileSpan)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return nil, fmt.Errorf("ask for profile: %w", err)
@@ -39,24 +73,26 @@ func takeProfile(ctx context.Context, admin, file string, span time.Duration) ([
 		return nil, fmt.Errorf("ask for profile: %w", err)
 	}
 	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("read profile: status %d: %w", resp.StatusCode, err)
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("ask for profile: answered with %d", resp.StatusCode)
 	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
-		return nil, fmt.Errorf("keep profile: %w", err)
-	}
-	if err := os.WriteFile(file, raw, 0o600); err != nil {
-		return nil, fmt.Errorf("keep profile: %w", err)
-	}
-	p, err := profile.Parse(bytes.NewReader(raw))
+	p, err := profile.Parse(resp.Body)
 	if err != nil {
 		return nil, fmt.Errorf("read profile: %w", err)
 	}
-	return packageShares(p), nil
+	return p, nil
 }
 
-// packageShares adds a CPU profile up by package.
+// runtimeParts are parts of the runtime's work that are listed beside packages, each
+// with functions that begin it.
+var runtimeParts = map[string]string{
+	"runtime.gcBgMarkWorker": "(garbage collection)", "runtime.gcAssistAlloc": "(garbage collection)", "runtime.bgsweep": "(garbage collection)",
+	"runtime.bgscavenge": "(garbage collection)", "runtime.mallocgc": "(allocation)", "runtime.schedule": "(scheduler)", "runtime.findRunnable": "(scheduler)",
+	"runtime.memmove": "(copying)", "runtime.memclrNoHeapPointers": "(clearing)", "runtime.wakep": "(waking threads)", "runtime.startm": "(waking threads)",
+	"runtime.futex": "(futex)", "internal/runtime/syscall/linux.Syscall6": "(system calls)", "runtime.mapassign": "(maps)",
+}
+
+// packageShares adds a CPU profile up by package, and by parts of the runtime.
 func packageShares(p *profile.Profile) []PackageShare {
 	own, cumulative, total := map[string]int64{}, map[string]int64{}, int64(0)
 	for _, s := range p.Sample {
@@ -67,6 +103,10 @@ func packageShares(p *profile.Profile) []PackageShare {
 		for _, l := range s.Location {
 			for _, line := range l.Line { // what is inlined first
 				pkg := packageOf(line.Function.Name)
+				if part := runtimeParts[line.Function.Name]; part != "" && !seen[part] {
+					seen[part] = true
+					cumulative[part] += v
+				}
 				if leaf {
 					own[pkg] += v
 					leaf = false

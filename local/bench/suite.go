@@ -306,9 +306,9 @@ func (s *suite) open(ctx context.Context) error {
 // burst measures whole jobs that all come at once.
 func (s *suite) burst(ctx context.Context) error {
 	return s.with(ctx, all, false, func(r *run) error {
-		profile := s.profile(ctx, r)
+		ended := s.profile(ctx, r)
 		b, err := r.burst(ctx, s.Jobs)
-		if err != nil {
+		if err = errors.Join(err, ended()); err != nil {
 			return err
 		}
 		m, err := readMemory(r.pipe.pid)
@@ -321,9 +321,10 @@ func (s *suite) burst(ctx context.Context) error {
 		s.add("burst.cpu_ms", b.cpu(b.used.pipeline))
 		s.add("burst.cpu_postgres_ms", b.cpu(b.used.postgres))
 		s.add("burst.cpu_redis_ms", b.cpu(b.used.redis))
+		s.add("burst.jobs_per_core_s", 1000/b.cpu(b.used.pipeline+b.used.postgres+b.used.redis))
 		s.add("burst.cpu_driver_ms", b.cpu(b.used.driver))
 		s.add("burst.memory_mib", float64(m.resident)/(1<<20))
-		return profile()
+		return nil
 	})
 }
 
@@ -385,22 +386,22 @@ func (s *suite) counted(ctx context.Context) error {
 	})
 }
 
-// profile begins to profile the pipeline's CPU; the function that it returns waits
-// for the end.
+// profile begins to profile the pipeline's CPU; the function that it returns ends it.
 func (s *suite) profile(ctx context.Context, r *run) func() error {
 	if s.Profile == "" {
 		return func() error { return nil }
 	}
 	fsync := s.redis.fsync
 	file := filepath.Join(s.Profile, "burst-"+fsync+".pprof")
-	done := make(chan error, 1)
+	over, done := make(chan struct{}), make(chan error, 1)
 	var shares []PackageShare
 	go func() {
 		var err error
-		shares, err = takeProfile(ctx, r.pipe.admin, file, s.Span)
+		shares, err = takeProfile(ctx, r.pipe.admin, file, over)
 		done <- err
 	}()
 	return func() error {
+		close(over)
 		if err := <-done; err != nil {
 			return err
 		}
