@@ -36,7 +36,7 @@ func counts(t *testing.T, err error) {
 	t.Helper()
 	var u *serve.Unavailable
 	require.Error(t, err)
-	require.False(t, errors.As(err, &u), "%v", err)
+	require.NotErrorAs(t, err, &u)
 	require.False(t, rejected(err))
 }
 

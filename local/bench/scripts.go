@@ -17,7 +17,7 @@ func luaFiles(folders ...string) map[string]string {
 			if err != nil || d.IsDir() || filepath.Ext(path) != ".lua" {
 				return nil //nolint:nilerr // names are for convenience
 			}
-			if text, err := os.ReadFile(path); err == nil {
+			if text, err := os.ReadFile(path); err == nil { //nolint:gosec // sources of this project
 				name := strings.Replace(strings.TrimSuffix(strings.TrimPrefix(path, folder+"/"), ".lua"), "/lua/", "/", 1)
 				files[name] = code(string(text))
 			}

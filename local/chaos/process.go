@@ -106,8 +106,9 @@ func (p *process) launch() error {
 
 // announce opens the gate when a life listens.
 func (p *process) announce(ended <-chan struct{}) {
+	dialer := net.Dialer{Timeout: time.Second}
 	for {
-		if c, err := net.DialTimeout("tcp", p.addr, time.Second); err == nil {
+		if c, err := dialer.DialContext(context.Background(), "tcp", p.addr); err == nil {
 			_ = c.Close()
 			p.gate(true)
 			return

@@ -190,8 +190,9 @@ const (
 func (c *Client) Find(ctx context.Context, ourJobID string, since time.Time) ([]Job, error) {
 	const op = "find sweep"
 	seen := map[string]bool{}
-	for len(seen) < maxListed {
-		page, err := c.jobsFrom(ctx, len(seen))
+	further := unpaid(ctx)
+	for call := ctx; len(seen) < maxListed; call = further {
+		page, err := c.jobsFrom(call, len(seen))
 		switch {
 		case err != nil && len(seen) > 0 && Permanent(err):
 			return nil, &Error{Op: op, Status: http.StatusOK, cause: ErrTruncated} // it has no pages
@@ -215,7 +216,6 @@ func (c *Client) Find(ctx context.Context, ourJobID string, since time.Time) ([]
 		case len(seen) == before: // every offset gives the same page
 			return nil, &Error{Op: op, Status: http.StatusOK, cause: ErrTruncated}
 		}
-		ctx = unpaid(ctx)
 	}
 	return nil, &Error{Op: op, Status: http.StatusOK, cause: ErrTruncated}
 }
