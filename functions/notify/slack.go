@@ -21,6 +21,10 @@ import (
 // maxSlackAnswer bounds what is read of Slack's answer, which is "ok".
 const maxSlackAnswer = 64 << 10
 
+// idleConns are kept for one host: with the default of two a burst of messages would
+// dial for nearly each.
+const idleConns = 64
+
 // slackChannel posts to an incoming webhook, whose URL is the secret.
 type slackChannel struct {
 	url       string
@@ -35,9 +39,11 @@ func newSlack(cfg Config, t *templates) (*slackChannel, error) {
 	if !absolute(cfg.SlackWebhookURL) {
 		return nil, errors.New("SLACK_WEBHOOK_URL is not an absolute http or https URL")
 	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = idleConns
 	return &slackChannel{url: cfg.SlackWebhookURL, templates: t, client: &http.Client{
 		Timeout:       cfg.Timeout,
-		Transport:     bounded{http.DefaultTransport},
+		Transport:     bounded{transport},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }

@@ -69,7 +69,7 @@ func New(cfg Config, options ...Option) (*Client, error) {
 		return nil, fmt.Errorf("TRADING_API_URL: %w", err)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = 16
+	transport.MaxIdleConnsPerHost = 64 // as many as submit has at once: a burst must not dial for each
 	c := &Client{
 		cfg:     cfg,
 		base:    base,

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/kelseyhightower/envconfig"
@@ -49,6 +50,11 @@ start.`,
 			defer func() { _ = w.Close() }()
 			log := telemetry.NewLogger(w, slog.LevelInfo)
 			slog.SetDefault(log) // functions log through the default, as in their own processes
+			// Everything in one process makes garbage in proportion to a small live heap:
+			// collecting less often costs a few MiB and saves a tenth of the CPU. GOGC wins.
+			if was := debug.SetGCPercent(400); was != 100 {
+				debug.SetGCPercent(was)
+			}
 			l, err := runner.Start(cmd.Context(), cfg, log)
 			if err != nil {
 				return err
