@@ -13,13 +13,13 @@ import (
 func luaFiles(folders ...string) map[string]string {
 	files := map[string]string{}
 	for _, folder := range folders {
-		_ = filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+		root := os.DirFS(folder)
+		_ = fs.WalkDir(root, ".", func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || filepath.Ext(path) != ".lua" {
 				return nil //nolint:nilerr // names are for convenience
 			}
-			if text, err := os.ReadFile(path); err == nil { //nolint:gosec // sources of this project
-				name := strings.Replace(strings.TrimSuffix(strings.TrimPrefix(path, folder+"/"), ".lua"), "/lua/", "/", 1)
-				files[name] = code(string(text))
+			if text, err := fs.ReadFile(root, path); err == nil {
+				files[strings.Replace(strings.TrimSuffix(path, ".lua"), "lua/", "", 1)] = code(string(text))
 			}
 			return nil
 		})
