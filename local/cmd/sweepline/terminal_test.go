@@ -149,7 +149,7 @@ func TestMendCommands(t *testing.T) {
 	require.Contains(t, out, "No dead letters")
 	out, _, code = command(t, p.url, "redrive", "--all", "--json")
 	require.Equal(t, exitDone, code)
-	require.JSONEq(t, `{"redriven": []}`, out)
+	require.JSONEq(t, `{"redriven": [], "job_has_ended": []}`, out)
 	_, errs, code = command(t, p.url, "discard", "none")
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, errs, "sweepline dead-letters")
