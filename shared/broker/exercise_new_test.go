@@ -41,12 +41,17 @@ func exerciseAbsence(t *testing.T, b *bundle) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
-	gone := subscribe(t, nil)
+	gone, cut := subscribe(t, nil), subscribe(t, func(http.ResponseWriter, delivery) {
+		if !well.Load() {
+			panic(http.ErrAbortHandler) // as a proxy whose backend is gone
+		}
+	})
 	gone.Close()
 	patient, impatient, brief := b.trigger("patient", s), b.trigger("impatient", gone), b.trigger("brief", gone)
-	patient.Absence = time.Hour
+	behind := b.trigger("behind", cut)
+	patient.Absence, behind.Absence = time.Hour, time.Hour
 	brief.Absence = 300 * time.Millisecond
-	n := b.start(patient, impatient, brief)
+	n := b.start(patient, impatient, brief, behind)
 	n.publish(http.StatusAccepted, "1")
 	eventually(t, "the others are dead", func() bool { return len(b.deadLetters()) == 2 })
 	for _, l := range b.deadLetters() {
@@ -61,6 +66,7 @@ func exerciseAbsence(t *testing.T, b *bundle) {
 	well.Store(true)
 	require.Equal(t, "1", s.next(t).id())
 	b.settled("patient")
+	b.settled("behind")
 }
 
 // A reply may keep id and source of the event that it answers, under another type;

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/zixly/sweepline/shared/broker/cloudevent"
@@ -169,11 +170,9 @@ func (s *sender) exchange(req *http.Request, n int) []result {
 	// The transport itself: a redirect is an answer like any other.
 	resp, err := s.rt.RoundTrip(req)
 	if err != nil {
-		var op *net.OpError
-		var dns *net.DNSError
 		return alike(n, result{
 			code: http.StatusInternalServerError, data: clip(noAnswer+err.Error(), errorDataBytes), retryable: true,
-			absent: errors.As(err, &dns) || errors.As(err, &op) && op.Op == "dial",
+			absent: nobody(err),
 		})
 	}
 	defer func() { _ = resp.Body.Close() }() // nothing is lost with it
@@ -275,6 +274,17 @@ func retryable(code int) bool {
 		return true
 	}
 	return code >= 500
+}
+
+// nobody reports whether an attempt without an answer met nobody: there was no
+// connection, or it was cut before an answer, as by a proxy whose backend is gone or a
+// process that is killed. An attempt that ran out of time met somebody.
+func nobody(err error) bool {
+	var op *net.OpError
+	var dns *net.DNSError
+	return errors.As(err, &dns) || errors.As(err, &op) && op.Op == "dial" ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.ECONNABORTED) || errors.Is(err, syscall.EPIPE)
 }
 
 // absent are the statuses that say that nobody was there to look at the event.
