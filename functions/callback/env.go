@@ -30,7 +30,7 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	if err := serve.Load(&cfg, &out, &api, &waiting, &db); err != nil {
 		return nil, err
 	}
-	sink, err := serve.NewSink(out)
+	sink, err := serve.NewSink(out, serve.OfAcceptedWork())
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	if err := serve.Load(&cfg, &sink, &waits, &rows); err != nil {
 		return nil, err
 	}
-	sender, err := serve.NewSink(sink)
+	sender, err := serve.NewSink(sink, serve.OfAcceptedWork())
 	if err != nil {
 		return nil, err
 	}

@@ -142,6 +142,10 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	if err != nil {
 		return nil, err
 	}
+	accepted, err := serve.NewSink(out, serve.WithTransport(l.local), serve.OfAcceptedWork())
+	if err != nil {
+		return nil, err
+	}
 	client, err := connect.Redis(l.stores.redisURL)
 	if err != nil {
 		return nil, err
@@ -165,7 +169,7 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	if err != nil {
 		return nil, err
 	}
-	lost, err := restore.New(l.stores.ledger, waits, sink)
+	lost, err := restore.New(l.stores.ledger, waits, accepted)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +183,7 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	add("receive", f1, err)
 	f2, err := submit.New(submitConf, waits, tradingClient)
 	add("submit", f2, err)
-	f3, err := callback.New(callbackConf, waits, tradingClient, sink, metrics, callback.WithLost(lost))
+	f3, err := callback.New(callbackConf, waits, tradingClient, accepted, metrics, callback.WithLost(lost))
 	add("callback", f3, err)
 	f8, err := collect.New(collectConf, l.stores.ledger, tradingClient, collect.Paced(waits), l.log)
 	add("collect", f8, err)
@@ -191,12 +195,12 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 		box := &mailbox.Box{}
 		telling, seen.Mailbox = append(telling, notify.WithMailbox(box)), box
 	}
-	f5, err := notify.New(notifyConf, waits, sink, telling...)
+	f5, err := notify.New(notifyConf, waits, accepted, telling...)
 	add("notify", f5, err)
-	if l.reconciler, err = supervise.NewReconciler(reconcileConf, l.stores.ledger, waits, sink, metrics); err != nil {
+	if l.reconciler, err = supervise.NewReconciler(reconcileConf, l.stores.ledger, waits, accepted, metrics); err != nil {
 		return nil, err
 	}
-	f6, err := supervise.New(superviseConf, waits, tradingClient, sink, metrics, supervise.WithReconciler(l.reconciler))
+	f6, err := supervise.New(superviseConf, waits, tradingClient, accepted, metrics, supervise.WithReconciler(l.reconciler))
 	add("supervise", f6, err)
 	f7, err := status.New(statusConf, seen)
 	add("status", f7, err)

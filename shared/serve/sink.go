@@ -40,6 +40,8 @@ type Sink struct {
 	url     string
 	timeout time.Duration
 	client  *http.Client
+	// priority is the header of that name, empty for none.
+	priority string
 }
 
 // SinkOption changes a Sink.
@@ -49,6 +51,11 @@ type SinkOption func(*Sink)
 func WithTransport(rt http.RoundTripper) SinkOption {
 	return func(s *Sink) { s.client.Transport = rt }
 }
+
+// OfAcceptedWork marks the events as part of work that was accepted before: our broker
+// takes them where it has no room for new work. Others ignore the mark.
+// Rule: RFC 9218, urgency 1 of 0 to 7, where 3 is what is not marked.
+func OfAcceptedWork() SinkOption { return func(s *Sink) { s.priority = "u=1" } }
 
 // NewSink checks cfg and does no I/O.
 func NewSink(cfg Config, options ...SinkOption) (*Sink, error) {
@@ -173,6 +180,9 @@ func (s *Sink) try(ctx context.Context, write func(*http.Request) error) error {
 	// connection may be sent again. The empty value tells net/http this and
 	// nobody else.
 	req.Header["Idempotency-Key"] = nil
+	if s.priority != "" {
+		req.Header.Set("Priority", s.priority)
+	}
 	telemetry.IntoHeader(ctx, req.Header)
 	resp, err := s.client.Do(req)
 	if err != nil {

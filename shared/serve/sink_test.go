@@ -217,3 +217,25 @@ func TestNewSinkRefusesWhatIsNoURL(t *testing.T) {
 		require.NotContains(t, err.Error(), "hushhush")
 	}
 }
+
+// Events of accepted work say so; others don't.
+func TestSinkMarksAcceptedWork(t *testing.T) {
+	t.Parallel()
+	got := make(chan string, 2)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got <- r.Header.Get("Priority")
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	t.Cleanup(srv.Close)
+	for _, options := range [][]serve.SinkOption{nil, {serve.OfAcceptedWork()}} {
+		sink, err := serve.NewSink(serve.Config{Sink: srv.URL}, options...)
+		require.NoError(t, err)
+		e := cloudevents.New()
+		e.SetID("1")
+		e.SetSource("/s")
+		e.SetType("t")
+		require.NoError(t, sink.Send(t.Context(), e))
+	}
+	require.Empty(t, <-got)
+	require.Equal(t, "u=1", <-got)
+}
