@@ -91,7 +91,7 @@ const bodyBytes = 4096
 
 func (c Config) stream() stream.Config {
 	return stream.Config{
-		Prefix: c.KeyPrefix, Partitions: c.Partitions, DedupWindow: c.DedupWindow,
+		Prefix: c.KeyPrefix, DedupWindow: c.DedupWindow,
 		QueueCap: max(c.StreamCap-c.StreamCap/10, 1), HistoryBytes: c.HistoryBytes, HistoryAge: c.Retention,
 		BodyBytes: bodyBytes, ClaimIdle: c.ClaimIdle, Block: c.Block, RedisTimeout: c.RedisTimeout,
 		WaitReplicas: c.WaitReplicas, Journal: c.Journal,

@@ -15,8 +15,6 @@ import (
 type Config struct {
 	// Prefix begins every key.
 	Prefix string
-	// Partitions is how many partitions new events are spread over.
-	Partitions int
 	// DedupWindow is how long an event's identity is remembered.
 	DedupWindow time.Duration
 	// QueueCap is the number of entries of one Trigger's queue in one partition at

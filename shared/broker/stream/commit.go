@@ -1,0 +1,219 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// commit is one call of the script.
+type commit struct {
+	w       *Writer
+	claimer Claimer
+	group   []*write
+	args    []any
+	wants   []Want
+	// plan is what the script's results are about, in order.
+	plan  []planned
+	names map[string]int
+	flags []string
+	known map[string]*stored // by entry id, once stored
+}
+
+type planned struct {
+	wr    *write
+	event *stored // nil for the settlement
+}
+
+func newCommit(w *Writer, group []*write, table *routes) *commit {
+	c := &commit{w: w, group: group, names: make(map[string]int, 8)}
+	if table != nil {
+		for _, r := range table.list {
+			c.name(r.name, r.flag())
+		}
+	}
+	ops := make([]any, 0, 8*len(group))
+	touched := make(map[string]bool, 4)
+	event := func(op string, e *stored) {
+		var to strings.Builder
+		for i := range table.list {
+			if r := &table.list[i]; r.filter.Match(e.msg) {
+				to.WriteString(strconv.Itoa(i + 1))
+				to.WriteByte(',')
+				touched[r.name] = true
+			}
+		}
+		ops = append(ops, op, e.digest, e.typ, e.key, to.String(), e.payload)
+	}
+	for _, wr := range group { // publishers first, as the script wants
+		if wr.settle != nil || wr.priority {
+			continue
+		}
+		if len(wr.events) > 1 {
+			ops = append(ops, "B", len(wr.events))
+		}
+		for _, e := range wr.events {
+			event("P", e)
+			c.plan = append(c.plan, planned{wr, e})
+		}
+	}
+	for _, wr := range group {
+		if wr.settle == nil && !wr.priority {
+			continue
+		}
+		for _, e := range wr.events {
+			event("R", e)
+			c.plan = append(c.plan, planned{wr, e})
+		}
+		if wr.settle != nil {
+			ops = c.settle(ops, wr.settle)
+			c.plan = append(c.plan, planned{wr: wr})
+		}
+	}
+	w.mu.Lock()
+	c.claimer = w.claimer
+	w.mu.Unlock()
+	if c.claimer != nil {
+		c.wants = c.claimer.Wants(touched)
+	}
+	for _, want := range c.wants {
+		ops = append(ops, "C", c.name(want.Trigger, "-"), want.Count)
+	}
+	gen := "*"
+	if table != nil {
+		gen = table.gen
+	}
+	cfg := &w.p.store.cfg
+	c.args = make([]any, 0, 6+len(c.flags)+len(ops))
+	c.args = append(c.args, gen, w.consumer, cfg.DedupWindow.Milliseconds(), cfg.QueueCap, cfg.BodyBytes, len(c.flags))
+	c.args = append(c.args, anys(c.flags)...)
+	c.args = append(c.args, ops...)
+	return c
+}
+
+func (c *commit) name(trigger, flag string) int {
+	if n, ok := c.names[trigger]; ok {
+		return n
+	}
+	c.flags = append(c.flags, flag+trigger)
+	c.names[trigger] = len(c.flags)
+	return len(c.flags)
+}
+
+func (c *commit) settle(ops []any, s *Settlement) []any {
+	e := s.Entry
+	t := c.name(e.Trigger, "-")
+	ref, state := "", ""
+	if e.ref {
+		ref = "1"
+	}
+	if len(e.State) > 0 {
+		state = "1"
+	}
+	switch s.Outcome {
+	case Later:
+		return append(ops, "L", t, e.ID, max(s.Delay.Milliseconds(), 0), s.State)
+	case Dead:
+		return append(ops, "D", t, e.ID, e.Origin, e.Key, ref, s.State)
+	case GivenBack:
+		return append(ops, "G", t, e.ID)
+	default:
+		return append(ops, "A", t, e.ID, e.Origin, e.Key, ref, state)
+	}
+}
+
+// failed gives reserved claims back. Redis may have made them all the same: then
+// the entries are this consumer's, and nobody knows.
+func (c *commit) failed() {
+	if len(c.wants) > 0 {
+		c.w.suspect.Store(true)
+	}
+	c.unclaim()
+}
+
+// unclaim gives reserved claims back.
+func (c *commit) unclaim() {
+	for _, want := range c.wants {
+		c.claimer.Claimed(want, nil, true)
+	}
+}
+
+// conclude hands the results out. It returns the writes that Redis had no memory
+// for and that may be tried once more.
+func (c *commit) conclude(answer []any) (again []*write, err error) {
+	if len(answer) != 3 {
+		c.unclaim()
+		return nil, fmt.Errorf("commit: %d values in the answer", len(answer))
+	}
+	results, _ := answer[1].([]any)
+	if len(results) != len(c.plan)+len(c.wants) {
+		c.unclaim()
+		return nil, fmt.Errorf("commit: %d results for %d steps", len(results), len(c.plan)+len(c.wants))
+	}
+	c.known = make(map[string]*stored, len(c.plan))
+	for i, p := range c.plan {
+		text, _ := results[i].(string)
+		if p.event == nil {
+			if p.wr.settle.Done != nil {
+				p.wr.settle.Done(text == "1")
+			}
+			continue
+		}
+		switch text {
+		case "FULL":
+			p.wr.err = ErrFull
+		case "OOM":
+			p.wr.err = ErrNoMemory
+		default:
+			id, duplicate := strings.CutPrefix(text, "=")
+			p.wr.result = append(p.wr.result, Stored{ID: id, Duplicate: duplicate})
+			if !duplicate {
+				c.known[id] = p.event
+			}
+		}
+	}
+	for _, wr := range c.group {
+		if wr.settle != nil {
+			continue
+		}
+		if errors.Is(wr.err, ErrNoMemory) && !wr.trimmed {
+			wr.trimmed, wr.err, wr.result = true, nil, nil
+			again = append(again, wr)
+			continue
+		}
+		close(wr.done)
+	}
+	c.claimed(answer[2])
+	return again, nil
+}
+
+func (c *commit) claimed(answer any) {
+	entries := c.entries(answer)
+	by := make(map[string][]*Entry, len(c.wants))
+	for _, e := range entries {
+		by[e.Trigger] = append(by[e.Trigger], e)
+	}
+	for _, want := range c.wants {
+		got := by[want.Trigger]
+		c.claimer.Claimed(want, got, len(got) >= want.Count)
+	}
+}
+
+func (c *commit) entries(answer any) []*Entry {
+	list, _ := answer.([]any)
+	out := make([]*Entry, 0, len(list))
+	for _, v := range list {
+		e := decodeEntry(v)
+		if e == nil {
+			continue
+		}
+		if e.Message == nil {
+			if known := c.known[e.ID]; known != nil {
+				e.Message = known.msg
+			}
+		}
+		out = append(out, e)
+	}
+	return out
+}
