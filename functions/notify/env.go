@@ -48,7 +48,7 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	if rows.URL == "" {
 		slog.InfoContext(ctx, "DATABASE_URL is not set: messages have no picture")
 	} else {
-		book, err := openBook(ctx)
+		book, err := postgres.OpenReader(ctx, serve.Load)
 		if err != nil {
 			return nil, errors.Join(err, stop())
 		}
@@ -61,14 +61,4 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	}
 	f.close = stop
 	return f, nil
-}
-
-// openBook makes a ledger to read from: store looks after its schema.
-func openBook(ctx context.Context) (*postgres.Ledger, error) {
-	var cfg postgres.Config
-	if err := serve.Load(&cfg); err != nil {
-		return nil, err
-	}
-	cfg.Migrate = false
-	return postgres.Open(ctx, cfg)
 }

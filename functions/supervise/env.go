@@ -55,7 +55,7 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	if db.URL == "" {
 		slog.WarnContext(ctx, "DATABASE_URL is not set: jobs are not reconciled, those whose records or events get lost stay open")
 	} else {
-		book, err := openBook(ctx)
+		book, err := postgres.OpenReader(ctx, serve.Load)
 		if err != nil {
 			return nil, errors.Join(err, stop())
 		}
@@ -72,14 +72,4 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	}
 	f.close = stop
 	return f, nil
-}
-
-// openBook makes a ledger to read from: store looks after its schema.
-func openBook(ctx context.Context) (*postgres.Ledger, error) {
-	var cfg postgres.Config
-	if err := serve.Load(&cfg); err != nil {
-		return nil, err
-	}
-	cfg.Migrate = false
-	return postgres.Open(ctx, cfg)
 }

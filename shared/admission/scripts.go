@@ -4,9 +4,10 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/zixly/sweepline/shared/connect"
 )
 
 //go:embed lua/*.lua
@@ -15,31 +16,16 @@ var sources embed.FS
 // Clock begins a script that needs no more than the time; Library one that
 // decides on slots, calls, breakers or the line. lua/*.lua say what they define.
 var (
-	Clock   = read("clock")
-	Library = Clock + read("limits") + read("budget") + read("breaker") + read("line")
+	Clock   = connect.Lua(sources, "clock")
+	Library = Clock + connect.Lua(sources, "limits", "budget", "breaker", "line")
 )
 
 var (
-	askScript    = redis.NewScript(Library + read("ask"))
-	tryScript    = redis.NewScript(Library + read("try"))
-	reportScript = redis.NewScript(Library + read("report"))
-	placeScript  = redis.NewScript(Library + read("place"))
+	askScript    = redis.NewScript(Library + connect.Lua(sources, "ask"))
+	tryScript    = redis.NewScript(Library + connect.Lua(sources, "try"))
+	reportScript = redis.NewScript(Library + connect.Lua(sources, "report"))
+	placeScript  = redis.NewScript(Library + connect.Lua(sources, "place"))
 )
-
-// read returns a source without its full-line comments, which Redis need not keep.
-func read(name string) string {
-	source, err := sources.ReadFile("lua/" + name + ".lua")
-	if err != nil {
-		panic(fmt.Errorf("load script: %w", err)) // the file is compiled in
-	}
-	var b strings.Builder
-	for line := range strings.Lines(string(source)) {
-		if !strings.HasPrefix(line, "--") {
-			b.WriteString(line)
-		}
-	}
-	return b.String()
-}
 
 // Run runs a script that was built upon Clock or Library; args follow what those
 // take.

@@ -10,9 +10,10 @@ package once
 import (
 	"embed"
 	"errors"
-	"fmt"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/zixly/sweepline/shared/connect"
 )
 
 // Once is safe for concurrent use.
@@ -35,15 +36,7 @@ func New(client redis.Cmdable, scripts redis.Scripter, prefix string) (*Once, er
 var sources embed.FS
 
 var (
-	keyScript     = load("key")
-	claimScript   = load("claim")
-	unclaimScript = load("unclaim")
+	keyScript     = redis.NewScript(connect.Lua(sources, "key"))
+	claimScript   = redis.NewScript(connect.Lua(sources, "claim"))
+	unclaimScript = redis.NewScript(connect.Lua(sources, "unclaim"))
 )
-
-func load(name string) *redis.Script {
-	source, err := sources.ReadFile("lua/" + name + ".lua")
-	if err != nil {
-		panic(fmt.Errorf("load script: %w", err)) // the file is compiled in
-	}
-	return redis.NewScript(string(source))
-}

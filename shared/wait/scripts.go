@@ -2,12 +2,11 @@ package wait
 
 import (
 	"embed"
-	"fmt"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/zixly/sweepline/shared/admission"
+	"github.com/zixly/sweepline/shared/connect"
 )
 
 //go:embed lua/*.lua
@@ -16,7 +15,7 @@ var sources embed.FS
 // Each script is one step; its file says what it takes and returns. They begin
 // with admission's library, and run on Redis 7.0, Valkey and miniredis alike.
 var (
-	acceptScript    = redis.NewScript(admission.Clock + read("restarts") + read("accept"))
+	acceptScript    = redis.NewScript(admission.Clock + connect.Lua(sources, "restarts", "accept"))
 	enterScript     = step("restarts", "enter")
 	extendScript    = step("extend")
 	submittedScript = step("submitted")
@@ -35,24 +34,5 @@ var (
 )
 
 func step(parts ...string) *redis.Script {
-	source := admission.Library + read("waits")
-	for _, part := range parts {
-		source += read(part)
-	}
-	return redis.NewScript(source)
-}
-
-// read returns a source without its full-line comments, which Redis need not keep.
-func read(name string) string {
-	source, err := sources.ReadFile("lua/" + name + ".lua")
-	if err != nil {
-		panic(fmt.Errorf("load script: %w", err)) // the file is compiled in
-	}
-	var b strings.Builder
-	for line := range strings.Lines(string(source)) {
-		if !strings.HasPrefix(line, "--") {
-			b.WriteString(line)
-		}
-	}
-	return b.String()
+	return redis.NewScript(admission.Library + connect.Lua(sources, append([]string{"waits"}, parts...)...))
 }
