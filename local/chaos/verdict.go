@@ -341,9 +341,8 @@ func (j *judgement) letterbox() {
 }
 
 const (
-	// What is kept for each shard and is touched for the first time during the run
-	// (two or three fields in each of 16) does not grow with the jobs.
-	strayKeys = 48
+	// strayKeys is what a pipeline makes once, whatever the number of its jobs.
+	strayKeys = 10
 	// strayBytes is the noise of two measurements of an idle Redis' data.
 	strayBytes = 2 << 20
 )
