@@ -69,6 +69,37 @@ func exerciseAbsence(t *testing.T, b *bundle) {
 	b.settled("behind")
 }
 
+// A retry that is due at once may be claimed before the answer to the commit that
+// scheduled it is here: it is delivered all the same.
+func exerciseImmediateRetries(t *testing.T, b *bundle) {
+	b.cfg.ClaimIdle = time.Hour // nothing is found by a second look
+	const events = 300
+	var mu sync.Mutex
+	seen := map[string]int{}
+	s := subscribe(t, func(w http.ResponseWriter, d delivery) {
+		mu.Lock()
+		defer mu.Unlock()
+		if seen[d.id()]++; seen[d.id()] < 4 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	tr := b.trigger("t", s)
+	tr.Delivery.Retry = 3
+	n := b.start(tr)
+	var all sync.WaitGroup
+	for _, id := range ids(events) {
+		all.Go(func() { n.publish(http.StatusAccepted, id) })
+	}
+	all.Wait()
+	b.settled("t")
+	require.Empty(t, b.deadLetters())
+	mu.Lock()
+	defer mu.Unlock()
+	for _, id := range ids(events) {
+		require.GreaterOrEqual(t, seen[id], 4, id)
+	}
+}
+
 // A reply may keep id and source of the event that it answers, under another type;
 // the same type would be the same event again.
 func exerciseReplyKeepsID(t *testing.T, b *bundle) {
@@ -146,16 +177,18 @@ func exerciseRemoval(t *testing.T, b *bundle) {
 	require.True(t, got["meanwhile"])
 	b.settled("t")
 
-	n.apply()
-	for _, p := range mustAll(t, n) {
-		_, err := p.Purge(t.Context(), 0)
-		require.NoError(t, err)
+	for _, id := range ids(10) { // the reader may find out about either change late
+		n.apply()
+		for _, p := range mustAll(t, n) {
+			_, err := p.Purge(t.Context(), 0)
+			require.NoError(t, err)
+		}
+		n.publish(http.StatusAccepted, "gone-"+id)
+		n.apply(tr)
+		n.publish(http.StatusAccepted, "new-"+id)
+		require.Equal(t, "new-"+id, s.next(t).id())
+		b.settled("t")
 	}
-	n.publish(http.StatusAccepted, "gone")
-	n.apply(tr)
-	n.publish(http.StatusAccepted, "new")
-	require.Equal(t, "new", s.next(t).id())
-	b.settled("t")
 	s.none(t)
 }
 
@@ -242,20 +275,9 @@ func exerciseLongOrder(t *testing.T, b *bundle) {
 	n := b.start(tr)
 	n.publish(http.StatusAccepted, "first", "Ce-Partitionkey", "k")
 	eventually(t, "the first is dead", func() bool { return len(b.deadLetters()) == 1 })
-	var wg sync.WaitGroup
-	next := make(chan int)
-	for range 1 { // one publisher: its order is what counts
-		wg.Go(func() {
-			for i := range next {
-				n.publish(http.StatusAccepted, fmt.Sprintf("e%04d", i), "Ce-Partitionkey", "k")
-			}
-		})
-	}
 	for i := range events {
-		next <- i
+		n.publish(http.StatusAccepted, fmt.Sprintf("e%04d", i), "Ce-Partitionkey", "k")
 	}
-	close(next)
-	wg.Wait()
 	require.NoError(t, b.inspector.Redrive(t.Context(), b.deadLetters()[0].ID))
 	require.EqualValues(t, events+1, func() int64 { i := b.info("t"); return i.Lag + i.Pending + i.Retries }())
 	n.stop()
@@ -346,7 +368,10 @@ func exerciseInvalidTrigger(t *testing.T, b *bundle) {
 	n.publish(http.StatusAccepted, "1")
 	require.Equal(t, "1", other.next(t).id())
 	require.False(t, b.info("t").Removed)
-	require.EqualValues(t, 1, b.info("t").Lag, "it goes on filling its queue")
+	eventually(t, "it goes on filling its queue", func() bool {
+		i := b.info("t") // a read that was under way when it stopped has given it back
+		return i.Lag+i.Pending+i.Retries == 1
+	})
 	n.apply(b.trigger("t", s), b.trigger("other", other))
 	require.Equal(t, "1", s.next(t).id())
 }

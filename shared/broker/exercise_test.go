@@ -72,6 +72,7 @@ func exercise(t *testing.T, open func(testing.TB) string) {
 		"older set":          exerciseOlderSet,
 		"more partitions":    exerciseMorePartitions,
 		"instance":           exerciseInstance,
+		"immediate retries":  exerciseImmediateRetries,
 		"partitions":         exercisePartitions,
 	} {
 		t.Run(name, func(t *testing.T) {

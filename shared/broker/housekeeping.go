@@ -9,6 +9,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/broker/dispatch"
 	"github.com/zixly/sweepline/shared/broker/inspect"
+	"github.com/zixly/sweepline/shared/broker/stream"
 )
 
 // keepHouse trims histories, removes Triggers that have been gone for long enough
@@ -17,9 +18,15 @@ import (
 func (s *Server) keepHouse(ctx context.Context) {
 	ticker := time.NewTicker(s.cfg.JanitorInterval)
 	defer ticker.Stop()
+	var forgotten time.Time
 	for {
+		// Dead letters live for days: looking for old ones costs a call for each Trigger.
+		forget := time.Since(forgotten) >= min(forgetEvery, s.cfg.DeadLetterRetention/10)
+		if forget {
+			forgotten = time.Now()
+		}
 		for _, b := range s.brokers() {
-			if err := s.clean(ctx, b); err != nil && ctx.Err() == nil {
+			if err := s.clean(ctx, b, forget); err != nil && ctx.Err() == nil {
 				s.log.WarnContext(ctx, "housekeeping failed, retrying", "broker", b.broker.String(), "error", err)
 			}
 		}
@@ -37,7 +44,10 @@ func (s *Server) brokers() []*served {
 	return s.list()
 }
 
-func (s *Server) clean(ctx context.Context, b *served) error {
+// forgetEvery is the longest time between two looks for old dead letters.
+const forgetEvery = 10 * time.Minute
+
+func (s *Server) clean(ctx context.Context, b *served, forget bool) error {
 	partitions, err := s.store.All(ctx, b.broker)
 	if err != nil {
 		return err
@@ -47,10 +57,6 @@ func (s *Server) clean(ctx context.Context, b *served) error {
 		set := s.set
 		s.mu.Unlock()
 		return s.Apply(ctx, set)
-	}
-	names, err := s.store.Names(ctx, b.broker)
-	if err != nil {
-		return err
 	}
 	for _, p := range partitions {
 		n, err := p.Trim(ctx)
@@ -65,9 +71,23 @@ func (s *Server) clean(ctx context.Context, b *served) error {
 		if err != nil {
 			return err
 		}
+	}
+	if forget {
+		return s.forgetDead(ctx, b, partitions)
+	}
+	return nil
+}
+
+// forgetDead drops dead letters that a sink took long enough ago.
+func (s *Server) forgetDead(ctx context.Context, b *served, partitions []*stream.Partition) error {
+	names, err := s.store.Names(ctx, b.broker)
+	if err != nil {
+		return err
+	}
+	taken := func(record []byte) bool { return dispatch.DecodeState(record).Taken }
+	for _, p := range partitions {
 		for _, name := range names {
-			err := p.ForgetDead(ctx, name, s.cfg.DeadLetterRetention, func(record []byte) bool { return dispatch.DecodeState(record).Taken })
-			if err != nil {
+			if err := p.ForgetDead(ctx, name, s.cfg.DeadLetterRetention, taken); err != nil {
 				return err
 			}
 		}

@@ -33,6 +33,24 @@ type delivery struct {
 	part  *partition
 	entry *stream.Entry
 	state State
+	// settled: its outcome is with the writer. The subscription's mu guards it.
+	settled bool
+}
+
+// size is the bytes of the event's data, in which nearly all of it is.
+func (d *delivery) size() int {
+	if d.entry.Message == nil {
+		return 0
+	}
+	return len(d.entry.Message.Data)
+}
+
+func sizeOf(batch []*delivery) int {
+	n := 0
+	for _, d := range batch {
+		n += d.size()
+	}
+	return n
 }
 
 // attempt delivers a batch and settles how it ended for each of its events.
@@ -78,7 +96,7 @@ func (s *subscription) attemptBatch(work context.Context, c *conf, batch []*deli
 	refused := true
 	for i, r := range results {
 		endSpan(spans[i], r)
-		refused = refused && !r.ok && !r.retryable
+		refused = refused && !r.ok && !r.retryable && !r.own
 	}
 	for i, d := range batch {
 		if refused {

@@ -116,22 +116,37 @@ func (d *Dispatcher) Update(triggers []Trigger, paused map[string]bool) {
 	}
 }
 
+// naming is a subscription as of one Update.
+type naming struct {
+	s     *subscription
+	named int
+}
+
 // detach ends the claiming for Triggers that are not registered any more, until
-// Update names them again.
-func (d *Dispatcher) detach(triggers []string) {
+// Update names them again. It may have done so since they were looked for.
+func (d *Dispatcher) detach(triggers []string, watched map[string]naming) {
 	for _, name := range triggers {
-		if s := d.subscription(name); s != nil {
-			d.log.Warn("trigger was removed by another process", "trigger", s.conf.Load().trigger.String())
-			s.mu.Lock()
-			s.gone = true
-			s.mu.Unlock()
+		if n := watched[name]; n.s.detach(n.named) {
+			d.log.Warn("trigger was removed by another process", "trigger", n.s.conf.Load().trigger.String())
 		}
 	}
 }
 
+func (s *subscription) detach(named int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.named != named || s.gone || s.stopped {
+		return false
+	}
+	s.gone = true
+	return true
+}
+
+// attach is called by each Update that names the Trigger: it is registered.
 func (s *subscription) attach() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.named++
 	if s.gone {
 		s.gone = false
 		for _, at := range s.at {

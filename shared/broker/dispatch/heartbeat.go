@@ -54,7 +54,7 @@ func (d *Dispatcher) takeOver(ctx context.Context, p *partition) {
 	if len(wants) == 0 {
 		return
 	}
-	entries, _, err := p.Takeover(ctx, d.consumer, wants)
+	entries, more, err := p.Takeover(ctx, d.consumer, wants)
 	by := make(map[string][]*stream.Entry)
 	for _, e := range entries {
 		by[e.Trigger] = append(by[e.Trigger], e)
@@ -64,6 +64,9 @@ func (d *Dispatcher) takeOver(ctx context.Context, p *partition) {
 		got := by[w.Trigger]
 		s.conf.Load().metrics.claimed.Add(float64(len(got)))
 		s.claimed(p, w.Count, got, false, true)
+	}
+	if err == nil && len(more) > 0 && len(entries) > 0 {
+		d.takeOver(ctx, p) // page by page, as long as there is room
 	}
 	if err != nil && ctx.Err() == nil {
 		p.writer.Suspect()
@@ -76,12 +79,13 @@ func (d *Dispatcher) takeOver(ctx context.Context, p *partition) {
 func (d *Dispatcher) dropLost(ctx context.Context, p *partition) {
 	d.log.WarnContext(ctx, "heartbeat had run out", "broker", d.broker.String())
 	for _, s := range d.subscriptions() {
+		before := s.waitingAt(p) // what is claimed while we look is not among the pending
 		pending, err := p.Pending(ctx, s.name, d.consumer)
 		if err != nil {
 			d.log.WarnContext(ctx, "pending entries not read", "trigger", s.name, "error", err)
 			continue
 		}
-		s.drop(p, pending)
+		s.drop(before, pending)
 	}
 }
 

@@ -42,6 +42,7 @@ func (s *sender) outcomes(resp *http.Response, n int) []result {
 	results := make([]result, n)
 	for i, o := range list {
 		results[i] = o.result()
+		results[i].own = true
 	}
 	return results
 }

@@ -48,15 +48,15 @@ func (r *reader) loop(ctx context.Context) {
 	defer r.stream.Close()
 	wait := newBackoff(50*time.Millisecond, 2*time.Second)
 	for ctx.Err() == nil {
-		watched := r.watch()
-		if len(watched) == 0 {
+		names, watched := r.watch()
+		if len(names) == 0 {
 			select {
 			case <-r.wakes:
 			case <-ctx.Done():
 			}
 			continue
 		}
-		entries, err := r.stream.Wait(ctx, watched)
+		entries, err := r.stream.Wait(ctx, names)
 		r.take(entries)
 		if err == nil {
 			wait.reset()
@@ -67,7 +67,7 @@ func (r *reader) loop(ctx context.Context) {
 		}
 		var gone *stream.GoneError
 		if errors.As(err, &gone) {
-			r.d.detach(gone.Triggers)
+			r.d.detach(gone.Triggers, watched)
 			continue
 		}
 		if errors.Is(err, stream.ErrLost) {
@@ -84,22 +84,24 @@ func (r *reader) loop(ctx context.Context) {
 	}
 }
 
-// watch marks the subscriptions that have room, and returns their names.
-func (r *reader) watch() []string {
+// watch marks the subscriptions that have room, and returns their names and which
+// naming of the Trigger each goes by.
+func (r *reader) watch() (names []string, watched map[string]naming) {
 	r.mu.Lock()
 	r.stale = false
 	r.mu.Unlock()
-	var names []string
+	watched = make(map[string]naming)
 	for _, s := range r.d.subscriptions() {
 		s.mu.Lock()
 		at := s.at[r.p]
 		at.watched = s.room() > 0
 		if at.watched {
 			names = append(names, s.name)
+			watched[s.name] = naming{s, s.named}
 		}
 		s.mu.Unlock()
 	}
-	return names
+	return names, watched
 }
 
 // take hands over what was claimed; there may be more.

@@ -16,7 +16,7 @@ type retrier struct {
 	p *partition
 
 	mu    sync.Mutex
-	next  time.Time // when the loop will look
+	next  time.Time // when the loop will look; zero while it does
 	wakes chan struct{}
 }
 
@@ -27,7 +27,7 @@ func newRetrier(d *Dispatcher, p *partition) *retrier {
 // expect tells of a retry that is due after that time.
 func (r *retrier) expect(wait time.Duration) {
 	r.mu.Lock()
-	sooner := time.Now().Add(wait).Before(r.next)
+	sooner := r.next.IsZero() || time.Now().Add(wait).Before(r.next)
 	r.mu.Unlock()
 	if sooner {
 		r.wake()
@@ -44,6 +44,9 @@ func (r *retrier) wake() {
 func (r *retrier) loop(ctx context.Context) {
 	wait := newBackoff(50*time.Millisecond, 2*time.Second)
 	for ctx.Err() == nil {
+		r.mu.Lock()
+		r.next = time.Time{} // what is scheduled from now on may be missed by the look
+		r.mu.Unlock()
 		pause, err := r.claim(ctx)
 		if err != nil {
 			r.p.writer.Suspect()

@@ -60,6 +60,8 @@ type result struct {
 	data string
 	// retryable: another attempt may help.
 	retryable bool
+	// own: the subscriber has said this of the one event, not of its batch.
+	own bool
 	// absent: the attempt met nobody.
 	absent bool
 	// retryAfter is what a 429 or 503 asked for, 0 if nothing.

@@ -15,6 +15,11 @@ const (
 	// aheadMost bounds the events of a Trigger that are claimed before there is a
 	// free delivery for them.
 	aheadMost = 64
+	// batchBytes bounds the data of one batch, unless a single event has more.
+	batchBytes = 512 << 10
+	// bytesMost bounds the bytes of a Trigger's claimed events: more are claimed only
+	// once it is below. Retries may have as much again.
+	bytesMost = 16 << 20
 )
 
 // conf is what a subscription works by; it is replaced as a whole when the Trigger
@@ -42,10 +47,14 @@ type subscription struct {
 	running, inFlight int
 	// reserved are claims under way.
 	reserved int
-	paused   bool
-	stopped  bool
+	// bytes are those of what waits or is in flight.
+	bytes   int
+	paused  bool
+	stopped bool
 	// gone: another process has removed the Trigger; this one has not been told yet.
 	gone bool
+	// named counts the Updates that have named the Trigger.
+	named int
 	// at each partition
 	at map[*partition]*claims
 	// idle is closed when the last delivery of a stopped subscription has ended.
@@ -90,6 +99,9 @@ func (s *subscription) room() int {
 	if s.paused || s.stopped || s.gone {
 		return 0
 	}
+	if s.bytes >= bytesMost {
+		return 0
+	}
 	c := s.conf.Load()
 	return c.slots*c.batch + c.ahead - s.inFlight - len(s.waiting) - s.reserved
 }
@@ -123,6 +135,9 @@ func (s *subscription) wantRetries(p *partition) int {
 	}
 	c := s.conf.Load()
 	n := min(max(s.room(), 0)+c.slots-s.excess(), claimMost)
+	if s.bytes >= 2*bytesMost {
+		n = 0
+	}
 	at.late = n <= 0
 	if n <= 0 {
 		return 0
@@ -147,9 +162,11 @@ func (s *subscription) claimed(p *partition, n int, entries []*stream.Entry, mor
 	at := s.at[p]
 	at.hungry = at.hungry || more
 	for _, e := range entries {
-		if at.held[e.ID] != nil {
-			continue // claimed from ourselves: it is in flight
+		if held := at.held[e.ID]; held != nil && !held.settled {
+			continue // it is in flight here, and its outcome is this claim's, too
 		}
+		// One that is settled is let go once the answer to its commit is here. Until
+		// then Redis may have handed it out again: a retry that was due at once.
 		d := &delivery{part: p, entry: e, state: DecodeState(e.State)}
 		at.held[e.ID] = d
 		fresh = append(fresh, d)
@@ -169,6 +186,7 @@ func (s *subscription) claimed(p *partition, n int, entries []*stream.Entry, mor
 	} else {
 		s.waiting = append(s.waiting, good...)
 	}
+	s.bytes += sizeOf(good)
 	stopped := s.stopped
 	var calls []func()
 	if len(entries) < n { // reserved room that was not needed
@@ -219,7 +237,11 @@ func (s *subscription) next() []*delivery {
 	if s.paused || s.stopped || len(s.waiting) == 0 || s.running >= c.slots {
 		return nil
 	}
-	n := min(c.batch, len(s.waiting))
+	n, bytes := 1, s.waiting[0].size()
+	for n < min(c.batch, len(s.waiting)) && bytes+s.waiting[n].size() <= batchBytes {
+		bytes += s.waiting[n].size()
+		n++
+	}
 	batch := append([]*delivery(nil), s.waiting[:n]...)
 	rest := copy(s.waiting, s.waiting[n:])
 	clear(s.waiting[rest:])
@@ -234,6 +256,7 @@ func (s *subscription) run(batch []*delivery) {
 		s.attempt(s.d.work, batch)
 		s.mu.Lock()
 		s.inFlight -= len(batch)
+		s.bytes -= sizeOf(batch)
 		s.running--
 		if batch = s.next(); batch != nil {
 			s.running++
@@ -276,6 +299,9 @@ func (s *subscription) roomMade() []func() {
 // settle hands an outcome to the writer and forgets the entry once it is written.
 func (s *subscription) settle(d *delivery, st stream.Settlement) {
 	st.Entry = d.entry
+	s.mu.Lock()
+	d.settled = true
+	s.mu.Unlock()
 	done := st.Done
 	st.Done = func(ours bool) {
 		s.forget(d)
@@ -303,14 +329,31 @@ func (s *subscription) holds(p *partition) func(id string) bool {
 	}
 }
 
-// drop forgets what waits here and is not pending under our name any more.
-func (s *subscription) drop(p *partition, pending map[string]bool) {
+// waitingAt is what waits here of a partition's.
+func (s *subscription) waitingAt(p *partition) map[*delivery]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make(map[*delivery]bool, len(s.waiting))
+	for _, d := range s.waiting {
+		if d.part == p {
+			out[d] = true
+		}
+	}
+	return out
+}
+
+// drop forgets those that still wait here and are not pending under our name any
+// more.
+func (s *subscription) drop(those map[*delivery]bool, pending map[string]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	kept := s.waiting[:0]
 	for _, d := range s.waiting {
-		if d.part == p && !pending[d.entry.ID] {
-			delete(s.at[p].held, d.entry.ID)
+		if those[d] && !pending[d.entry.ID] {
+			if held := s.at[d.part].held; held[d.entry.ID] == d {
+				delete(held, d.entry.ID)
+			}
+			s.bytes -= d.size()
 			continue
 		}
 		kept = append(kept, d)
@@ -374,6 +417,7 @@ func (s *subscription) handBack() {
 	s.mu.Lock()
 	waiting := s.waiting
 	s.waiting = nil
+	s.bytes -= sizeOf(waiting)
 	s.mu.Unlock()
 	for _, d := range waiting {
 		s.giveBack(d)

@@ -134,10 +134,7 @@ func (i *Inspector) TriggersOf(ctx context.Context, b stream.Broker) ([]TriggerI
 			Namespace: b.Namespace, Broker: b.Name, Name: q.Trigger,
 			Subscriber: q.Record.Subscriber, Filter: q.Record.Filter, DeadLetterSink: q.Record.DeadLetterSink, Ordered: q.Record.Ordered,
 			Removed: q.Removed, Paused: paused[q.Trigger],
-			Lag: q.Lag, Pending: q.Pending, Retries: q.Retries, DeadLetters: q.DeadLetters, Consumers: q.Consumers,
-		}
-		if !q.Oldest.IsZero() {
-			out[n].OldestAge = max(time.Since(q.Oldest), 0)
+			Lag: q.Lag, Pending: q.Pending, Retries: q.Retries, DeadLetters: q.DeadLetters, Consumers: q.Consumers, OldestAge: q.Age,
 		}
 	}
 	return out, nil

@@ -18,7 +18,9 @@ type commit struct {
 	plan  []planned
 	names map[string]int
 	flags []string
-	known map[string]*stored // by entry id, once stored
+	known map[string]string
+	// fresh are the events that this commit has stored, by entry id.
+	fresh map[string]*stored
 }
 
 type planned struct {
@@ -29,9 +31,7 @@ type planned struct {
 func newCommit(w *Writer, group []*write, table *routes) *commit {
 	c := &commit{w: w, group: group, names: make(map[string]int, 8)}
 	if table != nil {
-		for _, r := range table.list {
-			c.name(r.name, r.flag())
-		}
+		c.known = table.flags
 	}
 	ops := make([]any, 0, 8*len(group))
 	touched := make(map[string]bool, 4)
@@ -39,7 +39,7 @@ func newCommit(w *Writer, group []*write, table *routes) *commit {
 		var to strings.Builder
 		for i := range table.list {
 			if r := &table.list[i]; r.filter.Match(e.msg) {
-				to.WriteString(strconv.Itoa(i + 1))
+				to.WriteString(strconv.Itoa(c.name(r.name)))
 				to.WriteByte(',')
 				touched[r.name] = true
 			}
@@ -78,7 +78,7 @@ func newCommit(w *Writer, group []*write, table *routes) *commit {
 		c.wants = c.claimer.Wants(touched)
 	}
 	for _, want := range c.wants {
-		ops = append(ops, "C", c.name(want.Trigger, "-"), want.Count)
+		ops = append(ops, "C", c.name(want.Trigger), want.Count)
 	}
 	gen := "*"
 	if table != nil {
@@ -92,9 +92,15 @@ func newCommit(w *Writer, group []*write, table *routes) *commit {
 	return c
 }
 
-func (c *commit) name(trigger, flag string) int {
+// name returns a Trigger's number in this commit. Only those that it is about go with
+// it: a broker may have thousands.
+func (c *commit) name(trigger string) int {
 	if n, ok := c.names[trigger]; ok {
 		return n
+	}
+	flag := c.known[trigger]
+	if flag == "" {
+		flag = "-" // it stores nothing there, so that nothing depends on it
 	}
 	c.flags = append(c.flags, flag+trigger)
 	c.names[trigger] = len(c.flags)
@@ -103,7 +109,7 @@ func (c *commit) name(trigger, flag string) int {
 
 func (c *commit) settle(ops []any, s *Settlement) []any {
 	e := s.Entry
-	t := c.name(e.Trigger, "-")
+	t := c.name(e.Trigger)
 	ref, state := "", ""
 	if e.ref {
 		ref = "1"
@@ -151,7 +157,7 @@ func (c *commit) conclude(answer []any) (again []*write, err error) {
 		c.unclaim()
 		return nil, fmt.Errorf("commit: %d results for %d steps", len(results), len(c.plan)+len(c.wants))
 	}
-	c.known = make(map[string]*stored, len(c.plan))
+	c.fresh = make(map[string]*stored, len(c.plan))
 	for i, p := range c.plan {
 		text, _ := results[i].(string)
 		if p.event == nil {
@@ -169,7 +175,7 @@ func (c *commit) conclude(answer []any) (again []*write, err error) {
 			id, duplicate := strings.CutPrefix(text, "=")
 			p.wr.result = append(p.wr.result, Stored{ID: id, Duplicate: duplicate})
 			if !duplicate {
-				c.known[id] = p.event
+				c.fresh[id] = p.event
 			}
 		}
 	}
@@ -184,19 +190,18 @@ func (c *commit) conclude(answer []any) (again []*write, err error) {
 		}
 		close(wr.done)
 	}
-	c.claimed(answer[2])
+	c.claimed(results[len(c.plan):], answer[2])
 	return again, nil
 }
 
-func (c *commit) claimed(answer any) {
+func (c *commit) claimed(results []any, answer any) {
 	entries := c.entries(answer)
 	by := make(map[string][]*Entry, len(c.wants))
 	for _, e := range entries {
 		by[e.Trigger] = append(by[e.Trigger], e)
 	}
-	for _, want := range c.wants {
-		got := by[want.Trigger]
-		c.claimer.Claimed(want, got, len(got) >= want.Count)
+	for i, want := range c.wants {
+		c.claimer.Claimed(want, by[want.Trigger], results[i] == "1")
 	}
 }
 
@@ -209,8 +214,8 @@ func (c *commit) entries(answer any) []*Entry {
 			continue
 		}
 		if e.Message == nil {
-			if known := c.known[e.ID]; known != nil {
-				e.Message = known.msg
+			if stored := c.fresh[e.ID]; stored != nil {
+				e.Message = stored.msg
 			}
 		}
 		out = append(out, e)

@@ -25,9 +25,9 @@ type Queue struct {
 	Lag, Pending, Retries int64
 	// DeadLetters counts those kept.
 	DeadLetters int64
-	// Oldest is when the oldest event that is not finished was stored; zero if all
-	// are.
-	Oldest    time.Time
+	// Age is how long ago the oldest event that is not finished was stored, by Redis'
+	// time; 0 if all are.
+	Age       time.Duration
 	Consumers int64
 }
 
@@ -70,6 +70,7 @@ func (p *Partition) measure(ctx context.Context, all map[string]*Queue) error {
 	removed := pipe.ZRange(ctx, p.keys.of("removed"), 0, -1)
 	paused := pipe.SMembersMap(ctx, p.keys.of("paused")) // of partition 0 only
 	waiting := pipe.HGetAll(ctx, p.keys.of("waiting"))
+	now := pipe.Time(ctx)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return err
 	}
@@ -122,9 +123,7 @@ func (p *Partition) measure(ctx context.Context, all map[string]*Queue) error {
 			if o, ok := e.Values["o"].(string); ok {
 				id = o
 			}
-			if at := IDTime(id); q.Oldest.IsZero() || at.Before(q.Oldest) {
-				q.Oldest = at
-			}
+			q.Age = max(q.Age, now.Val().Sub(IDTime(id)))
 		}
 	}
 	return nil

@@ -184,6 +184,8 @@ func (r route) flag() string {
 type routes struct {
 	gen  string
 	list []route
+	// flags are the scripts' flags, by name.
+	flags map[string]string
 }
 
 // loadRoutes reads the routes that are in force. Without any, gen is empty.
@@ -197,7 +199,7 @@ func (p *Partition) loadRoutes(ctx context.Context) (*routes, error) {
 	if _, err := pipe.Exec(ctx); err != nil && !isNil(err) {
 		return nil, fmt.Errorf("load routes of %s: %w", p.Broker, err)
 	}
-	r := &routes{gen: gen.Val()}
+	r := &routes{gen: gen.Val(), flags: make(map[string]string, len(records.Val()))}
 	gone := make(map[string]bool, len(removed.Val()))
 	for _, name := range removed.Val() {
 		gone[name] = true
@@ -211,7 +213,9 @@ func (p *Partition) loadRoutes(ctx context.Context) (*routes, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read filter of route %s: %w", name, err)
 		}
-		r.list = append(r.list, route{name: name, filter: f, ordered: record.Ordered, removed: gone[name]})
+		to := route{name: name, filter: f, ordered: record.Ordered, removed: gone[name]}
+		r.list = append(r.list, to)
+		r.flags[name] = to.flag()
 	}
 	return r, nil
 }

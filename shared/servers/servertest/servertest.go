@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -92,6 +93,9 @@ var postgres = sync.OnceValues(func() (string, error) {
 // Main runs the tests of a package and then stops its servers and removes
 // their files: call it from TestMain.
 func Main(m *testing.M) {
+	// A test server that closes also closes http.DefaultTransport's connections,
+	// under the requests of tests that run beside it.
+	http.DefaultClient.Transport = http.DefaultTransport.(*http.Transport).Clone()
 	code := m.Run()
 	started.mu.Lock()
 	for _, stop := range started.stop {

@@ -22,7 +22,8 @@
 -- Returns {generation} alone where the routes have changed: nothing is done then.
 -- Else {generation, results, entries}: for P and R the entry id, "=" and the first
 -- one's id for a repeat, "FULL" or "OOM" where the event was not stored; for A, L,
--- D, G "1" or, where another process has the delivery, "0"; for C "". The event of
+-- D, G "1" or, where another process has the delivery, "0"; for C "1" where the queue
+-- may have more, else "". The event of
 -- an entry that this call has stored is left out, as the caller has it.
 local consumer, window, cap = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local refBytes = tonumber(ARGV[5])
@@ -87,7 +88,7 @@ local function append(op, digest, typ, key, routes, event)
   -- After the event: should Redis stop between the two, it is stored twice rather
   -- than never.
   redis.call('SET', seen, id .. ' ' .. typ, 'PX', window)
-  fresh[id] = true
+  fresh[id] = not displaced
   return id
 end
 
@@ -143,12 +144,12 @@ while at <= #ARGV do
     at = at + 6
   elseif op == 'C' then
     local name, want = names[tonumber(ARGV[at + 1])], ARGV[at + 2]
-    local got = claim(name, consumer, want)
+    local got, more = claim(name, consumer, tonumber(want))
     if got.err then return got end
     for _, e in ipairs(got) do
       entries[#entries + 1] = entry(name, e[1], e[2] or {}, '', fresh[e[1]])
     end
-    out[#out + 1] = ''
+    out[#out + 1] = more and '1' or ''
     at = at + 3
   else
     unbound()

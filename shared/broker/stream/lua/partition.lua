@@ -35,6 +35,9 @@ local function release(origin)
   end
 end
 
+-- Set once an entry could not have its event's id.
+local displaced = false
+
 local function push(name, id, origin, key, field, value)
   local a = {P .. 'q:' .. name, id, field, value}
   if key ~= '' then a[#a + 1] = 'k'; a[#a + 1] = key end
@@ -44,7 +47,7 @@ local function push(name, id, origin, key, field, value)
   -- Somebody else has written to the queue, under an id that is higher.
   if not string.find(ok.err, 'equal or smaller', 1, true) then error(ok.err) end
   if origin == id then a[#a + 1] = 'o'; a[#a + 1] = origin end
-  a[2] = '*'
+  a[2], displaced = '*', true
   redis.call('XADD', unpack(a))
 end
 
@@ -94,18 +97,41 @@ local function owns(name, id, consumer)
   return #redis.call('XPENDING', P .. 'q:' .. name, 'd', id, id, 1, consumer) > 0
 end
 
--- Reads up to count new entries of a Trigger's queue for a consumer. A group that
--- has gone is made again from the beginning: a queue holds only what is not
--- finished.
-local function claim(name, consumer, count)
-  local q = P .. 'q:' .. name
-  local got = redis.pcall('XREADGROUP', 'GROUP', 'd', consumer, 'COUNT', count, 'STREAMS', q, '>')
-  if type(got) == 'table' and got.err then
-    if string.sub(got.err, 1, 7) ~= 'NOGROUP' then return got end
-    if redis.call('HEXISTS', P .. 'routes', name) == 0 then return {} end
-    redis.call('XGROUP', 'CREATE', q, 'd', '0', 'MKSTREAM')
-    got = redis.call('XREADGROUP', 'GROUP', 'd', consumer, 'COUNT', count, 'STREAMS', q, '>')
+-- The bytes of an entry's event.
+local function weight(id, fields)
+  local origin = id
+  for i = 1, #fields, 2 do
+    if fields[i] == 'e' then return #fields[i + 1] end
+    if fields[i] == 'o' then origin = fields[i + 1] end
   end
-  if not got then return {} end
-  return got[1][2]
+  return redis.call('STRLEN', P .. 'body:' .. origin)
+end
+
+-- How many bytes of events one script hands out at most, and a few entries more.
+local MOST = 4 * 1024 * 1024
+
+-- Reads up to count new entries of a Trigger's queue for a consumer, fewer where they
+-- are large. A group that has gone is made again from the beginning: a queue holds
+-- only what is not finished. Returns the entries and whether there may be more.
+local function claim(name, consumer, count)
+  local q, out, size = P .. 'q:' .. name, {}, 0
+  while count > 0 do
+    local n = math.min(count, 32)
+    local got = redis.pcall('XREADGROUP', 'GROUP', 'd', consumer, 'COUNT', n, 'STREAMS', q, '>')
+    if type(got) == 'table' and got.err then
+      if string.sub(got.err, 1, 7) ~= 'NOGROUP' then return got end
+      if redis.call('HEXISTS', P .. 'routes', name) == 0 then return out, false end
+      redis.call('XGROUP', 'CREATE', q, 'd', '0', 'MKSTREAM')
+      got = redis.call('XREADGROUP', 'GROUP', 'd', consumer, 'COUNT', n, 'STREAMS', q, '>')
+    end
+    local read = got and got[1][2] or {}
+    for _, e in ipairs(read) do
+      out[#out + 1] = e
+      size = size + weight(e[1], e[2] or {})
+    end
+    if #read < n then return out, false end
+    if size >= MOST then return out, true end
+    count = count - n
+  end
+  return out, true
 end
