@@ -72,7 +72,7 @@ func exerciseAbsence(t *testing.T, b *bundle) {
 // A retry that is due at once may be claimed before the answer to the commit that
 // scheduled it is here: it is delivered all the same.
 func exerciseImmediateRetries(t *testing.T, b *bundle) {
-	b.cfg.ClaimIdle = time.Hour // nothing is found by a second look
+	b.cfg.ClaimIdle, b.cfg.RedisTimeout = time.Hour, time.Hour // nothing is found by a second look
 	const events = 300
 	var mu sync.Mutex
 	seen := map[string]int{}

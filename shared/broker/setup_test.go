@@ -48,6 +48,7 @@ func setup(t *testing.T, url string) *bundle {
 	cfg.JanitorInterval = 50 * time.Millisecond
 	cfg.RemovalGrace = 0
 	cfg.DrainTimeout = 5 * time.Second
+	cfg.RedisTimeout = patience / 2 // a busy machine is no outage
 	return &bundle{
 		t: t, rdb: rdb, cfg: cfg, inspector: inspector,
 		broker: Broker{Namespace: "test", Name: "b-" + uuid.NewString()},
