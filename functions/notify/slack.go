@@ -159,6 +159,9 @@ func (s set) slackBody(m message) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if !s.replaced { // the built-in one is checked by tests
+		return body, nil
+	}
 	var shape struct {
 		Text   string
 		Blocks []struct{ Type string }

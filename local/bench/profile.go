@@ -28,12 +28,12 @@ type PackageShare struct {
 const profileSpan = 3
 
 // takeProfile profiles the process behind the admin port until over is closed, and a
-// few seconds more, keeps the profile in file, and returns the packages with the
+// few seconds more, keeps the profile in file, one of allocations beside it, and returns the packages with the
 // largest shares.
 func takeProfile(ctx context.Context, admin, file string, over <-chan struct{}) ([]PackageShare, error) {
 	var parts []*profile.Profile
 	for {
-		p, err := fetchProfile(ctx, admin)
+		p, err := fetchProfile(ctx, fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", admin, profileSpan))
 		if err != nil {
 			return nil, err
 		}
@@ -49,21 +49,34 @@ func takeProfile(ctx context.Context, admin, file string, over <-chan struct{}) 
 	if err != nil {
 		return nil, fmt.Errorf("join profiles: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
-		return nil, fmt.Errorf("keep profile: %w", err)
+	if err := keepProfile(p, file); err != nil {
+		return nil, err
 	}
-	f, err := os.Create(file)
+	allocs, err := fetchProfile(ctx, admin+"/debug/pprof/allocs")
 	if err != nil {
-		return nil, fmt.Errorf("keep profile: %w", err)
+		return nil, err
 	}
-	if err := errors.Join(p.Write(f), f.Close()); err != nil {
-		return nil, fmt.Errorf("keep profile: %w", err)
+	if err := keepProfile(allocs, strings.TrimSuffix(file, ".pprof")+"-allocs.pprof"); err != nil {
+		return nil, err
 	}
 	return packageShares(p), nil
 }
 
-func fetchProfile(ctx context.Context, admin string) (*profile.Profile, error) {
-	url := fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", admin, profileSpan)
+func keepProfile(p *profile.Profile, file string) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+		return fmt.Errorf("keep profile: %w", err)
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return fmt.Errorf("keep profile: %w", err)
+	}
+	if err := errors.Join(p.Write(f), f.Close()); err != nil {
+		return fmt.Errorf("keep profile: %w", err)
+	}
+	return nil
+}
+
+func fetchProfile(ctx context.Context, url string) (*profile.Profile, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return nil, fmt.Errorf("ask for profile: %w", err)

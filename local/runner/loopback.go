@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"sync"
+
+	"github.com/zixly/sweepline/shared/handover"
 )
 
 // loopback sends requests for addresses of this process to their handlers, without
@@ -27,6 +30,13 @@ func (t *loopback) handle(host string, h http.Handler) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.handlers[host] = h
+}
+
+// Local reports whether a handler of this process has the address.
+func (t *loopback) Local(u *url.URL) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.handlers[u.Host] != nil
 }
 
 // RoundTrip returns when the handler has, or when the request's context ends: a
@@ -66,8 +76,10 @@ type answer struct {
 	sent   http.Header // as they were when the status was written
 	status int
 	body   bytes.Buffer
-	broken error
-	done   chan struct{}
+	// outcomes take the body's place where the events were handed over.
+	outcomes []handover.Outcome
+	broken   error
+	done     chan struct{}
 }
 
 func (w *answer) serve(h http.Handler, r *http.Request) {
@@ -96,11 +108,20 @@ func (w *answer) Write(b []byte) (int, error) {
 	return w.body.Write(b)
 }
 
+// Answer implements handover.Writer.
+func (w *answer) Answer(outcomes []handover.Outcome) { w.outcomes = outcomes }
+
 func (w *answer) response(r *http.Request) *http.Response {
 	w.WriteHeader(http.StatusOK)
-	body := w.body.Bytes()
-	return &http.Response{
+	resp := &http.Response{
 		Status: http.StatusText(w.status), StatusCode: w.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: w.sent, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)), Request: r,
+		Header: w.sent, Request: r,
 	}
+	if w.outcomes != nil {
+		resp.Body = handover.NewAnswer(w.outcomes)
+		return resp
+	}
+	body := w.body.Bytes()
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	return resp
 }

@@ -275,10 +275,22 @@ func Data[D any](e cloudevents.Event) (D, error) {
 	return d, nil
 }
 
+// Extension returns a text extension, "" where there is none. Unlike
+// Event.Extensions it copies nothing.
+func Extension(e *cloudevents.Event, name string) string {
+	c, ok := e.Context.(*cloudevents.EventContextV1)
+	if !ok {
+		v, _ := e.Extensions()[name].(string)
+		return v
+	}
+	v, _ := c.Extensions[name].(string)
+	return v
+}
+
 // CopyTrace carries the trace context of one event over to the next.
 func CopyTrace(from cloudevents.Event, to *cloudevents.Event) {
 	for _, name := range []string{ExtTraceParent, ExtTraceState} {
-		if v, ok := from.Extensions()[name].(string); ok && v != "" {
+		if v := Extension(&from, name); v != "" {
 			to.SetExtension(name, v)
 		}
 	}

@@ -108,9 +108,7 @@ func runBatch(ctx context.Context, name string, fn BatchFunction, events []event
 		}
 	}
 	for i, o := range outcomes {
-		if o.Err == nil && o.Reply != nil && o.Reply.Validate() != nil { // it would be lost at the broker
-			outcomes[i] = Outcome{Err: errors.New("the reply is not a valid event")}
-		}
+		outcomes[i] = o.checked()
 		telemetry.End(spans[i], failure(outcomes[i].Err))
 	}
 	return outcomes

@@ -14,6 +14,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/protocol"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 
+	"github.com/zixly/sweepline/shared/handover"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
@@ -32,6 +33,12 @@ func eventHandler(name string, fn EventFunction) http.Handler {
 			WriteError(w, http.StatusMethodNotAllowed, CodeMethod, "events are posted")
 			return
 		}
+		if handover.Handed(r) {
+			if to := handover.WriterOf(w); to != nil {
+				handleHanded(name, fn, to, w, r)
+				return
+			}
+		}
 		if mediaType(r) == event.ApplicationCloudEventsBatchJSON {
 			handleBatch(name, fn, w, r)
 			return
@@ -44,19 +51,28 @@ func eventHandler(name string, fn EventFunction) http.Handler {
 			refuseEvent(w, err)
 			return
 		}
-		ctx, span := eventSpan(r.Context(), name, e)
-		ctx = telemetry.With(ctx, slog.String("event_id", e.ID()))
-		reply, err := fn.Handle(ctx, *e)
-		telemetry.End(span, failure(err))
-		if !writeOutcome(ctx, w, err) || reply == nil {
-			return
+		ctx, o := handle(r.Context(), name, fn, e)
+		if writeOutcome(ctx, w, o.Err) && o.Reply != nil {
+			_ = cehttp.WriteResponseWriter(binding.WithForceBinary(ctx), binding.ToMessage(o.Reply), http.StatusOK, w)
 		}
-		if err := reply.Validate(); err != nil { // an unreadable reply would be lost at the broker
-			writeOutcome(ctx, w, errors.New("the reply is not a valid event"))
-			return
-		}
-		_ = cehttp.WriteResponseWriter(binding.WithForceBinary(ctx), binding.ToMessage(reply), http.StatusOK, w)
 	})
+}
+
+// handle calls fn under a span of its own. It returns the context for logs, too.
+func handle(ctx context.Context, name string, fn EventFunction, e *event.Event) (context.Context, Outcome) {
+	ctx, span := eventSpan(ctx, name, e)
+	ctx = telemetry.With(ctx, slog.String("event_id", e.ID()))
+	reply, err := fn.Handle(ctx, *e)
+	telemetry.End(span, failure(err))
+	return ctx, Outcome{reply, err}.checked()
+}
+
+// checked makes an error of a reply that would be lost at the broker.
+func (o Outcome) checked() Outcome {
+	if o.Reply != nil && failure(o.Err) == nil && o.Reply.Validate() != nil {
+		return Outcome{Err: errors.New("the reply is not a valid event")}
+	}
+	return o
 }
 
 func mediaType(r *http.Request) string {

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/zixly/sweepline/shared/handover"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
@@ -88,7 +89,9 @@ func observe(name string, next http.Handler, m Metrics) http.Handler {
 		ctx = telemetry.With(ctx, slog.String("step", name))
 		r = r.WithContext(ctx)
 		out := &answer{ResponseWriter: w}
-		r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
+		if !handover.Handed(r) {
+			r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
+		}
 		defer func() {
 			p := recover()
 			if p == http.ErrAbortHandler { //nolint:errorlint // the sentinel itself is the panic

@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/handover"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
@@ -38,6 +39,7 @@ const (
 // Sink posts events to K_SINK. It is safe for concurrent use.
 type Sink struct {
 	url     string
+	address *url.URL
 	timeout time.Duration
 	client  *http.Client
 	// priority is the header of that name, empty for none.
@@ -70,7 +72,7 @@ func NewSink(cfg Config, options ...SinkOption) (*Sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("K_CA_CERTS: %w", err)
 	}
-	s := &Sink{url: u.String(), timeout: cfg.SinkTimeout, client: &http.Client{
+	s := &Sink{url: u.String(), address: u, timeout: cfg.SinkTimeout, client: &http.Client{
 		Transport: &http.Transport{
 			DialContext:         (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 			ForceAttemptHTTP2:   true,
@@ -104,10 +106,12 @@ func (s *Sink) Send(ctx context.Context, events ...cloudevents.Event) (err error
 			attribute.String("cloudevents.event_id", events[0].ID()), attribute.Int("messaging.batch.message_count", len(events)))
 		defer func() { telemetry.End(span, err) }()
 	}
-	switch len(events) {
-	case 0:
+	switch {
+	case len(events) == 0:
 		return nil
-	case 1:
+	case handover.Local(s.client.Transport, s.address):
+		return s.hand(ctx, events)
+	case len(events) == 1:
 		return s.sendOne(ctx, events[0])
 	}
 	body, err := json.Marshal(events)
@@ -129,6 +133,18 @@ func (s *Sink) Send(ctx context.Context, events ...cloudevents.Event) (err error
 		}
 	}
 	return nil
+}
+
+// hand sends to a broker in this process.
+func (s *Sink) hand(ctx context.Context, events []cloudevents.Event) error {
+	return s.post(ctx, func(req *http.Request) error {
+		req.ContentLength = -1
+		req.Body = handover.NewBody(func() []cloudevents.Event { return events }, func() ([]byte, error) {
+			return json.Marshal(events)
+		})
+		req.Header.Set("Content-Type", cloudevents.ApplicationCloudEventsBatchJSON)
+		return nil
+	})
 }
 
 func (s *Sink) sendOne(ctx context.Context, e cloudevents.Event) error {

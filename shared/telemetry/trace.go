@@ -86,10 +86,7 @@ func TraceID(ctx context.Context) string {
 // eventCarrier lets the propagator read and write event extensions.
 type eventCarrier struct{ e *cloudevents.Event }
 
-func (c eventCarrier) Get(key string) string {
-	s, _ := c.e.Extensions()[key].(string)
-	return s
-}
+func (c eventCarrier) Get(key string) string { return event.Extension(c.e, key) }
 
 func (c eventCarrier) Set(key, value string) { c.e.SetExtension(key, value) }
 

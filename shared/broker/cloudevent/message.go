@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"net/http"
 	"strconv"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -302,6 +303,71 @@ func (m *Message) EventWithData() event.Event {
 		e.DataEncoded = []byte(m.Data)
 	}
 	return e
+}
+
+// FromEvents is ParseHTTP for events that were handed over as they are, with the
+// headers of their request: what their JSON format would give.
+func FromEvents(h http.Header, events []event.Event) ([]*Message, error) {
+	if len(events) > maxBatch {
+		return nil, ErrTooMany
+	}
+	messages := make([]*Message, len(events))
+	for i := range events {
+		m, err := fromEvent(&events[i])
+		if err != nil {
+			return nil, fmt.Errorf("event %d: %w", i, err)
+		}
+		messages[i] = m
+	}
+	return finish(h, messages...)
+}
+
+func fromEvent(e *event.Event) (*Message, error) {
+	if e.Context == nil {
+		return nil, errors.New("specversion: missing")
+	}
+	c := e.Context.AsV1()
+	m := &Message{attrs: make([]attribute, 0, 7+len(c.Extensions)), Data: string(e.DataEncoded), base64: e.DataBase64}
+	text := func(name, value string) {
+		if value != "" {
+			m.attrs = append(m.attrs, attribute{name, kindText, value})
+		}
+	}
+	text("id", c.ID)
+	text("source", c.Source.String())
+	text("type", c.Type)
+	if c.Subject != nil {
+		text("subject", *c.Subject)
+	}
+	if c.DataContentType != nil {
+		text("datacontenttype", *c.DataContentType)
+	} else {
+		m.jsonData = m.Data != "" && !m.base64
+	}
+	if c.DataSchema != nil {
+		text("dataschema", c.DataSchema.String())
+	}
+	if c.Time != nil {
+		text("time", c.Time.String())
+	}
+	for name, value := range c.Extensions {
+		k := kindText
+		switch value.(type) {
+		case bool:
+			k = kindBool
+		case int32:
+			k = kindInt
+		}
+		if !validName(name) {
+			return nil, fmt.Errorf("attribute %q: names hold only a–z and 0–9", name)
+		}
+		v, err := types.Format(value)
+		if err != nil {
+			return nil, fmt.Errorf("attribute %q: %w", name, err)
+		}
+		m.attrs = append(m.attrs, attribute{name, k, v})
+	}
+	return m, nil
 }
 
 func (a attribute) typed(text string) any {

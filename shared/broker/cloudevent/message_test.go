@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/stretchr/testify/require"
 )
 
@@ -159,4 +163,68 @@ func FuzzDecode(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, m, again)
 	})
+}
+
+// An event that is handed over is stored and delivered as if it had come as JSON.
+func TestFromEventsIsJSON(t *testing.T) {
+	t.Parallel()
+	parent := "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	h := http.Header{"Content-Type": {MediaStructured}, "Traceparent": {parent}}
+	of := func(change func(*event.Event)) event.Event {
+		e := event.New()
+		e.SetID("1")
+		e.SetSource("/s")
+		e.SetType("t")
+		change(&e)
+		return e
+	}
+	for name, e := range map[string]event.Event{
+		"nothing": of(func(*event.Event) {}),
+		"all": of(func(e *event.Event) {
+			e.SetSubject("s €")
+			e.SetTime(time.Date(2020, 1, 1, 0, 0, 0, 5e8, time.FixedZone("", 7200)))
+			e.SetDataSchema("urn:x:y")
+			e.SetExtension("b", true)
+			e.SetExtension("i", -7)
+			e.SetExtension("s", `"100%"`)
+			e.SetExtension("bytes", []byte{0, 255})
+			e.SetExtension("at", time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC))
+			e.SetExtension("link", &url.URL{Scheme: "https", Host: "a", Path: "/b c"})
+			require.NoError(t, e.SetData("application/json", map[string]any{"a": 1.5, "b": "<&>"}))
+		}),
+		"time to live": of(func(e *event.Event) { e.SetExtension(TTLAttribute, 3) }),
+		"used up":      of(func(e *event.Event) { e.SetExtension(TTLAttribute, 0) }),
+		"text":         of(func(e *event.Event) { require.NoError(t, e.SetData("text/plain", "<a> €")) }),
+		"bytes": of(func(e *event.Event) {
+			require.NoError(t, e.SetData("application/octet-stream", []byte{0, 255}))
+			e.DataBase64 = true
+		}),
+		"no type of data": of(func(e *event.Event) { e.DataEncoded = []byte(`{"a":1}`) }),
+		"no id":           of(func(e *event.Event) { e.SetID("") }),
+		"control":         of(func(e *event.Event) { e.SetSubject("a\x01") }),
+	} {
+		encoded, err := json.Marshal(event.Event{Context: e.Context, DataEncoded: e.DataEncoded, DataBase64: e.DataBase64})
+		require.NoError(t, err, name)
+		want, wantErr := ParseHTTP(h, encoded, true)
+		got, err := FromEvents(h, []event.Event{e})
+		if wantErr != nil {
+			require.ErrorContains(t, err, wantErr.Error(), name)
+			continue
+		}
+		require.NoError(t, err, name)
+		for _, m := range []*Message{got[0], want[0]} {
+			slices.SortFunc(m.attrs, func(a, b attribute) int { return strings.Compare(a.name, b.name) })
+		}
+		require.Equal(t, want[0], got[0], name)
+
+		// And back.
+		var b bytes.Buffer
+		got[0].AppendJSON(&b)
+		var read event.Event
+		require.NoError(t, json.Unmarshal(b.Bytes(), &read), name)
+		handed := got[0].EventWithData()
+		require.Equal(t, read.DataEncoded, handed.DataEncoded, name)
+		require.Equal(t, read.DataBase64, handed.DataBase64, name)
+		require.Equal(t, read.Context.AsV1().String(), handed.Context.AsV1().String(), name)
+	}
 }

@@ -6,7 +6,10 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/cloudevents/sdk-go/v2/event"
+
 	"github.com/zixly/sweepline/shared/broker/cloudevent"
+	"github.com/zixly/sweepline/shared/handover"
 )
 
 // mediaOutcomes is what a subscriber may answer a batch in, with status 207: an
@@ -48,19 +51,48 @@ func (s *sender) outcomes(resp *http.Response, n int) []result {
 }
 
 func (o outcome) result() result {
-	switch {
-	case o.Status < 200 || o.Status > 599:
-		return failed(http.StatusMultiStatus, fmt.Sprintf("outcome has status %d", o.Status))
-	case o.Status > 299:
-		return refusal(o.Status, o.Error, time.Duration(max(o.RetryAfter, 0))*time.Second)
+	reply := func() ([]*cloudevent.Message, error) {
+		if len(o.Event) == 0 || string(o.Event) == "null" {
+			return nil, nil
+		}
+		return cloudevent.ParseHTTP(http.Header{"Content-Type": {cloudevent.MediaStructured}}, o.Event, false)
 	}
-	r := result{ok: true, answered: true, code: o.Status}
-	if len(o.Event) == 0 || string(o.Event) == "null" || o.Status == http.StatusAccepted {
+	return judge(o.Status, o.Error, time.Duration(max(o.RetryAfter, 0))*time.Second, reply)
+}
+
+// handedOutcomes are those of a subscriber in this process.
+func handedOutcomes(list []handover.Outcome, n int) []result {
+	if len(list) != n {
+		return alike(n, failed(http.StatusMultiStatus, fmt.Sprintf("%d outcomes for %d events", len(list), n)))
+	}
+	results := make([]result, n)
+	for i, o := range list {
+		results[i] = judge(o.Status, o.Reason, o.RetryAfter, func() ([]*cloudevent.Message, error) {
+			if o.Reply == nil {
+				return nil, nil
+			}
+			return cloudevent.FromEvents(nil, []event.Event{*o.Reply})
+		})
+		results[i].own = n > 1
+	}
+	return results
+}
+
+// judge is the result of one outcome.
+func judge(status int, reason string, retryAfter time.Duration, reply func() ([]*cloudevent.Message, error)) result {
+	switch {
+	case status < 200 || status > 599:
+		return failed(http.StatusMultiStatus, fmt.Sprintf("outcome has status %d", status))
+	case status > 299:
+		return refusal(status, reason, retryAfter)
+	}
+	r := result{ok: true, answered: true, code: status}
+	if status == http.StatusAccepted { // its body is not routed
 		return r
 	}
-	replies, err := cloudevent.ParseHTTP(http.Header{"Content-Type": {cloudevent.MediaStructured}}, o.Event, false)
+	replies, err := reply()
 	if err != nil {
-		return failed(o.Status, fmt.Sprintf("reply is not a valid CloudEvent: %v", err))
+		return failed(status, fmt.Sprintf("reply is not a valid CloudEvent: %v", err))
 	}
 	r.replies = replies
 	return r

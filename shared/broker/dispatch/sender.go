@@ -16,8 +16,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cloudevents/sdk-go/v2/event"
+
 	"github.com/zixly/sweepline/shared/broker/cloudevent"
 	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/handover"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
@@ -95,25 +98,59 @@ func newSender(cfg *Config, rt http.RoundTripper, t Trigger, m *triggerMetrics, 
 
 // deliver makes one attempt at a URL, in the Trigger's format, within its timeout.
 func (s *sender) deliver(ctx context.Context, to *url.URL, m *cloudevent.Message) result {
-	h := make(http.Header, 20)
-	body := m.Data
-	if s.trigger.Delivery.Format == FormatJSON {
-		var b bytes.Buffer
-		b.Grow(len(m.Data) + 512)
-		m.AppendJSON(&b)
+	h := make(http.Header, 8)
+	req := &http.Request{Header: h}
+	switch {
+	case handover.Local(s.rt, to):
+		h["Content-Type"] = []string{cloudevent.MediaStructured}
+		setEvents(req, m)
+	case s.trigger.Delivery.Format == FormatJSON:
 		h["Content-Type"] = []string{cloudevent.MediaStructured + "; charset=UTF-8"}
-		body = b.String()
-	} else {
+		setText(req, encode(m))
+	default:
+		h = make(http.Header, 20)
+		req.Header = h
 		m.Header(h)
+		setText(req, m.Data)
 	}
 	m.Trace(h)
 	telemetry.IntoHeader(ctx, h) // the attempt's span, where there are spans
-	return s.post(ctx, to, h, body, 1)[0]
+	return s.post(ctx, to, req, 1)[0]
 }
 
 // deliverBatch makes one attempt with all messages in the JSON batch format. It
 // returns a result for each.
 func (s *sender) deliverBatch(ctx context.Context, messages []*cloudevent.Message) []result {
+	req := &http.Request{Header: http.Header{
+		"Content-Type": {cloudevent.MediaBatch + "; charset=UTF-8"},
+		"Accept":       {mediaOutcomes},
+	}}
+	if handover.Local(s.rt, s.target) {
+		setEvents(req, messages...)
+	} else {
+		setText(req, encodeBatch(messages))
+	}
+	return s.post(ctx, s.target, req, len(messages))
+}
+
+func setText(req *http.Request, body string) {
+	req.Body = http.NoBody
+	if body == "" {
+		return
+	}
+	req.ContentLength = int64(len(body))
+	req.Body = io.NopCloser(strings.NewReader(body))
+	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
+}
+
+func encode(m *cloudevent.Message) string {
+	var b bytes.Buffer
+	b.Grow(len(m.Data) + 512)
+	m.AppendJSON(&b)
+	return b.String()
+}
+
+func encodeBatch(messages []*cloudevent.Message) string {
 	var b bytes.Buffer
 	b.WriteByte('[')
 	for i, m := range messages {
@@ -123,36 +160,43 @@ func (s *sender) deliverBatch(ctx context.Context, messages []*cloudevent.Messag
 		m.AppendJSON(&b)
 	}
 	b.WriteByte(']')
-	h := http.Header{
-		"Content-Type": {cloudevent.MediaBatch + "; charset=UTF-8"},
-		"Accept":       {mediaOutcomes},
-	}
-	return s.post(ctx, s.target, h, b.String(), len(messages))
+	return b.String()
 }
 
-// post makes one request with n events. It returns n results.
-func (s *sender) post(ctx context.Context, to *url.URL, h http.Header, body string, n int) []result {
+// setEvents is for a subscriber in this process: in the structured mode or, of several
+// events, the batched one, should it read the body.
+func setEvents(req *http.Request, messages ...*cloudevent.Message) {
+	req.ContentLength = -1
+	req.Body = handover.NewBody(func() []event.Event {
+		events := make([]event.Event, len(messages))
+		for i, m := range messages {
+			events[i] = m.EventWithData()
+		}
+		return events
+	}, func() ([]byte, error) {
+		if len(messages) == 1 {
+			return []byte(encode(messages[0])), nil
+		}
+		return []byte(encodeBatch(messages)), nil
+	})
+}
+
+// post makes one request with n events, of which headers and body are there. It
+// returns n results.
+func (s *sender) post(ctx context.Context, to *url.URL, req *http.Request, n int) []result {
 	timeout := s.trigger.Delivery.Timeout
 	if timeout <= 0 {
 		timeout = s.cfg.DeliveryTimeout
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	h["Prefer"] = []string{"reply"}
-	h["User-Agent"] = []string{userAgent}
-	h["Kn-Namespace"] = []string{s.trigger.Namespace} // as Knative's brokers name theirs
-	req := (&http.Request{
-		Method: http.MethodPost, URL: to, Host: to.Host, Header: h,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		ContentLength: int64(len(body)),
-		Body:          http.NoBody,
-	}).WithContext(ctx)
-	if body != "" {
-		req.Body = io.NopCloser(strings.NewReader(body))
-		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
-	}
+	req.Header["Prefer"] = []string{"reply"}
+	req.Header["User-Agent"] = []string{userAgent}
+	req.Header["Kn-Namespace"] = []string{s.trigger.Namespace} // as Knative's brokers name theirs
+	req.Method, req.URL, req.Host = http.MethodPost, to, to.Host
+	req.Proto, req.ProtoMajor, req.ProtoMinor = "HTTP/1.1", 1, 1
 	start := time.Now()
-	results := s.exchange(req, n)
+	results := s.exchange(req.WithContext(ctx), n)
 	s.metrics.delivery.Observe(time.Since(start).Seconds())
 	for _, r := range results {
 		s.metrics.count(r)
@@ -178,6 +222,9 @@ func (s *sender) exchange(req *http.Request, n int) []result {
 		})
 	}
 	defer func() { _ = resp.Body.Close() }() // nothing is lost with it
+	if list, ok := handover.Outcomes(resp); ok {
+		return handedOutcomes(list, n)
+	}
 	if resp.StatusCode/100 != 2 {
 		return alike(n, s.refused(resp))
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/broker/cloudevent"
 	"github.com/zixly/sweepline/shared/broker/stream"
+	"github.com/zixly/sweepline/shared/handover"
 )
 
 // Handler is the ingress. 202 means that every event of the request is durable in
@@ -119,16 +121,13 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, b *Broker) (int
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
 		return http.StatusUnsupportedMediaType, "content encodings are not supported"
 	}
-	body, err := readBody(w, r, h.maxBytes)
-	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return http.StatusRequestEntityTooLarge, "body is too large"
-		}
-		return http.StatusBadRequest, "body cannot be read"
-	}
-	messages, err := cloudevent.ParseHTTP(r.Header, body, true)
+	messages, err := h.read(w, r)
+	var tooLarge *http.MaxBytesError
 	switch {
+	case errors.As(err, &tooLarge), errors.Is(err, handover.ErrTooLarge):
+		return http.StatusRequestEntityTooLarge, "body is too large"
+	case errors.Is(err, errUnreadable):
+		return http.StatusBadRequest, "body cannot be read"
 	case errors.Is(err, cloudevent.ErrUnsupported):
 		return http.StatusUnsupportedMediaType, err.Error()
 	case errors.Is(err, cloudevent.ErrTooMany):
@@ -161,6 +160,26 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, b *Broker) (int
 		return http.StatusServiceUnavailable, "the broker cannot store events now"
 	}
 	return http.StatusAccepted, ""
+}
+
+// errUnreadable is wrapped where the connection gave no whole body.
+var errUnreadable = errors.New("read body")
+
+// read returns the events of a request, whether they came as bytes or were handed
+// over by a function of this process.
+func (h *Handler) read(w http.ResponseWriter, r *http.Request) ([]*cloudevent.Message, error) {
+	events, ok, err := handover.Events(r, h.maxBytes)
+	switch {
+	case err != nil:
+		return nil, err
+	case ok:
+		return cloudevent.FromEvents(r.Header, events)
+	}
+	body, err := readBody(w, r, h.maxBytes)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	return cloudevent.ParseHTTP(r.Header, body, true)
 }
 
 // failed logs at most once a second: an outage fails every request.
