@@ -58,7 +58,8 @@ type Writer struct {
 	kicked  bool // claims are wanted, even if nothing is to be written
 	// published is the bytes of published events in the queue.
 	published int
-	// resume is when settlements are tried again after a failure, wait the pause.
+	// resume is when settlements and claims are tried again after a failure, wait the
+	// pause.
 	resume time.Time
 	wait   time.Duration
 	armed  bool // a timer will wake the loop
@@ -303,14 +304,16 @@ func (w *Writer) signalIfClosed() {
 	}
 }
 
-// take gathers one group. After a failure settlements wait; what publishers have
-// given up is left out.
+// take gathers one group. After a failure settlements wait, and claims for whose sake
+// alone a commit would be made; what publishers have given up is left out.
 func (w *Writer) take() (group []*write, claim, closed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.armed = false
-	claim, w.kicked = w.kicked && w.claimer != nil, false
 	held := time.Now().Before(w.resume) && w.work.Err() == nil
+	if !held {
+		claim, w.kicked = w.kicked && w.claimer != nil, false
+	}
 	bytes, events := 0, 0
 	kept := w.queue[:0]
 	for _, wr := range w.queue {
@@ -368,8 +371,8 @@ func (w *Writer) failed(group []*write, err error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(back) == 0 || w.work.Err() != nil {
-		return // at the end they stay claimed, for others to take over
+	if w.work.Err() != nil || len(back) == 0 && len(group) > 0 {
+		return // at the end settlements stay claimed, for others to take over
 	}
 	w.wait = min(max(2*w.wait, 50*time.Millisecond), 2*time.Second)
 	w.resume = time.Now().Add(w.wait)
