@@ -69,6 +69,41 @@ func exerciseAbsence(t *testing.T, b *bundle) {
 	b.settled("behind")
 }
 
+// Pages of dead letters miss none and repeat none, also where many died in the same
+// millisecond: more than are read at once.
+func exerciseDeadLetterPages(t *testing.T, b *bundle) {
+	const letters = 250
+	s := subscribe(t, status(http.StatusUnprocessableEntity))
+	n := b.start(b.trigger("t", s))
+	n.publish(http.StatusAccepted, "first")
+	eventually(t, "one dead", func() bool { return len(b.deadLetters()) == 1 })
+	first := b.deadLetters()[0]
+	died := float64(first.Died.UnixMilli())
+	fields, err := b.rdb.HGetAll(t.Context(), b.key(0, "dead:t")).Result()
+	require.NoError(t, err)
+	for i := range letters { // as many more of that millisecond
+		id := fmt.Sprintf("%d-%d", first.Died.UnixMilli()-1, i)
+		for k, v := range fields {
+			require.NoError(t, b.rdb.HSet(t.Context(), b.key(0, "dead:t"), k[:2]+id, v).Err())
+		}
+		require.NoError(t, b.rdb.ZAdd(t.Context(), b.key(0, "buried:t"), redis.Z{Score: died, Member: id}).Err())
+	}
+	seen := map[string]bool{}
+	for q := (DeadLetterQuery{Namespace: b.broker.Namespace, Broker: b.broker.Name, Limit: 20}); ; {
+		page, err := b.inspector.DeadLetters(t.Context(), q)
+		require.NoError(t, err)
+		for _, l := range page {
+			require.False(t, seen[l.ID])
+			seen[l.ID] = true
+			q.Before = l.Position
+		}
+		if len(page) < q.Limit {
+			break
+		}
+	}
+	require.Equal(t, letters+1, len(seen)) //nolint:testifylint // nobody wants to read them all
+}
+
 // A retry that is due at once may be claimed before the answer to the commit that
 // scheduled it is here: it is delivered all the same.
 func exerciseImmediateRetries(t *testing.T, b *bundle) {

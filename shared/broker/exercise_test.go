@@ -46,6 +46,7 @@ func exercise(t *testing.T, open func(testing.TB) string) {
 		"reply before ack":   exerciseReplyBeforeAck,
 		"loop ends":          exerciseLoopEnds,
 		"dead letter sink":   exerciseDeadLetterSink,
+		"dead letter pages":  exerciseDeadLetterPages,
 		"dead letter list":   exerciseDeadLetterList,
 		"takeover":           exerciseTakeover,
 		"slow is not stolen": exerciseSlowIsNotStolen,

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -68,29 +69,55 @@ func (p *Partition) DeadLetters(ctx context.Context, q DeadLetterQuery) ([]DeadL
 		most = strconv.FormatInt(n, 10)
 	}
 	var out []DeadLetter
-	for offset := int64(0); len(out) < q.Limit; {
+	var found []placed // not in out yet, the newest first
+	for offset := int64(0); ; {
 		page, err := p.store.rdb.ZRevRangeByScoreWithScores(ctx, p.keys.buried(q.Trigger),
 			&redis.ZRangeBy{Min: "-inf", Max: most, Offset: offset, Count: pageSize}).Result()
 		if err != nil {
 			return nil, fmt.Errorf("list dead letters: %w", err)
 		}
-		letters, err := p.letters(ctx, q.Trigger, page)
-		if err != nil {
-			return nil, err
-		}
-		for _, d := range letters {
-			// Within one millisecond the set has an order of its own.
-			if q.Before == "" || d.Position() < q.Before {
-				out = append(out, d)
+		for _, z := range page {
+			at := p.place(q.Trigger, z)
+			if q.Before == "" || at < q.Before {
+				found = append(found, placed{z, at})
 			}
 		}
-		if len(page) < pageSize {
-			break
+		slices.SortFunc(found, func(a, b placed) int { return strings.Compare(b.at, a.at) })
+		last := len(page) < pageSize
+		ready := len(found)
+		if !last { // within one millisecond the set has an order of its own: read to its end
+			oldest := page[len(page)-1].Score
+			ready, _ = slices.BinarySearchFunc(found, oldest, func(f placed, score float64) int { return cmp.Compare(score, f.z.Score) })
+		}
+		for ready > 0 && len(out) < q.Limit {
+			n := min(ready, q.Limit-len(out), pageSize)
+			members := make([]redis.Z, n)
+			for i, f := range found[:n] {
+				members[i] = f.z
+			}
+			letters, err := p.letters(ctx, q.Trigger, members)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, letters...)
+			found, ready = found[n:], ready-n
+		}
+		if last || len(out) >= q.Limit {
+			return out, nil
 		}
 		offset += int64(len(page))
 	}
-	slices.SortStableFunc(out, func(a, b DeadLetter) int { return strings.Compare(b.Position(), a.Position()) })
-	return out[:min(len(out), q.Limit)], nil
+}
+
+// placed is a member of the set of dead letters, and its Position.
+type placed struct {
+	z  redis.Z
+	at string
+}
+
+func (p *Partition) place(trigger string, z redis.Z) string {
+	id, _ := z.Member.(string)
+	return DeadLetter{ID: p.letterID(trigger, id), Died: time.UnixMilli(int64(z.Score))}.Position()
 }
 
 func (p *Partition) letters(ctx context.Context, trigger string, page []redis.Z) ([]DeadLetter, error) {
