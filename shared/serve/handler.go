@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/zixly/sweepline/shared/connect"
 	"github.com/zixly/sweepline/shared/handover"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
@@ -90,6 +91,7 @@ func observe(name string, next http.Handler, m Metrics) http.Handler {
 		r = r.WithContext(ctx)
 		out := &answer{ResponseWriter: w}
 		if !handover.Handed(r) {
+			connect.LimitBodyTime(w, r)
 			r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
 		}
 		defer func() {

@@ -133,7 +133,7 @@ func tune(s *http.Server, name string, h http.Handler, fn any) {
 		return ctx
 	}
 	s.ReadHeaderTimeout = 5 * time.Second
-	s.ReadTimeout = 30 * time.Second
+	s.ReadTimeout = 0 // bodies have a deadline of their own; this one would cut event streams off
 	s.WriteTimeout = slowest
 	s.IdleTimeout = 2 * time.Minute // above the senders', who should be the ones to close
 	s.MaxHeaderBytes = 64 << 10

@@ -18,6 +18,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/broker/cloudevent"
 	"github.com/zixly/sweepline/shared/broker/stream"
+	"github.com/zixly/sweepline/shared/connect"
 	"github.com/zixly/sweepline/shared/handover"
 )
 
@@ -175,6 +176,7 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request) ([]*cloudevent.Me
 	case ok:
 		return cloudevent.FromEvents(r.Header, events)
 	}
+	connect.LimitBodyTime(w, r)
 	body, err := readBody(w, r, h.maxBytes)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnreadable, err)

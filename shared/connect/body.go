@@ -1,0 +1,39 @@
+package connect
+
+import (
+	"io"
+	"net/http"
+	"time"
+)
+
+// BodyPatience is how long the body of a request may take to come.
+const BodyPatience = 30 * time.Second
+
+// LimitBodyTime has reads of a request's body fail after BodyPatience. Unlike
+// http.Server's ReadTimeout it ends with the body: an answer may be a stream of any
+// length. The connection is closed by the server then.
+func LimitBodyTime(w http.ResponseWriter, r *http.Request) { limitBodyTime(w, r, BodyPatience) }
+
+func limitBodyTime(w http.ResponseWriter, r *http.Request, patience time.Duration) {
+	if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {
+		return
+	}
+	rc := http.NewResponseController(w)
+	if rc.SetReadDeadline(time.Now().Add(patience)) == nil { // else no connection is behind it
+		r.Body = &timedBody{r.Body, rc}
+	}
+}
+
+type timedBody struct {
+	io.ReadCloser
+
+	rc *http.ResponseController
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF { //nolint:errorlint // what a Reader returns as it is
+		_ = b.rc.SetReadDeadline(time.Time{}) // from now on the server looks whether the client is still there
+	}
+	return n, err
+}
