@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -124,11 +124,9 @@ func TestAnOutageTellsEachJobOnce(t *testing.T) {
 
 func TestASlackThatIsNotThere(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
+	nobody := fmt.Sprintf("http://127.0.0.1:%d", servertest.Port(t))
 	sink := newSlackSink(t)
-	for name, url := range map[string]string{"refused": "http://" + l.Addr().String() + "/secret-token", "no such host": "http://slack.invalid/x", "500": sink.url, "504": sink.url, "408": sink.url} {
+	for name, url := range map[string]string{"refused": nobody + "/secret-token", "no such host": "http://slack.invalid/x", "500": sink.url, "504": sink.url, "408": sink.url} {
 		t.Run(name, func(t *testing.T) {
 			sink.answer(map[string]int{"500": 500, "504": 504, "408": 408}[name])
 			f, sent := onRedis(t, func(c *notify.Config) { c.SlackWebhookURL = url })

@@ -39,7 +39,7 @@ func TestIdleSupervisorIsCheap(t *testing.T) {
 	log, err := os.Create(filepath.Join(dir, "supervise.log"))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = log.Close() })
-	port := freePort(t)
+	port := servertest.Port(t)
 	p := &process{t: t, name: "supervise", port: port, log: log, ready: fmt.Sprintf("http://127.0.0.1:%d/readyz", port), env: []string{
 		"REDIS_URL=" + store.URL, "K_SINK=http://127.0.0.1:1", "TRADING_API_URL=http://127.0.0.1:1", fmt.Sprintf("PORT=%d", port),
 	}}

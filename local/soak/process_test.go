@@ -4,7 +4,6 @@ package soak_test
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -58,15 +57,6 @@ var binaries = sync.OnceValues(func() (string, error) {
 	}
 	return dir, nil
 })
-
-// freePort is a port that a process can be started on, again and again.
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
-}
 
 // process is a program that is restarted in the same place.
 type process struct {

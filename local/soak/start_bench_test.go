@@ -29,7 +29,7 @@ func BenchmarkStartToReady(b *testing.B) {
 	b.Cleanup(func() { _ = log.Close() })
 	for _, name := range []string{"receive", "submit", "callback", "collect", "store", "notify", "status", "supervise"} {
 		b.Run(name, func(b *testing.B) {
-			port := freePort(b)
+			port := servertest.Port(b)
 			p := &process{
 				t: b, name: name, port: port, log: log,
 				env: []string{

@@ -75,8 +75,8 @@ func newWorld(t *testing.T, cfg simulator.Config, extra ...string) *world {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = w.ledger.Close() })
 
-	brokerPort, adminPort := freePort(t), freePort(t)
-	callbackPort := freePort(t)
+	brokerPort, adminPort := servertest.Port(t), servertest.Port(t)
+	callbackPort := servertest.Port(t)
 	env := []string{
 		"REDIS_URL=" + store.URL, "DATABASE_URL=" + database,
 		"TRADING_API_URL=" + w.api.URL, "CALLBACK_SECRET=soak", "TENANT_KEYS=big:key-of-big,small:key-of-small",
@@ -97,14 +97,14 @@ func newWorld(t *testing.T, cfg simulator.Config, extra ...string) *world {
 		return p
 	}
 	for _, name := range []string{"receive", "submit", "callback", "collect", "store", "notify", "supervise"} {
-		port := freePort(t)
+		port := servertest.Port(t)
 		if name == "callback" {
 			port = callbackPort
 		}
 		add(name, name, port, fmt.Sprintf("http://127.0.0.1:%d/readyz", port))
 	}
 	// A second supervisor; events go to the first one.
-	port := freePort(t)
+	port := servertest.Port(t)
 	add("supervise-2", "supervise", port, fmt.Sprintf("http://127.0.0.1:%d/readyz", port))
 	w.writeManifests(filepath.Join(dir, "config"))
 	add("broker", "sweepline", brokerPort, fmt.Sprintf("http://127.0.0.1:%d/readyz", adminPort),

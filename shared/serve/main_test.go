@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/servers/servertest"
 )
 
 // streaming holds a request open until it is drained, as an event stream does.
@@ -56,18 +57,9 @@ func process(t *testing.T, env ...string) (*exec.Cmd, *bytes.Buffer) {
 	return cmd, &out
 }
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
-
 func TestProcessServesDrainsAndStops(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
+	port := strconv.Itoa(servertest.Port(t))
 	cmd, out := process(t, "SERVE_TEST_PROCESS=stream", "PORT="+port)
 	base := "http://127.0.0.1:" + port
 	require.Eventually(t, func() bool {

@@ -3,6 +3,7 @@ package serve_test
 import (
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/servers/servertest"
 )
 
 func newEvent(id string) cloudevents.Event {
@@ -161,10 +163,7 @@ func TestSinkTriesAgainWhenTheConnectionBreaks(t *testing.T) {
 // The first connections of a fresh pod may be refused.
 func TestSinkWaitsForTheNetwork(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr := l.Addr().String()
-	require.NoError(t, l.Close())
+	addr := fmt.Sprintf("127.0.0.1:%d", servertest.Port(t))
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	require.NoError(t, srv.Listener.Close())
 	t.Cleanup(srv.Close)
@@ -185,10 +184,7 @@ func TestSinkWaitsForTheNetwork(t *testing.T) {
 
 func TestSinkThatIsGoneIsUnavailableAndUnnamed(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	s, err := serve.NewSink(serve.Config{Sink: "http://user:hushhush@" + l.Addr().String() + "/x"})
+	s, err := serve.NewSink(serve.Config{Sink: fmt.Sprintf("http://user:hushhush@127.0.0.1:%d/x", servertest.Port(t))})
 	require.NoError(t, err)
 	err = s.Send(t.Context(), newEvent("a"))
 	var later *serve.Unavailable

@@ -40,10 +40,7 @@ func startPooler(t *testing.T, program, direct string) string {
 	t.Helper()
 	u, err := url.Parse(direct)
 	require.NoError(t, err)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	port := l.Addr().(*net.TCPAddr).Port
-	require.NoError(t, l.Close())
+	port := servertest.Port(t)
 	dir, err := os.MkdirTemp("", "sweepline-pooler-")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })

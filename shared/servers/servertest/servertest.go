@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -181,4 +183,23 @@ func orSkip(t testing.TB, server, u string, err error) string {
 		t.Fatalf("%s for the test: %s", server, strings.TrimSpace(err.Error()))
 	}
 	return ""
+}
+
+// Port gives a port on 127.0.0.1 that nobody listens on, for a process that is started
+// on it later, perhaps again and again. It lies below the range from which the kernel
+// takes ports for outgoing connections: one of those would be in the way.
+func Port(t testing.TB) int {
+	t.Helper()
+	const lowest, highest = 12_000, 32_000
+	for range 1000 {
+		port := lowest + rand.IntN(highest-lowest)
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		require.NoError(t, l.Close())
+		return port
+	}
+	require.FailNow(t, "no port is free")
+	return 0
 }
