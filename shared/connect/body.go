@@ -32,7 +32,7 @@ type timedBody struct {
 
 func (b *timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF { //nolint:errorlint // what a Reader returns as it is
+	if err == io.EOF {
 		_ = b.rc.SetReadDeadline(time.Time{}) // from now on the server looks whether the client is still there
 	}
 	return n, err
