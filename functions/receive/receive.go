@@ -123,7 +123,7 @@ func (f *Function) Stop(context.Context) error {
 // what the body claims to be, and only then is the body read.
 func (f *Function) Handle(w http.ResponseWriter, r *http.Request) {
 	switch {
-	case r.URL.Path != path:
+	case strings.TrimSuffix(r.URL.Path, "/") != path: // some proxies append a slash
 		serve.WriteError(w, http.StatusNotFound, serve.CodeNotFound, "no such address")
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", http.MethodPost)

@@ -135,6 +135,10 @@ func TestForms(t *testing.T) {
 
 	require.Equal(t, http.StatusAccepted, do(h, request(valid)).Code)
 	require.Empty(t, d.asked[2].Key)
+	require.Equal(t, http.StatusAccepted, do(h, request(valid, "Content-Type", "application/json; charset=utf8")).Code)
+	slash := request(valid)
+	slash.URL.Path += "/"
+	require.Equal(t, http.StatusAccepted, do(h, slash).Code, "as some proxies append it")
 }
 
 func TestKeys(t *testing.T) {
@@ -202,7 +206,7 @@ func TestRefusals(t *testing.T) {
 		{"two keys", request(valid, "Idempotency-Key", "a", "Idempotency-Key", "b"), 400, "invalid_payload"},
 		{"strange webhook-id", request(valid, "webhook-id", "a\tb"), 400, "invalid_payload"},
 		{"GET", httptest.NewRequest(http.MethodGet, path, http.NoBody), 405, "method_not_allowed"},
-		{"elsewhere", httptest.NewRequest(http.MethodPost, path+"/", http.NoBody), 404, "not_found"},
+		{"elsewhere", httptest.NewRequest(http.MethodPost, path+"/x", http.NoBody), 404, "not_found"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

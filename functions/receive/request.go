@@ -55,7 +55,7 @@ func read(ctx context.Context, w http.ResponseWriter, r *http.Request) (intake.R
 		return intake.Request{}, ctx, err
 	}
 	var problems job.Invalid
-	key := headerKey(r.Header, &problems)
+	key := intake.HeaderKey(r.Header, &problems)
 	payload := body
 	if form != plainJSON {
 		e, err := readEvent(ctx, r.Header, body)
@@ -64,7 +64,7 @@ func read(ctx context.Context, w http.ResponseWriter, r *http.Request) (intake.R
 		}
 		payload = e.Data()
 		if key == "" {
-			key = eventKey(e, &problems)
+			key = intake.EventKey(e, &problems)
 		}
 		ctx = telemetry.FromEvent(ctx, *e)
 	}
@@ -97,7 +97,8 @@ func formOf(h http.Header) (form, error) {
 	if err != nil {
 		return 0, errMediaType
 	}
-	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
+	// Rule: RFC 8259, 11: JSON has no such parameter, and is UTF-8; "utf8" is the same.
+	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "utf8") {
 		return 0, errMediaType
 	}
 	switch {

@@ -17,9 +17,6 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// maxRetryKey bounds an Idempotency-Key of a retry.
-const maxRetryKey = 255
-
 // conflict is the error of an act that the job's state does not allow.
 type conflict string
 
@@ -71,7 +68,13 @@ func (f *Function) cancel(ctx context.Context, id string) (found, error) {
 }
 
 func (f *Function) retryJob(w http.ResponseWriter, r *http.Request) {
-	got, err := f.retry(r.Context(), r.PathValue("id"), r.Header.Get("Idempotency-Key"))
+	var problems job.Invalid
+	key := intake.HeaderKey(r.Header, &problems)
+	if len(problems) > 0 {
+		answerAct(r.Context(), w, problems)
+		return
+	}
+	got, err := f.retry(r.Context(), r.PathValue("id"), key)
 	if err != nil {
 		answerAct(r.Context(), w, err)
 		return
@@ -95,8 +98,8 @@ func (f *Function) retry(ctx context.Context, id, key string) (intake.Accepted, 
 	if j.Status != job.Failed {
 		return intake.Accepted{}, conflict("only a failed job can be retried")
 	}
-	if len(key) > maxRetryKey {
-		return intake.Accepted{}, job.Invalid{{Field: "Idempotency-Key", Message: fmt.Sprintf("must be at most %d characters", maxRetryKey)}}
+	if len(key) > 2*intake.MaxKey { // the page's own is short
+		return intake.Accepted{}, job.Invalid{{Field: "key", Message: "is too long"}}
 	}
 	if key != "" {
 		key = "retry\n" + id + "\n" + key // no header holds a newline: apart from receive's keys

@@ -155,11 +155,20 @@ func record(r job.Row) []string {
 		signal = strconv.Itoa(*r.SignalPeriod)
 	}
 	return []string{
-		r.Ticker, r.StrategyType, strconv.Itoa(r.FastPeriod), strconv.Itoa(r.SlowPeriod), signal, number(r.Score),
+		csvText(r.Ticker), csvText(r.StrategyType), strconv.Itoa(r.FastPeriod), strconv.Itoa(r.SlowPeriod), signal, number(r.Score),
 		number(r.SharpeRatio), number(r.SortinoRatio), number(r.TotalReturnPct), maybe(r.AnnualizedReturn),
 		number(r.MaxDrawdownPct), number(r.WinRatePct), number(r.ProfitFactor), strconv.Itoa(r.TotalTrades),
-		maybe(r.TradesPerMonth), maybe(r.AvgTradeDuration), maybe(r.ExpectancyPerTrade), maybe(r.CalmarRatio), r.ResultID,
+		maybe(r.TradesPerMonth), maybe(r.AvgTradeDuration), maybe(r.ExpectancyPerTrade), maybe(r.CalmarRatio), csvText(r.ResultID),
 	}
+}
+
+// csvText is a text that no spreadsheet takes for a formula.
+// Rule: OWASP, "CSV Injection".
+func csvText(text string) string {
+	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
+		return "'" + text
+	}
+	return text
 }
 
 // getResults writes all rows of a job as CSV, best first, as they are read.

@@ -2,6 +2,7 @@ package status
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/tenant"
@@ -10,20 +11,27 @@ import (
 // routes lists every address of the function.
 func (f *Function) routes() http.Handler {
 	mux := http.NewServeMux()
+	// Rule: RFC 9562, 4: a UUID is read without regard to case.
+	ofJob := func(h http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			r.SetPathValue("id", strings.ToLower(r.PathValue("id")))
+			h(w, r)
+		}
+	}
 	api := func(pattern string, h http.HandlerFunc) {
 		mux.Handle(pattern, f.require(h, func(w http.ResponseWriter, _ *http.Request) { tenant.Unauthorized(w) }))
 	}
 	page := func(pattern string, h http.HandlerFunc) {
 		mux.Handle(pattern, f.require(h, f.askForKey))
 	}
-	api("GET /webhook/jobs/{id}", f.getJob)
+	api("GET /webhook/jobs/{id}", ofJob(f.getJob))
 	api("GET /api/jobs", f.listJobs)
-	api("GET /api/jobs/{id}", f.getJob)
-	api("GET /api/jobs/{id}/events", f.getTimeline)
-	api("GET /api/jobs/{id}/stream", f.stream)
-	api("GET /api/jobs/{id}/results.csv", f.getResults)
-	api("POST /api/jobs/{id}/cancel", f.cancelJob)
-	api("POST /api/jobs/{id}/retry", f.retryJob)
+	api("GET /api/jobs/{id}", ofJob(f.getJob))
+	api("GET /api/jobs/{id}/events", ofJob(f.getTimeline))
+	api("GET /api/jobs/{id}/stream", ofJob(f.stream))
+	api("GET /api/jobs/{id}/results.csv", ofJob(f.getResults))
+	api("POST /api/jobs/{id}/cancel", ofJob(f.cancelJob))
+	api("POST /api/jobs/{id}/retry", ofJob(f.retryJob))
 	if f.Letters != nil {
 		api("GET /api/dead-letters", f.listLetters)
 		api("GET /api/dead-letters/{id}", f.showLetter)
@@ -47,9 +55,9 @@ func (f *Function) routes() http.Handler {
 	page("GET /{$}", f.jobsPage)
 	page("GET /new", f.newPage)
 	page("POST /new", f.submitFromPage)
-	page("GET /jobs/{id}", f.jobPage)
-	page("POST /jobs/{id}/cancel", f.cancelFromPage)
-	page("POST /jobs/{id}/retry", f.retryFromPage)
+	page("GET /jobs/{id}", ofJob(f.jobPage))
+	page("POST /jobs/{id}/cancel", ofJob(f.cancelFromPage))
+	page("POST /jobs/{id}/retry", ofJob(f.retryFromPage))
 	mux.HandleFunc("POST /login", f.login)
 	mux.HandleFunc("POST /logout", f.logout)
 	mux.Handle("GET /assets/", assetServer())

@@ -23,6 +23,7 @@ func TestJob(t *testing.T) {
 
 	got := decode[job.Job](t, call(h, "GET", "/webhook/jobs/"+stored.JobID))
 	require.Equal(t, stored, got)
+	require.Equal(t, stored, decode[job.Job](t, call(h, "GET", "/webhook/jobs/"+strings.ToUpper(stored.JobID))))
 	got = decode[job.Job](t, call(h, "GET", "/webhook/jobs/"+early.JobID))
 	require.Equal(t, job.Queued, got.Status, "readable before the ledger knows it")
 	require.Equal(t, early.Parameters, got.Parameters)
@@ -30,7 +31,7 @@ func TestJob(t *testing.T) {
 
 	for name, id := range map[string]string{
 		"foreign record": foreign.JobID, "foreign row": w.stored("other", job.Running).JobID,
-		"unknown": job.NewID(), "no id": "x", "upper case": strings.ToUpper(stored.JobID),
+		"unknown": job.NewID(), "no id": "x",
 	} {
 		r := call(h, "GET", "/webhook/jobs/"+id)
 		require.Equal(t, 404, r.Code, name)
@@ -103,7 +104,7 @@ func TestResults(t *testing.T) {
 	signal, calmar := 9, 0.125
 	w.rows = []job.Row{
 		{Ticker: "DAX", StrategyType: "MACD", FastPeriod: 12, SlowPeriod: 26, SignalPeriod: &signal, Score: 1.5, CalmarRatio: &calmar, TotalTrades: 60},
-		{Ticker: "DAX", StrategyType: "SMA", FastPeriod: 10, SlowPeriod: 20},
+		{Ticker: "=A1/A2", StrategyType: "SMA", FastPeriod: 10, SlowPeriod: 20, Score: -1},
 	}
 	r := call(h, "GET", "/api/jobs/"+j.JobID+"/results.csv")
 	require.Equal(t, 200, r.Code)
@@ -115,6 +116,8 @@ func TestResults(t *testing.T) {
 	require.Equal(t, []string{"DAX", "MACD", "12", "26", "9", "1.5"}, lines[1][:6])
 	require.Equal(t, "0.125", lines[1][17])
 	require.Empty(t, lines[2][4])
+	require.Equal(t, []string{"'=A1/A2", "-1"}, []string{lines[2][0], lines[2][5]}, "a text is no formula, a number stays one")
+	require.Equal(t, 200, call(h, "GET", "/api/jobs/"+strings.ToUpper(j.JobID)+"/results.csv").Code)
 
 	w.rowErr = errGone
 	require.PanicsWithValue(t, http.ErrAbortHandler, func() { call(h, "GET", "/api/jobs/"+j.JobID+"/results.csv") },
@@ -163,12 +166,14 @@ func TestRetry(t *testing.T) {
 	retry(failed.JobID, "Idempotency-Key", "k")
 	require.NotEmpty(t, w.taken[1].Key)
 	require.NotEqual(t, "k", w.taken[1].Key, "apart from the keys of the webhook")
+	retry(strings.ToUpper(failed.JobID), "Idempotency-Key", `"k"`)
+	require.Equal(t, w.taken[1], w.taken[2], "quoted or bare, and the id in capitals")
 	require.Equal(t, 400, retry(failed.JobID, "Idempotency-Key", strings.Repeat("k", 256)).Code)
 	for _, s := range []job.State{job.Queued, job.Running, job.Completed} {
 		require.Equal(t, 409, retry(w.stored("default", s).JobID).Code)
 	}
 	require.Equal(t, 404, retry(w.stored("other", job.Failed).JobID).Code)
-	require.Len(t, w.taken, 2)
+	require.Len(t, w.taken, 3)
 	w.broken["sink"] = true
 	require.Equal(t, 503, retry(failed.JobID).Code)
 }

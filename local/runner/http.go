@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -61,7 +62,7 @@ func (e *endpoint) close(ctx context.Context) {
 // do on a cluster.
 func public(receive, callback, status http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
+		switch strings.TrimSuffix(r.URL.Path, "/") { // some proxies append a slash
 		case "/webhook/trading-sweep":
 			receive.ServeHTTP(w, r)
 		case "/webhook/sweep-callback":

@@ -1,4 +1,4 @@
-package receive
+package intake
 
 import (
 	"net/http"
@@ -13,13 +13,13 @@ import (
 // Bounds of what makes a request repeatable. Keys are only ever hashed, so the
 // bounds keep mistakes out, not harm.
 const (
-	maxKey      = 255
+	MaxKey      = 255
 	maxEventKey = 2048
 )
 
-// headerKey reads Idempotency-Key, or else webhook-id. A key in a header wins
+// HeaderKey reads Idempotency-Key, or else webhook-id. A key in a header wins
 // over an event's source and id, since the caller chose it for this request.
-func headerKey(h http.Header, problems *job.Invalid) string {
+func HeaderKey(h http.Header, problems *job.Invalid) string {
 	// The two and events are kept apart by a newline, which no header holds.
 	for name, space := range map[string]string{"Idempotency-Key": "", "Webhook-Id": "webhook\n"} {
 		values := h.Values(name)
@@ -27,10 +27,10 @@ func headerKey(h http.Header, problems *job.Invalid) string {
 			continue
 		}
 		key := unquote(values[0])
-		if len(values) > 1 || len(key) == 0 || len(key) > maxKey || strings.ContainsFunc(key, unprintable) {
+		if len(values) > 1 || len(key) == 0 || len(key) > MaxKey || strings.ContainsFunc(key, unprintable) {
 			*problems = append(*problems, job.Problem{
 				Field:   name,
-				Message: "must be given once, with 1 to " + strconv.Itoa(maxKey) + " printable ASCII characters",
+				Message: "must be given once, with 1 to " + strconv.Itoa(MaxKey) + " printable ASCII characters",
 			})
 			return ""
 		}
@@ -50,8 +50,8 @@ func unquote(s string) string {
 
 func unprintable(r rune) bool { return r < ' ' || r > '~' }
 
-// eventKey makes a key of what the CloudEvents spec says is unique.
-func eventKey(e *cloudevents.Event, problems *job.Invalid) string {
+// EventKey makes a key of what the CloudEvents spec says is unique.
+func EventKey(e *cloudevents.Event, problems *job.Invalid) string {
 	if len(e.Source())+len(e.ID()) > maxEventKey {
 		*problems = append(*problems, job.Problem{Field: "event", Message: "source and id are too long"})
 		return ""
