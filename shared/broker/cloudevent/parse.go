@@ -349,7 +349,7 @@ func checkAttribute(name, v string) error {
 			return errors.New("is no absolute URI")
 		}
 	case "time":
-		if _, err := time.Parse(time.RFC3339Nano, v); err != nil {
+		if !validTime(v) {
 			return errors.New("is no RFC 3339 time")
 		}
 	case "datacontenttype":
@@ -362,6 +362,25 @@ func checkAttribute(name, v string) error {
 		}
 	}
 	return nil
+}
+
+// validTime reports whether v is a time of RFC 3339, 5.6. time.Parse differs: it takes
+// a comma and offsets of 24 hours, and neither leap seconds nor small letters.
+func validTime(v string) bool {
+	const minutes = len("2006-01-02T15:04")
+	if len(v) > 64 || strings.Contains(v, ",") {
+		return false
+	}
+	v = strings.ToUpper(v)
+	if rest, leap := strings.CutPrefix(v[min(minutes, len(v)):], ":60"); leap {
+		v = v[:minutes] + ":59" + rest
+	}
+	t, err := time.Parse(time.RFC3339Nano, v)
+	if err != nil {
+		return false
+	}
+	_, offset := t.Zone()
+	return max(offset, -offset) < 24*60*60
 }
 
 func standard(name string) bool {
