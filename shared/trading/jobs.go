@@ -122,9 +122,13 @@ func (c *Client) Job(ctx context.Context, id string) (Job, error) {
 
 // Jobs lists the API's jobs as it orders them: the first page of them, where it
 // has pages. Entries without a usable id are left out: they are not ours.
-func (c *Client) Jobs(ctx context.Context) ([]Job, error) { return c.jobsFrom(ctx, 0) }
+func (c *Client) Jobs(ctx context.Context) ([]Job, error) {
+	jobs, _, err := c.jobsFrom(ctx, 0)
+	return jobs, err
+}
 
-func (c *Client) jobsFrom(ctx context.Context, offset int) ([]Job, error) {
+// jobsFrom also returns how many entries the page had.
+func (c *Client) jobsFrom(ctx context.Context, offset int) ([]Job, int, error) {
 	query := url.Values{}
 	if offset > 0 {
 		query.Set("offset", strconv.Itoa(offset))
@@ -134,7 +138,7 @@ func (c *Client) jobsFrom(ctx context.Context, offset int) ([]Job, error) {
 		op: "list sweeps", endpoint: "jobs", method: http.MethodGet, path: []string{"api", "v1", "jobs", ""}, query: query,
 	}, &list)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	jobs := make([]Job, 0, len(list))
 	for _, raw := range list {
@@ -143,7 +147,7 @@ func (c *Client) jobsFrom(ctx context.Context, offset int) ([]Job, error) {
 			jobs = append(jobs, body.job())
 		}
 	}
-	return jobs, nil
+	return jobs, len(list), nil
 }
 
 // jobList is an array, bare or as the member "jobs".
@@ -189,20 +193,29 @@ const (
 // ErrTruncated. Each page is a call to the API.
 func (c *Client) Find(ctx context.Context, ourJobID string, since time.Time) ([]Job, error) {
 	const op = "find sweep"
-	seen := map[string]bool{}
+	truncated := &Error{Op: op, Status: http.StatusOK, cause: ErrTruncated}
+	first, pageSize := "", 0
 	further := unpaid(ctx)
-	for call := ctx; len(seen) < maxListed; call = further {
-		page, err := c.jobsFrom(call, len(seen))
+	for call, offset := ctx, 0; offset < maxListed; call = further {
+		page, n, err := c.jobsFrom(call, offset)
 		switch {
-		case err != nil && len(seen) > 0 && Permanent(err):
-			return nil, &Error{Op: op, Status: http.StatusOK, cause: ErrTruncated} // it has no pages
+		case err != nil && offset > 0 && Permanent(err):
+			return nil, truncated // it has no pages
 		case err != nil:
 			return nil, err
+		case n == 0:
+			return nil, nil
+		case offset == 0:
+			pageSize = n
+			if len(page) > 0 {
+				first = page[0].ID
+			}
 		}
+		offset += n
 		var found []Job
-		before := len(seen)
+		again := false
 		for _, j := range page {
-			seen[j.ID] = true
+			again = again || offset > pageSize && j.ID == first
 			u, err := url.Parse(j.WebhookURL)
 			if err == nil && ourJobID != "" && u.Query().Get("job") == ourJobID {
 				found = append(found, j)
@@ -211,17 +224,22 @@ func (c *Client) Find(ctx context.Context, ourJobID string, since time.Time) ([]
 		switch {
 		case len(found) > 0:
 			return found, nil
-		case len(page) == 0, len(seen) < surelyWhole, reaches(page, since.Add(-clockSkew)):
+		case again: // whatever the offset, it gives the first page
+			return nil, truncated
+		case offset < surelyWhole, n < pageSize, reaches(page, since.Add(-clockSkew)):
 			return nil, nil
-		case len(seen) == before: // every offset gives the same page
-			return nil, &Error{Op: op, Status: http.StatusOK, cause: ErrTruncated}
 		}
+		// Sweeps that are new by now push others from one page to the next, where they
+		// come once more: none is missed.
 	}
-	return nil, &Error{Op: op, Status: http.StatusOK, cause: ErrTruncated}
+	return nil, truncated
 }
 
 // reaches reports whether a page that is newest first goes back to before a time.
 func reaches(page []Job, to time.Time) bool {
+	if len(page) == 0 {
+		return false
+	}
 	first, last := page[0].CreatedAt, page[len(page)-1].CreatedAt
 	return !last.IsZero() && last.Before(to) && !first.Before(last)
 }

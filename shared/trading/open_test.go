@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,4 +104,49 @@ func TestEveryCallIsCounted(t *testing.T) {
 	require.False(t, trading.Uncertain(err), "it never left")
 	_, err = trading.Open(trading.Config{}, nil, prometheus.NewRegistry())
 	require.Error(t, err, "a client that counts nothing")
+}
+
+// A list that grows while it is read, page by page, still tells that a sweep is not on
+// it, or finds it; one that has the same page at every offset does not tell.
+func TestFindInAListThatGrows(t *testing.T) {
+	t.Parallel()
+	const pageSize = 30
+	for _, total := range []int{1, 19, 20, pageSize - 1, pageSize, pageSize + 1, 3 * pageSize, 100} {
+		for _, growth := range []int{0, 1, 7} {
+			entries := total
+			at := func(i int) string { // the newest first
+				n := entries - 1 - i
+				return fmt.Sprintf(`{"job_id":"j%d","status":"running","created_at":%q,"parameters":{"webhook_url":"http://x/?job=J%d"}}`,
+					n, today.Format(time.RFC3339), n)
+			}
+			ignored := false
+			api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				offset, _ := strconv.Atoi(r.URL.Query().Get("offset"))
+				if ignored {
+					offset = 0
+				}
+				var page []string
+				for i := offset; i < min(offset+pageSize, entries); i++ {
+					page = append(page, at(i))
+				}
+				entries += growth
+				_, _ = fmt.Fprintf(w, "[%s]", strings.Join(page, ","))
+			}))
+			c, err := trading.New(trading.Config{URL: api.URL})
+			require.NoError(t, err)
+			name := fmt.Sprintf("%d entries, %d more at each look", total, growth)
+			found, err := c.Find(t.Context(), "J0", today)
+			require.NoError(t, err, name)
+			require.Len(t, found, 1, name)
+			found, err = c.Find(t.Context(), "none", today)
+			require.NoError(t, err, name)
+			require.Empty(t, found, name)
+			if total == 3*pageSize {
+				ignored = true
+				_, err = c.Find(t.Context(), "none", today)
+				require.ErrorIs(t, err, trading.ErrTruncated, name)
+			}
+			api.Close()
+		}
+	}
 }
