@@ -7,6 +7,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/shared/admission"
+	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/servers/servertest"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -51,6 +54,44 @@ func TestGate(t *testing.T) {
 		c.advance(40 * time.Second)
 		require.Len(t, deal().Turns, 2, "all the others")
 	})
+}
+
+// Whoever was to try the API out and has to look for a lost sweep first, as Redis was
+// started again, lets the others try: nobody waits for a probe that is not made.
+func TestProbeThatHasToLook(t *testing.T) {
+	t.Parallel()
+	url := servertest.Redis(t) // an embedded one does not tell when it was started
+	prefix := "test" + job.NewID() + ":"
+	w, c := open(t, url, wait.Config{GateMin: time.Second, GateMax: 30 * time.Second, KeyPrefix: prefix, MaxConcurrent: 5})
+	enter := func(h job.Header) wait.Verdict {
+		e, err := w.Enter(t.Context(), h)
+		require.NoError(t, err)
+		return e.Verdict
+	}
+	_, err := w.Report(t.Context(), admission.Submissions, false, 0)
+	require.NoError(t, err)
+	for range 3 {
+		h := header("a")
+		_, err := w.Accept(t.Context(), h, "print")
+		require.NoError(t, err)
+		require.Equal(t, wait.InLine, enter(h))
+	}
+	client, err := connect.Redis(url)
+	require.NoError(t, err)
+	defer client.Close()
+	require.NoError(t, client.HSet(t.Context(), prefix+"{w}:restarts", "run", "the one before").Err())
+	c.advance(time.Second)
+	for range 10 {
+		d, err := w.Deal(t.Context(), 10, 10, time.Minute)
+		require.NoError(t, err)
+		require.NotEmpty(t, d.Turns, "someone may try at once")
+		for _, r := range d.Turns {
+			if enter(r.Header) == wait.Look {
+				return
+			}
+		}
+	}
+	require.Fail(t, "nobody looks")
 }
 
 // TestNoMinuteSeesMore asks for calls of all kinds all the time.

@@ -57,6 +57,7 @@ elseif r[4] then
   local shut, _, _, probing = closed(gate)
   if doubted or (shut and probing ~= id) then
     redis.call('HDEL', record, 'c')
+    if probing == id then redis.call('HDEL', gate, 'until', 'probing') end -- somebody else tries it out
     if look and slots_max > 0 then
       redis.call('ZREM', due, id)
       await(calls, id, now) -- it keeps its slot, for its sweep may be at the API
