@@ -60,10 +60,10 @@ func TestClaimsWaitForRedis(t *testing.T) {
 	defer w.Close(0)
 	hook.failing.Store(1)
 	w.Deliver(hungry{w})
+	began := time.Now()
 	w.Kick()
-	require.Eventually(t, func() bool { return hook.calls.Load() >= 4 }, 20*time.Second, time.Millisecond)
-	time.Sleep(300 * time.Millisecond)
-	require.Less(t, hook.calls.Load(), int64(40))
+	require.Eventually(t, func() bool { return hook.calls.Load() >= 20 }, 20*time.Second, time.Millisecond)
+	require.Greater(t, time.Since(began), 200*time.Millisecond) // a busy machine only makes it longer
 
 	// It goes on once Redis is there.
 	claimed := w.p.keys.queue("t")
