@@ -62,8 +62,8 @@ func TestClaimsWaitForRedis(t *testing.T) {
 	w.Deliver(hungry{w})
 	began := time.Now()
 	w.Kick()
-	require.Eventually(t, func() bool { return hook.calls.Load() >= 20 }, 20*time.Second, time.Millisecond)
-	require.Greater(t, time.Since(began), 200*time.Millisecond) // a busy machine only makes it longer
+	require.Eventually(t, func() bool { return hook.calls.Load() >= 6 }, 20*time.Second, time.Millisecond)
+	require.Greater(t, time.Since(began), 100*time.Millisecond) // a busy machine only makes it longer
 
 	// It goes on once Redis is there.
 	claimed := w.p.keys.queue("t")
