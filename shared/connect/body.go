@@ -11,8 +11,17 @@ const BodyPatience = 30 * time.Second
 
 // LimitBodyTime has reads of a request's body fail after BodyPatience. Unlike
 // http.Server's ReadTimeout it ends with the body: an answer may be a stream of any
-// length. The connection is closed by the server then.
+// length. The connection is closed by the server then. It is called before anything
+// answers: what no handler reads the server reads, to keep the connection.
 func LimitBodyTime(w http.ResponseWriter, r *http.Request) { limitBodyTime(w, r, BodyPatience) }
+
+// BoundBodies is LimitBodyTime for all that h answers.
+func BoundBodies(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		LimitBodyTime(w, r)
+		h.ServeHTTP(w, r)
+	})
+}
 
 func limitBodyTime(w http.ResponseWriter, r *http.Request, patience time.Duration) {
 	if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {

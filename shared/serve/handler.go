@@ -62,6 +62,7 @@ func Handler(name string, fn any, m Metrics) (http.Handler, error) {
 	ready, alive := readyz(fn), healthz(fn)
 	// A plain switch: a ServeMux would clean paths and redirect on its own.
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		connect.LimitBodyTime(w, r)
 		switch r.URL.Path {
 		case "/healthz", "/health/liveness":
 			alive(w, r)
@@ -91,7 +92,6 @@ func observe(name string, next http.Handler, m Metrics) http.Handler {
 		r = r.WithContext(ctx)
 		out := &answer{ResponseWriter: w}
 		if !handover.Handed(r) {
-			connect.LimitBodyTime(w, r)
 			r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
 		}
 		defer func() {

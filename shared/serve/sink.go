@@ -98,7 +98,8 @@ func NewSink(cfg Config, options ...SinkOption) (*Sink, error) {
 //
 // The error is an Unavailable where a later try may succeed, and a Refused
 // where the sink will never take it. Sending the same event again is safe: its
-// id is the same.
+// id is the same. The events may not be changed after, also where there was an error:
+// a broker in the same process may still be reading them.
 func (s *Sink) Send(ctx context.Context, events ...cloudevents.Event) (err error) {
 	if len(events) > 0 {
 		var span trace.Span

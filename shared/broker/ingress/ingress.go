@@ -79,6 +79,7 @@ func (h *Handler) Serve(brokers map[stream.Broker]*Broker) {
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	connect.LimitBodyTime(w, r)
 	path := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/"), "/") // some proxies append a slash
 	namespace, name, ok := strings.Cut(path, "/")
 	if !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
@@ -176,7 +177,6 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request) ([]*cloudevent.Me
 	case ok:
 		return cloudevent.FromEvents(r.Header, events)
 	}
-	connect.LimitBodyTime(w, r)
 	body, err := readBody(w, r, h.maxBytes)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
