@@ -1,10 +1,14 @@
 package stream
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // commit is one call of the script.
@@ -221,4 +225,42 @@ func (c *commit) entries(answer any) []*Entry {
 		out = append(out, e)
 	}
 	return out
+}
+
+// run calls the script and, where replicas are asked for, waits for them on the
+// same connection. Redis takes WAIT there to mean all it had done before, so that
+// a repeat of an event that did not reach the replicas waits for it again.
+func (w *Writer) run(ctx context.Context, args []any) ([]any, error) {
+	cfg, key := &w.p.store.cfg, []string{w.p.keys.meta()}
+	if cfg.WaitReplicas == 0 {
+		return commitScript.Run(ctx, w.p.store.rdb, key, args...).Slice()
+	}
+	node, cluster := w.p.store.rdb, (*redis.ClusterClient)(nil)
+	if c, ok := w.p.store.rdb.(*redis.ClusterClient); ok {
+		master, err := c.MasterForKey(ctx, key[0]) // WAIT has no key that would lead there
+		if err != nil {
+			return nil, err
+		}
+		node, cluster = master, c
+	}
+	var committed, reached *redis.Cmd
+	_, err := node.Pipelined(ctx, func(p redis.Pipeliner) error {
+		committed = commitScript.Eval(ctx, p, key, args...)
+		reached = p.Do(ctx, "wait", cfg.WaitReplicas, max(cfg.RedisTimeout/2, time.Millisecond).Milliseconds())
+		return nil
+	})
+	if err != nil {
+		if cluster != nil {
+			cluster.ReloadState(ctx) // the partition may have moved
+		}
+		return nil, err
+	}
+	n, err := reached.Int()
+	if err != nil {
+		return nil, fmt.Errorf("wait for replicas: %w", err)
+	}
+	if n < cfg.WaitReplicas {
+		return nil, fmt.Errorf("%d of %d replicas have the write", n, cfg.WaitReplicas)
+	}
+	return committed.Slice()
 }

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -227,4 +228,43 @@ func orderKey(m *cloudevent.Message) string {
 		return m.KeyDigest()
 	}
 	return key
+}
+
+// table returns the routes to route by.
+func (w *Writer) table(ctx context.Context) (*routes, error) {
+	w.routesMu.Lock()
+	defer w.routesMu.Unlock()
+	if w.routes != nil {
+		return w.routes, nil
+	}
+	for range 2 {
+		r, err := w.p.loadRoutes(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if r.gen != "" {
+			w.routes = r
+			return r, nil
+		}
+		// Redis has lost them, or never had them.
+		if err := w.restore(ctx); err != nil {
+			return nil, fmt.Errorf("register routes again: %w", err)
+		}
+	}
+	return nil, errors.New("no routes are registered")
+}
+
+// Restore registers the routes again where Redis has lost them.
+func (w *Writer) Restore(ctx context.Context) error {
+	ctx, cancel := w.p.store.call(ctx)
+	defer cancel()
+	return w.restore(ctx)
+}
+
+func (w *Writer) forget(table *routes) {
+	w.routesMu.Lock()
+	defer w.routesMu.Unlock()
+	if w.routes == table {
+		w.routes = nil
+	}
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // applySQL is the one statement that writes events; see migrations/00003.
-var applySQL = "select * from pipeline_apply_v1(" + placeholders(33) + ")"
+var applySQL = "select * from pipeline_apply_v1(" + parameters(33) + ")"
 
 // Apply stores events; see ledger.Ledger. It takes one round trip.
 func (l *Ledger) Apply(ctx context.Context, events ...cloudevents.Event) []ledger.Applied {

@@ -17,7 +17,7 @@ import (
 
 // collectSQL and collectionsSQL are fixed texts; see migrations/00003.
 var (
-	collectSQL     = "select * from pipeline_collect_v1(" + placeholders(27) + ")"
+	collectSQL     = "select * from pipeline_collect_v1(" + parameters(27) + ")"
 	collectionsSQL = "select * from pipeline_collections_v1($1, $2)"
 )
 

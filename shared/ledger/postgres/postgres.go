@@ -215,8 +215,8 @@ func (l *Ledger) judge(err error) error {
 	return classify(err)
 }
 
-// placeholders are n of them: $1, $2, …
-func placeholders(n int) string {
+// parameters are n of them: $1, $2, …
+func parameters(n int) string {
 	list := make([]string, n)
 	for i := range list {
 		list[i] = "$" + strconv.Itoa(i+1)
