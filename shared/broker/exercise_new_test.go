@@ -81,13 +81,17 @@ func exerciseDeadLetterPages(t *testing.T, b *bundle) {
 	died := float64(first.Died.UnixMilli())
 	fields, err := b.rdb.HGetAll(t.Context(), b.key(0, "dead:t")).Result()
 	require.NoError(t, err)
-	for i := range letters { // as many more of that millisecond
-		id := fmt.Sprintf("%d-%d", first.Died.UnixMilli()-1, i)
-		for k, v := range fields {
-			require.NoError(t, b.rdb.HSet(t.Context(), b.key(0, "dead:t"), k[:2]+id, v).Err())
+	_, err = b.rdb.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+		for i := range letters { // as many more of that millisecond
+			id := fmt.Sprintf("%d-%d", first.Died.UnixMilli()-1, i)
+			for k, v := range fields {
+				p.HSet(t.Context(), b.key(0, "dead:t"), k[:2]+id, v)
+			}
+			p.ZAdd(t.Context(), b.key(0, "buried:t"), redis.Z{Score: died, Member: id})
 		}
-		require.NoError(t, b.rdb.ZAdd(t.Context(), b.key(0, "buried:t"), redis.Z{Score: died, Member: id}).Err())
-	}
+		return nil
+	})
+	require.NoError(t, err)
 	seen := map[string]bool{}
 	for q := (DeadLetterQuery{Namespace: b.broker.Namespace, Broker: b.broker.Name, Limit: 20}); ; {
 		page, err := b.inspector.DeadLetters(t.Context(), q)
