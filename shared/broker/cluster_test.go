@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/shared/connect"
@@ -96,9 +97,11 @@ func TestClusterPartitions(t *testing.T) {
 
 	b.cfg.WaitReplicas = 1 // which its nodes do not have
 	n = b.serve()
+	var answers sync.WaitGroup // each comes only when WAIT has given up
 	for _, id := range ids(b.cfg.Partitions) {
-		n.publish(http.StatusServiceUnavailable, id+" alone")
+		answers.Go(func() { assert.Equal(t, http.StatusServiceUnavailable, n.post(id+" alone").StatusCode) })
 	}
+	answers.Wait()
 }
 
 // An address of the wrong kind is told at the start.
