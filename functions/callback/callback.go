@@ -21,8 +21,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/trading"
 	"github.com/zixly/sweepline/shared/wait"
@@ -63,7 +63,7 @@ type finder interface {
 // Option changes what New builds.
 type Option func(*Function)
 
-// WithLost lets the step ask the ledger about a job that has no record. Without it
+// WithLost lets the step ask the job store about a job that has no record. Without it
 // such a job is unknown (404), and the supervisor learns of its end by a poll.
 func WithLost(f finder) Option { return func(c *Function) { c.lost = f } }
 
@@ -107,7 +107,7 @@ const (
 
 // Ready reports whether Redis answers.
 func (f *Function) Ready(ctx context.Context) (bool, error) {
-	return serve.Check(ctx, map[string]func(context.Context) error{"redis": f.waits.Ping})
+	return function.Check(ctx, map[string]func(context.Context) error{"redis": f.waits.Ping})
 }
 
 // Stop closes what FromEnv opened.
@@ -126,18 +126,18 @@ func (f *Function) Stop(context.Context) error {
 func (f *Function) Handle(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path != trading.CallbackPath:
-		serve.WriteError(w, http.StatusNotFound, serve.CodeNotFound, "no such address")
+		function.WriteError(w, http.StatusNotFound, function.CodeNotFound, "no such address")
 		return
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", http.MethodPost)
-		serve.WriteError(w, http.StatusMethodNotAllowed, serve.CodeMethod, "callbacks are posted")
+		function.WriteError(w, http.StatusMethodNotAllowed, function.CodeMethod, "callbacks are posted")
 		return
 	}
 	jobID := r.URL.Query().Get("job")
 	if !f.authorized(r, jobID) {
 		f.count(unauthorized)
 		w.Header().Set("WWW-Authenticate", `Bearer realm="sweepline"`)
-		serve.WriteError(w, http.StatusUnauthorized, serve.CodeUnauthorized, "a valid token is required")
+		function.WriteError(w, http.StatusUnauthorized, function.CodeUnauthorized, "a valid token is required")
 		return
 	}
 	c, ok := f.read(w, r)
@@ -153,13 +153,13 @@ func (f *Function) Handle(w http.ResponseWriter, r *http.Request) {
 	f.count(o)
 	switch {
 	case o == unknown:
-		serve.WriteError(w, http.StatusNotFound, serve.CodeNotFound, "no such job")
+		function.WriteError(w, http.StatusNotFound, function.CodeNotFound, "no such job")
 	case err != nil:
 		slog.WarnContext(ctx, "Callback not passed on", "job_id", jobID, "error", err)
-		serve.WriteUnavailable(w, err)
+		function.WriteUnavailable(w, err)
 	default:
 		slog.InfoContext(ctx, "Callback taken", "job_id", jobID, "outcome", string(o))
-		serve.WriteJSON(w, http.StatusOK, map[string]string{"message": messages[o]})
+		function.WriteJSON(w, http.StatusOK, map[string]string{"message": messages[o]})
 	}
 }
 
@@ -187,7 +187,7 @@ func (f *Function) authorized(r *http.Request, jobID string) bool {
 func (f *Function) read(w http.ResponseWriter, r *http.Request) (trading.Callback, bool) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/json" || r.Header.Get("Content-Encoding") != "" {
-		serve.WriteError(w, http.StatusUnsupportedMediaType, serve.CodeMediaType, "the body must be application/json, not compressed")
+		function.WriteError(w, http.StatusUnsupportedMediaType, function.CodeMediaType, "the body must be application/json, not compressed")
 		return trading.Callback{}, false
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, trading.MaxCallback))
@@ -195,15 +195,15 @@ func (f *Function) read(w http.ResponseWriter, r *http.Request) (trading.Callbac
 	switch {
 	case errors.As(err, &tooLarge):
 		w.Header().Set("Connection", "close") // the rest of the body is not read
-		serve.WriteError(w, http.StatusRequestEntityTooLarge, serve.CodeTooLarge, fmt.Sprintf("the body is larger than %d KiB", trading.MaxCallback>>10))
+		function.WriteError(w, http.StatusRequestEntityTooLarge, function.CodeTooLarge, fmt.Sprintf("the body is larger than %d KiB", trading.MaxCallback>>10))
 		return trading.Callback{}, false
 	case err != nil:
-		serve.WriteError(w, http.StatusBadRequest, serve.CodeInvalid, "the body could not be read")
+		function.WriteError(w, http.StatusBadRequest, function.CodeInvalid, "the body could not be read")
 		return trading.Callback{}, false
 	}
 	c, err := trading.ParseCallback(body)
 	if err != nil {
-		serve.WriteError(w, http.StatusBadRequest, serve.CodeInvalid, "the body is not a callback of the trading API")
+		function.WriteError(w, http.StatusBadRequest, function.CodeInvalid, "the body is not a callback of the trading API")
 		return trading.Callback{}, false
 	}
 	return c, true

@@ -4,16 +4,17 @@ import (
 	"context"
 	"errors"
 
-	"github.com/zixly/sweepline/shared/ledger/postgres"
+	"github.com/zixly/sweepline/shared/function"
+	"github.com/zixly/sweepline/shared/jobstore/postgres"
 	"github.com/zixly/sweepline/shared/restore"
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/trading"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// database is where the ledger is.
+// database is where the job store is.
 type database struct {
-	// URL is the ledger's. It is optional: this step is public, and the supervisor
+	// URL is the job store's. It is optional: this step is public, and the supervisor
 	// does without it what is to be done.
 	URL string `envconfig:"DATABASE_URL"`
 }
@@ -22,15 +23,15 @@ type database struct {
 func FromEnv(ctx context.Context) (*Function, error) {
 	var (
 		cfg     Config
-		out     serve.Config
+		out     sink.Config
 		api     trading.Config
 		waiting wait.Config
 		db      database
 	)
-	if err := serve.Load(&cfg, &out, &api, &waiting, &db); err != nil {
+	if err := function.Load(&cfg, &out, &api, &waiting, &db); err != nil {
 		return nil, err
 	}
-	sink, err := serve.NewSink(out, serve.OfAcceptedWork())
+	sender, err := sink.New(out, sink.OfAcceptedWork())
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +39,7 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := trading.Open(api, waits, serve.ProcessMetrics())
+	client, err := trading.Open(api, waits, function.ProcessMetrics())
 	if err != nil {
 		return nil, errors.Join(err, waits.Close())
 	}
@@ -52,18 +53,18 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	}
 	var options []Option
 	if db.URL != "" {
-		book, err := postgres.OpenReader(ctx, serve.Load)
+		book, err := postgres.OpenReader(ctx, function.Load)
 		if err != nil {
 			return nil, errors.Join(err, stop())
 		}
 		closing = append(closing, book.Close)
-		lost, err := restore.New(book, waits, sink)
+		lost, err := restore.New(book, waits, sender)
 		if err != nil {
 			return nil, errors.Join(err, stop())
 		}
 		options = append(options, WithLost(lost))
 	}
-	f, err := New(cfg, waits, client, sink, serve.ProcessMetrics(), options...)
+	f, err := New(cfg, waits, client, sender, function.ProcessMetrics(), options...)
 	if err != nil {
 		return nil, errors.Join(err, stop())
 	}

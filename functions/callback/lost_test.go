@@ -16,7 +16,7 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// book is what a ledger knows.
+// book is what a job store knows.
 type book struct {
 	jobs []job.Job
 	err  error

@@ -12,14 +12,14 @@ import (
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
+	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/trading"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
 // take ends the wait and passes the end on, also where Redis has lost the record
-// and the ledger knows the job. The context that it returns is in the job's trace,
+// and the job store knows the job. The context that it returns is in the job's trace,
 // once the record has told it. An error goes with unavailable: then the supervisor
 // will do what is left.
 func (f *Function) take(ctx context.Context, jobID string, c trading.Callback) (context.Context, outcome, error) {
@@ -29,7 +29,7 @@ func (f *Function) take(ctx context.Context, jobID string, c trading.Callback) (
 	}
 	j, err := f.lost.Find(ctx, jobID)
 	switch {
-	case errors.Is(err, ledger.ErrNotFound):
+	case errors.Is(err, jobstore.ErrNotFound):
 		return ctx, unknown, nil
 	case err != nil:
 		return ctx, unavailable, err

@@ -4,13 +4,13 @@ import (
 	"strings"
 
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
+	"github.com/zixly/sweepline/shared/jobstore"
 )
 
 // admit decides on one row from outside. A row is dropped if it names another
 // ticker or strategy than the sweep, a period outside 1–500, or fewer than no
 // trades. A ticker or strategy that it leaves out is the sweep's. Figures are
-// made storable by ledger.Clean and drop no row.
+// made storable by job store.Clean and drop no row.
 func admit(r job.Row, s job.Sweep) (job.Row, bool) {
 	if r.Ticker == "" {
 		r.Ticker = s.Ticker
@@ -28,7 +28,7 @@ func admit(r job.Row, s job.Sweep) (job.Row, bool) {
 	}
 	// One spelling, so that one combination is one row.
 	r.Ticker, r.StrategyType = s.Ticker, s.StrategyType
-	return ledger.Clean(r), true
+	return jobstore.Clean(r), true
 }
 
 func period(n int) bool { return n >= job.MinPeriod && n <= job.MaxPeriod }

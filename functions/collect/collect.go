@@ -1,7 +1,7 @@
 // Package collect is the step between a sweep's completion and its job's end: it
 // takes SweepCompleted, fetches the rows from the trading API page by page, stores
 // each page as it comes, and replies with SweepCollected, by which store ends the
-// job. The ledger knows how far a job's rows are, so that a delivery in any
+// job. The job store knows how far a job's rows are, so that a delivery in any
 // process goes on where the last one stopped, and no page is fetched twice.
 package collect
 
@@ -17,9 +17,10 @@ import (
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 
 	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/jobstore"
+	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/trading"
 )
 
@@ -37,13 +38,13 @@ type Config struct {
 	Attempts int `envconfig:"COLLECT_ATTEMPTS" default:"5"`
 }
 
-// Ledger is what collect needs of shared/ledger.
-type Ledger interface {
-	Apply(ctx context.Context, events ...cloudevents.Event) []ledger.Applied
-	Collect(ctx context.Context, pages ...ledger.ResultPage) ([]ledger.Collection, error)
-	Collections(ctx context.Context, jobs ...job.Header) ([]ledger.Collection, error)
+// JobStore is what collect needs of shared/job store.
+type JobStore interface {
+	Apply(ctx context.Context, events ...cloudevents.Event) []jobstore.Applied
+	Collect(ctx context.Context, pages ...jobstore.ResultPage) ([]jobstore.Collection, error)
+	Collections(ctx context.Context, jobs ...job.Header) ([]jobstore.Collection, error)
 	CollectFailed(ctx context.Context, h job.Header, runID string) (failures int, err error)
-	Summary(ctx context.Context, tenant, id string) (ledger.Summary, error)
+	Summary(ctx context.Context, tenant, id string) (jobstore.Summary, error)
 	Ping(ctx context.Context) error
 }
 
@@ -58,20 +59,20 @@ type Pace func(ctx context.Context) error
 
 // Function is the step. Everything it does is safe to repeat.
 type Function struct {
-	cfg     Config
-	ledger  Ledger
-	results Results
-	pace    Pace
-	log     *slog.Logger
-	close   func() error
+	cfg      Config
+	jobStore JobStore
+	results  Results
+	pace     Pace
+	log      *slog.Logger
+	close    func() error
 }
 
 // New makes the step; it does no I/O. A nil log is slog's default. The caller
 // closes what it hands in.
-func New(cfg Config, l Ledger, r Results, pace Pace, log *slog.Logger) (*Function, error) {
+func New(cfg Config, l JobStore, r Results, pace Pace, log *slog.Logger) (*Function, error) {
 	switch {
 	case l == nil:
-		return nil, errors.New("collect needs a ledger")
+		return nil, errors.New("collect needs a job store")
 	case r == nil:
 		return nil, errors.New("collect needs the trading API's results")
 	case pace == nil:
@@ -84,7 +85,7 @@ func New(cfg Config, l Ledger, r Results, pace Pace, log *slog.Logger) (*Functio
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Function{cfg: cfg, ledger: l, results: r, pace: pace, log: log, close: func() error { return nil }}, nil
+	return &Function{cfg: cfg, jobStore: l, results: r, pace: pace, log: log, close: func() error { return nil }}, nil
 }
 
 // Handle stores the rows of one completed sweep. The reply is SweepCollected, or
@@ -127,14 +128,14 @@ const (
 
 // answer tells the broker what to do about an error.
 func (f *Function) answer(ctx context.Context, err error) error {
-	var known *serve.Unavailable
+	var known *sink.Unavailable
 	var result *cehttp.Result
 	var api *trading.Error
 	var wait time.Duration
 	switch {
 	case err == nil, errors.As(err, &result):
 		return err
-	case errors.Is(err, ledger.ErrUnreadable):
+	case errors.Is(err, jobstore.ErrUnreadable):
 		return reject(err)
 	case ctx.Err() != nil: // what is stored stays
 		wait = soon
@@ -142,14 +143,14 @@ func (f *Function) answer(ctx context.Context, err error) error {
 		return err
 	case errors.As(err, &api):
 		wait = max(api.RetryAfter, later)
-	case errors.Is(err, ledger.ErrUnavailable):
+	case errors.Is(err, jobstore.ErrUnavailable):
 		wait = later
-	case errors.Is(err, ledger.ErrUnusable):
+	case errors.Is(err, jobstore.ErrUnusable):
 		wait = person
 	default:
 		return err
 	}
-	return &serve.Unavailable{RetryAfter: wait, Err: err}
+	return &sink.Unavailable{RetryAfter: wait, Err: err}
 }
 
 func reject(err error) error {
@@ -159,7 +160,7 @@ func reject(err error) error {
 // Ready reports whether the database answers. The trading API is not asked:
 // events can wait for it.
 func (f *Function) Ready(ctx context.Context) (bool, error) {
-	return serve.Check(ctx, map[string]func(context.Context) error{"PostgreSQL": f.ledger.Ping})
+	return function.Check(ctx, map[string]func(context.Context) error{"PostgreSQL": f.jobStore.Ping})
 }
 
 // Stop frees what FromEnv opened.

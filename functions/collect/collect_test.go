@@ -24,10 +24,10 @@ import (
 	"github.com/zixly/sweepline/functions/collect"
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
-	"github.com/zixly/sweepline/shared/ledger/ledgertest"
-	"github.com/zixly/sweepline/shared/ledger/sqlite"
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/jobstore"
+	"github.com/zixly/sweepline/shared/jobstore/jobstoretest"
+	"github.com/zixly/sweepline/shared/jobstore/sqlite"
+	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/trading"
 )
 
@@ -79,20 +79,20 @@ func (a *api) asked() []int {
 
 type bundle struct {
 	*collect.Function
-	ledger *sqlite.Ledger
-	api    *api
-	cfg    collect.Config
-	header job.Header
-	events ledgertest.Events
+	jobStore *sqlite.Store
+	api      *api
+	cfg      collect.Config
+	header   job.Header
+	events   jobstoretest.Events
 }
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
-	l, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "ledger.db"))
+	l, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "jobs.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
-	b := &bundle{ledger: l, api: &api{rows: ledgertest.Rows(25)}, cfg: collect.Config{Timeout: time.Minute, Attempts: 3}, header: ledgertest.Header("acme")}
-	b.events = ledgertest.Life(t, b.header)
+	b := &bundle{jobStore: l, api: &api{rows: jobstoretest.Rows(25)}, cfg: collect.Config{Timeout: time.Minute, Attempts: 3}, header: jobstoretest.Header("acme")}
+	b.events = jobstoretest.Life(t, b.header)
 	b.events.Completed.SetExtension(event.ExtTraceParent, traceParent)
 	b.restart(t)
 	return b
@@ -101,7 +101,7 @@ func setup(t *testing.T) *bundle {
 // restart gives the bundle another process' function: nothing is left in memory.
 func (b *bundle) restart(t *testing.T) {
 	t.Helper()
-	f, err := collect.New(b.cfg, b.ledger, b.api, collect.Unpaced, slog.New(slog.DiscardHandler))
+	f, err := collect.New(b.cfg, b.jobStore, b.api, collect.Unpaced, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, f.Stop(context.Background())) })
 	b.Function = f
@@ -120,14 +120,14 @@ func (b *bundle) end(t *testing.T) cloudevents.Event {
 // job ends the job by a reply, as store does.
 func (b *bundle) job(t *testing.T, reply cloudevents.Event) job.Job {
 	t.Helper()
-	a := b.ledger.Apply(t.Context(), reply)[0]
+	a := b.jobStore.Apply(t.Context(), reply)[0]
 	require.NoError(t, a.Err)
 	return *a.Job
 }
 
 func (b *bundle) rows(t *testing.T) (n int) {
 	t.Helper()
-	for _, err := range b.ledger.Results(t.Context(), "acme", b.header.JobID, ledger.ByScore) {
+	for _, err := range b.jobStore.Results(t.Context(), "acme", b.header.JobID, jobstore.ByScore) {
 		require.NoError(t, err)
 		n++
 	}
@@ -137,7 +137,7 @@ func (b *bundle) rows(t *testing.T) (n int) {
 // later is the error of a delivery that goes on, and how soon.
 func later(t *testing.T, err error) time.Duration {
 	t.Helper()
-	var u *serve.Unavailable
+	var u *sink.Unavailable
 	require.ErrorAs(t, err, &u)
 	return u.RetryAfter
 }
@@ -157,7 +157,7 @@ func TestACompletedSweep(t *testing.T) {
 	d, err := event.Data[event.Collected](reply)
 	require.NoError(t, err)
 	require.Equal(t, [2]int{25, 25}, [2]int{d.Rows, d.Total})
-	require.Equal(t, ledger.Summarize(b.api.rows).Best, d.Best)
+	require.Equal(t, jobstore.Summarize(b.api.rows).Best, d.Best)
 	require.Equal(t, job.Running, mustJob(t, b).Status, "store ends the job")
 	require.Equal(t, &job.Collecting{Rows: 25, Total: 25}, mustJob(t, b).Collecting)
 
@@ -166,7 +166,7 @@ func TestACompletedSweep(t *testing.T) {
 	require.Equal(t, &job.Metrics{Combinations: 25, BestScore: 0.24, ExecutionSeconds: 80}, j.Metrics)
 	require.Equal(t, "run-1", j.SweepRunID)
 	require.Equal(t, 90.0, *j.DurationSeconds)
-	require.Len(t, j.Results, ledger.BestRows)
+	require.Len(t, j.Results, jobstore.BestRows)
 	require.Equal(t, 25, b.rows(t))
 
 	again, err := b.Handle(t.Context(), b.events.Completed)
@@ -177,7 +177,7 @@ func TestACompletedSweep(t *testing.T) {
 
 func mustJob(t *testing.T, b *bundle) job.Job {
 	t.Helper()
-	j, err := b.ledger.Job(t.Context(), "acme", b.header.JobID)
+	j, err := b.jobStore.Job(t.Context(), "acme", b.header.JobID)
 	require.NoError(t, err)
 	return j
 }
@@ -186,7 +186,7 @@ func TestARepeatBeforeTheEnd(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{0, 7, 10, 25} {
 		b := setup(t)
-		b.api.rows = ledgertest.Rows(n)
+		b.api.rows = jobstoretest.Rows(n)
 		for i := range b.api.rows {
 			b.api.rows[i].Synthetic = true
 		}
@@ -257,7 +257,7 @@ func TestADeliveryHasItsTime(t *testing.T) {
 func TestTwoDeliveriesAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.api.rows = ledgertest.Rows(200)
+	b.api.rows = jobstoretest.Rows(200)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -278,14 +278,14 @@ func TestManySweepsAtOnce(t *testing.T) {
 	var ended atomic.Int32
 	var wg sync.WaitGroup
 	for range 40 {
-		h := ledgertest.Header("acme")
+		h := jobstoretest.Header("acme")
 		wg.Go(func() {
-			reply, err := b.Handle(context.WithoutCancel(t.Context()), ledgertest.Life(t, h).Completed)
+			reply, err := b.Handle(context.WithoutCancel(t.Context()), jobstoretest.Life(t, h).Completed)
 			if err != nil || reply.Type() != event.SweepCollected {
 				t.Errorf("handle: %v", err)
 				return
 			}
-			if a := b.ledger.Apply(context.WithoutCancel(t.Context()), *reply)[0]; a.Err == nil && a.Job.Metrics.Combinations == 25 {
+			if a := b.jobStore.Apply(context.WithoutCancel(t.Context()), *reply)[0]; a.Err == nil && a.Job.Metrics.Combinations == 25 {
 				ended.Add(1)
 			}
 		})
@@ -297,13 +297,13 @@ func TestManySweepsAtOnce(t *testing.T) {
 func TestALateEndIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	late, err := event.NewCompleted(event.Completed{Header: b.header, SweepRunID: "run-1", CompletedAt: ledgertest.Start, Via: event.ViaPoll, Late: true})
+	late, err := event.NewCompleted(event.Completed{Header: b.header, SweepRunID: "run-1", CompletedAt: jobstoretest.Start, Via: event.ViaPoll, Late: true})
 	require.NoError(t, err)
 	reply, err := b.Handle(t.Context(), late)
 	require.NoError(t, err)
 	require.Nil(t, reply)
 	// So is one whose job was cancelled.
-	require.NoError(t, ledger.Errors(b.ledger.Apply(t.Context(), b.events.Failed)))
+	require.NoError(t, jobstore.Errors(b.jobStore.Apply(t.Context(), b.events.Failed)))
 	reply, err = b.Handle(t.Context(), b.events.Completed)
 	require.NoError(t, err)
 	require.Nil(t, reply)
@@ -327,7 +327,7 @@ func TestACancelBetweenPages(t *testing.T) {
 		replies <- reply
 	}()
 	require.Eventually(t, func() bool { return len(b.api.asked()) == 3 }, 10*time.Second, time.Millisecond)
-	require.NoError(t, ledger.Errors(b.ledger.Apply(t.Context(), b.events.Failed)))
+	require.NoError(t, jobstore.Errors(b.jobStore.Apply(t.Context(), b.events.Failed)))
 	close(b.api.hold)
 	require.Nil(t, <-replies)
 	require.Zero(t, b.rows(t), "a failed job has no rows")
@@ -380,7 +380,7 @@ func TestAnAPIThatIsAwayIsAskedAgain(t *testing.T) {
 func TestABudgetThatIsAway(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	f, err := collect.New(b.cfg, b.ledger, b.api, func(context.Context) error { return io.EOF }, nil)
+	f, err := collect.New(b.cfg, b.jobStore, b.api, func(context.Context) error { return io.EOF }, nil)
 	require.NoError(t, err)
 	_, err = f.Handle(t.Context(), b.events.Completed)
 	require.Positive(t, later(t, err))
@@ -391,16 +391,16 @@ func TestABudgetThatIsAway(t *testing.T) {
 func TestADatabaseThatIsAway(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[error]func(error) bool{
-		ledger.ErrUnavailable: func(err error) bool { return later(t, err) == 5*time.Second },
-		ledger.ErrUnusable:    func(err error) bool { return later(t, err) == 30*time.Second },
-		ledger.ErrUnreadable:  rejected,
+		jobstore.ErrUnavailable: func(err error) bool { return later(t, err) == 5*time.Second },
+		jobstore.ErrUnusable:    func(err error) bool { return later(t, err) == 30*time.Second },
+		jobstore.ErrUnreadable:  rejected,
 		io.ErrClosedPipe: func(err error) bool {
-			var u *serve.Unavailable
+			var u *sink.Unavailable
 			return errors.Is(err, io.ErrClosedPipe) && !errors.As(err, &u) && !rejected(err)
 		},
 	} {
 		b := setup(t)
-		f, err := collect.New(b.cfg, broken{b.ledger, name}, b.api, collect.Unpaced, nil)
+		f, err := collect.New(b.cfg, broken{b.jobStore, name}, b.api, collect.Unpaced, nil)
 		require.NoError(t, err)
 		_, err = f.Handle(t.Context(), b.events.Completed)
 		require.True(t, want(err), "%v: %v", name, err)
@@ -412,13 +412,13 @@ func TestADatabaseThatIsAway(t *testing.T) {
 	require.True(t, ready)
 }
 
-// broken is a ledger that stores no page.
+// broken is a job store that stores no page.
 type broken struct {
-	*sqlite.Ledger
+	*sqlite.Store
 	err error
 }
 
-func (b broken) Collect(context.Context, ...ledger.ResultPage) ([]ledger.Collection, error) {
+func (b broken) Collect(context.Context, ...jobstore.ResultPage) ([]jobstore.Collection, error) {
 	return nil, b.err
 }
 
@@ -438,10 +438,10 @@ func TestUnreadableEventsAreRejected(t *testing.T) {
 		require.True(t, rejected(err), "%v", err)
 	}
 	// A job of another tenant.
-	require.NoError(t, ledger.Errors(b.ledger.Apply(t.Context(), b.events.Requested)))
+	require.NoError(t, jobstore.Errors(b.jobStore.Apply(t.Context(), b.events.Requested)))
 	thief := b.header
 	thief.TenantID = "thief"
-	_, err = b.Handle(t.Context(), ledgertest.Life(t, thief).Completed)
+	_, err = b.Handle(t.Context(), jobstoretest.Life(t, thief).Completed)
 	require.True(t, rejected(err), "%v", err)
 	require.Empty(t, b.api.asked())
 }
@@ -449,9 +449,9 @@ func TestUnreadableEventsAreRejected(t *testing.T) {
 func TestHostileRows(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	good := ledgertest.Rows(3)
+	good := jobstoretest.Rows(3)
 	row := func(change func(*job.Row)) job.Row {
-		r := ledgertest.Rows(1)[0]
+		r := jobstoretest.Rows(1)[0]
 		r.FastPeriod = 77
 		change(&r)
 		return r
@@ -470,8 +470,8 @@ func TestHostileRows(t *testing.T) {
 	j := b.job(t, b.end(t))
 	require.Equal(t, job.Completed, j.Status)
 	require.Equal(t, 5, j.Metrics.Combinations)
-	require.Equal(t, float64(ledger.Largest), j.Metrics.BestScore)
-	for r, err := range b.ledger.Results(t.Context(), "acme", j.JobID, ledger.ByScore) {
+	require.Equal(t, float64(jobstore.Largest), j.Metrics.BestScore)
+	for r, err := range b.jobStore.Results(t.Context(), "acme", j.JobID, jobstore.ByScore) {
 		require.NoError(t, err)
 		require.Equal(t, "DAX", r.Ticker)
 		require.Equal(t, job.SMA, r.StrategyType)
@@ -499,7 +499,7 @@ func (endless) Page(_ context.Context, _, _ string, _ int) (trading.Page, error)
 func TestAnAPIThatPagesInCircles(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	f, err := collect.New(b.cfg, b.ledger, endless{}, collect.Unpaced, nil)
+	f, err := collect.New(b.cfg, b.jobStore, endless{}, collect.Unpaced, nil)
 	require.NoError(t, err)
 	reply, err := f.Handle(t.Context(), b.events.Completed)
 	require.NoError(t, err)
@@ -520,7 +520,7 @@ func TestWithTheTradingClient(t *testing.T) {
 	client, err := trading.New(trading.Config{URL: server.URL})
 	require.NoError(t, err)
 	defer client.Close()
-	f, err := collect.New(b.cfg, b.ledger, client, collect.Unpaced, nil)
+	f, err := collect.New(b.cfg, b.jobStore, client, collect.Unpaced, nil)
 	require.NoError(t, err)
 	for range b.cfg.Attempts {
 		_, err = f.Handle(t.Context(), b.events.Completed)
@@ -542,13 +542,13 @@ func TestNewRefuses(t *testing.T) {
 	good := collect.Config{Timeout: 1, Attempts: 1}
 	_, err := collect.New(good, nil, b.api, collect.Unpaced, nil)
 	require.Error(t, err)
-	_, err = collect.New(good, b.ledger, nil, collect.Unpaced, nil)
+	_, err = collect.New(good, b.jobStore, nil, collect.Unpaced, nil)
 	require.Error(t, err)
-	_, err = collect.New(good, b.ledger, b.api, nil, nil)
+	_, err = collect.New(good, b.jobStore, b.api, nil, nil)
 	require.Error(t, err)
-	_, err = collect.New(collect.Config{Attempts: 1}, b.ledger, b.api, collect.Unpaced, nil)
+	_, err = collect.New(collect.Config{Attempts: 1}, b.jobStore, b.api, collect.Unpaced, nil)
 	require.ErrorContains(t, err, "COLLECT_TIMEOUT")
-	_, err = collect.New(collect.Config{Timeout: 1}, b.ledger, b.api, collect.Unpaced, nil)
+	_, err = collect.New(collect.Config{Timeout: 1}, b.jobStore, b.api, collect.Unpaced, nil)
 	require.ErrorContains(t, err, "COLLECT_ATTEMPTS")
 }
 

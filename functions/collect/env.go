@@ -5,9 +5,9 @@ import (
 	"errors"
 	"log/slog"
 
-	"github.com/zixly/sweepline/shared/ledger"
-	"github.com/zixly/sweepline/shared/ledger/postgres"
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/function"
+	"github.com/zixly/sweepline/shared/jobstore"
+	"github.com/zixly/sweepline/shared/jobstore/postgres"
 	"github.com/zixly/sweepline/shared/trading"
 	"github.com/zixly/sweepline/shared/wait"
 )
@@ -39,7 +39,7 @@ func FromEnv(ctx context.Context) (_ *Function, err error) {
 		api    trading.Config
 		shared budget
 	)
-	if err := serve.Load(&cfg, &db, &api, &shared); err != nil {
+	if err := function.Load(&cfg, &db, &api, &shared); err != nil {
 		return nil, err
 	}
 	var closing []func() error
@@ -60,7 +60,7 @@ func FromEnv(ctx context.Context) (_ *Function, err error) {
 		slog.WarnContext(ctx, "REDIS_URL is not set: pages of results are not counted against the trading API's limit")
 	} else {
 		var waiting wait.Config
-		if err := serve.Load(&waiting); err != nil {
+		if err := function.Load(&waiting); err != nil {
 			return nil, err
 		}
 		waits, err := wait.Open(ctx, waiting)
@@ -70,7 +70,7 @@ func FromEnv(ctx context.Context) (_ *Function, err error) {
 		closing = append(closing, waits.Close)
 		pace = Paced(waits)
 	}
-	client, err := trading.New(api, trading.WithMetrics(serve.ProcessMetrics()))
+	client, err := trading.New(api, trading.WithMetrics(function.ProcessMetrics()))
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func FromEnv(ctx context.Context) (_ *Function, err error) {
 		return nil, err
 	}
 	closing = append(closing, l.Close)
-	if err := ledger.Start(ctx, l); err != nil {
+	if err := jobstore.Start(ctx, l); err != nil {
 		return nil, err
 	}
 	f, err := New(cfg, l, client, pace, nil)

@@ -13,8 +13,8 @@ import (
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/jobstore"
+	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/trading"
 )
@@ -58,47 +58,47 @@ func (f *Function) collect(ctx context.Context, e cloudevents.Event, d event.Com
 	}
 }
 
-// begin finds out how far the job's rows are. A job that the ledger has not
+// begin finds out how far the job's rows are. A job that the job store has not
 // heard of yet is created by the event, as store would.
-func (f *Function) begin(ctx context.Context, e cloudevents.Event, d event.Completed) (ledger.Collection, error) {
-	at, err := one(f.ledger.Collections(ctx, d.Header))
+func (f *Function) begin(ctx context.Context, e cloudevents.Event, d event.Completed) (jobstore.Collection, error) {
+	at, err := one(f.jobStore.Collections(ctx, d.Header))
 	if err != nil || at.Status != "" {
 		return at, err
 	}
-	if err := ledger.Errors(f.ledger.Apply(ctx, e)); err != nil {
+	if err := jobstore.Errors(f.jobStore.Apply(ctx, e)); err != nil {
 		return at, err
 	}
-	return one(f.ledger.Collections(ctx, d.Header))
+	return one(f.jobStore.Collections(ctx, d.Header))
 }
 
 // one is the collection of a call for one job.
-func one(all []ledger.Collection, err error) (ledger.Collection, error) {
+func one(all []jobstore.Collection, err error) (jobstore.Collection, error) {
 	switch {
 	case err != nil:
-		return ledger.Collection{}, err
+		return jobstore.Collection{}, err
 	case len(all) != 1:
-		return ledger.Collection{}, fmt.Errorf("asked for one collection, got %d", len(all))
+		return jobstore.Collection{}, fmt.Errorf("asked for one collection, got %d", len(all))
 	}
 	return all[0], nil
 }
 
 func (f *Function) fetch(ctx context.Context, d event.Completed, offset int) (trading.Page, error) {
 	if err := f.pace(ctx); err != nil {
-		return trading.Page{}, &serve.Unavailable{RetryAfter: later, Err: fmt.Errorf("pace fetching rows of job %s: %w", d.JobID, err)}
+		return trading.Page{}, &sink.Unavailable{RetryAfter: later, Err: fmt.Errorf("pace fetching rows of job %s: %w", d.JobID, err)}
 	}
 	return f.results.Page(trading.Paid(ctx), d.SweepRunID, d.Parameters.Ticker, offset)
 }
 
-func (f *Function) store(ctx context.Context, p ledger.ResultPage) (ledger.Collection, error) {
-	ctx, span := telemetry.Span(ctx, "ledger collect", trace.SpanKindClient, attribute.Int("offset", p.From), attribute.Int("rows", len(p.Rows)))
-	c, err := one(f.ledger.Collect(ctx, p))
+func (f *Function) store(ctx context.Context, p jobstore.ResultPage) (jobstore.Collection, error) {
+	ctx, span := telemetry.Span(ctx, "job store collect", trace.SpanKindClient, attribute.Int("offset", p.From), attribute.Int("rows", len(p.Rows)))
+	c, err := one(f.jobStore.Collect(ctx, p))
 	telemetry.End(span, err)
 	return c, err
 }
 
 // pageOf is a page of the API's as it is stored.
-func pageOf(d event.Completed, from int, fetched trading.Page) ledger.ResultPage {
-	p := ledger.ResultPage{
+func pageOf(d event.Completed, from int, fetched trading.Page) jobstore.ResultPage {
+	p := jobstore.ResultPage{
 		Header: d.Header, SweepRunID: d.SweepRunID, From: from, Next: from + len(fetched.Rows),
 		Total: max(fetched.Total, 0), Last: fetched.Last, Rows: make([]job.Row, 0, len(fetched.Rows)),
 	}
@@ -111,20 +111,20 @@ func pageOf(d event.Completed, from int, fetched trading.Page) ledger.ResultPage
 }
 
 // failed decides on a page that could not be fetched. An error that lies in the
-// page is counted, in the ledger and so over all processes, and ends the job
+// page is counted, in the job store and so over all processes, and ends the job
 // when it has been seen often enough.
 func (f *Function) failed(ctx context.Context, d event.Completed, offset int, err error) (*cloudevents.Event, error) {
 	if ctx.Err() != nil || !lasting(err) {
 		return nil, err
 	}
-	n, countErr := f.ledger.CollectFailed(ctx, d.Header, d.SweepRunID)
+	n, countErr := f.jobStore.CollectFailed(ctx, d.Header, d.SweepRunID)
 	switch {
 	case countErr != nil:
 		return nil, countErr
 	case n >= f.cfg.Attempts:
 		return f.fail(d, fmt.Errorf("rows from %d: %w (%d attempts)", offset, err, n))
 	}
-	return nil, &serve.Unavailable{RetryAfter: later, Err: err}
+	return nil, &sink.Unavailable{RetryAfter: later, Err: err}
 }
 
 // lasting reports that the API answered, and that its answer may be the same
@@ -146,15 +146,15 @@ func (f *Function) fail(d event.Completed, cause error) (*cloudevents.Event, err
 }
 
 // complete makes the event that tells that all rows are stored. What it tells of
-// them is computed from the only page, or from the ledger where others came
+// them is computed from the only page, or from the job store where others came
 // before, perhaps from another process.
-func (f *Function) complete(ctx context.Context, d event.Completed, last ledger.ResultPage, fetched trading.Page) (*cloudevents.Event, error) {
-	var sum ledger.Summary
+func (f *Function) complete(ctx context.Context, d event.Completed, last jobstore.ResultPage, fetched trading.Page) (*cloudevents.Event, error) {
+	var sum jobstore.Summary
 	if last.From == 0 {
-		sum = ledger.Summarize(last.Rows)
+		sum = jobstore.Summarize(last.Rows)
 	} else {
 		var err error
-		if sum, err = f.ledger.Summary(ctx, d.TenantID, d.JobID); err != nil {
+		if sum, err = f.jobStore.Summary(ctx, d.TenantID, d.JobID); err != nil {
 			return nil, err
 		}
 	}

@@ -5,14 +5,15 @@ import (
 	"errors"
 	"log/slog"
 
-	"github.com/zixly/sweepline/shared/ledger/postgres"
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/function"
+	"github.com/zixly/sweepline/shared/jobstore/postgres"
+	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
 // database is where the rows of the heat map are.
 type database struct {
-	// URL is the ledger's; without it messages have no picture.
+	// URL is the job store's; without it messages have no picture.
 	URL string `envconfig:"DATABASE_URL"`
 }
 
@@ -21,14 +22,14 @@ type database struct {
 func FromEnv(ctx context.Context) (*Function, error) {
 	var (
 		cfg   Config
-		sink  serve.Config
+		to    sink.Config
 		waits wait.Config
 		rows  database
 	)
-	if err := serve.Load(&cfg, &sink, &waits, &rows); err != nil {
+	if err := function.Load(&cfg, &to, &waits, &rows); err != nil {
 		return nil, err
 	}
-	sender, err := serve.NewSink(sink, serve.OfAcceptedWork())
+	sender, err := sink.New(to, sink.OfAcceptedWork())
 	if err != nil {
 		return nil, err
 	}
@@ -44,11 +45,11 @@ func FromEnv(ctx context.Context) (*Function, error) {
 		}
 		return errors.Join(errs...)
 	}
-	options := []Option{WithMetrics(serve.ProcessMetrics())}
+	options := []Option{WithMetrics(function.ProcessMetrics())}
 	if rows.URL == "" {
 		slog.InfoContext(ctx, "DATABASE_URL is not set: messages have no picture")
 	} else {
-		book, err := postgres.OpenReader(ctx, serve.Load)
+		book, err := postgres.OpenReader(ctx, function.Load)
 		if err != nil {
 			return nil, errors.Join(err, stop())
 		}

@@ -19,9 +19,10 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/once"
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
@@ -164,7 +165,7 @@ func absolute(raw string) bool {
 
 // Handle tells every channel that has not been told yet. An error means that
 // one is left: the broker gives the event again, and only that one is told
-// then. It is a serve.Unavailable (503) while one of them is away, however long
+// then. It is a sink.Unavailable (503) while one of them is away, however long
 // that is, and a plain error (500) where all that are left refuse the message.
 // An event that cannot be read is rejected (422).
 func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevents.Event, error) {
@@ -212,7 +213,7 @@ func (f *Function) once(ctx context.Context, e cloudevents.Event, c channel, m m
 	case err != nil:
 		return away(fmt.Errorf("claim: %w", err), pause)
 	case claim == once.Held:
-		return &serve.Unavailable{RetryAfter: f.cfg.Timeout, Err: errors.New("another delivery is at it")}
+		return &sink.Unavailable{RetryAfter: f.cfg.Timeout, Err: errors.New("another delivery is at it")}
 	case claim == once.Won || claim == once.Again:
 		if err := f.tell(ctx, c, m, key); err != nil {
 			f.told.WithLabelValues(c.name(), outcomeFailed).Inc()
@@ -283,7 +284,7 @@ func (f *Function) mark(ctx context.Context, key string) error {
 // Ready reports whether Redis, which keeps the claims, answers. Slack and the
 // mail server are not asked: a notification can wait.
 func (f *Function) Ready(ctx context.Context) (bool, error) {
-	return serve.Check(ctx, map[string]func(context.Context) error{"Redis": f.guard.Ping})
+	return function.Check(ctx, map[string]func(context.Context) error{"Redis": f.guard.Ping})
 }
 
 // Stop frees what FromEnv opened.

@@ -27,8 +27,8 @@ import (
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/once"
-	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/servers/servertest"
+	"github.com/zixly/sweepline/shared/sink"
 )
 
 var (
@@ -114,21 +114,21 @@ func TestWithoutChannelsItLogs(t *testing.T) {
 
 func TestSlack(t *testing.T) {
 	t.Parallel()
-	sink := newSlackSink(t)
-	b := setup(t, func(c *notify.Config) { c.SlackWebhookURL = sink.url })
+	sender := newSlackSink(t)
+	b := setup(t, func(c *notify.Config) { c.SlackWebhookURL = sender.url })
 	e := completed(t)
 	for range 2 {
 		_, err := b.Handle(t.Context(), e)
 		require.NoError(t, err)
 	}
-	require.Len(t, sink.got(), 1)
+	require.Len(t, sender.got(), 1)
 	require.Empty(t, b.log.String())
-	body := string(sink.got()[0])
+	body := string(sender.got()[0])
 	var m struct {
 		Text   string
 		Blocks []map[string]any
 	}
-	require.NoError(t, json.Unmarshal(sink.got()[0], &m))
+	require.NoError(t, json.Unmarshal(sender.got()[0], &m))
 	link := "https://sweeps.example/jobs/" + e.Subject()
 	require.Equal(t, "SMA sweep of DAX completed "+link, m.Text)
 	require.Equal(t, "header", m.Blocks[0]["type"])
@@ -141,8 +141,8 @@ func TestSlack(t *testing.T) {
 
 func TestSlackTakesHostileTextAsText(t *testing.T) {
 	t.Parallel()
-	sink := newSlackSink(t)
-	b := setup(t, func(c *notify.Config) { c.SlackWebhookURL = sink.url })
+	sender := newSlackSink(t)
+	b := setup(t, func(c *notify.Config) { c.SlackWebhookURL = sender.url })
 	_, err := b.Handle(t.Context(), failed(t, "<!channel> <https://evil.example|click>\n```"+strings.Repeat("x", 5000)))
 	require.NoError(t, err)
 	var m struct {
@@ -150,7 +150,7 @@ func TestSlackTakesHostileTextAsText(t *testing.T) {
 			Text *struct{ Type, Text string }
 		}
 	}
-	require.NoError(t, json.Unmarshal(sink.got()[0], &m))
+	require.NoError(t, json.Unmarshal(sender.got()[0], &m))
 	text := m.Blocks[2].Text
 	require.Equal(t, "plain_text", text.Type)
 	require.True(t, strings.HasPrefix(text.Text, "<!channel> <https://evil.example|click> ```xxx"))
@@ -159,33 +159,33 @@ func TestSlackTakesHostileTextAsText(t *testing.T) {
 
 func TestASlackThatFailsIsToldAgain(t *testing.T) {
 	t.Parallel()
-	sink := newSlackSink(t)
-	b := setup(t, func(c *notify.Config) { c.SlackWebhookURL = sink.url })
+	sender := newSlackSink(t)
+	b := setup(t, func(c *notify.Config) { c.SlackWebhookURL = sender.url })
 	e := completed(t)
 	for _, status := range []int{http.StatusInternalServerError, http.StatusNotFound, http.StatusFound} {
-		sink.answer(status)
+		sender.answer(status)
 		_, err := b.Handle(t.Context(), e)
 		require.Error(t, err)
 		require.False(t, rejected(err))
 		require.NotContains(t, err.Error(), "secret-token")
 	}
-	sink.header.Set("Retry-After", "2")
-	sink.answer(http.StatusTooManyRequests)
+	sender.header.Set("Retry-After", "2")
+	sender.answer(http.StatusTooManyRequests)
 	_, err := b.Handle(t.Context(), e)
-	var later *serve.Unavailable
+	var later *sink.Unavailable
 	require.ErrorAs(t, err, &later)
 	require.Equal(t, 2*time.Second, later.RetryAfter)
 	require.Empty(t, b.broker.events)
-	sink.answer(http.StatusOK)
-	asked := sink.requests()
+	sender.answer(http.StatusOK)
+	asked := sender.requests()
 	_, err = b.Handle(t.Context(), completed(t))
 	require.ErrorAs(t, err, &later)
-	require.Equal(t, asked, sink.requests(), "a request of another job, too, is too many")
+	require.Equal(t, asked, sender.requests(), "a request of another job, too, is too many")
 	require.Eventually(t, func() bool {
 		_, err := b.Handle(t.Context(), e)
 		return err == nil
 	}, 10*time.Second, 20*time.Millisecond)
-	require.Len(t, sink.got(), 1)
+	require.Len(t, sender.got(), 1)
 }
 
 func TestTheWebhookIsNotTold(t *testing.T) {
@@ -304,63 +304,63 @@ func TestAMailServerThatHangs(t *testing.T) {
 
 func TestOneChannelDoesNotHoldUpTheOther(t *testing.T) {
 	t.Parallel()
-	sink, office := newSlackSink(t), newPostOffice(t, false)
-	b := setup(t, func(c *notify.Config) { c.SlackWebhookURL, c.SMTPURL = sink.url, "smtp://"+office.addr })
+	sender, office := newSlackSink(t), newPostOffice(t, false)
+	b := setup(t, func(c *notify.Config) { c.SlackWebhookURL, c.SMTPURL = sender.url, "smtp://"+office.addr })
 	e := completed(t)
 	office.refuseWith(&smtp.SMTPError{Code: 451, Message: "later"})
 	_, err := b.Handle(t.Context(), e)
 	require.ErrorContains(t, err, "email")
 	require.NotContains(t, err.Error(), "slack")
 	office.refuseWith(nil)
-	sink.answer(http.StatusInternalServerError) // would fail if it were told again
+	sender.answer(http.StatusInternalServerError) // would fail if it were told again
 	_, err = b.Handle(t.Context(), e)
 	require.NoError(t, err)
-	require.Len(t, sink.got(), 1)
+	require.Len(t, sender.got(), 1)
 	require.Len(t, office.got(), 1)
 }
 
 func TestABrokerThatIsAwayCostsNoSecondMessage(t *testing.T) {
 	t.Parallel()
-	sink := newSlackSink(t)
-	b := setup(t, func(c *notify.Config) { c.SlackWebhookURL = sink.url })
+	sender := newSlackSink(t)
+	b := setup(t, func(c *notify.Config) { c.SlackWebhookURL = sender.url })
 	e := completed(t)
-	b.broker.err = &serve.Unavailable{RetryAfter: time.Second, Err: errAway}
+	b.broker.err = &sink.Unavailable{RetryAfter: time.Second, Err: errAway}
 	_, err := b.Handle(t.Context(), e)
 	require.ErrorIs(t, err, errAway)
 	b.broker.err = nil
 	_, err = b.Handle(t.Context(), e)
 	require.NoError(t, err)
-	require.Len(t, sink.got(), 1)
+	require.Len(t, sender.got(), 1)
 	require.Equal(t, []string{"slack"}, b.broker.channels(t))
 }
 
 func TestAGuardThatIsAway(t *testing.T) {
 	t.Parallel()
-	sink := newSlackSink(t)
-	b := setup(t, func(c *notify.Config) { c.SlackWebhookURL = sink.url })
+	sender := newSlackSink(t)
+	b := setup(t, func(c *notify.Config) { c.SlackWebhookURL = sender.url })
 	b.guard.fail = errAway
 	_, err := b.Handle(t.Context(), completed(t))
 	require.ErrorIs(t, err, errAway)
-	require.Empty(t, sink.got(), "told without a claim")
+	require.Empty(t, sender.got(), "told without a claim")
 }
 
 func TestManyDeliveriesAtOnce(t *testing.T) {
 	t.Parallel()
-	sink := newSlackSink(t)
-	b := setup(t, func(c *notify.Config) { c.SlackWebhookURL = sink.url })
+	sender := newSlackSink(t)
+	b := setup(t, func(c *notify.Config) { c.SlackWebhookURL = sender.url })
 	e := completed(t)
 	var wg sync.WaitGroup
 	for range 30 {
 		wg.Go(func() {
 			_, err := b.Handle(t.Context(), e)
-			var later *serve.Unavailable
+			var later *sink.Unavailable
 			if err != nil && !errors.As(err, &later) {
 				t.Errorf("handle: %v", err)
 			}
 		})
 	}
 	wg.Wait()
-	require.Len(t, sink.got(), 1)
+	require.Len(t, sender.got(), 1)
 }
 
 func rejected(err error) bool {

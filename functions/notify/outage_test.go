@@ -17,15 +17,15 @@ import (
 
 	"github.com/zixly/sweepline/functions/notify"
 	"github.com/zixly/sweepline/shared/event"
-	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/servers/servertest"
+	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
 // absent requires an error that a broker does not count as an attempt.
-func absent(t *testing.T, err error) *serve.Unavailable {
+func absent(t *testing.T, err error) *sink.Unavailable {
 	t.Helper()
-	var u *serve.Unavailable
+	var u *sink.Unavailable
 	require.ErrorAs(t, err, &u)
 	require.Positive(t, u.RetryAfter)
 	return u
@@ -34,7 +34,7 @@ func absent(t *testing.T, err error) *serve.Unavailable {
 // counts requires an error that a broker counts.
 func counts(t *testing.T, err error) {
 	t.Helper()
-	var u *serve.Unavailable
+	var u *sink.Unavailable
 	require.Error(t, err)
 	require.NotErrorAs(t, err, &u)
 	require.False(t, rejected(err))
@@ -64,9 +64,9 @@ func onRedis(t *testing.T, change func(*notify.Config)) (*notify.Function, *brok
 // once by each channel.
 func TestAnOutageTellsEachJobOnce(t *testing.T) {
 	t.Parallel()
-	sink, office := newSlackSink(t), newPostOffice(t, false)
+	sender, office := newSlackSink(t), newPostOffice(t, false)
 	f, sent := onRedis(t, func(c *notify.Config) {
-		c.SlackWebhookURL, c.SMTPURL, c.Timeout = sink.url, "smtp://"+office.addr, 5*time.Second
+		c.SlackWebhookURL, c.SMTPURL, c.Timeout = sender.url, "smtp://"+office.addr, 5*time.Second
 	})
 	var open []cloudevents.Event
 	for range 50 {
@@ -77,7 +77,7 @@ func TestAnOutageTellsEachJobOnce(t *testing.T) {
 		slack int
 		mail  error
 	}{{503, down}, {503, down}, {200, down}, {503, down}, {502, nil}, {200, nil}} {
-		sink.answer(phase.slack)
+		sender.answer(phase.slack)
 		office.refuseWith(nil)
 		if phase.mail != nil {
 			office.refuseWith(phase.mail)
@@ -89,7 +89,7 @@ func TestAnOutageTellsEachJobOnce(t *testing.T) {
 			for range 2 {
 				wg.Go(func() {
 					_, err := f.Handle(t.Context(), e)
-					var u *serve.Unavailable
+					var u *sink.Unavailable
 					if err != nil && !errors.As(err, &u) {
 						t.Errorf("an attempt counts: %v", err)
 					}
@@ -104,10 +104,10 @@ func TestAnOutageTellsEachJobOnce(t *testing.T) {
 			require.Equal(t, phase.mail == nil, taken[e.ID()])
 		}
 	}
-	require.Len(t, sink.got(), 50)
+	require.Len(t, sender.got(), 50)
 	require.Len(t, office.got(), 50)
 	told := map[string]int{}
-	for _, body := range sink.got() {
+	for _, body := range sender.got() {
 		for _, e := range open {
 			if strings.Contains(string(body), e.Subject()) {
 				told[e.Subject()]++
@@ -125,10 +125,10 @@ func TestAnOutageTellsEachJobOnce(t *testing.T) {
 func TestASlackThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	nobody := fmt.Sprintf("http://127.0.0.1:%d", servertest.Port(t))
-	sink := newSlackSink(t)
-	for name, url := range map[string]string{"refused": nobody + "/secret-token", "no such host": "http://slack.invalid/x", "500": sink.url, "504": sink.url, "408": sink.url} {
+	sender := newSlackSink(t)
+	for name, url := range map[string]string{"refused": nobody + "/secret-token", "no such host": "http://slack.invalid/x", "500": sender.url, "504": sender.url, "408": sender.url} {
 		t.Run(name, func(t *testing.T) {
-			sink.answer(map[string]int{"500": 500, "504": 504, "408": 408}[name])
+			sender.answer(map[string]int{"500": 500, "504": 504, "408": 408}[name])
 			f, sent := onRedis(t, func(c *notify.Config) { c.SlackWebhookURL = url })
 			e := completed(t)
 			for range 3 {
@@ -146,10 +146,10 @@ func TestASlackThatIsNotThere(t *testing.T) {
 // the dead letter.
 func TestASlackThatRefuses(t *testing.T) {
 	t.Parallel()
-	sink := newSlackSink(t)
-	f, _ := onRedis(t, func(c *notify.Config) { c.SlackWebhookURL = sink.url })
+	sender := newSlackSink(t)
+	f, _ := onRedis(t, func(c *notify.Config) { c.SlackWebhookURL = sender.url })
 	for _, status := range []int{http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusGone, http.StatusFound} {
-		sink.answer(status)
+		sender.answer(status)
 		_, err := f.Handle(t.Context(), completed(t))
 		counts(t, err)
 	}
@@ -168,24 +168,24 @@ func TestASlackWhoseAnswerIsLost(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			sink := newSlackSink(t)
-			f, sent := onRedis(t, func(c *notify.Config) { c.SlackWebhookURL = sink.url })
-			sink.become(c.change)
+			sender := newSlackSink(t)
+			f, sent := onRedis(t, func(c *notify.Config) { c.SlackWebhookURL = sender.url })
+			sender.become(c.change)
 			e := completed(t)
 			_, err := f.Handle(t.Context(), e)
 			absent(t, err)
 			require.Contains(t, err.Error(), "answer was lost")
-			asked := sink.requests()
+			asked := sender.requests()
 			_, err = f.Handle(t.Context(), e)
 			absent(t, err)
-			require.Equal(t, asked, sink.requests(), "not before the claim has run out")
-			require.Len(t, sink.got(), c.took)
-			sink.become(func(s *slackSink) { s.dies, s.hangs = false, false })
+			require.Equal(t, asked, sender.requests(), "not before the claim has run out")
+			require.Len(t, sender.got(), c.took)
+			sender.become(func(s *slackSink) { s.dies, s.hangs = false, false })
 			require.Eventually(t, func() bool {
 				_, err := f.Handle(t.Context(), e)
 				return err == nil
 			}, 10*time.Second, 20*time.Millisecond)
-			require.Len(t, sink.got(), c.took+1)
+			require.Len(t, sender.got(), c.took+1)
 			d, err := event.Data[event.Notified](sent.events[0])
 			require.NoError(t, err)
 			require.True(t, d.Again)
@@ -268,28 +268,28 @@ func (h *hesitant) MarkDone(ctx context.Context, key string, keep time.Duration)
 // A Redis that blinks between the message and the mark costs no second message.
 func TestAMarkIsTriedAgain(t *testing.T) {
 	t.Parallel()
-	sink, sent := newSlackSink(t), &broker{}
+	sender, sent := newSlackSink(t), &broker{}
 	guard := &hesitant{Waits: claims(t), fails: 3}
-	f, err := notify.New(notify.Config{BaseURL: "http://localhost", SlackWebhookURL: sink.url, Timeout: 5 * time.Second, Keep: time.Hour}, guard, sent)
+	f, err := notify.New(notify.Config{BaseURL: "http://localhost", SlackWebhookURL: sender.url, Timeout: 5 * time.Second, Keep: time.Hour}, guard, sent)
 	require.NoError(t, err)
 	e := completed(t)
 	for range 2 {
 		_, err = f.Handle(t.Context(), e)
 		require.NoError(t, err)
 	}
-	require.Len(t, sink.got(), 1)
+	require.Len(t, sender.got(), 1)
 }
 
 // The supervisor sends an end again of which nobody was told, as far as the
-// ledger knows.
+// job store knows.
 func TestAnEventThatIsSentAgainIsTheSameEnd(t *testing.T) {
 	t.Parallel()
-	sink := newSlackSink(t)
-	f, _ := onRedis(t, func(c *notify.Config) { c.SlackWebhookURL = sink.url })
+	sender := newSlackSink(t)
+	f, _ := onRedis(t, func(c *notify.Config) { c.SlackWebhookURL = sender.url })
 	e := completed(t)
 	for _, n := range []int{0, 1, 2} {
 		_, err := f.Handle(t.Context(), event.Again(e, n))
 		require.NoError(t, err)
 	}
-	require.Len(t, sink.got(), 1)
+	require.Len(t, sender.got(), 1)
 }

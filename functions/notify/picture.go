@@ -17,7 +17,7 @@ import (
 	"golang.org/x/image/font/opentype"
 	"golang.org/x/image/math/fixed"
 
-	"github.com/zixly/sweepline/shared/surface"
+	"github.com/zixly/sweepline/shared/heatmap"
 )
 
 // The picture's measures in pixels. It is drawn at twice the size that it is
@@ -48,8 +48,8 @@ type Picture struct {
 
 // newPicture draws the rows of a job; nil where there are too few to make an
 // area.
-func newPicture(jobID string, points []surface.Point) (*Picture, error) {
-	s, ok := surface.Of(points)
+func newPicture(jobID string, points []heatmap.Point) (*Picture, error) {
+	s, ok := heatmap.Of(points)
 	if !ok {
 		return nil, nil //nolint:nilnil // nothing to draw is no mistake
 	}
@@ -81,14 +81,14 @@ var (
 	mark   = color.RGBA{0xe0, 0x1b, 0x2d, 0xff}
 )
 
-func paint(s surface.Surface) image.Image {
+func paint(s heatmap.Surface) image.Image {
 	c := canvas{image.NewRGBA(image.Rect(0, 0, pictureWidth, pictureHeight))}
 	c.fill(c.Bounds(), ground)
 	plot := image.Rect(plotLeft, plotTop, plotRight, plotBottom)
 	c.fill(plot, empty)
 	columns, lines := s.Slow.Bins(), s.Fast.Bins()
 	// Borders are rounded each from its own place, so that neighbours meet.
-	field := func(f surface.Field) image.Rectangle {
+	field := func(f heatmap.Field) image.Rectangle {
 		return image.Rect(
 			plot.Min.X+plot.Dx()*f.Slow/columns, plot.Max.Y-plot.Dy()*(f.Fast+1)/lines,
 			plot.Min.X+plot.Dx()*(f.Slow+1)/columns, plot.Max.Y-plot.Dy()*f.Fast/lines)
@@ -118,20 +118,20 @@ func paint(s surface.Surface) image.Image {
 }
 
 // legend says at the bottom what the ring and the shades mean.
-func legend(c canvas, p pen, s surface.Surface) {
+func legend(c canvas, p pen, s heatmap.Surface) {
 	const y, height, shadeWidth = 766, 24, 34
 	c.ring(plotLeft+markRadius+4, y+height/2)
 	x := p.text(plotLeft+2*markRadius+20, y+height-3, left, fmt.Sprintf("best: fast %d, slow %d, %s", s.Best.FastPeriod, s.Best.SlowPeriod, short(s.Best.Score)))
 	high := short(s.Scale.High)
-	x = max(x+30, plotRight-p.width(high)-12-surface.Shades*shadeWidth)
+	x = max(x+30, plotRight-p.width(high)-12-heatmap.Shades*shadeWidth)
 	low := short(s.Scale.Low)
 	if x-12-p.width(low) > 0 {
 		p.text(x-12, y+height-3, right, low)
 	}
-	for i := range surface.Shades {
+	for i := range heatmap.Shades {
 		c.fill(image.Rect(x+i*shadeWidth, y, x+(i+1)*shadeWidth, y+height), colourOf(i))
 	}
-	p.text(x+surface.Shades*shadeWidth+12, y+height-3, left, high)
+	p.text(x+heatmap.Shades*shadeWidth+12, y+height-3, left, high)
 }
 
 // short is a figure that leaves room for others, however large it is.
@@ -143,7 +143,7 @@ func short(x float64) string {
 }
 
 func colourOf(shade int) color.RGBA {
-	c := surface.Colours[shade]
+	c := heatmap.Colours[shade]
 	return color.RGBA{c[0], c[1], c[2], 0xff}
 }
 

@@ -9,15 +9,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/zixly/sweepline/shared/ledger"
-	"github.com/zixly/sweepline/shared/surface"
+	"github.com/zixly/sweepline/shared/heatmap"
+	"github.com/zixly/sweepline/shared/jobstore"
 )
 
 // hill has its top at fast 30, slow 120.
-func hill(fast, slow, step int) (points []surface.Point) {
+func hill(fast, slow, step int) (points []heatmap.Point) {
 	for f := 5; f <= fast; f += step {
 		for s := f + step; s <= slow; s += step {
-			points = append(points, surface.Point{FastPeriod: f, SlowPeriod: s, Score: 3 - math.Hypot(float64(f-30)/10, float64(s-120)/40)})
+			points = append(points, heatmap.Point{FastPeriod: f, SlowPeriod: s, Score: 3 - math.Hypot(float64(f-30)/10, float64(s-120)/40)})
 		}
 	}
 	return points
@@ -34,10 +34,10 @@ func TestPicture(t *testing.T) {
 	require.Equal(t, 2*p.Width, img.Bounds().Dx())
 	require.Equal(t, 2*p.Height, img.Bounds().Dy())
 
-	s, _ := surface.Of(hill(50, 200, 5))
+	s, _ := heatmap.Of(hill(50, 200, 5))
 	x := plotLeft + (plotRight-plotLeft)*(2*s.BestField.Slow+1)/(2*s.Slow.Bins())
 	y := plotBottom - (plotBottom-plotTop)*(2*s.BestField.Fast+1)/(2*s.Fast.Bins())
-	require.Equal(t, colourOf(surface.Shades-1), color.RGBAModel.Convert(img.At(x, y)), "the best has the best colour")
+	require.Equal(t, colourOf(heatmap.Shades-1), color.RGBAModel.Convert(img.At(x, y)), "the best has the best colour")
 	require.Equal(t, mark, color.RGBAModel.Convert(img.At(x+markRadius, y)), "and a ring around it")
 	require.Equal(t, empty, color.RGBAModel.Convert(img.At(plotLeft+5, plotTop+5)), "fast is never above slow")
 }
@@ -50,19 +50,19 @@ func TestPictureOfOddRows(t *testing.T) {
 	many := hill(499, 500, 1)
 	require.Greater(t, len(many), 100_000)
 	for i := range many { // noise, which PNG cannot pack, and figures as long as they get
-		many[i].Score = float64(i*7919%100_003) * -ledger.Largest / 100_003
+		many[i].Score = float64(i*7919%100_003) * -jobstore.Largest / 100_003
 	}
 	p, err = newPicture("job", many)
 	require.NoError(t, err)
 	require.Less(t, len(p.file), mostPicture/2)
 	nine := 9
-	p, err = newPicture("job", []surface.Point{{FastPeriod: 1, SlowPeriod: 2, SignalPeriod: &nine, Score: 1}, {FastPeriod: 1, SlowPeriod: 2}})
+	p, err = newPicture("job", []heatmap.Point{{FastPeriod: 1, SlowPeriod: 2, SignalPeriod: &nine, Score: 1}, {FastPeriod: 1, SlowPeriod: 2}})
 	require.NoError(t, err, "one field is an area")
 	require.Contains(t, p.Alt, "signal 9")
 }
 
 func BenchmarkPicture(b *testing.B) {
-	for name, points := range map[string][]surface.Point{"370_rows": hill(50, 200, 5), "124000_rows": hill(499, 500, 1)} {
+	for name, points := range map[string][]heatmap.Point{"370_rows": hill(50, 200, 5), "124000_rows": hill(499, 500, 1)} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

@@ -5,15 +5,15 @@ import (
 	"iter"
 	"log/slog"
 
+	"github.com/zixly/sweepline/shared/heatmap"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
-	"github.com/zixly/sweepline/shared/surface"
+	"github.com/zixly/sweepline/shared/jobstore"
 )
 
-// Rows is the ledger as notify reads it: all rows of a job. They are there
+// Rows is the job store as notify reads it: all rows of a job. They are there
 // before the event that says so.
 type Rows interface {
-	Results(ctx context.Context, tenant, id string, by ledger.Order) iter.Seq2[job.Row, error]
+	Results(ctx context.Context, tenant, id string, by jobstore.Order) iter.Seq2[job.Row, error]
 }
 
 // mostPoints bounds the rows that are drawn, best first. It is more than the
@@ -43,18 +43,18 @@ func (f *Function) picture(ctx context.Context, j job.Job) *Picture {
 }
 
 func (f *Function) draw(ctx context.Context, j job.Job) (*Picture, error) {
-	var points []surface.Point
+	var points []heatmap.Point
 	if j.Metrics != nil && j.Metrics.Combinations == len(j.Results) { // the event has them all
 		for _, r := range j.Results {
-			points = append(points, surface.PointOf(r))
+			points = append(points, heatmap.PointOf(r))
 		}
 		return newPicture(j.JobID, points)
 	}
-	for r, err := range f.rows.Results(ctx, j.TenantID, j.JobID, ledger.ByScore) {
+	for r, err := range f.rows.Results(ctx, j.TenantID, j.JobID, jobstore.ByScore) {
 		if err != nil {
 			return nil, err
 		}
-		if points = append(points, surface.PointOf(r)); len(points) == mostPoints {
+		if points = append(points, heatmap.PointOf(r)); len(points) == mostPoints {
 			break
 		}
 	}

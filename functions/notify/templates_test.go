@@ -24,14 +24,14 @@ func folder(t *testing.T, files map[string]string) string {
 
 func TestTemplatesAreReplacedOneByOne(t *testing.T) {
 	t.Parallel()
-	sink, office := newSlackSink(t), newPostOffice(t, false)
+	sender, office := newSlackSink(t), newPostOffice(t, false)
 	dir := folder(t, map[string]string{
 		"mail.html":  `<p title="{{.Subject}}">Hello: {{with .Error}}{{.}}{{else}}{{.Job.SweepRunID}}{{end}}</p>`,
 		"slack.json": `{"text": {{json .Subject}}}`,
 		"..data":     "Kubernetes keeps such files beside the mounted ones",
 	})
 	b := setup(t, func(c *notify.Config) {
-		c.SlackWebhookURL, c.SMTPURL, c.TemplateDir = sink.url, "smtp://"+office.addr, dir
+		c.SlackWebhookURL, c.SMTPURL, c.TemplateDir = sender.url, "smtp://"+office.addr, dir
 	})
 	_, err := b.Handle(t.Context(), failed(t, `<img src=x> "quoted"`))
 	require.NoError(t, err)
@@ -39,7 +39,7 @@ func TestTemplatesAreReplacedOneByOne(t *testing.T) {
 	parts := partsOf(t, m.Header.Get("Content-Type"), m.Body)
 	require.Equal(t, `<p title="SMA sweep of DAX failed: the sweep failed">Hello: &lt;img src=x&gt; &#34;quoted&#34;</p>`, parts["text/html"])
 	require.Contains(t, parts["text/plain"], "Failed after 1m30s", "the others stay")
-	require.JSONEq(t, `{"text": "SMA sweep of DAX failed: the sweep failed"}`, string(sink.got()[0]))
+	require.JSONEq(t, `{"text": "SMA sweep of DAX failed: the sweep failed"}`, string(sender.got()[0]))
 }
 
 func TestABrokenTemplateIsFoundAtStart(t *testing.T) {
@@ -85,13 +85,13 @@ func TestTheBuiltInTemplatesAreTemplatesOfOnesOwn(t *testing.T) {
 // A template that no sample could try costs its dress, not the message.
 func TestATemplateThatFailsLater(t *testing.T) {
 	t.Parallel()
-	sink := newSlackSink(t)
+	sender := newSlackSink(t)
 	b := setup(t, func(c *notify.Config) {
-		c.SlackWebhookURL = sink.url
+		c.SlackWebhookURL = sender.url
 		c.TemplateDir = folder(t, map[string]string{"slack.json": `{"text": {{if .Best}}{{json (index .Best 1).Score | printf "%q"}}{{else}}"none"{{end}}}`})
 	})
 	_, err := b.Handle(t.Context(), completed(t)) // with one row, and the sample has two
 	require.NoError(t, err)
-	require.Contains(t, string(sink.got()[0]), "Open the job")
+	require.Contains(t, string(sender.got()[0]), "Open the job")
 	require.Contains(t, b.log.String(), "slack.json:1")
 }

@@ -22,15 +22,15 @@ import (
 	"github.com/zixly/sweepline/functions/notify"
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
+	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/mailbox"
 	"github.com/zixly/sweepline/shared/once"
-	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/servers/servertest"
+	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// book is a ledger with one job's rows.
+// book is a job store with one job's rows.
 type book struct {
 	id    string
 	rows  []job.Row
@@ -38,7 +38,7 @@ type book struct {
 	hangs bool
 }
 
-func (b *book) Results(ctx context.Context, tenant, id string, _ ledger.Order) iter.Seq2[job.Row, error] {
+func (b *book) Results(ctx context.Context, tenant, id string, _ jobstore.Order) iter.Seq2[job.Row, error] {
 	return func(yield func(job.Row, error) bool) {
 		if b.hangs {
 			<-ctx.Done()
@@ -112,10 +112,10 @@ func TestTheMessageGoesWithoutItsPicture(t *testing.T) {
 		fail bool
 		logs bool
 	}{
-		"failed job":  {book: book{rows: someRows()}, fail: true},
-		"no rows":     {},
-		"ledger away": {book: book{err: errAway}, logs: true},
-		"ledger slow": {book: book{hangs: true}, logs: true},
+		"failed job":     {book: book{rows: someRows()}, fail: true},
+		"no rows":        {},
+		"job store away": {book: book{err: errAway}, logs: true},
+		"job store slow": {book: book{hangs: true}, logs: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -143,23 +143,23 @@ func TestWithRedis(t *testing.T) {
 			guard, err := wait.Open(t.Context(), wait.Config{RedisURL: url(t), KeyPrefix: "test:" + job.NewID() + ":"})
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, guard.Close()) })
-			sink, sent := newSlackSink(t), &broker{}
-			f, err := notify.New(notify.Config{BaseURL: "http://localhost", SlackWebhookURL: sink.url, Timeout: 5 * time.Second, Keep: time.Hour}, guard, sent)
+			sender, sent := newSlackSink(t), &broker{}
+			f, err := notify.New(notify.Config{BaseURL: "http://localhost", SlackWebhookURL: sender.url, Timeout: 5 * time.Second, Keep: time.Hour}, guard, sent)
 			require.NoError(t, err)
 			ready, err := f.Ready(t.Context())
 			require.NoError(t, err)
 			require.True(t, ready)
 
 			e := completed(t)
-			sink.answer(http.StatusBadGateway)
+			sender.answer(http.StatusBadGateway)
 			_, err = f.Handle(t.Context(), e)
 			require.Error(t, err)
-			sink.answer(http.StatusOK)
+			sender.answer(http.StatusOK)
 			var wg sync.WaitGroup
 			for range 20 {
 				wg.Go(func() {
 					_, err := f.Handle(t.Context(), e)
-					var later *serve.Unavailable
+					var later *sink.Unavailable
 					if err != nil && !errors.As(err, &later) {
 						t.Errorf("handle: %v", err)
 					}
@@ -168,7 +168,7 @@ func TestWithRedis(t *testing.T) {
 			wg.Wait()
 			_, err = f.Handle(t.Context(), e)
 			require.NoError(t, err)
-			require.Len(t, sink.got(), 1)
+			require.Len(t, sender.got(), 1)
 		})
 	}
 }
@@ -183,14 +183,14 @@ func TestACrashBetweenSendingAndNoting(t *testing.T) {
 			guard, err := wait.Open(t.Context(), wait.Config{RedisURL: url(t), KeyPrefix: "test:" + job.NewID() + ":"})
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, guard.Close()) })
-			sink, sent, reg := newSlackSink(t), &broker{}, prometheus.NewRegistry()
-			cfg := notify.Config{BaseURL: "http://localhost", SlackWebhookURL: sink.url, Timeout: 200 * time.Millisecond, Keep: time.Hour}
+			sender, sent, reg := newSlackSink(t), &broker{}, prometheus.NewRegistry()
+			cfg := notify.Config{BaseURL: "http://localhost", SlackWebhookURL: sender.url, Timeout: 200 * time.Millisecond, Keep: time.Hour}
 			doomed, err := notify.New(cfg, dying{guard}, sent)
 			require.NoError(t, err)
 			e := completed(t)
 			_, err = doomed.Handle(t.Context(), e)
 			require.ErrorIs(t, err, errAway)
-			require.Len(t, sink.got(), 1)
+			require.Len(t, sender.got(), 1)
 			require.Empty(t, sent.events)
 
 			next, err := notify.New(cfg, guard, sent, notify.WithMetrics(reg))
@@ -198,17 +198,17 @@ func TestACrashBetweenSendingAndNoting(t *testing.T) {
 			held := 0
 			require.Eventually(t, func() bool {
 				_, err := next.Handle(t.Context(), e)
-				var later *serve.Unavailable
+				var later *sink.Unavailable
 				if errors.As(err, &later) {
 					held++
 				}
 				return err == nil
 			}, 10*time.Second, 20*time.Millisecond)
 			require.Positive(t, held, "nobody knows that the first is dead until its lease ends")
-			require.Len(t, sink.got(), 2)
+			require.Len(t, sender.got(), 2)
 			_, err = next.Handle(t.Context(), e)
 			require.NoError(t, err)
-			require.Len(t, sink.got(), 2, "twice is enough")
+			require.Len(t, sender.got(), 2, "twice is enough")
 
 			d, err := event.Data[event.Notified](sent.events[0])
 			require.NoError(t, err)
@@ -216,11 +216,11 @@ func TestACrashBetweenSendingAndNoting(t *testing.T) {
 			require.Equal(t, 1.0, counted(t, reg, "slack", "again"))
 			require.Zero(t, counted(t, reg, "slack", "sent"))
 
-			sink.answer(http.StatusInternalServerError)
+			sender.answer(http.StatusInternalServerError)
 			other := completed(t)
 			_, err = next.Handle(t.Context(), other)
 			require.Error(t, err)
-			sink.answer(http.StatusOK)
+			sender.answer(http.StatusOK)
 			_, err = next.Handle(t.Context(), other)
 			require.NoError(t, err)
 			require.Equal(t, 1.0, counted(t, reg, "slack", "failed"))

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/sink"
 )
 
 // How a telling goes wrong decides what becomes of the event:
@@ -22,7 +22,7 @@ const pause = 5 * time.Second
 
 // away is the error of a channel that told nobody and may do so later.
 func away(err error, after time.Duration) error {
-	return &serve.Unavailable{RetryAfter: max(after, time.Second), Err: err}
+	return &sink.Unavailable{RetryAfter: max(after, time.Second), Err: err}
 }
 
 // uncertain is the error of a channel that may have told.

@@ -18,11 +18,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/functions/receive"
+	"github.com/zixly/sweepline/shared/auth"
 	"github.com/zixly/sweepline/shared/broker"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/servers/servertest"
-	"github.com/zixly/sweepline/shared/tenant"
+	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -53,16 +54,16 @@ func through(t testing.TB, redisURL string) line {
 	inspector, err := broker.NewInspector(client)
 	require.NoError(t, err)
 
-	sink, err := serve.NewSink(serve.Config{Sink: ingress.URL + "/" + space + "/default"})
+	sender, err := sink.New(sink.Config{Sink: ingress.URL + "/" + space + "/default"})
 	require.NoError(t, err)
 	waits, err := wait.Open(t.Context(), wait.Config{RedisURL: redisURL, KeyPrefix: "sweepline:" + space + ":"})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = waits.Close() })
-	keys, err := tenant.New(tenant.Config{})
+	keys, err := auth.New(auth.Config{})
 	require.NoError(t, err)
-	f, err := receive.FromDeps(receive.Config{BaseURL: "http://localhost:8080"}, waits, sink, keys)
+	f, err := receive.FromDeps(receive.Config{BaseURL: "http://localhost:8080"}, waits, sender, keys)
 	require.NoError(t, err)
-	h, err := serve.Handler("receive", f, prometheus.NewRegistry())
+	h, err := function.Handler("receive", f, prometheus.NewRegistry())
 	require.NoError(t, err)
 	front := httptest.NewServer(h)
 	t.Cleanup(front.Close)

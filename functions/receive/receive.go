@@ -13,11 +13,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zixly/sweepline/shared/intake"
+	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/enqueue"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/telemetry"
-	"github.com/zixly/sweepline/shared/tenant"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -34,15 +35,15 @@ type Config struct {
 	BaseURL string `envconfig:"WEBHOOK_BASE_URL" default:"http://localhost:8080"`
 }
 
-// intaker takes a job in: intake.Intake.
-type intaker interface {
-	Take(ctx context.Context, r intake.Request) (intake.Accepted, error)
+// enqueuer takes a job in: enqueue.Enqueuer.
+type enqueuer interface {
+	Enqueue(ctx context.Context, r enqueue.Request) (enqueue.Accepted, error)
 }
 
 // Function answers the webhook.
 type Function struct {
-	intake  intaker
-	keys    *tenant.Keys
+	enqueue enqueuer
+	keys    *auth.Keys
 	webhook string
 	guarded http.Handler
 	pings   map[string]func(context.Context) error
@@ -51,15 +52,15 @@ type Function struct {
 
 // New refuses missing dependencies and a bad base URL, and does no I/O. pings
 // are asked by Ready, each under the name of its dependency; they may be nil.
-func New(cfg Config, in intaker, keys *tenant.Keys, pings map[string]func(context.Context) error) (*Function, error) {
+func New(cfg Config, in enqueuer, keys *auth.Keys, pings map[string]func(context.Context) error) (*Function, error) {
 	if in == nil || keys == nil {
-		return nil, errors.New("receive needs an intake and tenant keys")
+		return nil, errors.New("receive needs an enqueuer and tenant keys")
 	}
 	u, err := url.Parse(cfg.BaseURL)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return nil, errors.New("WEBHOOK_BASE_URL is not an absolute http or https URL")
 	}
-	f := &Function{intake: in, keys: keys, pings: pings, webhook: strings.TrimSuffix(cfg.BaseURL, "/") + "/webhook/sweep-callback"}
+	f := &Function{enqueue: in, keys: keys, pings: pings, webhook: strings.TrimSuffix(cfg.BaseURL, "/") + "/webhook/sweep-callback"}
 	f.guarded = keys.Require(http.HandlerFunc(f.take))
 	return f, nil
 }
@@ -68,18 +69,18 @@ func New(cfg Config, in intaker, keys *tenant.Keys, pings map[string]func(contex
 func FromEnv(ctx context.Context) (*Function, error) {
 	var (
 		cfg     Config
-		out     serve.Config
-		tenants tenant.Config
+		out     sink.Config
+		tenants auth.Config
 		waiting wait.Config
 	)
-	if err := serve.Load(&cfg, &out, &tenants, &waiting); err != nil {
+	if err := function.Load(&cfg, &out, &tenants, &waiting); err != nil {
 		return nil, err
 	}
-	keys, err := tenant.New(tenants)
+	keys, err := auth.New(tenants)
 	if err != nil {
 		return nil, err
 	}
-	sink, err := serve.NewSink(out)
+	sender, err := sink.New(out)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +88,7 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := FromDeps(cfg, waits, sink, keys)
+	f, err := FromDeps(cfg, waits, sender, keys)
 	if err != nil {
 		return nil, errors.Join(err, waits.Close())
 	}
@@ -96,8 +97,8 @@ func FromEnv(ctx context.Context) (*Function, error) {
 }
 
 // FromDeps joins the function to what it stands on, which the caller closes.
-func FromDeps(cfg Config, waits *wait.Waits, sink *serve.Sink, keys *tenant.Keys) (*Function, error) {
-	in, err := intake.New(waits, sink, time.Now)
+func FromDeps(cfg Config, waits *wait.Waits, sender *sink.Sink, keys *auth.Keys) (*Function, error) {
+	in, err := enqueue.New(waits, sender, time.Now)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +107,7 @@ func FromDeps(cfg Config, waits *wait.Waits, sink *serve.Sink, keys *tenant.Keys
 
 // Ready reports whether Redis answers. The broker is not asked: it refuses for
 // itself, with 503.
-func (f *Function) Ready(ctx context.Context) (bool, error) { return serve.Check(ctx, f.pings) }
+func (f *Function) Ready(ctx context.Context) (bool, error) { return function.Check(ctx, f.pings) }
 
 // Stop closes what FromEnv opened.
 func (f *Function) Stop(context.Context) error {
@@ -124,10 +125,10 @@ func (f *Function) Stop(context.Context) error {
 func (f *Function) Handle(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.TrimSuffix(r.URL.Path, "/") != path: // some proxies append a slash
-		serve.WriteError(w, http.StatusNotFound, serve.CodeNotFound, "no such address")
+		function.WriteError(w, http.StatusNotFound, function.CodeNotFound, "no such address")
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", http.MethodPost)
-		serve.WriteError(w, http.StatusMethodNotAllowed, serve.CodeMethod, "sweeps are asked for with POST")
+		function.WriteError(w, http.StatusMethodNotAllowed, function.CodeMethod, "sweeps are asked for with POST")
 	default:
 		f.guarded.ServeHTTP(w, r)
 	}
@@ -151,15 +152,15 @@ func (f *Function) take(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx = telemetry.Start(ctx)
-	req.Tenant = tenant.FromContext(ctx)
-	got, err := f.intake.Take(ctx, req)
+	req.Tenant = auth.FromContext(ctx)
+	got, err := f.enqueue.Enqueue(ctx, req)
 	switch {
-	case errors.Is(err, intake.ErrConflict):
-		serve.WriteError(w, http.StatusUnprocessableEntity, serve.CodeKeyReused, "the idempotency key was used before with another payload")
+	case errors.Is(err, enqueue.ErrConflict):
+		function.WriteError(w, http.StatusUnprocessableEntity, function.CodeKeyReused, "the idempotency key was used before with another payload")
 		return
 	case err != nil:
 		slog.WarnContext(ctx, "Job not taken", "tenant_id", req.Tenant, "error", err)
-		serve.WriteUnavailable(w, err)
+		function.WriteUnavailable(w, err)
 		return
 	}
 	h := got.Header
@@ -173,7 +174,7 @@ func (f *Function) take(w http.ResponseWriter, r *http.Request) {
 		log.InfoContext(ctx, "Job queued", "status", string(job.Queued), "created_at", h.CreatedAt)
 	}
 	w.Header().Set("Location", "/webhook/jobs/"+h.JobID)
-	serve.WriteJSON(w, http.StatusAccepted, accepted{
+	function.WriteJSON(w, http.StatusAccepted, accepted{
 		JobID: h.JobID, Status: job.Queued, Message: message, WebhookURL: f.webhook, CreatedAt: h.CreatedAt,
 	})
 }

@@ -19,11 +19,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/functions/receive"
-	"github.com/zixly/sweepline/shared/intake"
+	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/enqueue"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/telemetry"
-	"github.com/zixly/sweepline/shared/tenant"
 )
 
 const (
@@ -32,10 +33,10 @@ const (
 	trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 )
 
-// desk takes jobs in as intake does, in memory.
+// desk takes jobs in as enqueue does, in memory.
 type desk struct {
 	mu     sync.Mutex
-	asked  []intake.Request
+	asked  []enqueue.Request
 	traces []string
 	err    error
 	replay bool
@@ -43,15 +44,15 @@ type desk struct {
 
 var created = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-func (d *desk) Take(ctx context.Context, r intake.Request) (intake.Accepted, error) {
+func (d *desk) Enqueue(ctx context.Context, r enqueue.Request) (enqueue.Accepted, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.asked = append(d.asked, r)
 	d.traces = append(d.traces, telemetry.TraceID(ctx))
 	if d.err != nil {
-		return intake.Accepted{}, d.err
+		return enqueue.Accepted{}, d.err
 	}
-	return intake.Accepted{Replayed: d.replay, Header: job.Header{
+	return enqueue.Accepted{Replayed: d.replay, Header: job.Header{
 		JobID: job.DeriveID(r.Tenant, r.Key, created), TenantID: r.Tenant, JobType: job.Type, Parameters: r.Sweep,
 		CreatedAt: created,
 	}}, nil
@@ -60,11 +61,11 @@ func (d *desk) Take(ctx context.Context, r intake.Request) (intake.Accepted, err
 func setup(t *testing.T, keys string) (*desk, http.Handler) {
 	t.Helper()
 	d := &desk{}
-	k, err := tenant.New(tenant.Config{Keys: keys})
+	k, err := auth.New(auth.Config{Keys: keys})
 	require.NoError(t, err)
 	f, err := receive.New(receive.Config{BaseURL: "https://hooks.example/"}, d, k, nil)
 	require.NoError(t, err)
-	h, err := serve.Handler("receive", f, prometheus.NewRegistry())
+	h, err := function.Handler("receive", f, prometheus.NewRegistry())
 	require.NoError(t, err)
 	return d, h
 }
@@ -281,11 +282,11 @@ func TestTroubleBehind(t *testing.T) {
 		want  int
 		after string
 	}{
-		{intake.ErrConflict, 422, ""},
+		{enqueue.ErrConflict, 422, ""},
 		{errors.New("redis is gone"), 503, "1"},
-		{fmt.Errorf("send: %w", &serve.Unavailable{Status: 503, RetryAfter: 9 * time.Second, Err: errors.New("full")}), 503, "9"},
-		{&serve.Unavailable{Status: 429, RetryAfter: 2 * time.Second, Err: errors.New("slow down")}, 429, "2"},
-		{&serve.Refused{Status: 404}, 503, "1"},
+		{fmt.Errorf("send: %w", &sink.Unavailable{Status: 503, RetryAfter: 9 * time.Second, Err: errors.New("full")}), 503, "9"},
+		{&sink.Unavailable{Status: 429, RetryAfter: 2 * time.Second, Err: errors.New("slow down")}, 429, "2"},
+		{&sink.Refused{Status: 404}, 503, "1"},
 	} {
 		d.err = c.err
 		w := do(h, request(valid))
@@ -297,7 +298,7 @@ func TestTroubleBehind(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
-	keys, err := tenant.New(tenant.Config{})
+	keys, err := auth.New(auth.Config{})
 	require.NoError(t, err)
 	_, err = receive.New(receive.Config{BaseURL: "https://x"}, nil, keys, nil)
 	require.Error(t, err)

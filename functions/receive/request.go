@@ -13,9 +13,9 @@ import (
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 
-	"github.com/zixly/sweepline/shared/intake"
+	"github.com/zixly/sweepline/shared/enqueue"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
@@ -33,38 +33,38 @@ func answerRefusal(w http.ResponseWriter, err error) {
 	switch {
 	case errors.Is(err, errTooLarge):
 		w.Header().Set("Connection", "close") // the rest of the body is not read
-		serve.WriteError(w, http.StatusRequestEntityTooLarge, serve.CodeTooLarge, err.Error())
+		function.WriteError(w, http.StatusRequestEntityTooLarge, function.CodeTooLarge, err.Error())
 	case errors.Is(err, errMediaType):
-		serve.WriteError(w, http.StatusUnsupportedMediaType, serve.CodeMediaType, err.Error())
+		function.WriteError(w, http.StatusUnsupportedMediaType, function.CodeMediaType, err.Error())
 	case errors.As(err, &invalid):
-		serve.WriteError(w, http.StatusBadRequest, serve.CodeInvalid, "the payload is not valid", invalid...)
+		function.WriteError(w, http.StatusBadRequest, function.CodeInvalid, "the payload is not valid", invalid...)
 	default:
-		serve.WriteError(w, http.StatusBadRequest, serve.CodeInvalid, "the body could not be read")
+		function.WriteError(w, http.StatusBadRequest, function.CodeInvalid, "the body could not be read")
 	}
 }
 
-// read makes an intake request of an HTTP request, and takes up the trace that
+// read makes a request to enqueue of an HTTP request, and takes up the trace that
 // the body's event carries, if it is one.
-func read(ctx context.Context, w http.ResponseWriter, r *http.Request) (intake.Request, context.Context, error) {
+func read(ctx context.Context, w http.ResponseWriter, r *http.Request) (enqueue.Request, context.Context, error) {
 	form, err := formOf(r.Header)
 	if err != nil {
-		return intake.Request{}, ctx, err
+		return enqueue.Request{}, ctx, err
 	}
 	body, err := readBody(w, r)
 	if err != nil {
-		return intake.Request{}, ctx, err
+		return enqueue.Request{}, ctx, err
 	}
 	var problems job.Invalid
-	key := intake.HeaderKey(r.Header, &problems)
+	key := enqueue.HeaderKey(r.Header, &problems)
 	payload := body
 	if form != plainJSON {
 		e, err := readEvent(ctx, r.Header, body)
 		if err != nil {
-			return intake.Request{}, ctx, append(problems, job.Problem{Field: "event", Message: err.Error()})
+			return enqueue.Request{}, ctx, append(problems, job.Problem{Field: "event", Message: err.Error()})
 		}
 		payload = e.Data()
 		if key == "" {
-			key = intake.EventKey(e, &problems)
+			key = enqueue.EventKey(e, &problems)
 		}
 		ctx = telemetry.FromEvent(ctx, *e)
 	}
@@ -74,9 +74,9 @@ func read(ctx context.Context, w http.ResponseWriter, r *http.Request) (intake.R
 		problems = append(problems, invalid...)
 	}
 	if len(problems) > 0 {
-		return intake.Request{}, ctx, problems
+		return enqueue.Request{}, ctx, problems
 	}
-	return intake.Request{Key: key, Sweep: sweep}, ctx, err
+	return enqueue.Request{Key: key, Sweep: sweep}, ctx, err
 }
 
 // form is how a body carries its payload.

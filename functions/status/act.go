@@ -8,12 +8,12 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/zixly/sweepline/shared/intake"
+	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/enqueue"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/telemetry"
-	"github.com/zixly/sweepline/shared/tenant"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -28,7 +28,7 @@ func (f *Function) cancelJob(w http.ResponseWriter, r *http.Request) {
 		answerAct(r.Context(), w, err)
 		return
 	}
-	serve.WriteJSON(w, http.StatusAccepted, map[string]any{
+	function.WriteJSON(w, http.StatusAccepted, map[string]any{
 		"job_id": j.JobID, "status": j.Status, "message": "The job is cancelled",
 	})
 }
@@ -46,7 +46,7 @@ func (f *Function) cancel(ctx context.Context, id string) (found, error) {
 	_, err = f.Cancel.Cancel(ctx, id)
 	if errors.Is(err, wait.ErrUnknown) && f.Lost != nil {
 		// Open as it is, its record went with a Redis that came back empty.
-		if _, err := f.Lost.Find(ctx, id); err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		if _, err := f.Lost.Find(ctx, id); err != nil && !errors.Is(err, jobstore.ErrNotFound) {
 			return j, fmt.Errorf("cancel job %s: %w", id, err)
 		}
 		_, err = f.Cancel.Cancel(ctx, id)
@@ -69,7 +69,7 @@ func (f *Function) cancel(ctx context.Context, id string) (found, error) {
 
 func (f *Function) retryJob(w http.ResponseWriter, r *http.Request) {
 	var problems job.Invalid
-	key := intake.HeaderKey(r.Header, &problems)
+	key := enqueue.HeaderKey(r.Header, &problems)
 	if len(problems) > 0 {
 		answerAct(r.Context(), w, problems)
 		return
@@ -83,30 +83,30 @@ func (f *Function) retryJob(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Idempotency-Replayed", "true")
 	}
 	w.Header().Set("Location", "/webhook/jobs/"+got.Header.JobID)
-	serve.WriteJSON(w, http.StatusAccepted, map[string]any{
+	function.WriteJSON(w, http.StatusAccepted, map[string]any{
 		"job_id": got.Header.JobID, "status": job.Queued, "message": "The sweep is queued again",
 		"retry_of": got.Header.RetryOf, "created_at": got.Header.CreatedAt,
 	})
 }
 
 // retry makes a new job of a failed one. With a key, asking twice makes one.
-func (f *Function) retry(ctx context.Context, id, key string) (intake.Accepted, error) {
+func (f *Function) retry(ctx context.Context, id, key string) (enqueue.Accepted, error) {
 	j, err := f.find(ctx, id)
 	if err != nil {
-		return intake.Accepted{}, err
+		return enqueue.Accepted{}, err
 	}
 	if j.Status != job.Failed {
-		return intake.Accepted{}, conflict("only a failed job can be retried")
+		return enqueue.Accepted{}, conflict("only a failed job can be retried")
 	}
-	if len(key) > 2*intake.MaxKey { // the page's own is short
-		return intake.Accepted{}, job.Invalid{{Field: "key", Message: "is too long"}}
+	if len(key) > 2*enqueue.MaxKey { // the page's own is short
+		return enqueue.Accepted{}, job.Invalid{{Field: "key", Message: "is too long"}}
 	}
 	if key != "" {
 		key = "retry\n" + id + "\n" + key // no header holds a newline: apart from receive's keys
 	}
 	ctx, cancel := context.WithTimeout(telemetry.Start(ctx), 8*time.Second)
 	defer cancel()
-	got, err := f.Intake.Take(ctx, intake.Request{Tenant: tenant.FromContext(ctx), Key: key, Sweep: j.Parameters, RetryOf: id})
+	got, err := f.Enqueuer.Enqueue(ctx, enqueue.Request{Tenant: auth.FromContext(ctx), Key: key, Sweep: j.Parameters, RetryOf: id})
 	if err != nil {
 		return got, fmt.Errorf("retry job %s: %w", id, err)
 	}
@@ -123,13 +123,13 @@ func answerAct(ctx context.Context, w http.ResponseWriter, err error) {
 	case errors.Is(err, errNoJob):
 		answerMissing(w, err)
 	case errors.As(err, &no):
-		serve.WriteError(w, http.StatusConflict, serve.CodeConflict, no.Error())
+		function.WriteError(w, http.StatusConflict, function.CodeConflict, no.Error())
 	case errors.As(err, &invalid):
-		serve.WriteError(w, http.StatusBadRequest, serve.CodeInvalid, "the request is not valid", invalid...)
-	case errors.Is(err, intake.ErrConflict):
-		serve.WriteError(w, http.StatusUnprocessableEntity, serve.CodeKeyReused, "the idempotency key was used before")
+		function.WriteError(w, http.StatusBadRequest, function.CodeInvalid, "the request is not valid", invalid...)
+	case errors.Is(err, enqueue.ErrConflict):
+		function.WriteError(w, http.StatusUnprocessableEntity, function.CodeKeyReused, "the idempotency key was used before")
 	default:
 		slog.WarnContext(ctx, "Act not done", "error", err)
-		serve.WriteUnavailable(w, err)
+		function.WriteUnavailable(w, err)
 	}
 }

@@ -19,26 +19,26 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/functions/status"
+	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
-	"github.com/zixly/sweepline/shared/ledger/ledgertest"
-	"github.com/zixly/sweepline/shared/ledger/postgres"
-	"github.com/zixly/sweepline/shared/ledger/sqlite"
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/jobstore"
+	"github.com/zixly/sweepline/shared/jobstore/jobstoretest"
+	"github.com/zixly/sweepline/shared/jobstore/postgres"
+	"github.com/zixly/sweepline/shared/jobstore/sqlite"
 	"github.com/zixly/sweepline/shared/servers/servertest"
-	"github.com/zixly/sweepline/shared/tenant"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// BenchmarkPages renders pages of a ledger with 100 000 jobs, a third of them
+// BenchmarkPages renders pages of a job store with 100 000 jobs, a third of them
 // each queued, running and failed, with the wait records in a real Redis: a
 // page must take less than 100 ms.
 func BenchmarkPages(b *testing.B) {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
-	for name, open := range map[string]func(*testing.B) (ledger.Ledger, func()){"sqlite": openSQLite, "postgres": openPostgres} {
+	for name, open := range map[string]func(*testing.B) (jobstore.Store, func()){"sqlite": openSQLite, "postgres": openPostgres} {
 		b.Run(name, func(b *testing.B) {
 			book, settle := open(b)
-			middle, done := fillLedger(b, book)
+			middle, done := fillJobStore(b, book)
 			settle()
 			waits, err := wait.Open(b.Context(), wait.Config{RedisURL: servertest.Redis(b), KeyPrefix: "sweepline:bench:" + job.NewID() + ":"})
 			require.NoError(b, err)
@@ -46,7 +46,7 @@ func BenchmarkPages(b *testing.B) {
 			h := handlerOn(b, book, waits)
 			for name, path := range map[string]string{
 				"first": "/", "middle": "/?cursor=" + middle, "status": "/?status=FAILED", "ticker": "/?ticker=SMI&status=RUNNING",
-				"text": "/?q=cac", "no match": "/?q=nowhere", "time": "/?since=" + ledgertest.Start.Add(10*time.Hour).Format("2006-01-02T15:04"),
+				"text": "/?q=cac", "no match": "/?q=nowhere", "time": "/?since=" + jobstoretest.Start.Add(10*time.Hour).Format("2006-01-02T15:04"),
 				"api": "/api/jobs", "job of 20000 rows": "/jobs/" + done, "sorted rows": "/jobs/" + done + "?sort=win_rate_pct&from=10000",
 			} {
 				b.Run(name, func(b *testing.B) {
@@ -61,7 +61,7 @@ func BenchmarkPages(b *testing.B) {
 	}
 }
 
-func openSQLite(b *testing.B) (ledger.Ledger, func()) {
+func openSQLite(b *testing.B) (jobstore.Store, func()) {
 	b.Helper()
 	book, err := sqlite.Open(b.Context(), b.TempDir()+"/bench.db")
 	require.NoError(b, err)
@@ -69,7 +69,7 @@ func openSQLite(b *testing.B) (ledger.Ledger, func()) {
 	return book, func() {}
 }
 
-func openPostgres(b *testing.B) (ledger.Ledger, func()) {
+func openPostgres(b *testing.B) (jobstore.Store, func()) {
 	b.Helper()
 	url := servertest.Postgres(b)
 	book, err := postgres.Open(b.Context(), postgres.Config{DatabaseURL: url, Timeout: 20 * time.Second, BulkTimeout: time.Minute, Migrate: true})
@@ -85,35 +85,35 @@ func openPostgres(b *testing.B) (ledger.Ledger, func()) {
 }
 
 // fillLedger gives the cursor of a page in the middle and a finished job.
-func fillLedger(b *testing.B, book ledger.Ledger) (middle, done string) {
+func fillJobStore(b *testing.B, book jobstore.Store) (middle, done string) {
 	b.Helper()
 	const n = 100_000
 	for start := 0; start < n; start += 1000 {
 		events := make([]cloudevents.Event, 1000)
 		for i := range events {
-			h := ledgertest.Header("default")
-			h.CreatedAt = ledgertest.Start.Add(time.Duration(start+i) * time.Second)
+			h := jobstoretest.Header("default")
+			h.CreatedAt = jobstoretest.Start.Add(time.Duration(start+i) * time.Second)
 			h.Parameters.Ticker = []string{"DAX", "SMI", "CAC", "FTSE"}[i%4]
-			e := ledgertest.Life(b, h)
+			e := jobstoretest.Life(b, h)
 			events[i] = []cloudevents.Event{e.Requested, e.Submitted, e.Failed}[i%3]
 		}
-		require.NoError(b, ledger.Errors(book.Apply(b.Context(), events...)))
+		require.NoError(b, jobstore.Errors(book.Apply(b.Context(), events...)))
 	}
-	p, err := book.Jobs(b.Context(), "default", ledger.Query{Until: ledgertest.Start.Add(n / 2 * time.Second)})
+	p, err := book.Jobs(b.Context(), "default", jobstore.Query{Until: jobstoretest.Start.Add(n / 2 * time.Second)})
 	require.NoError(b, err)
-	f := ledgertest.Complete(b, book, ledgertest.Header("default"), ledgertest.Rows(20_000))
+	f := jobstoretest.Complete(b, book, jobstoretest.Header("default"), jobstoretest.Rows(20_000))
 	return p.Next, f.Job.JobID
 }
 
-func handlerOn(b *testing.B, book ledger.Ledger, waits *wait.Waits) http.Handler {
+func handlerOn(b *testing.B, book jobstore.Store, waits *wait.Waits) http.Handler {
 	b.Helper()
-	keys, err := tenant.New(tenant.Config{})
+	keys, err := auth.New(auth.Config{})
 	require.NoError(b, err)
 	f, err := status.New(status.Config{Heartbeat: 15 * time.Second, MaxStreams: 2000}, status.Deps{
-		Jobs: book, Waits: waits, Cancel: waits, Intake: &world{}, Letters: mail{&world{}}, Keys: keys,
+		Jobs: book, Waits: waits, Cancel: waits, Enqueuer: &world{}, Letters: mail{&world{}}, Keys: keys,
 	})
 	require.NoError(b, err)
-	h, err := serve.Handler("status", f, prometheus.NewRegistry())
+	h, err := function.Handler("status", f, prometheus.NewRegistry())
 	require.NoError(b, err)
 	return h
 }
@@ -130,8 +130,8 @@ func BenchmarkWatchers(b *testing.B) {
 			waits, err := wait.Open(b.Context(), wait.Config{RedisURL: servertest.Redis(b), KeyPrefix: "sweepline:bench:" + job.NewID() + ":"})
 			require.NoError(b, err)
 			defer func() { require.NoError(b, waits.Close()) }()
-			e := ledgertest.Life(b, ledgertest.Header("default"))
-			require.NoError(b, ledger.Errors(book.Apply(b.Context(), e.Requested)))
+			e := jobstoretest.Life(b, jobstoretest.Header("default"))
+			require.NoError(b, jobstore.Errors(book.Apply(b.Context(), e.Requested)))
 			srv := httptest.NewServer(handlerOn(b, book, waits))
 			defer srv.Close()
 			path := map[string]string{"job": "/api/jobs/" + e.Requested.Subject() + "/stream", "overview": "/api/stream"}[kind]

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/zixly/sweepline/shared/broker"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/serve"
 )
 
 // triggerPath names one Trigger in an address.
@@ -50,10 +50,10 @@ func (f *Function) getBroker(w http.ResponseWriter, r *http.Request) {
 	v, err := f.readBroker(r.Context())
 	if err != nil {
 		slog.WarnContext(r.Context(), "Broker not read", "error", err)
-		serve.WriteUnavailable(w, err)
+		function.WriteUnavailable(w, err)
 		return
 	}
-	serve.WriteJSON(w, http.StatusOK, v)
+	function.WriteJSON(w, http.StatusOK, v)
 }
 
 func (f *Function) actOnTrigger(act string) http.HandlerFunc {
@@ -62,14 +62,14 @@ func (f *Function) actOnTrigger(act string) http.HandlerFunc {
 		var invalid job.Invalid
 		switch {
 		case err == nil:
-			serve.WriteJSON(w, http.StatusAccepted, map[string]string{"trigger": triggerOf(r).String(), "message": done})
+			function.WriteJSON(w, http.StatusAccepted, map[string]string{"trigger": triggerOf(r).String(), "message": done})
 		case errors.As(err, &invalid):
 			answerBadQuery(w, err)
 		case errors.Is(err, broker.ErrNotFound):
-			serve.WriteError(w, http.StatusNotFound, serve.CodeNotFound, "no such trigger")
+			function.WriteError(w, http.StatusNotFound, function.CodeNotFound, "no such trigger")
 		default:
 			slog.WarnContext(r.Context(), "Trigger not steered", "act", act, "error", err)
-			serve.WriteUnavailable(w, err)
+			function.WriteUnavailable(w, err)
 		}
 	}
 }

@@ -12,11 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/functions/status"
+	"github.com/zixly/sweepline/shared/auth"
 	"github.com/zixly/sweepline/shared/broker"
-	"github.com/zixly/sweepline/shared/intake"
+	"github.com/zixly/sweepline/shared/enqueue"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/serve"
-	"github.com/zixly/sweepline/shared/tenant"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -58,16 +58,16 @@ func (p pipes) Health(context.Context) error { return p.fails("trading") }
 func withBroker(t *testing.T, keys string, operators ...string) (*world, http.Handler) {
 	t.Helper()
 	w, _, _ := setup(t, keys)
-	k, err := tenant.New(tenant.Config{Keys: keys})
+	k, err := auth.New(auth.Config{Keys: keys})
 	require.NoError(t, err)
 	f, err := status.New(status.Config{
 		Heartbeat: time.Second, MaxStreams: 2, Operators: operators, Pulse: 10 * time.Millisecond, TraceURL: "https://traces.example/t/{trace_id}",
 	}, status.Deps{
-		Jobs: books{w}, Waits: records{w}, Cancel: records{w}, Intake: w, Letters: mail{w}, Keys: k,
+		Jobs: books{w}, Waits: records{w}, Cancel: records{w}, Enqueuer: w, Letters: mail{w}, Keys: k,
 		Broker: pipes{w}, Slots: pipes{w}, Trading: pipes{w}, Now: func() time.Time { return created },
 	})
 	require.NoError(t, err)
-	h, err := serve.Handler("status", f, prometheus.NewRegistry())
+	h, err := function.Handler("status", f, prometheus.NewRegistry())
 	require.NoError(t, err)
 	return w, h
 }
@@ -200,7 +200,7 @@ func TestNewSweep(t *testing.T) {
 	require.Equal(t, w.taken[0], w.taken[1], "a double click asks for the same job")
 	require.True(t, strings.HasPrefix(w.taken[0].Key, "form\n"), "apart from the webhook's keys")
 
-	w.takeErr = intake.ErrConflict
+	w.takeErr = enqueue.ErrConflict
 	r = form(h, "/new", good)
 	require.Equal(t, 409, r.Code)
 	require.NotContains(t, r.Body.String(), good.Get("key"), "another job needs another key")

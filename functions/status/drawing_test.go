@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/heatmap"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/surface"
 )
 
 var begun = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -70,11 +70,11 @@ func TestWaterfallOfAnOpenJob(t *testing.T) {
 	require.Empty(t, draw(found{}, nil, at(0)).Bars)
 }
 
-func grid(fast, slow int) []surface.Point {
-	var rows []surface.Point
+func grid(fast, slow int) []heatmap.Point {
+	var rows []heatmap.Point
 	for f := range fast {
 		for s := range slow {
-			rows = append(rows, surface.Point{FastPeriod: 5 + f, SlowPeriod: 500 + s, Score: float64(f*slow + s)})
+			rows = append(rows, heatmap.Point{FastPeriod: 5 + f, SlowPeriod: 500 + s, Score: float64(f*slow + s)})
 		}
 	}
 	return rows
@@ -89,7 +89,7 @@ func TestSurface(t *testing.T) {
 	require.Equal(t, line{Name: "7", Scores: []string{"8.00", "9.00", "10.00", ""}}, s.Lines[2])
 	require.Equal(t, 10.0, s.Best.Score)
 	require.Equal(t, "fast 7, slow 502: 10.00", s.BestCell.Title)
-	require.Equal(t, surface.Shades-1, s.BestCell.Shade)
+	require.Equal(t, heatmap.Shades-1, s.BestCell.Shade)
 	require.Equal(t, 0, s.Cells[0].Shade)
 	require.InDelta(t, 100-100.0/3, part(t, s.Cells[0].Y), 0.01, "the least fast period is at the bottom")
 	require.Zero(t, part(t, s.BestCell.Y))
@@ -102,7 +102,7 @@ func TestSurfaceOfManyRows(t *testing.T) {
 	rows := grid(100, 200)
 	s, ok := surfaceOf(rows)
 	require.True(t, ok)
-	require.LessOrEqual(t, len(s.Cells), surface.MostColumns*surface.MostLines)
+	require.LessOrEqual(t, len(s.Cells), heatmap.MostColumns*heatmap.MostLines)
 	require.Equal(t, 20_000, s.Rows)
 	require.Equal(t, 20, s.Shared, "four fast and five slow periods share a cell")
 	require.Equal(t, rows[len(rows)-1], s.Best, "sharing hides no best one")
@@ -116,12 +116,12 @@ func TestSurfaceOfOddRows(t *testing.T) {
 	require.False(t, ok)
 	_, ok = surfaceOf(grid(1, 1))
 	require.False(t, ok)
-	flat := []surface.Point{{FastPeriod: 1, SlowPeriod: 2}, {FastPeriod: 1, SlowPeriod: 3}}
+	flat := []heatmap.Point{{FastPeriod: 1, SlowPeriod: 2}, {FastPeriod: 1, SlowPeriod: 3}}
 	s, ok := surfaceOf(flat)
 	require.True(t, ok)
-	require.Equal(t, surface.Shades-1, s.Cells[0].Shade, "all are best")
+	require.Equal(t, heatmap.Shades-1, s.Cells[0].Shade, "all are best")
 	nine := 9
-	s, _ = surfaceOf([]surface.Point{{FastPeriod: 1, SlowPeriod: 2, SignalPeriod: &nine, Score: -3}, {FastPeriod: 1, SlowPeriod: 2, Score: -1}})
+	s, _ = surfaceOf([]heatmap.Point{{FastPeriod: 1, SlowPeriod: 2, SignalPeriod: &nine, Score: -3}, {FastPeriod: 1, SlowPeriod: 2, Score: -1}})
 	require.Len(t, s.Cells, 1)
 	require.Equal(t, "-1.00", s.Lines[0].Scores[0], "the best of those that share it")
 }
@@ -160,7 +160,7 @@ func TestTheStyleHasTheShades(t *testing.T) {
 	t.Parallel()
 	style, err := assetFiles.ReadFile("assets/app.css")
 	require.NoError(t, err)
-	for i, c := range surface.Colours {
+	for i, c := range heatmap.Colours {
 		require.Contains(t, string(style), fmt.Sprintf(".s%d { fill: #%02x%02x%02x; }", i, c[0], c[1], c[2]))
 	}
 }

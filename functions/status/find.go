@@ -8,16 +8,16 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
-	"github.com/zixly/sweepline/shared/serve"
-	"github.com/zixly/sweepline/shared/tenant"
+	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// ledgerPatience is how long one look into the ledger may keep a reader
+// ledgerPatience is how long one look into the job store may keep a reader
 // waiting before the wait record has to do.
-const ledgerPatience = 2 * time.Second
+const jobStorePatience = 2 * time.Second
 
 // errNoJob: the tenant has no such job, as far as all stores say.
 var errNoJob = errors.New("no such job")
@@ -25,48 +25,48 @@ var errNoJob = errors.New("no such job")
 // found is a job as all that is known of it tells.
 type found struct {
 	job.Job
-	// Settled says that the end is written in the ledger: nothing will change.
+	// Settled says that the end is written in the job store: nothing will change.
 	Settled bool
-	// Ending says that the wait record knows an end that the ledger does not.
+	// Ending says that the wait record knows an end that the job store does not.
 	Ending bool
 	// Place is the place in the line of those that wait for a free slot, from
 	// 1; 0 for a job that does not stand in it.
 	Place int
 }
 
-// find reads a job from the ledger and, while it has not ended there, adds
-// what its wait record knows. The ledger may lag or be gone: then the record
+// find reads a job from the job store and, while it has not ended there, adds
+// what its wait record knows. The job store may lag or be gone: then the record
 // alone must do. A job of another tenant is errNoJob; any other error means
 // that it cannot be told whether there is such a job.
 func (f *Function) find(ctx context.Context, id string) (found, error) {
 	if !job.ValidID(id) {
 		return found{}, errNoJob
 	}
-	owner := tenant.FromContext(ctx)
-	ledgerCtx, cancel := context.WithTimeout(ctx, ledgerPatience)
-	j, ledgerErr := f.Jobs.Job(ledgerCtx, owner, id)
+	owner := auth.FromContext(ctx)
+	storeCtx, cancel := context.WithTimeout(ctx, jobStorePatience)
+	j, storeErr := f.Jobs.Job(storeCtx, owner, id)
 	cancel()
-	if ledgerErr == nil && j.Status.Terminal() {
+	if storeErr == nil && j.Status.Terminal() {
 		return found{Job: j, Settled: true}, nil
 	}
-	if ledgerErr != nil && !errors.Is(ledgerErr, ledger.ErrNotFound) {
-		slog.WarnContext(ctx, "Ledger does not answer", "job_id", id, "error", ledgerErr)
+	if storeErr != nil && !errors.Is(storeErr, jobstore.ErrNotFound) {
+		slog.WarnContext(ctx, "JobStore does not answer", "job_id", id, "error", storeErr)
 	}
 	rec, waitErr := f.Waits.Get(ctx, id)
 	known := waitErr == nil && rec.Header.TenantID == owner
 	switch {
-	case ledgerErr == nil && known:
+	case storeErr == nil && known:
 		return merge(j, rec), nil
-	case ledgerErr == nil:
+	case storeErr == nil:
 		return found{Job: j}, nil
 	case known:
 		return merge(jobOf(rec.Header), rec), nil
 	case waitErr != nil && !errors.Is(waitErr, wait.ErrUnknown):
 		return found{}, fmt.Errorf("read wait record: %w", waitErr)
-	case errors.Is(ledgerErr, ledger.ErrNotFound), waitErr == nil: // nobody's, or somebody else's
+	case errors.Is(storeErr, jobstore.ErrNotFound), waitErr == nil: // nobody's, or somebody else's
 		return found{}, errNoJob
 	default:
-		return found{}, fmt.Errorf("read ledger: %w", ledgerErr)
+		return found{}, fmt.Errorf("read job store: %w", storeErr)
 	}
 }
 
@@ -106,8 +106,8 @@ func merge(j job.Job, rec wait.Record) found {
 // answerMissing answers for a job that cannot be shown.
 func answerMissing(w http.ResponseWriter, err error) {
 	if errors.Is(err, errNoJob) {
-		serve.WriteError(w, http.StatusNotFound, serve.CodeNotFound, "no such job")
+		function.WriteError(w, http.StatusNotFound, function.CodeNotFound, "no such job")
 		return
 	}
-	serve.WriteUnavailable(w, err)
+	function.WriteUnavailable(w, err)
 }

@@ -26,7 +26,7 @@ type health struct {
 func (f *Function) health(ctx context.Context) []health {
 	parts := []health{
 		{Name: "Redis", What: "streams, waits, slots"},
-		{Name: "Ledger", What: "jobs, results, timelines"},
+		{Name: "JobStore", What: "jobs, results, timelines"},
 	}
 	asks := []func(context.Context) error{f.Waits.Ping, f.Jobs.Ping}
 	if f.Trading != nil {

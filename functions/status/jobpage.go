@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
+	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
@@ -116,7 +116,7 @@ type column struct {
 	Sort string
 }
 
-// resultHeads are the columns in the table's order, each a ledger.RowColumns.
+// resultHeads are the columns in the table's order, each a job store.RowColumns.
 var resultHeads = []struct{ name, label string }{
 	{"fast_period", "Fast"}, {"slow_period", "Slow"}, {"score", "Score"}, {"sharpe_ratio", "Sharpe"}, {"sortino_ratio", "Sortino"},
 	{"total_return_pct", "Return %"}, {"max_drawdown_pct", "Drawdown %"}, {"win_rate_pct", "Win rate %"},
@@ -125,8 +125,8 @@ var resultHeads = []struct{ name, label string }{
 
 func (f *Function) results(ctx context.Context, j job.Job, u *url.URL) (*resultsView, error) {
 	sent := u.Query()
-	q := ledger.RowQuery{By: sent.Get("sort"), Ascending: sent.Get("dir") == "asc", Limit: resultsPerPage}
-	if !slices.Contains(ledger.RowColumns, q.By) {
+	q := jobstore.RowQuery{By: sent.Get("sort"), Ascending: sent.Get("dir") == "asc", Limit: resultsPerPage}
+	if !slices.Contains(jobstore.RowColumns, q.By) {
 		q.By = "score"
 	}
 	q.Offset, _ = strconv.Atoi(sent.Get("from")) // anything else is the first page

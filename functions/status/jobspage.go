@@ -10,9 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zixly/sweepline/shared/auth"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
-	"github.com/zixly/sweepline/shared/tenant"
+	"github.com/zixly/sweepline/shared/jobstore"
 )
 
 const (
@@ -85,7 +85,7 @@ func (f *Function) jobsPage(w http.ResponseWriter, r *http.Request) {
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { v.Slots = f.slotsInUse(ctx) })
-	page, err := f.Jobs.Jobs(ctx, tenant.FromContext(ctx), q)
+	page, err := f.Jobs.Jobs(ctx, auth.FromContext(ctx), q)
 	counts, whole := countsOf(q, page)
 	if err == nil {
 		if !whole {
@@ -95,7 +95,7 @@ func (f *Function) jobsPage(w http.ResponseWriter, r *http.Request) {
 	}
 	wg.Wait()
 	switch {
-	case errors.Is(err, ledger.ErrCursor):
+	case errors.Is(err, jobstore.ErrCursor):
 		f.problem(w, r, http.StatusBadRequest, "There is no such page", "The link is damaged. Start from the first page.")
 		return
 	case err != nil:
@@ -114,7 +114,7 @@ func (f *Function) jobsPage(w http.ResponseWriter, r *http.Request) {
 }
 
 // live adds to open jobs what their wait records know: progress, place in
-// line. Redis may be away; the ledger's word stands then.
+// line. Redis may be away; the job store's word stands then.
 func (f *Function) live(ctx context.Context, jobs []job.Job) []found {
 	ctx, cancel := context.WithTimeout(ctx, livePatience)
 	defer cancel()

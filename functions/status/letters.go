@@ -12,11 +12,11 @@ import (
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 
+	"github.com/zixly/sweepline/shared/auth"
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/serve"
-	"github.com/zixly/sweepline/shared/tenant"
 )
 
 const (
@@ -33,7 +33,7 @@ func (f *Function) owns(ctx context.Context, l broker.DeadLetter) bool {
 	if owner == "" {
 		return f.operates(ctx)
 	}
-	return owner == tenant.FromContext(ctx)
+	return owner == auth.FromContext(ctx)
 }
 
 func (f *Function) listLetters(w http.ResponseWriter, r *http.Request) {
@@ -57,10 +57,10 @@ func (f *Function) listLetters(w http.ResponseWriter, r *http.Request) {
 	own, next, err := f.ownLetters(r.Context(), q)
 	if err != nil {
 		slog.WarnContext(r.Context(), "Dead letters not listed", "error", err)
-		serve.WriteUnavailable(w, err)
+		function.WriteUnavailable(w, err)
 		return
 	}
-	serve.WriteJSON(w, http.StatusOK, struct {
+	function.WriteJSON(w, http.StatusOK, struct {
 		Letters []letterView `json:"dead_letters"`
 		Next    string       `json:"next_cursor,omitempty"`
 	}{own, next})
@@ -143,12 +143,12 @@ func (f *Function) showLetter(w http.ResponseWriter, r *http.Request) {
 	l, err := f.Letters.DeadLetter(r.Context(), r.PathValue("id"))
 	switch {
 	case errors.Is(err, broker.ErrNotFound), err == nil && !f.owns(r.Context(), l):
-		serve.WriteError(w, http.StatusNotFound, serve.CodeNotFound, "no such dead letter")
+		function.WriteError(w, http.StatusNotFound, function.CodeNotFound, "no such dead letter")
 	case err != nil:
 		slog.WarnContext(r.Context(), "dead letter not read", "error", err)
-		serve.WriteUnavailable(w, err)
+		function.WriteUnavailable(w, err)
 	default:
-		serve.WriteJSON(w, http.StatusOK, viewOf(l))
+		function.WriteJSON(w, http.StatusOK, viewOf(l))
 	}
 }
 
@@ -165,15 +165,15 @@ func (f *Function) onLetter(w http.ResponseWriter, r *http.Request, done string,
 	over, err := f.onOwnLetter(r.Context(), id, done, act)
 	switch {
 	case errors.Is(err, broker.ErrNotFound):
-		serve.WriteError(w, http.StatusNotFound, serve.CodeNotFound, "no such dead letter")
+		function.WriteError(w, http.StatusNotFound, function.CodeNotFound, "no such dead letter")
 	case err != nil:
 		slog.WarnContext(r.Context(), "Dead letter not handled", "dead_letter", id, "error", err)
-		serve.WriteUnavailable(w, err)
+		function.WriteUnavailable(w, err)
 	case over != "" && status == http.StatusAccepted:
-		serve.WriteJSON(w, status, map[string]string{"id": id, "job_status": string(over),
+		function.WriteJSON(w, status, map[string]string{"id": id, "job_status": string(over),
 			"message": done + ", which changes nothing: its job has ended as " + string(over) + ". To run the sweep again, retry the job"})
 	default:
-		serve.WriteJSON(w, status, map[string]string{"id": id, "message": done})
+		function.WriteJSON(w, status, map[string]string{"id": id, "message": done})
 	}
 }
 
@@ -210,7 +210,7 @@ func (f *Function) over(ctx context.Context, l broker.DeadLetter) job.State {
 		return ""
 	}
 	owner, _ := l.Event.Extensions()[event.ExtTenant].(string)
-	ctx, cancel := context.WithTimeout(ctx, ledgerPatience)
+	ctx, cancel := context.WithTimeout(ctx, jobStorePatience)
 	defer cancel()
 	j, err := f.Jobs.Job(ctx, owner, l.Event.Subject())
 	if err != nil || !j.Status.Terminal() {

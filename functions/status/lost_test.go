@@ -7,11 +7,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
+	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// lost restores what the ledger has open.
+// lost restores what the job store has open.
 type lost struct{ *world }
 
 func (l lost) Find(_ context.Context, id string) (job.Job, error) {
@@ -22,9 +22,9 @@ func (l lost) Find(_ context.Context, id string) (job.Job, error) {
 	defer l.mu.Unlock()
 	j, ok := l.jobs[id]
 	if !ok {
-		return job.Job{}, ledger.ErrNotFound
+		return job.Job{}, jobstore.ErrNotFound
 	}
-	l.records[id] = wait.Record{Header: ledger.HeaderOf(j), State: wait.Waiting}
+	l.records[id] = wait.Record{Header: jobstore.HeaderOf(j), State: wait.Waiting}
 	l.acts = append(l.acts, "restore "+id)
 	return j, nil
 }

@@ -10,24 +10,24 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/functions/status"
+	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/mailbox"
-	"github.com/zixly/sweepline/shared/serve"
-	"github.com/zixly/sweepline/shared/tenant"
 )
 
 // withMailbox is a dashboard of two tenants with a mailbox.
 func withMailbox(t *testing.T) (*mailbox.Box, http.Handler) {
 	t.Helper()
 	w := &world{jobs: map[string]job.Job{}, broken: map[string]bool{}}
-	k, err := tenant.New(tenant.Config{Keys: "acme:aaaaaaaaaaaaaaaa,globex:gggggggggggggggg"})
+	k, err := auth.New(auth.Config{Keys: "acme:aaaaaaaaaaaaaaaa,globex:gggggggggggggggg"})
 	require.NoError(t, err)
 	box := &mailbox.Box{}
 	f, err := status.New(status.Config{Heartbeat: time.Second, MaxStreams: 2, SessionSecret: "secret"}, status.Deps{
-		Jobs: books{w}, Waits: records{w}, Cancel: records{w}, Intake: w, Keys: k, Mailbox: box,
+		Jobs: books{w}, Waits: records{w}, Cancel: records{w}, Enqueuer: w, Keys: k, Mailbox: box,
 	})
 	require.NoError(t, err)
-	h, err := serve.Handler("status", f, prometheus.NewRegistry())
+	h, err := function.Handler("status", f, prometheus.NewRegistry())
 	require.NoError(t, err)
 	return box, h
 }

@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/zixly/sweepline/shared/auth"
 	"github.com/zixly/sweepline/shared/mailbox"
-	"github.com/zixly/sweepline/shared/tenant"
 )
 
 // messages are those that were not sent, where nothing can be: mailbox.Box.
@@ -31,11 +31,11 @@ type messagePageView struct {
 }
 
 func (f *Function) mailboxPage(w http.ResponseWriter, r *http.Request) {
-	render(w, r, http.StatusOK, "mailbox.html", mailboxPageView{f.view(r), f.Mailbox.Messages(tenant.FromContext(r.Context())), mailbox.MostMessages})
+	render(w, r, http.StatusOK, "mailbox.html", mailboxPageView{f.view(r), f.Mailbox.Messages(auth.FromContext(r.Context())), mailbox.MostMessages})
 }
 
 func (f *Function) messagePage(w http.ResponseWriter, r *http.Request) {
-	m, ok := f.Mailbox.Message(tenant.FromContext(r.Context()), r.PathValue("id"))
+	m, ok := f.Mailbox.Message(auth.FromContext(r.Context()), r.PathValue("id"))
 	if !ok {
 		f.problem(w, r, http.StatusNotFound, "No such message", "It was not written, or newer ones took its place.")
 		return
@@ -53,7 +53,7 @@ const mailPolicy = "sandbox allow-popups allow-popups-to-escape-sandbox; default
 
 // mailAlone is a mail's HTML as a mail program shows it, with its picture.
 func (f *Function) mailAlone(w http.ResponseWriter, r *http.Request) {
-	m, ok := f.Mailbox.Message(tenant.FromContext(r.Context()), r.PathValue("id"))
+	m, ok := f.Mailbox.Message(auth.FromContext(r.Context()), r.PathValue("id"))
 	if !ok {
 		f.problem(w, r, http.StatusNotFound, "No such message", "It was not written, or newer ones took its place.")
 		return

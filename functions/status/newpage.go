@@ -13,10 +13,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/zixly/sweepline/shared/intake"
+	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/enqueue"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/telemetry"
-	"github.com/zixly/sweepline/shared/tenant"
 )
 
 // sweepForm is the form as its sender left it.
@@ -154,7 +154,7 @@ func (f *Function) submitFromPage(w http.ResponseWriter, r *http.Request) {
 	}
 	got, err := f.takeIn(r.Context(), sweep, v.Key)
 	switch {
-	case errors.Is(err, intake.ErrConflict):
+	case errors.Is(err, enqueue.ErrConflict):
 		v.Key = uuid.NewString()
 		v.Notice = "This form has started a job already, with other values. Send it again to start another one."
 		render(w, r, http.StatusConflict, "new.html", v)
@@ -167,11 +167,11 @@ func (f *Function) submitFromPage(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (f *Function) takeIn(ctx context.Context, sweep job.Sweep, key string) (intake.Accepted, error) {
+func (f *Function) takeIn(ctx context.Context, sweep job.Sweep, key string) (enqueue.Accepted, error) {
 	ctx, cancel := context.WithTimeout(telemetry.Start(ctx), 8*time.Second)
 	defer cancel()
 	// No header holds a newline, so the key is none of the webhook's.
-	got, err := f.Intake.Take(ctx, intake.Request{Tenant: tenant.FromContext(ctx), Key: "form\n" + key, Sweep: sweep})
+	got, err := f.Enqueuer.Enqueue(ctx, enqueue.Request{Tenant: auth.FromContext(ctx), Key: "form\n" + key, Sweep: sweep})
 	if err != nil {
 		return got, err
 	}

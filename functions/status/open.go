@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/zixly/sweepline/shared/auth"
 	"github.com/zixly/sweepline/shared/broker"
-	"github.com/zixly/sweepline/shared/connect"
-	"github.com/zixly/sweepline/shared/intake"
-	"github.com/zixly/sweepline/shared/ledger/postgres"
+	"github.com/zixly/sweepline/shared/enqueue"
+	"github.com/zixly/sweepline/shared/function"
+	"github.com/zixly/sweepline/shared/jobstore/postgres"
+	"github.com/zixly/sweepline/shared/redisclient"
 	"github.com/zixly/sweepline/shared/restore"
-	"github.com/zixly/sweepline/shared/serve"
-	"github.com/zixly/sweepline/shared/tenant"
+	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -20,23 +21,23 @@ import (
 func FromEnv(ctx context.Context) (*Function, error) {
 	var (
 		cfg     Config
-		out     serve.Config
-		tenants tenant.Config
+		out     sink.Config
+		tenants auth.Config
 		waiting wait.Config
 		books   postgres.Config
 	)
-	if err := serve.Load(&cfg, &out, &tenants, &waiting, &books); err != nil {
+	if err := function.Load(&cfg, &out, &tenants, &waiting, &books); err != nil {
 		return nil, err
 	}
-	keys, err := tenant.New(tenants)
+	keys, err := auth.New(tenants)
 	if err != nil {
 		return nil, err
 	}
-	sink, err := serve.NewSink(out)
+	sender, err := sink.New(out)
 	if err != nil {
 		return nil, err
 	}
-	client, err := connect.Redis(waiting.RedisURL)
+	client, err := redisclient.New(waiting.RedisURL)
 	if err != nil {
 		return nil, err
 	}
@@ -53,15 +54,15 @@ func FromEnv(ctx context.Context) (*Function, error) {
 		return nil, errors.Join(err, records.Close(), client.Close())
 	}
 	closeAll := func() error { return errors.Join(book.Close(), records.Close(), client.Close()) }
-	in, err := intake.New(records, sink, time.Now)
+	in, err := enqueue.New(records, sender, time.Now)
 	if err != nil {
 		return nil, errors.Join(err, closeAll())
 	}
-	lost, err := restore.New(book, records, sink)
+	lost, err := restore.New(book, records, sender)
 	if err != nil {
 		return nil, errors.Join(err, closeAll())
 	}
-	f, err := New(cfg, Deps{Jobs: book, Waits: records, Cancel: records, Lost: lost, Intake: in, Letters: inspector, Keys: keys})
+	f, err := New(cfg, Deps{Jobs: book, Waits: records, Cancel: records, Lost: lost, Enqueuer: in, Letters: inspector, Keys: keys})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make status: %w", err), closeAll())
 	}

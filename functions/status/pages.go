@@ -10,7 +10,7 @@ import (
 	"net/http"
 	"sync"
 
-	"github.com/zixly/sweepline/shared/tenant"
+	"github.com/zixly/sweepline/shared/auth"
 )
 
 var (
@@ -47,7 +47,7 @@ type view struct {
 
 func (f *Function) view(r *http.Request) view {
 	return view{
-		SignedIn: !f.Keys.Open(), Tenant: tenant.FromContext(r.Context()), Path: r.URL.Path,
+		SignedIn: !f.Keys.Open(), Tenant: auth.FromContext(r.Context()), Path: r.URL.Path,
 		HasLetters: f.Letters != nil, HasBroker: f.Broker != nil && f.operates(r.Context()), HasMailbox: f.Mailbox != nil,
 	}
 }

@@ -53,7 +53,7 @@ func TestPages(t *testing.T) {
 	require.Contains(t, page, "no result within an hour")
 	require.Equal(t, 404, call(h, "GET", "/jobs/"+job.NewID()).Code)
 
-	w.broken["ledger"] = true
+	w.broken["job store"] = true
 	require.Equal(t, 503, call(h, "GET", "/").Code)
 	require.Contains(t, call(h, "GET", "/jobs/"+early.JobID).Body.String(), "timeline is not available")
 }

@@ -10,10 +10,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
-	"github.com/zixly/sweepline/shared/serve"
-	"github.com/zixly/sweepline/shared/tenant"
+	"github.com/zixly/sweepline/shared/jobstore"
+	"github.com/zixly/sweepline/shared/sink"
 )
 
 // overview is what a list shows that changes: the data of the event "jobs".
@@ -74,15 +75,15 @@ func (f *Function) beat(ctx context.Context, p *pulse) (text []byte, version int
 
 func (f *Function) overview(ctx context.Context) (overview, error) {
 	// The read serves all watchers, so it must not end with the one who asks.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ledgerPatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), jobStorePatience)
 	defer cancel()
-	owner := tenant.FromContext(ctx)
+	owner := auth.FromContext(ctx)
 	o := overview{Open: []update{}}
 	var err error
-	if o.Counts, err = f.Jobs.Counts(ctx, owner, ledger.Query{}); err != nil {
+	if o.Counts, err = f.Jobs.Counts(ctx, owner, jobstore.Query{}); err != nil {
 		return o, fmt.Errorf("count jobs: %w", err)
 	}
-	newest, err := f.Jobs.Jobs(ctx, owner, ledger.Query{Limit: 1})
+	newest, err := f.Jobs.Jobs(ctx, owner, jobstore.Query{Limit: 1})
 	if err != nil {
 		return o, fmt.Errorf("read newest job: %w", err)
 	}
@@ -92,7 +93,7 @@ func (f *Function) overview(ctx context.Context) (overview, error) {
 	if o.Counts[job.Queued]+o.Counts[job.Running] == 0 {
 		return o, nil
 	}
-	open, err := f.Jobs.Jobs(ctx, owner, ledger.Query{Status: []job.State{job.Queued, job.Running}})
+	open, err := f.Jobs.Jobs(ctx, owner, jobstore.Query{Status: []job.State{job.Queued, job.Running}})
 	if err != nil {
 		return o, fmt.Errorf("read open jobs: %w", err)
 	}
@@ -116,7 +117,7 @@ func (f *Function) streamOverview(w http.ResponseWriter, r *http.Request) {
 	if out.open() != nil {
 		return
 	}
-	p := f.pulses.of(tenant.FromContext(r.Context()))
+	p := f.pulses.of(auth.FromContext(r.Context()))
 	tick, heartbeat := time.NewTicker(f.cfg.Pulse), time.NewTicker(f.cfg.Heartbeat)
 	defer tick.Stop()
 	defer heartbeat.Stop()
@@ -147,7 +148,7 @@ func (f *Function) takeStream(w http.ResponseWriter) (release func(), ok bool) {
 	case f.streams <- struct{}{}:
 		return func() { <-f.streams }, true
 	default:
-		serve.WriteUnavailable(w, &serve.Unavailable{RetryAfter: 5 * time.Second, Err: fmt.Errorf("%d streams are open", cap(f.streams))})
+		function.WriteUnavailable(w, &sink.Unavailable{RetryAfter: 5 * time.Second, Err: fmt.Errorf("%d streams are open", cap(f.streams))})
 		return nil, false
 	}
 }

@@ -12,10 +12,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
-	"github.com/zixly/sweepline/shared/serve"
-	"github.com/zixly/sweepline/shared/tenant"
+	"github.com/zixly/sweepline/shared/jobstore"
 )
 
 func (f *Function) getJob(w http.ResponseWriter, r *http.Request) {
@@ -24,7 +24,7 @@ func (f *Function) getJob(w http.ResponseWriter, r *http.Request) {
 		answerMissing(w, err)
 		return
 	}
-	serve.WriteJSON(w, http.StatusOK, j.Job)
+	function.WriteJSON(w, http.StatusOK, j.Job)
 }
 
 func (f *Function) listJobs(w http.ResponseWriter, r *http.Request) {
@@ -33,13 +33,13 @@ func (f *Function) listJobs(w http.ResponseWriter, r *http.Request) {
 		answerBadQuery(w, err)
 		return
 	}
-	page, err := f.Jobs.Jobs(r.Context(), tenant.FromContext(r.Context()), q)
+	page, err := f.Jobs.Jobs(r.Context(), auth.FromContext(r.Context()), q)
 	switch {
-	case errors.Is(err, ledger.ErrCursor):
+	case errors.Is(err, jobstore.ErrCursor):
 		answerBadQuery(w, job.Invalid{{Field: "cursor", Message: "is not one that this list gave"}})
 	case err != nil:
 		slog.WarnContext(r.Context(), "Jobs not listed", "error", err)
-		serve.WriteUnavailable(w, err)
+		function.WriteUnavailable(w, err)
 	default:
 		body := struct {
 			Jobs []job.Job `json:"jobs"`
@@ -53,20 +53,20 @@ func (f *Function) listJobs(w http.ResponseWriter, r *http.Request) {
 				body.Jobs[i].Results = []job.Row{}
 			}
 		}
-		serve.WriteJSON(w, http.StatusOK, body)
+		function.WriteJSON(w, http.StatusOK, body)
 	}
 }
 
 func answerBadQuery(w http.ResponseWriter, err error) {
 	var invalid job.Invalid
 	errors.As(err, &invalid)
-	serve.WriteError(w, http.StatusBadRequest, serve.CodeInvalid, "the query is not valid", invalid...)
+	function.WriteError(w, http.StatusBadRequest, function.CodeInvalid, "the query is not valid", invalid...)
 }
 
 // parseQuery reads the filters of a list. Its error is a job.Invalid with all
 // problems. Empty parameters do not count, as a form sends them.
-func parseQuery(v url.Values) (ledger.Query, error) {
-	q := ledger.Query{Ticker: v.Get("ticker"), Text: v.Get("q"), Cursor: v.Get("cursor")}
+func parseQuery(v url.Values) (jobstore.Query, error) {
+	q := jobstore.Query{Ticker: v.Get("ticker"), Text: v.Get("q"), Cursor: v.Get("cursor")}
 	var problems job.Invalid
 	bad := func(field, message string) { problems = append(problems, job.Problem{Field: field, Message: message}) }
 	for _, text := range v["status"] {
@@ -84,8 +84,8 @@ func parseQuery(v url.Values) (ledger.Query, error) {
 	}
 	if text := v.Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > ledger.MaxLimit {
-			bad("limit", "must be 1 to "+strconv.Itoa(ledger.MaxLimit))
+		if err != nil || n < 1 || n > jobstore.MaxLimit {
+			bad("limit", "must be 1 to "+strconv.Itoa(jobstore.MaxLimit))
 		}
 		q.Limit = n
 	}
@@ -111,19 +111,19 @@ func (f *Function) getTimeline(w http.ResponseWriter, r *http.Request) {
 		answerMissing(w, err)
 		return
 	}
-	serve.WriteJSON(w, http.StatusOK, struct {
+	function.WriteJSON(w, http.StatusOK, struct {
 		JobID  string              `json:"job_id"`
 		Events []job.TimelineEvent `json:"events"`
 	}{id, events})
 }
 
-// timeline is empty, and not missing, for a job the ledger has yet to hear of.
+// timeline is empty, and not missing, for a job the job store has yet to hear of.
 func (f *Function) timeline(ctx context.Context, id string) ([]job.TimelineEvent, error) {
 	if !job.ValidID(id) {
 		return nil, errNoJob
 	}
-	events, err := f.Jobs.Timeline(ctx, tenant.FromContext(ctx), id)
-	if errors.Is(err, ledger.ErrNotFound) {
+	events, err := f.Jobs.Timeline(ctx, auth.FromContext(ctx), id)
+	if errors.Is(err, jobstore.ErrNotFound) {
 		_, err = f.find(ctx, id)
 	}
 	if err != nil {
@@ -178,12 +178,12 @@ func (f *Function) getResults(w http.ResponseWriter, r *http.Request) {
 		answerMissing(w, err)
 		return
 	}
-	next, stop := iter.Pull2(f.Jobs.Results(r.Context(), tenant.FromContext(r.Context()), id, ledger.ByScore))
+	next, stop := iter.Pull2(f.Jobs.Results(r.Context(), auth.FromContext(r.Context()), id, jobstore.ByScore))
 	defer stop()
 	row, err, more := next() // before the header is out, trouble can still be a 503
 	if err != nil {
 		slog.WarnContext(r.Context(), "Results not read", "job_id", id, "error", err)
-		serve.WriteUnavailable(w, err)
+		function.WriteUnavailable(w, err)
 		return
 	}
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8; header=present")

@@ -4,8 +4,8 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/zixly/sweepline/shared/serve"
-	"github.com/zixly/sweepline/shared/tenant"
+	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/function"
 )
 
 // routes lists every address of the function.
@@ -19,7 +19,7 @@ func (f *Function) routes() http.Handler {
 		}
 	}
 	api := func(pattern string, h http.HandlerFunc) {
-		mux.Handle(pattern, f.require(h, func(w http.ResponseWriter, _ *http.Request) { tenant.Unauthorized(w) }))
+		mux.Handle(pattern, f.require(h, func(w http.ResponseWriter, _ *http.Request) { auth.Unauthorized(w) }))
 	}
 	page := func(pattern string, h http.HandlerFunc) {
 		mux.Handle(pattern, f.require(h, f.askForKey))
@@ -67,7 +67,7 @@ func (f *Function) routes() http.Handler {
 	// is asked for, with nothing at all.
 	guard := http.NewCrossOriginProtection()
 	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		serve.WriteError(w, http.StatusForbidden, "cross_origin", "requests from other sites are refused")
+		function.WriteError(w, http.StatusForbidden, "cross_origin", "requests from other sites are refused")
 	}))
 	return secure(guard.Handler(jsonErrors(mux)))
 }
@@ -80,7 +80,7 @@ func (f *Function) require(next, refuse http.HandlerFunc) http.Handler {
 			refuse(w, r)
 			return
 		}
-		next(w, r.WithContext(tenant.NewContext(r.Context(), name)))
+		next(w, r.WithContext(auth.NewContext(r.Context(), name)))
 	})
 }
 
@@ -111,7 +111,7 @@ func jsonErrors(mux *http.ServeMux) http.Handler {
 		h.ServeHTTP(probe, r)
 		if probe.status == http.StatusMethodNotAllowed {
 			w.Header().Set("Allow", probe.header.Get("Allow"))
-			serve.WriteError(w, probe.status, serve.CodeMethod, "this address takes "+probe.header.Get("Allow"))
+			function.WriteError(w, probe.status, function.CodeMethod, "this address takes "+probe.header.Get("Allow"))
 			return
 		}
 		notFound(w)
@@ -129,5 +129,5 @@ func (h *headerOnly) WriteHeader(status int)      { h.status = status }
 func (h *headerOnly) Write(b []byte) (int, error) { return len(b), nil }
 
 func notFound(w http.ResponseWriter) {
-	serve.WriteError(w, http.StatusNotFound, serve.CodeNotFound, "no such address")
+	function.WriteError(w, http.StatusNotFound, function.CodeNotFound, "no such address")
 }

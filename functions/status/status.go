@@ -1,7 +1,7 @@
 // Package status shows jobs and acts on them: the jobs API, the stream of one
 // job's events to a browser, and the dashboard's pages. It only reads the
-// ledger and the wait records; what its owner wants of a job (cancel, retry)
-// goes to the wait record or in again at the front, through shared/intake.
+// job store and the wait records; what its owner wants of a job (cancel, retry)
+// goes to the wait record or in again at the front, through shared/enqueue.
 // Operators see the broker, too, and can pause, resume and replay its Triggers.
 package status
 
@@ -14,12 +14,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zixly/sweepline/shared/auth"
 	"github.com/zixly/sweepline/shared/broker"
-	"github.com/zixly/sweepline/shared/intake"
+	"github.com/zixly/sweepline/shared/enqueue"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
-	"github.com/zixly/sweepline/shared/serve"
-	"github.com/zixly/sweepline/shared/tenant"
+	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -45,18 +45,18 @@ type Config struct {
 	TraceURL string `envconfig:"TRACE_URL"`
 }
 
-// jobs is the ledger as status reads it.
+// jobs is the job store as status reads it.
 type jobs interface {
 	Job(ctx context.Context, tenant, id string) (job.Job, error)
-	Jobs(ctx context.Context, tenant string, q ledger.Query) (ledger.Page, error)
+	Jobs(ctx context.Context, tenant string, q jobstore.Query) (jobstore.Page, error)
 	Timeline(ctx context.Context, tenant, id string) ([]job.TimelineEvent, error)
-	Counts(ctx context.Context, tenant string, q ledger.Query) (map[job.State]int, error)
-	Results(ctx context.Context, tenant, id string, by ledger.Order) iter.Seq2[job.Row, error]
-	Rows(ctx context.Context, tenant, id string, q ledger.RowQuery) ([]job.Row, error)
+	Counts(ctx context.Context, tenant string, q jobstore.Query) (map[job.State]int, error)
+	Results(ctx context.Context, tenant, id string, by jobstore.Order) iter.Seq2[job.Row, error]
+	Rows(ctx context.Context, tenant, id string, q jobstore.RowQuery) ([]job.Row, error)
 	Ping(ctx context.Context) error
 }
 
-// waits are the wait records: what is true of a job now, before the ledger
+// waits are the wait records: what is true of a job now, before the job store
 // knows.
 type waits interface {
 	Get(ctx context.Context, jobID string) (wait.Record, error)
@@ -74,9 +74,9 @@ type finder interface {
 	Find(ctx context.Context, jobID string) (job.Job, error)
 }
 
-// intaker takes a job in.
-type intaker interface {
-	Take(ctx context.Context, r intake.Request) (intake.Accepted, error)
+// enqueuer takes a job in.
+type enqueuer interface {
+	Enqueue(ctx context.Context, r enqueue.Request) (enqueue.Accepted, error)
 }
 
 // letters are the events that could not be delivered.
@@ -109,15 +109,15 @@ type checker interface {
 }
 
 // Deps is what the function stands on. The caller closes it. Required are Jobs,
-// Waits, Cancel, Intake and Keys.
+// Waits, Cancel, Enqueuer and Keys.
 type Deps struct {
 	Jobs   jobs
 	Waits  waits
 	Cancel canceller
 	// Lost restores jobs that Redis has lost, so that they can be cancelled. nil
 	// leaves that to the supervisor: until then they cannot.
-	Lost   finder
-	Intake intaker
+	Lost     finder
+	Enqueuer enqueuer
 	// Letters may be nil where the broker is not ours: there is then no such
 	// address.
 	Letters letters
@@ -131,7 +131,7 @@ type Deps struct {
 	Mailbox messages
 	// Trading is the trading API; nil leaves it out of the health.
 	Trading checker
-	Keys    *tenant.Keys
+	Keys    *auth.Keys
 	// Now is time.Now if nil.
 	Now func() time.Time
 }
@@ -141,7 +141,7 @@ type Function struct {
 	Deps
 
 	cfg      Config
-	sessions *tenant.Sessions
+	sessions *auth.Sessions
 	handler  http.Handler
 	pulses   pulses
 	tallies  tallies
@@ -154,8 +154,8 @@ type Function struct {
 
 // New refuses missing dependencies and does no I/O.
 func New(cfg Config, d Deps) (*Function, error) {
-	if d.Jobs == nil || d.Waits == nil || d.Cancel == nil || d.Intake == nil || d.Keys == nil {
-		return nil, errors.New("status needs jobs, waits, a canceller, an intake and tenant keys")
+	if d.Jobs == nil || d.Waits == nil || d.Cancel == nil || d.Enqueuer == nil || d.Keys == nil {
+		return nil, errors.New("status needs jobs, waits, a canceller, an enqueuer and tenant keys")
 	}
 	if cfg.Heartbeat <= 0 {
 		return nil, errors.New("STREAM_HEARTBEAT must be positive")
@@ -175,7 +175,7 @@ func New(cfg Config, d Deps) (*Function, error) {
 	d.complete()
 	f := &Function{Deps: d, cfg: cfg, streams: make(chan struct{}, cfg.MaxStreams), drain: make(chan struct{})}
 	var err error
-	if f.sessions, err = tenant.NewSessions(d.Keys, cfg.SessionSecret, d.Now); err != nil {
+	if f.sessions, err = auth.NewSessions(d.Keys, cfg.SessionSecret, d.Now); err != nil {
 		return nil, err
 	}
 	f.handler = f.routes()
@@ -198,9 +198,9 @@ func (d *Deps) complete() {
 // Handle answers one request.
 func (f *Function) Handle(w http.ResponseWriter, r *http.Request) { f.handler.ServeHTTP(w, r) }
 
-// Ready reports whether Redis and the ledger answer.
+// Ready reports whether Redis and the job store answer.
 func (f *Function) Ready(ctx context.Context) (bool, error) {
-	return serve.Check(ctx, map[string]func(context.Context) error{"redis": f.Waits.Ping, "ledger": f.Jobs.Ping})
+	return function.Check(ctx, map[string]func(context.Context) error{"redis": f.Waits.Ping, "job store": f.Jobs.Ping})
 }
 
 // Drain ends all streams; browsers come back to another replica by themselves.

@@ -11,9 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/functions/status"
-	"github.com/zixly/sweepline/shared/intake"
+	"github.com/zixly/sweepline/shared/enqueue"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
+	"github.com/zixly/sweepline/shared/jobstore"
 )
 
 func TestJob(t *testing.T) {
@@ -25,7 +25,7 @@ func TestJob(t *testing.T) {
 	require.Equal(t, stored, got)
 	require.Equal(t, stored, decode[job.Job](t, call(h, "GET", "/webhook/jobs/"+strings.ToUpper(stored.JobID))))
 	got = decode[job.Job](t, call(h, "GET", "/webhook/jobs/"+early.JobID))
-	require.Equal(t, job.Queued, got.Status, "readable before the ledger knows it")
+	require.Equal(t, job.Queued, got.Status, "readable before the job store knows it")
 	require.Equal(t, early.Parameters, got.Parameters)
 	require.NotNil(t, got.Results)
 
@@ -38,7 +38,7 @@ func TestJob(t *testing.T) {
 		require.Contains(t, r.Body.String(), `"code":"not_found"`)
 	}
 
-	w.broken["ledger"] = true
+	w.broken["job store"] = true
 	require.Equal(t, 200, call(h, "GET", "/webhook/jobs/"+early.JobID).Code, "the record will do")
 	r := call(h, "GET", "/webhook/jobs/"+stored.JobID)
 	require.Equal(t, 503, r.Code, "nobody can tell")
@@ -46,7 +46,7 @@ func TestJob(t *testing.T) {
 	require.NotContains(t, r.Body.String(), "10.0.0.7")
 	require.Equal(t, 404, call(h, "GET", "/webhook/jobs/"+foreign.JobID).Code)
 
-	w.broken["ledger"], w.broken["redis"] = false, true
+	w.broken["job store"], w.broken["redis"] = false, true
 	require.Equal(t, 200, call(h, "GET", "/webhook/jobs/"+stored.JobID).Code)
 	require.Equal(t, 503, call(h, "GET", "/webhook/jobs/"+early.JobID).Code)
 }
@@ -64,10 +64,10 @@ func TestList(t *testing.T) {
 	}](t, call(h, "GET", "/api/jobs?status=running,failed&status=QUEUED&ticker=dax&limit=7&cursor=c&since=2026-01-01T00:00:00Z&q=text"))
 	require.Len(t, page.Jobs, 1)
 	require.Equal(t, "next", page.Next)
-	require.Equal(t, ledger.Query{
+	require.Equal(t, jobstore.Query{
 		Status: []job.State{job.Running, job.Failed, job.Queued}, Ticker: "dax", Limit: 7, Cursor: "c", Text: "q",
 		Since: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
-	}, func() ledger.Query { q := w.query; q.Text = "q"; return q }())
+	}, func() jobstore.Query { q := w.query; q.Text = "q"; return q }())
 	require.Equal(t, "text", w.query.Text)
 
 	r = call(h, "GET", "/api/jobs?status=odd&limit=0&since=yesterday&until=x")
@@ -75,7 +75,7 @@ func TestList(t *testing.T) {
 	require.Len(t, decode[struct{ Details []job.Problem }](t, r).Details, 4)
 	require.Equal(t, 400, call(h, "GET", "/api/jobs?cursor=bad").Code)
 	require.Equal(t, 400, call(h, "GET", "/api/jobs?limit=501").Code)
-	w.broken["ledger"] = true
+	w.broken["job store"] = true
 	require.Equal(t, 503, call(h, "GET", "/api/jobs").Code)
 }
 
@@ -93,7 +93,7 @@ func TestTimeline(t *testing.T) {
 	require.JSONEq(t, `{"job_id":"`+early.JobID+`","events":[]}`, call(h, "GET", "/api/jobs/"+early.JobID+"/events").Body.String())
 	require.Equal(t, 404, call(h, "GET", "/api/jobs/"+job.NewID()+"/events").Code)
 	require.Equal(t, 404, call(h, "GET", "/api/jobs/x/events").Code)
-	w.broken["ledger"] = true
+	w.broken["job store"] = true
 	require.Equal(t, 503, call(h, "GET", "/api/jobs/"+j.JobID+"/events").Code)
 }
 
@@ -161,7 +161,7 @@ func TestRetry(t *testing.T) {
 	require.Equal(t, failed.JobID, body["retry_of"])
 	require.NotEqual(t, failed.JobID, body["job_id"])
 	require.Equal(t, "/webhook/jobs/"+body["job_id"].(string), r.Header().Get("Location"))
-	require.Equal(t, intake.Request{Tenant: "default", Sweep: sweep, RetryOf: failed.JobID}, w.taken[0])
+	require.Equal(t, enqueue.Request{Tenant: "default", Sweep: sweep, RetryOf: failed.JobID}, w.taken[0])
 
 	retry(failed.JobID, "Idempotency-Key", "k")
 	require.NotEmpty(t, w.taken[1].Key)
@@ -236,10 +236,10 @@ func TestReady(t *testing.T) {
 	t.Parallel()
 	w, _, h := setup(t, "")
 	require.Equal(t, 200, call(h, "GET", "/readyz").Code)
-	w.broken["ledger"], w.broken["redis"] = true, true
+	w.broken["job store"], w.broken["redis"] = true, true
 	r := call(h, "GET", "/readyz")
 	require.Equal(t, 503, r.Code)
-	require.Contains(t, r.Body.String(), "missing: ledger, redis")
+	require.Contains(t, r.Body.String(), "missing: job store, redis")
 }
 
 func TestNewRefuses(t *testing.T) {

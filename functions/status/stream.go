@@ -14,7 +14,7 @@ const (
 	// writePatience bounds one write to a slow browser.
 	writePatience = 10 * time.Second
 	// settlePause is the first pause between two looks whether an end that the
-	// wait record knows is in the ledger; it doubles up to maxPause.
+	// wait record knows is in the job store; it doubles up to maxPause.
 	settlePause = 250 * time.Millisecond
 	// maxPause is also how often a job is looked at although nobody said that
 	// it changed: a push may be lost.

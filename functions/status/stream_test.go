@@ -106,7 +106,7 @@ func TestStreamTellsAJobFromBeginningToEnd(t *testing.T) {
 	require.Empty(t, name, "nothing follows the result")
 }
 
-func TestStreamWaitsForTheLedger(t *testing.T) {
+func TestStreamWaitsForTheJobStore(t *testing.T) {
 	t.Parallel()
 	w, _, h := setup(t, "")
 	head := w.recorded("default")

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/zixly/sweepline/shared/ledger"
-	"github.com/zixly/sweepline/shared/surface"
+	"github.com/zixly/sweepline/shared/heatmap"
+	"github.com/zixly/sweepline/shared/jobstore"
 )
 
 const (
@@ -19,7 +19,7 @@ const (
 
 // heatMap is a surface, ready to draw, with the least fast period at the bottom.
 type heatMap struct {
-	surface.Surface
+	heatmap.Surface
 
 	Cells          []cell
 	XTicks, YTicks []tick
@@ -54,8 +54,8 @@ type line struct {
 }
 
 // surfaceOf draws points; false where there are too few to make an area.
-func surfaceOf(points []surface.Point) (heatMap, bool) {
-	s, ok := surface.Of(points)
+func surfaceOf(points []heatmap.Point) (heatMap, bool) {
+	s, ok := heatmap.Of(points)
 	if !ok {
 		return heatMap{}, false
 	}
@@ -80,15 +80,15 @@ func surfaceOf(points []surface.Point) (heatMap, bool) {
 			m.BestCell = c
 		}
 	}
-	for i := range surface.Shades {
+	for i := range heatmap.Shades {
 		m.Legend = append(m.Legend, shade{
-			Shade: i, From: number(s.Scale.From(i)), X: percent(100 * float64(i) / surface.Shades), W: percent(100.0 / surface.Shades),
+			Shade: i, From: number(s.Scale.From(i)), X: percent(100 * float64(i) / heatmap.Shades), W: percent(100.0 / heatmap.Shades),
 		})
 	}
 	return m, true
 }
 
-func ticksOf(a surface.Axis, n int, up bool) []tick {
+func ticksOf(a heatmap.Axis, n int, up bool) []tick {
 	var out []tick
 	for _, t := range a.Ticks(n) {
 		at := 100 * t.At
@@ -117,12 +117,12 @@ func (f *Function) surface(ctx context.Context, owner, id string) (*heatMap, err
 	if ok {
 		return s, nil
 	}
-	var points []surface.Point
-	for r, err := range f.Jobs.Results(ctx, owner, id, ledger.ByScore) {
+	var points []heatmap.Point
+	for r, err := range f.Jobs.Results(ctx, owner, id, jobstore.ByScore) {
 		if err != nil {
 			return nil, fmt.Errorf("read results: %w", err)
 		}
-		points = append(points, surface.PointOf(r))
+		points = append(points, heatmap.PointOf(r))
 	}
 	drawn, ok := surfaceOf(points)
 	if !ok {

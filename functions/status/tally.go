@@ -6,9 +6,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zixly/sweepline/shared/auth"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
-	"github.com/zixly/sweepline/shared/tenant"
+	"github.com/zixly/sweepline/shared/jobstore"
 )
 
 const (
@@ -46,9 +46,9 @@ type tally struct {
 }
 
 // counts gives the counts of q's filters, or nil where nobody knows them yet.
-func (f *Function) counts(ctx context.Context, q ledger.Query) map[job.State]int {
+func (f *Function) counts(ctx context.Context, q jobstore.Query) map[job.State]int {
 	t := &f.tallies
-	key := tallyKey{tenant.FromContext(ctx), q.Ticker, q.Text, q.Since, q.Until}
+	key := tallyKey{auth.FromContext(ctx), q.Ticker, q.Text, q.Since, q.Until}
 	t.mu.Lock()
 	known := t.of(key)
 	if time.Since(known.at) < f.cfg.Pulse {
@@ -88,11 +88,11 @@ func (t *tallies) of(key tallyKey) *tally {
 	return t.kept[key]
 }
 
-func (f *Function) count(ctx context.Context, q ledger.Query, into *tally) {
+func (f *Function) count(ctx context.Context, q jobstore.Query, into *tally) {
 	defer f.tallies.running.Done()
 	ctx, cancel := context.WithTimeout(ctx, countTimeout)
 	defer cancel()
-	counts, err := f.Jobs.Counts(ctx, tenant.FromContext(ctx), q)
+	counts, err := f.Jobs.Counts(ctx, auth.FromContext(ctx), q)
 	if err != nil {
 		slog.WarnContext(ctx, "Jobs not counted", "error", err)
 	}
@@ -107,7 +107,7 @@ func (f *Function) count(ctx context.Context, q ledger.Query, into *tally) {
 
 // countsOf are the counts that a page tells by itself: it holds all jobs there
 // are.
-func countsOf(q ledger.Query, page ledger.Page) (map[job.State]int, bool) {
+func countsOf(q jobstore.Query, page jobstore.Page) (map[job.State]int, bool) {
 	if page.Next != "" || q.Cursor != "" || len(q.Status) > 0 {
 		return nil, false
 	}

@@ -9,10 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/functions/status"
+	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/servers/servertest"
-	"github.com/zixly/sweepline/shared/tenant"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -32,13 +32,13 @@ func TestOnRealWaits(t *testing.T) {
 			require.NoError(t, err)
 
 			w, _, _ := setup(t, "")
-			keys, err := tenant.New(tenant.Config{})
+			keys, err := auth.New(auth.Config{})
 			require.NoError(t, err)
 			f, err := status.New(status.Config{Heartbeat: time.Second, MaxStreams: 2}, status.Deps{
-				Jobs: books{w}, Waits: waits, Cancel: waits, Intake: w, Letters: mail{w}, Keys: keys,
+				Jobs: books{w}, Waits: waits, Cancel: waits, Enqueuer: w, Letters: mail{w}, Keys: keys,
 			})
 			require.NoError(t, err)
-			h, err := serve.Handler("status", f, prometheus.NewRegistry())
+			h, err := function.Handler("status", f, prometheus.NewRegistry())
 			require.NoError(t, err)
 
 			require.Equal(t, head.Parameters, decode[job.Job](t, call(h, "GET", "/webhook/jobs/"+head.JobID)).Parameters)

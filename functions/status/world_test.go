@@ -15,12 +15,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/functions/status"
+	"github.com/zixly/sweepline/shared/auth"
 	"github.com/zixly/sweepline/shared/broker"
-	"github.com/zixly/sweepline/shared/intake"
+	"github.com/zixly/sweepline/shared/enqueue"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
-	"github.com/zixly/sweepline/shared/serve"
-	"github.com/zixly/sweepline/shared/tenant"
+	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -37,14 +37,14 @@ type world struct {
 	events map[string][]job.TimelineEvent
 	rows   []job.Row
 	rowErr error
-	query  ledger.Query
+	query  jobstore.Query
 	// rowQuery is the last one that was asked.
-	rowQuery ledger.RowQuery
+	rowQuery jobstore.RowQuery
 	records  map[string]wait.Record
 	changes  chan wait.Record
 	letters  []broker.DeadLetter
 	acts     []string
-	taken    []intake.Request
+	taken    []enqueue.Request
 	takeErr  error
 	// broken names what does not answer.
 	broken map[string]bool
@@ -68,29 +68,29 @@ func (w *world) set(change func()) {
 type books struct{ *world }
 
 func (b books) Job(_ context.Context, owner, id string) (job.Job, error) {
-	if err := b.fails("ledger"); err != nil {
+	if err := b.fails("job store"); err != nil {
 		return job.Job{}, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	j, ok := b.jobs[id]
 	if !ok || j.TenantID != owner {
-		return job.Job{}, ledger.ErrNotFound
+		return job.Job{}, jobstore.ErrNotFound
 	}
 	return j, nil
 }
 
-func (b books) Jobs(_ context.Context, owner string, q ledger.Query) (ledger.Page, error) {
-	if err := b.fails("ledger"); err != nil {
-		return ledger.Page{}, err
+func (b books) Jobs(_ context.Context, owner string, q jobstore.Query) (jobstore.Page, error) {
+	if err := b.fails("job store"); err != nil {
+		return jobstore.Page{}, err
 	}
 	if q.Cursor == "bad" {
-		return ledger.Page{}, ledger.ErrCursor
+		return jobstore.Page{}, jobstore.ErrCursor
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.query = q
-	var page ledger.Page
+	var page jobstore.Page
 	for _, j := range b.jobs {
 		if j.TenantID == owner {
 			page.Jobs, page.Next = append(page.Jobs, j), "next"
@@ -100,18 +100,18 @@ func (b books) Jobs(_ context.Context, owner string, q ledger.Query) (ledger.Pag
 }
 
 func (b books) Timeline(_ context.Context, owner, id string) ([]job.TimelineEvent, error) {
-	if err := b.fails("ledger"); err != nil {
+	if err := b.fails("job store"); err != nil {
 		return nil, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if j, ok := b.jobs[id]; !ok || j.TenantID != owner {
-		return nil, ledger.ErrNotFound
+		return nil, jobstore.ErrNotFound
 	}
 	return b.events[id], nil
 }
 
-func (b books) Results(context.Context, string, string, ledger.Order) iter.Seq2[job.Row, error] {
+func (b books) Results(context.Context, string, string, jobstore.Order) iter.Seq2[job.Row, error] {
 	return func(yield func(job.Row, error) bool) {
 		for _, r := range b.rows {
 			if !yield(r, nil) {
@@ -124,7 +124,7 @@ func (b books) Results(context.Context, string, string, ledger.Order) iter.Seq2[
 	}
 }
 
-func (b books) Rows(_ context.Context, _, _ string, q ledger.RowQuery) ([]job.Row, error) {
+func (b books) Rows(_ context.Context, _, _ string, q jobstore.RowQuery) ([]job.Row, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.rowQuery = q
@@ -133,8 +133,8 @@ func (b books) Rows(_ context.Context, _, _ string, q ledger.RowQuery) ([]job.Ro
 	return b.rows[offset:min(offset+limit, len(b.rows))], b.rowErr
 }
 
-func (b books) Counts(_ context.Context, owner string, _ ledger.Query) (map[job.State]int, error) {
-	if err := b.fails("ledger"); err != nil {
+func (b books) Counts(_ context.Context, owner string, _ jobstore.Query) (map[job.State]int, error) {
+	if err := b.fails("job store"); err != nil {
 		return nil, err
 	}
 	b.mu.Lock()
@@ -148,7 +148,7 @@ func (b books) Counts(_ context.Context, owner string, _ ledger.Query) (map[job.
 	return counts, nil
 }
 
-func (b books) Ping(context.Context) error { return b.fails("ledger") }
+func (b books) Ping(context.Context) error { return b.fails("job store") }
 
 type records struct{ *world }
 
@@ -184,15 +184,15 @@ func (r records) Cancel(ctx context.Context, id string) (wait.State, error) {
 
 func (r records) Ping(context.Context) error { return r.fails("redis") }
 
-func (w *world) Take(_ context.Context, r intake.Request) (intake.Accepted, error) {
+func (w *world) Enqueue(_ context.Context, r enqueue.Request) (enqueue.Accepted, error) {
 	if err := w.fails("sink"); err != nil {
-		return intake.Accepted{}, err
+		return enqueue.Accepted{}, err
 	}
 	if w.takeErr != nil {
-		return intake.Accepted{}, w.takeErr
+		return enqueue.Accepted{}, w.takeErr
 	}
 	w.set(func() { w.taken = append(w.taken, r) })
-	return intake.Accepted{Header: job.Header{JobID: job.NewID(), TenantID: r.Tenant, Parameters: r.Sweep, RetryOf: r.RetryOf, CreatedAt: created}}, nil
+	return enqueue.Accepted{Header: job.Header{JobID: job.NewID(), TenantID: r.Tenant, Parameters: r.Sweep, RetryOf: r.RetryOf, CreatedAt: created}}, nil
 }
 
 type mail struct{ *world }
@@ -235,13 +235,13 @@ func setup(t *testing.T, keys string) (*world, *status.Function, http.Handler) {
 		jobs: map[string]job.Job{}, events: map[string][]job.TimelineEvent{}, records: map[string]wait.Record{},
 		broken: map[string]bool{}, changes: make(chan wait.Record),
 	}
-	k, err := tenant.New(tenant.Config{Keys: keys})
+	k, err := auth.New(auth.Config{Keys: keys})
 	require.NoError(t, err)
 	f, err := status.New(status.Config{Heartbeat: 20 * time.Millisecond, MaxStreams: 2, SessionSecret: "secret"}, status.Deps{
-		Jobs: books{w}, Waits: records{w}, Cancel: records{w}, Intake: w, Letters: mail{w}, Keys: k,
+		Jobs: books{w}, Waits: records{w}, Cancel: records{w}, Enqueuer: w, Letters: mail{w}, Keys: k,
 	})
 	require.NoError(t, err)
-	h, err := serve.Handler("status", f, prometheus.NewRegistry())
+	h, err := function.Handler("status", f, prometheus.NewRegistry())
 	require.NoError(t, err)
 	return w, f, h
 }

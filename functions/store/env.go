@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 
-	"github.com/zixly/sweepline/shared/ledger"
-	"github.com/zixly/sweepline/shared/ledger/postgres"
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/function"
+	"github.com/zixly/sweepline/shared/jobstore"
+	"github.com/zixly/sweepline/shared/jobstore/postgres"
 )
 
 // FromEnv makes the step from the environment, on PostgreSQL. That may be down:
@@ -14,14 +14,14 @@ import (
 // error.
 func FromEnv(ctx context.Context) (*Function, error) {
 	var db postgres.Config
-	if err := serve.Load(&db); err != nil {
+	if err := function.Load(&db); err != nil {
 		return nil, err
 	}
 	l, err := postgres.Open(ctx, db)
 	if err != nil {
 		return nil, err
 	}
-	if err := ledger.Start(ctx, l); err != nil {
+	if err := jobstore.Start(ctx, l); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	f, err := New(l, nil)

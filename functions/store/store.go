@@ -1,5 +1,5 @@
 // Package store is the step that remembers: it takes every event of a sweep and
-// writes it into the ledger, a batch in one statement. When a job has ended,
+// writes it into the job store, a batch in one statement. When a job has ended,
 // however it did, it replies with JobCompleted or JobFailed, which notify takes.
 // It calls nobody but the database: the rows of a sweep are collect's.
 package store
@@ -18,35 +18,36 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/jobstore"
+	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
-// Ledger is what store needs of shared/ledger.
-type Ledger interface {
-	Apply(ctx context.Context, events ...cloudevents.Event) []ledger.Applied
+// JobStore is what store needs of shared/job store.
+type JobStore interface {
+	Apply(ctx context.Context, events ...cloudevents.Event) []jobstore.Applied
 	Ping(ctx context.Context) error
 }
 
 // Function is the step. Everything it does is safe to repeat.
 type Function struct {
-	ledger Ledger
-	log    *slog.Logger
-	close  func() error
+	jobStore JobStore
+	log      *slog.Logger
+	close    func() error
 }
 
 // New makes the step; it does no I/O. A nil log is slog's default. The caller
 // closes what it hands in.
-func New(l Ledger, log *slog.Logger) (*Function, error) {
+func New(l JobStore, log *slog.Logger) (*Function, error) {
 	if l == nil {
-		return nil, errors.New("store needs a ledger")
+		return nil, errors.New("store needs a job store")
 	}
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Function{ledger: l, log: log, close: func() error { return nil }}, nil
+	return &Function{jobStore: l, log: log, close: func() error { return nil }}, nil
 }
 
 // Handle writes one event down. The reply, if any, is the job's end, given
@@ -61,8 +62,8 @@ func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevent
 
 // HandleBatch writes events down in one statement; each has an outcome as if it
 // had come alone.
-func (f *Function) HandleBatch(ctx context.Context, events []cloudevents.Event) []serve.Outcome {
-	out := make([]serve.Outcome, len(events))
+func (f *Function) HandleBatch(ctx context.Context, events []cloudevents.Event) []function.Outcome {
+	out := make([]function.Outcome, len(events))
 	for i, a := range f.apply(ctx, events) {
 		if a.Err != nil {
 			out[i].Err = outcome(a.Err)
@@ -86,13 +87,13 @@ func (f *Function) HandleBatch(ctx context.Context, events []cloudevents.Event) 
 }
 
 // apply writes events in one statement, which each job's trace shows.
-func (f *Function) apply(ctx context.Context, events []cloudevents.Event) []ledger.Applied {
+func (f *Function) apply(ctx context.Context, events []cloudevents.Event) []jobstore.Applied {
 	spans := make([]trace.Span, len(events))
 	for i, e := range events {
-		_, spans[i] = telemetry.Span(telemetry.FromEvent(ctx, e), "ledger apply", trace.SpanKindClient,
+		_, spans[i] = telemetry.Span(telemetry.FromEvent(ctx, e), "job store apply", trace.SpanKindClient,
 			attribute.String("cloudevents.event_id", e.ID()), attribute.Int("db.operation.batch.size", len(events)))
 	}
-	applied := f.ledger.Apply(ctx, events...)
+	applied := f.jobStore.Apply(ctx, events...)
 	for i, span := range spans {
 		telemetry.End(span, applied[i].Err)
 	}
@@ -105,15 +106,15 @@ const (
 	person = 30 * time.Second // it takes somebody to mend
 )
 
-// outcome tells the broker what to do about an error of the ledger.
+// outcome tells the broker what to do about an error of the job store.
 func outcome(err error) error {
 	switch {
-	case errors.Is(err, ledger.ErrUnreadable):
+	case errors.Is(err, jobstore.ErrUnreadable):
 		return cehttp.NewResult(http.StatusUnprocessableEntity, "%w", err)
-	case errors.Is(err, ledger.ErrUnavailable):
-		return &serve.Unavailable{RetryAfter: later, Err: err}
-	case errors.Is(err, ledger.ErrUnusable):
-		return &serve.Unavailable{RetryAfter: person, Err: err}
+	case errors.Is(err, jobstore.ErrUnavailable):
+		return &sink.Unavailable{RetryAfter: later, Err: err}
+	case errors.Is(err, jobstore.ErrUnusable):
+		return &sink.Unavailable{RetryAfter: person, Err: err}
 	}
 	return err
 }
@@ -142,7 +143,7 @@ func (f *Function) logEnd(ctx context.Context, j job.Job) {
 
 // Ready reports whether the database answers and can be written.
 func (f *Function) Ready(ctx context.Context) (bool, error) {
-	return serve.Check(ctx, map[string]func(context.Context) error{"PostgreSQL": f.ledger.Ping})
+	return function.Check(ctx, map[string]func(context.Context) error{"PostgreSQL": f.jobStore.Ping})
 }
 
 // Stop frees what FromEnv opened.

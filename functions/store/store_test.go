@@ -21,10 +21,10 @@ import (
 	"github.com/zixly/sweepline/functions/store"
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
-	"github.com/zixly/sweepline/shared/ledger/ledgertest"
-	"github.com/zixly/sweepline/shared/ledger/sqlite"
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/jobstore"
+	"github.com/zixly/sweepline/shared/jobstore/jobstoretest"
+	"github.com/zixly/sweepline/shared/jobstore/sqlite"
+	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
@@ -56,25 +56,25 @@ func (l *lines) all(t *testing.T) (out []map[string]any) {
 
 type bundle struct {
 	*store.Function
-	ledger *sqlite.Ledger
-	log    *lines
-	header job.Header
-	events ledgertest.Events
+	jobStore *sqlite.Store
+	log      *lines
+	header   job.Header
+	events   jobstoretest.Events
 	// collected tells that the job's rows are stored.
 	collected cloudevents.Event
 }
 
 func setup(t *testing.T) bundle {
 	t.Helper()
-	l, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "ledger.db"))
+	l, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "jobs.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
-	b := bundle{ledger: l, log: &lines{}, header: ledgertest.Header("acme")}
-	b.events = ledgertest.Life(t, b.header)
+	b := bundle{jobStore: l, log: &lines{}, header: jobstoretest.Header("acme")}
+	b.events = jobstoretest.Life(t, b.header)
 	for _, e := range []*cloudevents.Event{&b.events.Requested, &b.events.Submitted, &b.events.Completed, &b.events.Failed} {
 		e.SetExtension(event.ExtTraceParent, traceParent)
 	}
-	b.collected = ledgertest.Collected(t, b.header, ledgertest.Rows(25))
+	b.collected = jobstoretest.Collected(t, b.header, jobstoretest.Rows(25))
 	b.collected.SetExtension(event.ExtTraceParent, traceParent)
 	b.Function, err = store.New(l, telemetry.NewLogger(b.log, slog.LevelInfo))
 	require.NoError(t, err)
@@ -83,7 +83,7 @@ func setup(t *testing.T) bundle {
 
 func (b bundle) job(t *testing.T) job.Job {
 	t.Helper()
-	j, err := b.ledger.Job(t.Context(), b.header.TenantID, b.header.JobID)
+	j, err := b.jobStore.Job(t.Context(), b.header.TenantID, b.header.JobID)
 	require.NoError(t, err)
 	return j
 }
@@ -120,7 +120,7 @@ func TestACompletedJob(t *testing.T) {
 	require.Equal(t, &job.Metrics{Combinations: 25, BestScore: 0.24, ExecutionSeconds: 80}, d.Job.Metrics)
 	require.Len(t, d.Job.Results, 10)
 
-	require.Nil(t, b.give(t, ledgertest.Notified(t, b.header, "log")))
+	require.Nil(t, b.give(t, jobstoretest.Notified(t, b.header, "log")))
 	log := b.log.all(t)
 	require.Len(t, log, 1)
 	for key, want := range map[string]any{
@@ -151,7 +151,7 @@ func TestAFailedJob(t *testing.T) {
 func TestALateEndTellsNobody(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	late, err := event.NewCompleted(event.Completed{Header: b.header, SweepRunID: "run-1", CompletedAt: ledgertest.Start, Via: event.ViaPoll, Late: true})
+	late, err := event.NewCompleted(event.Completed{Header: b.header, SweepRunID: "run-1", CompletedAt: jobstoretest.Start, Via: event.ViaPoll, Late: true})
 	require.NoError(t, err)
 	require.Nil(t, b.give(t, late))
 	require.Equal(t, job.Queued, b.job(t).Status)
@@ -159,7 +159,7 @@ func TestALateEndTellsNobody(t *testing.T) {
 
 func TestADatabaseThatIsAway(t *testing.T) {
 	t.Parallel()
-	l, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "ledger.db"))
+	l, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "jobs.db"))
 	require.NoError(t, err)
 	f, err := store.New(l, nil)
 	require.NoError(t, err)
@@ -235,8 +235,8 @@ func TestTheSameEndManyTimesAtOnce(t *testing.T) {
 // broken fails every event with one error.
 type broken struct{ err error }
 
-func (b broken) Apply(_ context.Context, events ...cloudevents.Event) []ledger.Applied {
-	out := make([]ledger.Applied, len(events))
+func (b broken) Apply(_ context.Context, events ...cloudevents.Event) []jobstore.Applied {
+	out := make([]jobstore.Applied, len(events))
 	for i := range out {
 		out[i].Err = fmt.Errorf("write: %w", b.err)
 	}
@@ -252,12 +252,12 @@ func TestErrorsSayWhatTheBrokerIsToDo(t *testing.T) {
 		_, err = f.Handle(t.Context(), setup(t).events.Requested)
 		return err
 	}
-	var later *serve.Unavailable
-	require.ErrorAs(t, handle(ledger.ErrUnavailable), &later)
+	var later *sink.Unavailable
+	require.ErrorAs(t, handle(jobstore.ErrUnavailable), &later)
 	soon := later.RetryAfter
-	require.ErrorAs(t, handle(ledger.ErrUnusable), &later)
+	require.ErrorAs(t, handle(jobstore.ErrUnusable), &later)
 	require.Greater(t, later.RetryAfter, soon, "a person takes longer than a restart")
-	require.True(t, rejected(handle(ledger.ErrUnreadable)))
+	require.True(t, rejected(handle(jobstore.ErrUnreadable)))
 	plain := handle(io.ErrClosedPipe)
 	require.ErrorIs(t, plain, io.ErrClosedPipe)
 	require.NotErrorAs(t, plain, &later)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/trading"
 	"github.com/zixly/sweepline/shared/wait"
 )
@@ -16,14 +16,14 @@ func FromEnv(ctx context.Context) (*Function, error) {
 		api     trading.Config
 		waiting wait.Config
 	)
-	if err := serve.Load(&cfg, &api, &waiting); err != nil {
+	if err := function.Load(&cfg, &api, &waiting); err != nil {
 		return nil, err
 	}
 	waits, err := wait.Open(ctx, waiting)
 	if err != nil {
 		return nil, err
 	}
-	client, err := trading.Open(api, waits, serve.ProcessMetrics())
+	client, err := trading.Open(api, waits, function.ProcessMetrics())
 	if err != nil {
 		return nil, errors.Join(err, waits.Close())
 	}
@@ -39,5 +39,5 @@ func FromEnv(ctx context.Context) (*Function, error) {
 }
 
 func ready(ctx context.Context, waits *wait.Waits) (bool, error) {
-	return serve.Check(ctx, map[string]func(context.Context) error{"redis": waits.Ping})
+	return function.Check(ctx, map[string]func(context.Context) error{"redis": waits.Ping})
 }

@@ -15,7 +15,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
+	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/wait"
 )
@@ -75,7 +75,7 @@ func obituaryOf(e cloudevents.Event) obituary {
 // bury does what must follow from an event that its Trigger gave up, so that its
 // job ends all the same. Nothing that it does depends on the step at which the
 // event died: what it says goes to the wait record, and the reconciler sees to
-// it that the ledger learns of that.
+// it that the job store learns of that.
 //
 //	requested   a job that submit never took fails as undeliverable
 //	admitted    a job in line that never got its turn, too
@@ -177,28 +177,28 @@ func (f *Function) endBuried(ctx context.Context, h job.Header, e cloudevents.Ev
 	return f.waits.Conclude(ctx, res.Record, f.sink)
 }
 
-// settled reports whether the ledger has the job's end. A ledger that does not
+// settled reports whether the job store has the job's end. A job store that does not
 // answer has not: it may well be what the event died of.
 func (f *Function) settled(ctx context.Context, jobID string) bool {
 	if f.reconciler == nil {
 		return false
 	}
-	known, err := f.reconciler.ledger.Lookup(ctx, []string{jobID})
+	known, err := f.reconciler.jobStore.Lookup(ctx, []string{jobID})
 	if err != nil {
-		slog.WarnContext(ctx, "Ledger not asked for a dead event's job", "job_id", jobID, "error", err)
+		slog.WarnContext(ctx, "job store not asked for a dead event's job", "job_id", jobID, "error", err)
 		return false
 	}
 	return len(known) > 0 && known[0].Status.Terminal()
 }
 
-// findLost reports whether the ledger knows a job that has no record. One that
+// findLost reports whether the job store knows a job that has no record. One that
 // is open has a record then, and needs nothing more.
 func (f *Function) findLost(ctx context.Context, jobID string) (bool, error) {
 	if f.reconciler == nil {
 		return false, nil
 	}
 	_, err := f.reconciler.lost.Find(ctx, jobID)
-	if errors.Is(err, ledger.ErrNotFound) {
+	if errors.Is(err, jobstore.ErrNotFound) {
 		return false, nil
 	}
 	return err == nil, err
@@ -219,7 +219,7 @@ func (f *Function) buryUnknown(ctx context.Context, h job.Header, cause cloudeve
 	return f.sink.Send(ctx, e)
 }
 
-// sendAgain sends an end again that has died of old age, unless the ledger has
+// sendAgain sends an end again that has died of old age, unless the job store has
 // it. It may live as long again.
 func (f *Function) sendAgain(ctx context.Context, h job.Header, e cloudevents.Event) error {
 	if f.settled(ctx, h.JobID) {

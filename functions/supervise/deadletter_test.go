@@ -212,7 +212,7 @@ func TestRefusedResults(t *testing.T) {
 	require.Equal(t, job.Undeliverable, w.record(refused).ErrorCode)
 }
 
-// The record is gone with its Redis; the ledger decides whether there is a job
+// The record is gone with its Redis; the job store decides whether there is a job
 // to end.
 func TestADeadRequestOfALostJob(t *testing.T) {
 	t.Parallel()

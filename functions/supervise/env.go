@@ -5,15 +5,16 @@ import (
 	"errors"
 	"log/slog"
 
-	"github.com/zixly/sweepline/shared/ledger/postgres"
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/function"
+	"github.com/zixly/sweepline/shared/jobstore/postgres"
+	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/trading"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// database is where the ledger is.
+// database is where the job store is.
 type database struct {
-	// URL is the ledger's; without it jobs are not reconciled.
+	// URL is the job store's; without it jobs are not reconciled.
 	URL string `envconfig:"DATABASE_URL"`
 }
 
@@ -22,16 +23,16 @@ type database struct {
 func FromEnv(ctx context.Context) (*Function, error) {
 	var (
 		cfg     Config
-		out     serve.Config
+		out     sink.Config
 		api     trading.Config
 		waiting wait.Config
 		rec     ReconcileConfig
 		db      database
 	)
-	if err := serve.Load(&cfg, &out, &api, &waiting, &rec, &db); err != nil {
+	if err := function.Load(&cfg, &out, &api, &waiting, &rec, &db); err != nil {
 		return nil, err
 	}
-	sink, err := serve.NewSink(out, serve.OfAcceptedWork())
+	sender, err := sink.New(out, sink.OfAcceptedWork())
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +40,7 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := trading.Open(api, waits, serve.ProcessMetrics())
+	client, err := trading.Open(api, waits, function.ProcessMetrics())
 	if err != nil {
 		return nil, errors.Join(err, waits.Close())
 	}
@@ -55,18 +56,18 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	if db.URL == "" {
 		slog.WarnContext(ctx, "DATABASE_URL is not set: jobs are not reconciled, those whose records or events get lost stay open")
 	} else {
-		book, err := postgres.OpenReader(ctx, serve.Load)
+		book, err := postgres.OpenReader(ctx, function.Load)
 		if err != nil {
 			return nil, errors.Join(err, stop())
 		}
 		closing = append(closing, book.Close)
-		r, err := NewReconciler(rec, book, waits, sink, serve.ProcessMetrics())
+		r, err := NewReconciler(rec, book, waits, sender, function.ProcessMetrics())
 		if err != nil {
 			return nil, errors.Join(err, stop())
 		}
 		options = append(options, WithReconciler(r))
 	}
-	f, err := New(cfg, waits, client, sink, serve.ProcessMetrics(), options...)
+	f, err := New(cfg, waits, client, sender, function.ProcessMetrics(), options...)
 	if err != nil {
 		return nil, errors.Join(err, stop())
 	}

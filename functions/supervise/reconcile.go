@@ -49,19 +49,19 @@ const (
 
 // Kinds of gaps, as they are counted.
 const (
-	// lostRecord: the ledger has the job open and Redis knows nothing of it.
+	// lostRecord: the job store has the job open and Redis knows nothing of it.
 	lostRecord = "record"
 	// lostRequest: the job was taken in and its event has come to nobody.
 	lostRequest = "request"
-	// lostEnd: the wait has ended and the ledger does not know.
+	// lostEnd: the wait has ended and the job store does not know.
 	lostEnd = "end"
-	// lostNotice: the ledger knows the end and nobody was told.
+	// lostNotice: the job store knows the end and nobody was told.
 	lostNotice = "notice"
 )
 
 // ReconcileConfig is read from the environment.
 type ReconcileConfig struct {
-	// Interval is how often the ledger and the waits are compared. Default 5m.
+	// Interval is how often the job store and the waits are compared. Default 5m.
 	Interval time.Duration `envconfig:"RECONCILE_INTERVAL" default:"5m"`
 	// Grace is how long a step has until the event that should bring it about is
 	// sent again. Default 2m.
@@ -85,20 +85,20 @@ func (c ReconcileConfig) withDefaults() (ReconcileConfig, error) {
 	return c, errors.Join(errs...)
 }
 
-// Ledger is the store of jobs as the reconciler reads it: ledger.Survey.
-type Ledger interface {
+// JobStore is the store of jobs as the reconciler reads it: job store.Survey.
+type JobStore interface {
 	PendingPage(ctx context.Context, after string, limit int) ([]job.Job, error)
 	Lookup(ctx context.Context, jobIDs []string) ([]job.Job, error)
 }
 
-// Reconciler compares what the ledger has open with what waits in Redis, both
+// Reconciler compares what the job store has open with what waits in Redis, both
 // ways, and closes the gaps that a lost Redis, a lost event or a dead letter
 // leaves, so that no job stays open:
 //
-//   - open in the ledger, no record: the record is made anew (package restore);
-//   - open in the ledger, the wait has ended: the event of the end is sent again;
+//   - open in the job store, no record: the record is made anew (package restore);
+//   - open in the job store, the wait has ended: the event of the end is sent again;
 //   - taken in, and nobody has begun: the request is sent again;
-//   - ended in the ledger, nobody told: the event of the end is sent again.
+//   - ended in the job store, nobody told: the event of the end is sent again.
 //
 // Events are sent again under their own id first: a broker that has the event,
 // on its way or with a step that is behind or away, drops the repeat, and only
@@ -110,12 +110,12 @@ type Ledger interface {
 // Any number of replicas may run: rounds are claimed in Redis, and a round that
 // two do at once does no harm.
 type Reconciler struct {
-	cfg     ReconcileConfig
-	ledger  Ledger
-	waits   *wait.Waits
-	sink    wait.Sender
-	lost    *restore.Jobs
-	metrics *reconcileMetrics
+	cfg      ReconcileConfig
+	jobStore JobStore
+	waits    *wait.Waits
+	sink     wait.Sender
+	lost     *restore.Jobs
+	metrics  *reconcileMetrics
 
 	// mu lets one round at a time run in this process.
 	mu sync.Mutex
@@ -125,9 +125,9 @@ type Reconciler struct {
 
 // NewReconciler refuses missing dependencies and bad configuration, and does no
 // I/O. The caller closes what it hands in.
-func NewReconciler(cfg ReconcileConfig, l Ledger, waits *wait.Waits, sink wait.Sender, reg prometheus.Registerer) (*Reconciler, error) {
+func NewReconciler(cfg ReconcileConfig, l JobStore, waits *wait.Waits, sink wait.Sender, reg prometheus.Registerer) (*Reconciler, error) {
 	if l == nil || waits == nil || sink == nil || reg == nil {
-		return nil, errors.New("reconciling takes a ledger, waits, a sink and a registry")
+		return nil, errors.New("reconciling takes a job store, waits, a sink and a registry")
 	}
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -137,7 +137,7 @@ func NewReconciler(cfg ReconcileConfig, l Ledger, waits *wait.Waits, sink wait.S
 	if err != nil {
 		return nil, err
 	}
-	return &Reconciler{cfg: cfg, ledger: l, waits: waits, sink: sink, lost: lost, metrics: newReconcileMetrics(reg)}, nil
+	return &Reconciler{cfg: cfg, jobStore: l, waits: waits, sink: sink, lost: lost, metrics: newReconcileMetrics(reg)}, nil
 }
 
 // Repairs are what a round did, by the kind of gap.

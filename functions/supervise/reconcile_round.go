@@ -38,7 +38,7 @@ type repeat struct {
 	event cloudevents.Event
 }
 
-// pending goes through all jobs that the ledger has open, or of whose end nobody
+// pending goes through all jobs that the job store has open, or of whose end nobody
 // was told. Lost sweeps that are at the API are restored before lost jobs that are
 // not: they hold slots that the others must not be given.
 func (r *round) pending(ctx context.Context) error {
@@ -83,7 +83,7 @@ func of(jobs []job.Job, s job.State) (out []job.Job) {
 // pages shows all pending jobs.
 func (r *round) pages(ctx context.Context, visit func([]job.Job) error) error {
 	for after := ""; ; {
-		jobs, err := r.ledger.PendingPage(ctx, after, reconcilePage)
+		jobs, err := r.jobStore.PendingPage(ctx, after, reconcilePage)
 		if err != nil || len(jobs) == 0 {
 			return err
 		}
@@ -129,7 +129,7 @@ func (r *round) missing(ctx context.Context, jobs []job.Job) (lost []job.Job, er
 	return lost, err
 }
 
-// records looks the records of open jobs up. The ledger was read before: it
+// records looks the records of open jobs up. The job store was read before: it
 // learns of a job only after its record was made, so that a record that is not
 // there now is lost.
 func (r *round) records(ctx context.Context, jobs []job.Job) (map[string]wait.Record, error) {
@@ -266,7 +266,7 @@ func (r *round) announce(ctx context.Context, j job.Job) error {
 	return r.flush(ctx, false)
 }
 
-// walk looks at all records, for those of jobs of which the ledger has never
+// walk looks at all records, for those of jobs of which the job store has never
 // heard: all of their events got lost.
 func (r *round) walk(ctx context.Context) error {
 	claim, err := r.waits.Claim(ctx, claimWalk, reconcileLease)
@@ -285,9 +285,9 @@ func (r *round) walk(ctx context.Context) error {
 	return r.waits.MarkDone(ctx, claimWalk, walkEvery)
 }
 
-// unheard checks those records of a page that the ledger should know by now and
+// unheard checks those records of a page that the job store should know by now and
 // does not. The end of a job is looked for in the first hours after it; later
-// the ledger has the job open, or it will never hear of it.
+// the job store has the job open, or it will never hear of it.
 func (r *round) unheard(ctx context.Context, page []wait.Glance) error {
 	var ids []string
 	for _, g := range page {
@@ -308,7 +308,7 @@ func (r *round) unheard(ctx context.Context, page []wait.Glance) error {
 }
 
 func (r *round) ask(ctx context.Context, ids []string) error {
-	heard, err := r.ledger.Lookup(ctx, ids)
+	heard, err := r.jobStore.Lookup(ctx, ids)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// book stands for store and its ledger: it knows what it was told, in any order
+// book stands for store and its job store: it knows what it was told, in any order
 // and any number of times.
 type book struct {
 	mu     sync.Mutex
@@ -255,7 +255,7 @@ func counterOf(t *testing.T, reg *prometheus.Registry, name, label string) prome
 	return nil
 }
 
-// The sweep is at the API, and neither Redis nor the ledger knows: the ledger was
+// The sweep is at the API, and neither Redis nor the job store knows: the job store was
 // behind when Redis got lost. The API is asked before anything is submitted.
 func TestALostJobWhoseSweepNobodyKnows(t *testing.T) {
 	t.Parallel()

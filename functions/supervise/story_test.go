@@ -265,7 +265,7 @@ func (w *world) forgetful(cfg simulator.Config) {
 	w.sim = sim
 }
 
-// TestRedisLostItsRecords: the broker's events come again (from the ledger), and
+// TestRedisLostItsRecords: the broker's events come again (from the job store), and
 // the sweeps that are at the API already are found there.
 func TestRedisLostItsRecords(t *testing.T) {
 	t.Parallel()

@@ -8,7 +8,7 @@
 //   - deal.go: slots and the API's calls are dealt out: turns to those in line,
 //     and calls to waits that are to be polled or cancelled, which calls.go makes
 //     in a pool of their own, so that a slow API holds up nothing else;
-//   - reconcile.go: what the ledger has open is compared with what waits;
+//   - reconcile.go: what the job store has open is compared with what waits;
 //   - deadletter.go: a job's undeliverable event becomes sweep.failed;
 //   - metrics.go: job metrics are counted from the event stream.
 //
@@ -27,7 +27,7 @@ import (
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/trading"
 	"github.com/zixly/sweepline/shared/wait"
 )
@@ -131,7 +131,7 @@ type Function struct {
 // Option changes what New builds.
 type Option func(*Function)
 
-// WithReconciler lets the function compare the waits with the ledger. Without it
+// WithReconciler lets the function compare the waits with the job store. Without it
 // jobs whose records or events get lost stay open.
 func WithReconciler(r *Reconciler) Option { return func(f *Function) { f.reconciler = r } }
 
@@ -200,7 +200,7 @@ func (f *Function) Stop(context.Context) error {
 // Ready reports whether Redis answers. Without the trading API there is still
 // enough to do.
 func (f *Function) Ready(ctx context.Context) (bool, error) {
-	return serve.Check(ctx, map[string]func(context.Context) error{"redis": f.waits.Ping})
+	return function.Check(ctx, map[string]func(context.Context) error{"redis": f.waits.Ping})
 }
 
 // Handle takes events of two kinds: dead letters, which brokers mark with

@@ -15,8 +15,8 @@ import (
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/servers/servertest"
+	"github.com/zixly/sweepline/shared/sink"
 )
 
 func TestMain(m *testing.M) { servertest.Main(m) }
@@ -172,7 +172,7 @@ func TestDeadLettersAndBroker(t *testing.T) {
 // their ids are another job's. The jobs fail for it.
 func bury(t *testing.T, v *visitor, url string, n int) {
 	t.Helper()
-	sink, err := serve.NewSink(serve.Config{Sink: v.local.BrokerURL})
+	sender, err := sink.New(sink.Config{Sink: v.local.BrokerURL})
 	require.NoError(t, err)
 	for range n {
 		h := job.Header{
@@ -182,7 +182,7 @@ func bury(t *testing.T, v *visitor, url string, n int) {
 		e, err := event.NewCompleted(event.Completed{Header: h, SweepRunID: "none", CompletedAt: time.Now().UTC(), Via: event.ViaPoll})
 		require.NoError(t, err)
 		e.SetID(job.NewID() + "/completed")
-		require.NoError(t, sink.Send(t.Context(), e))
+		require.NoError(t, sender.Send(t.Context(), e))
 	}
 	o, err := redis.ParseURL(url)
 	require.NoError(t, err)

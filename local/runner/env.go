@@ -5,7 +5,7 @@ import (
 	"os"
 	"sync"
 
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/function"
 )
 
 var environment sync.Mutex
@@ -29,5 +29,5 @@ func load(set map[string]string, configs ...any) error {
 			}
 		}()
 	}
-	return serve.Load(configs...)
+	return function.Load(configs...)
 }

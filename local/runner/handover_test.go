@@ -20,10 +20,11 @@ import (
 
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/broker/filter"
-	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/handover"
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/redisclient"
 	"github.com/zixly/sweepline/shared/servers/servertest"
+	"github.com/zixly/sweepline/shared/sink"
 )
 
 // answers is a function that answers each event as its subject says, and keeps what
@@ -57,7 +58,7 @@ func (a *answers) Handle(_ context.Context, e event.Event) (*event.Event, error)
 	case "error":
 		return nil, errors.New("try again")
 	case "later":
-		return nil, &serve.Unavailable{RetryAfter: time.Second, Err: errors.New("later")}
+		return nil, &sink.Unavailable{RetryAfter: time.Second, Err: errors.New("later")}
 	case "panic":
 		panic("x")
 	}
@@ -66,8 +67,8 @@ func (a *answers) Handle(_ context.Context, e event.Event) (*event.Event, error)
 
 type batchAnswers struct{ answers }
 
-func (a *batchAnswers) HandleBatch(ctx context.Context, events []event.Event) []serve.Outcome {
-	out := make([]serve.Outcome, len(events))
+func (a *batchAnswers) HandleBatch(ctx context.Context, events []event.Event) []function.Outcome {
+	out := make([]function.Outcome, len(events))
 	for i, e := range events {
 		if e.Subject() == "panic" {
 			e.SetSubject("error")
@@ -98,7 +99,7 @@ type seen struct{ Given, Replies, Dead map[string]string }
 
 func throughBroker(t *testing.T, batch int, hand bool) seen {
 	t.Helper()
-	rdb, err := connect.Redis(servertest.Miniredis(t))
+	rdb, err := redisclient.New(servertest.Miniredis(t))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = rdb.Close() })
 	local := newLoopback(http.DefaultTransport.(*http.Transport).Clone())
@@ -134,7 +135,7 @@ func throughBroker(t *testing.T, batch int, hand bool) seen {
 	fn := &batchAnswers{answers{seen: map[string]string{}}}
 	replies := &answers{seen: map[string]string{}}
 	of := func(name string, fn any) string {
-		h, err := serve.Handler(name, fn, prometheus.NewRegistry())
+		h, err := function.Handler(name, fn, prometheus.NewRegistry())
 		require.NoError(t, err)
 		return at(name, h)
 	}
@@ -155,11 +156,11 @@ func throughBroker(t *testing.T, batch int, hand bool) seen {
 	}}))
 	ingress := at("ingress", srv.Handler())
 
-	var options []serve.SinkOption
+	var options []sink.Option
 	if hand {
-		options = append(options, serve.WithTransport(local))
+		options = append(options, sink.WithTransport(local))
 	}
-	sink, err := serve.NewSink(serve.Config{Sink: ingress + "/n/b"}, options...)
+	sender, err := sink.New(sink.Config{Sink: ingress + "/n/b"}, options...)
 	require.NoError(t, err)
 	subjects := []string{"none", "reply", "bad-reply", "refused", "error", "later", "panic", "reply"}
 	var events []event.Event
@@ -173,8 +174,8 @@ func throughBroker(t *testing.T, batch int, hand bool) seen {
 		require.NoError(t, e.SetData("application/json", map[string]any{"i": i, "text": "<€>"}))
 		events = append(events, e)
 	}
-	require.NoError(t, sink.Send(ctx, events[0]))
-	require.NoError(t, sink.Send(ctx, events[1:]...))
+	require.NoError(t, sender.Send(ctx, events[0]))
+	require.NoError(t, sender.Send(ctx, events[1:]...))
 	go func() { done <- srv.Run(ctx) }()
 
 	inspector, err := broker.NewInspector(rdb)

@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 // endpoint is a port with what answers at it.
@@ -40,7 +40,7 @@ func (e *endpoint) host() string { return e.l.Addr().String() }
 
 // serve answers with h until the endpoint is closed, and at once if it is.
 func (e *endpoint) serve(h http.Handler, log *slog.Logger) error {
-	e.srv.Handler, e.srv.ErrorLog = connect.BoundBodies(h), slog.NewLogLogger(log.Handler(), slog.LevelDebug)
+	e.srv.Handler, e.srv.ErrorLog = transport.BoundBodies(h), slog.NewLogLogger(log.Handler(), slog.LevelDebug)
 	if err := e.srv.Serve(e.l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", e.l.Addr(), err)
 	}

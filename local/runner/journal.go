@@ -6,14 +6,14 @@ import (
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/zixly/sweepline/shared/event"
-	"github.com/zixly/sweepline/shared/ledger"
+	"github.com/zixly/sweepline/shared/jobstore"
 )
 
 // journal writes each request, and each word that somebody was told, into the
-// ledger before the broker answers 202 for it: an embedded Redis forgets its
+// job store before the broker answers 202 for it: an embedded Redis forgets its
 // streams with the process, and takeUp can only bring back, or leave alone, what
-// the ledger knows.
-func journal(l ledger.Ledger) func(context.Context, []cloudevents.Event) error {
+// the job store knows.
+func journal(l jobstore.Store) func(context.Context, []cloudevents.Event) error {
 	return func(ctx context.Context, events []cloudevents.Event) error {
 		var keep []cloudevents.Event
 		for _, e := range events {
@@ -24,6 +24,6 @@ func journal(l ledger.Ledger) func(context.Context, []cloudevents.Event) error {
 		if len(keep) == 0 {
 			return nil
 		}
-		return ledger.Errors(l.Apply(ctx, keep...))
+		return jobstore.Errors(l.Apply(ctx, keep...))
 	}
 }

@@ -89,7 +89,7 @@ func (b *bundle) submissions() (of map[string]int, ended int) {
 	return of, ended
 }
 
-// states are those of all jobs, as the ledger has them.
+// states are those of all jobs, as the job store has them.
 func (b *bundle) states() map[string]job.State {
 	b.t.Helper()
 	var page struct {

@@ -22,8 +22,8 @@ import (
 	"github.com/zixly/sweepline/local/runner"
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/serve"
 	"github.com/zixly/sweepline/shared/servers/servertest"
+	"github.com/zixly/sweepline/shared/sink"
 )
 
 // labels of a metric, and the values that each had.
@@ -85,9 +85,9 @@ func (b *bundle) die() {
 	e.SetSource("/test")
 	e.SetType(event.JobCompleted)
 	require.NoError(b.t, e.SetData(cloudevents.ApplicationJSON, json.RawMessage(`{"job": 7}`)))
-	sink, err := serve.NewSink(serve.Config{Sink: b.local.BrokerURL})
+	sender, err := sink.New(sink.Config{Sink: b.local.BrokerURL})
 	require.NoError(b.t, err)
-	require.NoError(b.t, sink.Send(b.t.Context(), e))
+	require.NoError(b.t, sender.Send(b.t.Context(), e))
 }
 
 func (b *bundle) metrics() []byte {

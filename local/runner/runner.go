@@ -17,7 +17,7 @@ import (
 	"github.com/zixly/sweepline/local/simulator"
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/broker/dispatch"
-	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/redisclient"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
@@ -155,9 +155,9 @@ func (l *Local) startBroker(ctx context.Context, cfg Config) error {
 		bcfg.Instance = instance(l.DataDir)
 	}
 	if l.stores.embedded {
-		bcfg.Journal = journal(l.stores.ledger)
+		bcfg.Journal = journal(l.stores.jobStore)
 	}
-	client, err := connect.Redis(l.stores.redisURL)
+	client, err := redisclient.New(l.stores.redisURL)
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (l *Local) startBroker(ctx context.Context, cfg Config) error {
 		return err
 	}
 	if !l.stores.embedded { // what does not last there is said in Mode
-		if err := connect.Await(ctx, client, l.log); err != nil {
+		if err := redisclient.Await(ctx, client, l.log); err != nil {
 			return err
 		}
 		if err := l.broker.Check(ctx); err != nil {
@@ -202,13 +202,13 @@ func (l *Local) startBroker(ctx context.Context, cfg Config) error {
 // open takes up what was left and lets the outside in.
 func (l *Local) open(ctx context.Context, profiles bool) error {
 	if l.role == Receiver {
-		if err := l.awaitLedger(ctx); err != nil {
+		if err := l.awaitJobStore(ctx); err != nil {
 			return err
 		}
 	} else if err := l.takeUp(ctx); err != nil {
 		return err
 	}
-	checks := map[string]func(context.Context) error{"broker": l.broker.Ready, "ledger": l.stores.ledger.Ping}
+	checks := map[string]func(context.Context) error{"broker": l.broker.Ready, "job store": l.stores.jobStore.Ping}
 	l.group.Go(func() error {
 		return l.adminAt.serve(admin(prometheus.Gatherers{prometheus.DefaultGatherer, l.metrics}, checks, profiles), l.log)
 	})

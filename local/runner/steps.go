@@ -15,14 +15,15 @@ import (
 	"github.com/zixly/sweepline/functions/store"
 	"github.com/zixly/sweepline/functions/submit"
 	"github.com/zixly/sweepline/functions/supervise"
+	"github.com/zixly/sweepline/shared/auth"
 	"github.com/zixly/sweepline/shared/broker"
-	"github.com/zixly/sweepline/shared/connect"
-	"github.com/zixly/sweepline/shared/intake"
+	"github.com/zixly/sweepline/shared/enqueue"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/mailbox"
+	"github.com/zixly/sweepline/shared/redisclient"
 	"github.com/zixly/sweepline/shared/restore"
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/telemetry"
-	"github.com/zixly/sweepline/shared/tenant"
 	"github.com/zixly/sweepline/shared/trading"
 	"github.com/zixly/sweepline/shared/wait"
 )
@@ -47,7 +48,7 @@ type (
 
 // drain ends streams, so that the public port can close.
 func (s *step) drain() {
-	if d, ok := s.fn.(serve.Drainer); ok {
+	if d, ok := s.fn.(function.Drainer); ok {
 		d.Drain()
 	}
 }
@@ -83,10 +84,10 @@ func (l *Local) startSteps(ctx context.Context, cfg Config) error {
 		if err != nil {
 			return err
 		}
-		if s.handler, err = serve.Handler(name, s.fn, serve.ProcessMetrics()); err != nil {
+		if s.handler, err = function.Handler(name, s.fn, function.ProcessMetrics()); err != nil {
 			return err
 		}
-		s.handler = serve.Traced(s.handler, tracer)
+		s.handler = function.Traced(s.handler, tracer)
 		if s.at, err = listen(ctx, name, 0, ""); err != nil {
 			return err
 		}
@@ -104,10 +105,10 @@ func (l *Local) startSteps(ctx context.Context, cfg Config) error {
 
 func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, error) {
 	var (
-		out           serve.Config
+		out           sink.Config
 		waiting       wait.Config
 		api           trading.Config
-		tenants       tenant.Config
+		tenants       auth.Config
 		receiveConf   receive.Config
 		submitConf    submit.Config
 		callbackConf  callback.Config
@@ -133,20 +134,20 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 		superviseConf.ProgressEvery = time.Second
 		superviseConf.PollMin = time.Second
 	}
-	metrics := serve.ProcessMetrics()
-	keys, err := tenant.New(tenants)
+	metrics := function.ProcessMetrics()
+	keys, err := auth.New(tenants)
 	if err != nil {
 		return nil, err
 	}
-	sink, err := serve.NewSink(out, serve.WithTransport(l.local))
+	sender, err := sink.New(out, sink.WithTransport(l.local))
 	if err != nil {
 		return nil, err
 	}
-	accepted, err := serve.NewSink(out, serve.WithTransport(l.local), serve.OfAcceptedWork())
+	accepted, err := sink.New(out, sink.WithTransport(l.local), sink.OfAcceptedWork())
 	if err != nil {
 		return nil, err
 	}
-	client, err := connect.Redis(l.stores.redisURL)
+	client, err := redisclient.New(l.stores.redisURL)
 	if err != nil {
 		return nil, err
 	}
@@ -165,11 +166,11 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 		return nil, err
 	}
 	l.stores.close = append(l.stores.close, tradingClient.Close)
-	in, err := intake.New(waits, sink, time.Now)
+	in, err := enqueue.New(waits, sender, time.Now)
 	if err != nil {
 		return nil, err
 	}
-	lost, err := restore.New(l.stores.ledger, waits, accepted)
+	lost, err := restore.New(l.stores.jobStore, waits, accepted)
 	if err != nil {
 		return nil, err
 	}
@@ -179,25 +180,25 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 		fns[name] = fn
 		errs = append(errs, err)
 	}
-	f1, err := receive.FromDeps(receiveConf, waits, sink, keys)
+	f1, err := receive.FromDeps(receiveConf, waits, sender, keys)
 	add("receive", f1, err)
 	f2, err := submit.New(submitConf, waits, tradingClient)
 	add("submit", f2, err)
 	f3, err := callback.New(callbackConf, waits, tradingClient, accepted, metrics, callback.WithLost(lost))
 	add("callback", f3, err)
-	f8, err := collect.New(collectConf, l.stores.ledger, tradingClient, collect.Paced(waits), l.log)
+	f8, err := collect.New(collectConf, l.stores.jobStore, tradingClient, collect.Paced(waits), l.log)
 	add("collect", f8, err)
-	f4, err := store.New(l.stores.ledger, l.log)
+	f4, err := store.New(l.stores.jobStore, l.log)
 	add("store", f4, err)
-	telling := []notify.Option{notify.WithLog(l.log), notify.WithMetrics(metrics), notify.WithRows(l.stores.ledger)}
-	seen := status.Deps{Jobs: l.stores.ledger, Waits: waits, Cancel: waits, Lost: lost, Intake: in, Letters: inspector, Trading: tradingClient, Keys: keys}
+	telling := []notify.Option{notify.WithLog(l.log), notify.WithMetrics(metrics), notify.WithRows(l.stores.jobStore)}
+	seen := status.Deps{Jobs: l.stores.jobStore, Waits: waits, Cancel: waits, Lost: lost, Enqueuer: in, Letters: inspector, Trading: tradingClient, Keys: keys}
 	if notifyConf.SlackWebhookURL == "" && notifyConf.SMTPURL == "" { // what cannot be sent can be looked at
 		box := &mailbox.Box{}
 		telling, seen.Mailbox = append(telling, notify.WithMailbox(box)), box
 	}
 	f5, err := notify.New(notifyConf, waits, accepted, telling...)
 	add("notify", f5, err)
-	if l.reconciler, err = supervise.NewReconciler(reconcileConf, l.stores.ledger, waits, accepted, metrics); err != nil {
+	if l.reconciler, err = supervise.NewReconciler(reconcileConf, l.stores.jobStore, waits, accepted, metrics); err != nil {
 		return nil, err
 	}
 	f6, err := supervise.New(superviseConf, waits, tradingClient, accepted, metrics, supervise.WithReconciler(l.reconciler))

@@ -9,16 +9,16 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 
-	"github.com/zixly/sweepline/shared/ledger"
-	"github.com/zixly/sweepline/shared/ledger/postgres"
-	"github.com/zixly/sweepline/shared/ledger/sqlite"
+	"github.com/zixly/sweepline/shared/jobstore"
+	"github.com/zixly/sweepline/shared/jobstore/postgres"
+	"github.com/zixly/sweepline/shared/jobstore/sqlite"
 	"github.com/zixly/sweepline/shared/servers"
 )
 
 // stores are where the process keeps things.
 type stores struct {
 	redisURL string
-	ledger   ledger.Ledger
+	jobStore jobstore.Store
 	// embedded is set where Redis runs in our process and forgets its streams
 	// with it.
 	embedded bool
@@ -44,7 +44,7 @@ func openStores(ctx context.Context, cfg Config, dir string) (_ *stores, err err
 	if err != nil {
 		return nil, err
 	}
-	database, err := s.openLedger(ctx, cfg, dir)
+	database, err := s.openStore(ctx, cfg, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -81,14 +81,14 @@ func (s *stores) openRedis(ctx context.Context, cfg Config, dir string) (string,
 	}
 }
 
-func (s *stores) openLedger(ctx context.Context, cfg Config, dir string) (string, error) {
+func (s *stores) openStore(ctx context.Context, cfg Config, dir string) (string, error) {
 	if cfg.DatabaseURL == "" && !cfg.Servers {
 		file := filepath.Join(dir, "sweepline.db")
 		l, err := sqlite.Open(ctx, file)
 		if err != nil {
 			return "", err
 		}
-		s.ledger = l
+		s.jobStore = l
 		s.close = append(s.close, func() { _ = l.Close() })
 		return "SQLite in " + file, nil
 	}
@@ -112,9 +112,9 @@ func (s *stores) openLedger(ctx context.Context, cfg Config, dir string) (string
 	if err != nil {
 		return "", err
 	}
-	s.ledger = l
+	s.jobStore = l
 	s.close = append(s.close, func() { _ = l.Close() })
-	if err := ledger.Start(ctx, l); err != nil {
+	if err := jobstore.Start(ctx, l); err != nil {
 		return "", fmt.Errorf("%s: %w", name, err)
 	}
 	return name, nil

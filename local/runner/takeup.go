@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/zixly/sweepline/shared/ledger/postgres"
+	"github.com/zixly/sweepline/shared/jobstore/postgres"
 )
 
 const (
@@ -22,7 +22,7 @@ const (
 // more: always with an embedded Redis, and with a real one that has lost its
 // data. The supervisor goes on doing so while the process runs.
 func (l *Local) takeUp(ctx context.Context) error {
-	if err := l.awaitLedger(ctx); err != nil {
+	if err := l.awaitJobStore(ctx); err != nil {
 		return err
 	}
 	if l.stores.embedded {
@@ -45,12 +45,12 @@ func (l *Local) takeUp(ctx context.Context) error {
 
 // awaitLedger waits for a PostgreSQL that is starting. One that is not there, or
 // that refuses us, is not waited for: the steps tell.
-func (l *Local) awaitLedger(ctx context.Context) error {
+func (l *Local) awaitJobStore(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	waited := false
 	for {
-		err := l.stores.ledger.Ping(ctx)
+		err := l.stores.jobStore.Ping(ctx)
 		switch {
 		case !postgres.Starting(err):
 			if waited && err == nil {

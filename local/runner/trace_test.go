@@ -65,11 +65,11 @@ func TestOneSweepIsOneTrace(t *testing.T) {
 	tr.One("send "+event.SweepCompleted, "end wait")
 	collected := tr.One("collect "+event.SweepCompleted, "dispatch collect", "send "+event.SweepCompleted, "end wait")
 	require.Equal(t, "sweepline-collect", collected.Service)
-	tr.One("ledger collect", "collect "+event.SweepCompleted)
+	tr.One("job store collect", "collect "+event.SweepCompleted)
 	tr.One("trading API results", "collect "+event.SweepCompleted)
 	stored := tr.One("store "+event.SweepCollected, "dispatch store", "collect "+event.SweepCompleted)
 	require.Equal(t, "sweepline-store", stored.Service)
-	for _, s := range tr.Named("ledger apply") {
+	for _, s := range tr.Named("job store apply") {
 		require.Contains(t, tr.ParentOf(s), "store com.zixly.")
 	}
 	tr.One("dispatch notify", "store "+event.SweepCollected)

@@ -150,7 +150,7 @@ func (o outcome) score(minTrades int) float64 {
 	return 100 * s
 }
 
-// round6 rounds to the six decimals that the ledger keeps; what is not finite
+// round6 rounds to the six decimals that the job store keeps; what is not finite
 // becomes 0, as JSON has no word for it.
 func round6(x float64) float64 {
 	if math.IsNaN(x) || math.IsInf(x, 0) {

@@ -26,19 +26,19 @@ import (
 	"github.com/zixly/sweepline/local/simulator"
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger/postgres"
+	"github.com/zixly/sweepline/shared/jobstore/postgres"
 	"github.com/zixly/sweepline/shared/servers"
 	"github.com/zixly/sweepline/shared/servers/servertest"
 )
 
 // world is a whole pipeline of processes.
 type world struct {
-	t      *testing.T
-	sim    *simulator.Simulator
-	api    *httptest.Server
-	procs  map[string]*process
-	ledger *postgres.Ledger
-	http   *http.Client
+	t        *testing.T
+	sim      *simulator.Simulator
+	api      *httptest.Server
+	procs    map[string]*process
+	jobStore *postgres.Store
+	http     *http.Client
 }
 
 // quick shortens the leases for runs that have no time to wait for them; the
@@ -71,9 +71,9 @@ func newWorld(t *testing.T, cfg simulator.Config, extra ...string) *world {
 	store, err := servers.StartRedis(t.Context(), filepath.Join(dir, "redis"))
 	require.NoError(t, err)
 	t.Cleanup(store.Stop)
-	w.ledger, err = postgres.Open(t.Context(), postgres.Config{DatabaseURL: database, Migrate: true, Timeout: 10 * time.Second, BulkTimeout: time.Minute})
+	w.jobStore, err = postgres.Open(t.Context(), postgres.Config{DatabaseURL: database, Migrate: true, Timeout: 10 * time.Second, BulkTimeout: time.Minute})
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = w.ledger.Close() })
+	t.Cleanup(func() { _ = w.jobStore.Close() })
 
 	brokerPort, adminPort := servertest.Port(t), servertest.Port(t)
 	callbackPort := servertest.Port(t)
@@ -218,7 +218,7 @@ func (w *world) awaitEnds(tenant string, ids []string, patience time.Duration) [
 			case <-tick.C:
 			}
 		}
-		j, err := w.ledger.Job(w.t.Context(), tenant, id)
+		j, err := w.jobStore.Job(w.t.Context(), tenant, id)
 		require.NoError(w.t, err)
 		jobs = append(jobs, j)
 	}
@@ -226,7 +226,7 @@ func (w *world) awaitEnds(tenant string, ids []string, patience time.Duration) [
 }
 
 func (w *world) types(tenant, id string) map[string]int {
-	events, err := w.ledger.Timeline(w.t.Context(), tenant, id)
+	events, err := w.jobStore.Timeline(w.t.Context(), tenant, id)
 	if err != nil {
 		return nil // nobody has written it down yet
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/redisclient"
 )
 
 //go:embed lua/*.lua
@@ -16,15 +16,15 @@ var sources embed.FS
 // Clock begins a script that needs no more than the time; Library one that
 // decides on slots, calls, breakers or the line. lua/*.lua say what they define.
 var (
-	Clock   = connect.Lua(sources, "clock")
-	Library = Clock + connect.Lua(sources, "limits", "budget", "breaker", "line")
+	Clock   = redisclient.Lua(sources, "clock")
+	Library = Clock + redisclient.Lua(sources, "limits", "budget", "breaker", "line")
 )
 
 var (
-	askScript    = redis.NewScript(Library + connect.Lua(sources, "ask"))
-	tryScript    = redis.NewScript(Library + connect.Lua(sources, "try"))
-	reportScript = redis.NewScript(Library + connect.Lua(sources, "report"))
-	placeScript  = redis.NewScript(Library + connect.Lua(sources, "place"))
+	askScript    = redis.NewScript(Library + redisclient.Lua(sources, "ask"))
+	tryScript    = redis.NewScript(Library + redisclient.Lua(sources, "try"))
+	reportScript = redis.NewScript(Library + redisclient.Lua(sources, "report"))
+	placeScript  = redis.NewScript(Library + redisclient.Lua(sources, "place"))
 )
 
 // Run runs a script that was built upon Clock or Library; args follow what those

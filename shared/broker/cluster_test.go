@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/redisclient"
 	"github.com/zixly/sweepline/shared/servers/servertest"
 )
 
@@ -112,7 +112,7 @@ func TestMisnamedRedis(t *testing.T) {
 	failover := servertest.StartFailover(t)
 	sentinel, _, _ := strings.Cut(failover.URL, "?")
 	for url, hint := range map[string]string{one: "?addr=", sentinel: "?master_name=", cluster: "", failover.URL: ""} {
-		client, err := connect.Redis(url)
+		client, err := redisclient.New(url)
 		require.NoError(t, err)
 		srv, err := New(DefaultConfig(), client, nil, quiet())
 		require.NoError(t, err)

@@ -19,7 +19,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/broker/filter"
 	"github.com/zixly/sweepline/shared/broker/stream"
-	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/redisclient"
 )
 
 // patience bounds every wait of a test; nothing waits that long unless it fails.
@@ -36,7 +36,7 @@ type bundle struct {
 
 func setup(t *testing.T, url string) *bundle {
 	t.Helper()
-	rdb, err := connect.Redis(url)
+	rdb, err := redisclient.New(url)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = rdb.Close() })
 	inspector, err := NewInspector(rdb)

@@ -46,8 +46,8 @@ const (
 	ViaDeadline   Via = "deadline"
 	ViaOwner      Via = "owner"
 	ViaDeadLetter Via = "dead-letter"
-	// ViaLedger: Redis had lost the end, and the ledger knew of it.
-	ViaLedger Via = "ledger"
+	// ViaLedger: Redis had lost the end, and the job store knew of it.
+	ViaJobStore Via = "job store"
 )
 
 // function names the step that speaks for v: the event's source.

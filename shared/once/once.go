@@ -13,7 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/redisclient"
 )
 
 // Once is safe for concurrent use.
@@ -36,7 +36,7 @@ func New(client redis.Cmdable, scripts redis.Scripter, prefix string) (*Once, er
 var sources embed.FS
 
 var (
-	keyScript     = redis.NewScript(connect.Lua(sources, "key"))
-	claimScript   = redis.NewScript(connect.Lua(sources, "claim"))
-	unclaimScript = redis.NewScript(connect.Lua(sources, "unclaim"))
+	keyScript     = redis.NewScript(redisclient.Lua(sources, "key"))
+	claimScript   = redis.NewScript(redisclient.Lua(sources, "claim"))
+	unclaimScript = redis.NewScript(redisclient.Lua(sources, "unclaim"))
 )

@@ -9,9 +9,9 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
-	"github.com/zixly/sweepline/shared/connect"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/once"
+	"github.com/zixly/sweepline/shared/redisclient"
 	"github.com/zixly/sweepline/shared/servers/servertest"
 )
 
@@ -24,7 +24,7 @@ func eachRedis(t *testing.T, test func(t *testing.T, client redis.UniversalClien
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			client, err := connect.Redis(url(t))
+			client, err := redisclient.New(url(t))
 			require.NoError(t, err)
 			t.Cleanup(func() { _ = client.Close() })
 			test(t, client)

@@ -1,5 +1,5 @@
-// Package restore brings back what Redis has lost of a job, by what the ledger
-// knows of it. Redis may come back empty, or a second older; the ledger may lag
+// Package restore brings back what Redis has lost of a job, by what the job store
+// knows of it. Redis may come back empty, or a second older; the job store may lag
 // behind, but forgets nothing. The supervisor restores all jobs that it misses
 // (functions/supervise/reconcile.go); whoever meets a job without a record
 // before that, such as the callback of its sweep, restores the one.
@@ -13,13 +13,13 @@ import (
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
+	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// Ledger is the part of ledger.Survey that finds one job.
-type Ledger interface {
+// JobStore is the part of job store.Survey that finds one job.
+type JobStore interface {
 	Lookup(ctx context.Context, jobIDs []string) ([]job.Job, error)
 }
 
@@ -32,34 +32,34 @@ type Waits interface {
 
 // Jobs restores jobs. It is safe for concurrent use, in any number of processes.
 type Jobs struct {
-	ledger Ledger
-	waits  Waits
-	sink   wait.Sender
+	jobStore JobStore
+	waits    Waits
+	sink     wait.Sender
 }
 
 // New refuses missing dependencies and does no I/O.
-func New(l Ledger, w Waits, s wait.Sender) (*Jobs, error) {
+func New(l JobStore, w Waits, s wait.Sender) (*Jobs, error) {
 	if l == nil || w == nil || s == nil {
-		return nil, errors.New("restoring jobs takes a ledger, waits and a sink")
+		return nil, errors.New("restoring jobs takes a job store, waits and a sink")
 	}
-	return &Jobs{ledger: l, waits: w, sink: s}, nil
+	return &Jobs{jobStore: l, waits: w, sink: s}, nil
 }
 
-// Find is for a job without a record. It returns the job as the ledger knows it,
-// whoever's it is, or ledger.ErrNotFound; any other error means that it could
+// Find is for a job without a record. It returns the job as the job store knows it,
+// whoever's it is, or job store.ErrNotFound; any other error means that it could
 // not be told, and that asking again is worth it. A job that has not ended has a
 // record when Find returns; one that has ended gets none.
 //
-// Whether there is a record must have been asked before: the ledger learns of a
+// Whether there is a record must have been asked before: the job store learns of a
 // job only after its record was made, and a record is never removed before the
 // job has ended.
 func (j *Jobs) Find(ctx context.Context, jobID string) (job.Job, error) {
-	found, err := j.ledger.Lookup(ctx, []string{jobID})
+	found, err := j.jobStore.Lookup(ctx, []string{jobID})
 	switch {
 	case err != nil:
 		return job.Job{}, fmt.Errorf("find lost job %s: %w", jobID, err)
 	case len(found) == 0:
-		return job.Job{}, ledger.ErrNotFound
+		return job.Job{}, jobstore.ErrNotFound
 	case found[0].Status.Terminal():
 		return found[0], nil
 	}
@@ -70,11 +70,11 @@ func (j *Jobs) Find(ctx context.Context, jobID string) (job.Job, error) {
 // Put makes the record of a job that has not ended and has none. It is false
 // where there is one by now.
 //
-// A sweep that the API took is waited for; where the ledger knows its results,
+// A sweep that the API took is waited for; where the job store knows its results,
 // the wait ends by them and the event of that end is sent again. Any other job
 // is submitted as soon as the API has been searched for its sweep.
 func (j *Jobs) Put(ctx context.Context, open job.Job) (bool, error) {
-	lost := wait.Lost{Header: ledger.HeaderOf(open), TradingJobID: open.TradingJobID, Submissions: open.Attempts}
+	lost := wait.Lost{Header: jobstore.HeaderOf(open), TradingJobID: open.TradingJobID, Submissions: open.Attempts}
 	if open.StartedAt != nil {
 		lost.StartedAt = *open.StartedAt
 	}
@@ -88,7 +88,7 @@ func (j *Jobs) Put(ctx context.Context, open job.Job) (bool, error) {
 	if open.SweepRunID == "" {
 		return true, nil
 	}
-	res, err := j.waits.Resolve(ctx, open.JobID, wait.End{RunID: open.SweepRunID, TradingJobID: open.TradingJobID, Via: event.ViaLedger})
+	res, err := j.waits.Resolve(ctx, open.JobID, wait.End{RunID: open.SweepRunID, TradingJobID: open.TradingJobID, Via: event.ViaJobStore})
 	if err != nil {
 		return true, err
 	}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/ledger"
+	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/restore"
 	"github.com/zixly/sweepline/shared/servers/servertest"
 	"github.com/zixly/sweepline/shared/wait"
@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { servertest.Main(m) }
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// book is what a ledger knows.
+// book is what a job store knows.
 type book struct {
 	jobs map[string]job.Job
 	err  error
@@ -125,14 +125,14 @@ func TestFindKnowsEndedAndUnknownJobs(t *testing.T) {
 	_, err = b.waits.Get(t.Context(), ended)
 	require.ErrorIs(t, err, wait.ErrUnknown, "an ended job needs no record")
 	_, err = b.Find(t.Context(), job.NewID())
-	require.ErrorIs(t, err, ledger.ErrNotFound)
+	require.ErrorIs(t, err, jobstore.ErrNotFound)
 	b.book.err = errors.New("away")
 	_, err = b.Find(t.Context(), ended)
 	require.ErrorIs(t, err, b.book.err)
-	require.NotErrorIs(t, err, ledger.ErrNotFound, "who cannot look does not know")
+	require.NotErrorIs(t, err, jobstore.ErrNotFound, "who cannot look does not know")
 }
 
-// The sweep is over and the ledger knows its results by name; only their event
+// The sweep is over and the job store knows its results by name; only their event
 // got lost. It must not be submitted again, even by an API that forgot it.
 func TestAKnownRunEndsTheWait(t *testing.T) {
 	t.Parallel()
@@ -157,7 +157,7 @@ func TestAKnownRunEndsTheWait(t *testing.T) {
 	d, err := event.Data[event.Completed](e)
 	require.NoError(t, err)
 	require.Equal(t, "run-2", d.SweepRunID)
-	require.Equal(t, event.ViaLedger, d.Via)
+	require.Equal(t, event.ViaJobStore, d.Via)
 	made, err = b.Put(t.Context(), b.book.jobs[early])
 	require.NoError(t, err)
 	require.False(t, made)
@@ -168,7 +168,7 @@ func TestNewRefusesMissingDependencies(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for _, deps := range []struct {
-		l restore.Ledger
+		l restore.JobStore
 		w restore.Waits
 		s wait.Sender
 	}{{nil, b.waits, b.out}, {b.book, nil, b.out}, {b.book, b.waits, nil}} {

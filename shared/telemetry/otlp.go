@@ -20,7 +20,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 // otlpClient is an otlptrace.Client that posts protobuf. OpenTelemetry has one of
@@ -60,7 +60,7 @@ func newOTLPClient(cfg TraceConfig) (*otlpClient, error) {
 	c.header.Set("Content-Type", "application/x-protobuf")
 	if file := cmp.Or(cfg.TracesCertificate, cfg.Certificate); file != "" {
 		text, err := os.ReadFile(file)
-		trust, bad := connect.Trust(string(text))
+		trust, bad := transport.Trust(string(text))
 		if err != nil || bad != nil || trust == nil {
 			return nil, errors.New("OTEL_EXPORTER_OTLP_CERTIFICATE names no file of PEM certificates")
 		}

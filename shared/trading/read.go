@@ -93,7 +93,7 @@ func runID(top string, d resultData) string {
 	return ""
 }
 
-// clean makes a text from outside fit for logs, pages and the ledger: valid
+// clean makes a text from outside fit for logs, pages and the job store: valid
 // UTF-8, no control characters (PostgreSQL refuses NUL), at most limit bytes.
 func clean(s string, limit int) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")

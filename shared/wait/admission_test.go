@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/shared/admission"
-	"github.com/zixly/sweepline/shared/connect"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/redisclient"
 	"github.com/zixly/sweepline/shared/servers/servertest"
 	"github.com/zixly/sweepline/shared/wait"
 )
@@ -76,7 +76,7 @@ func TestProbeThatHasToLook(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, wait.InLine, enter(h))
 	}
-	client, err := connect.Redis(url)
+	client, err := redisclient.New(url)
 	require.NoError(t, err)
 	defer client.Close()
 	require.NoError(t, client.HSet(t.Context(), prefix+"{w}:restarts", "run", "the one before").Err())

@@ -11,7 +11,7 @@ import (
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
-// Sender is the way to the broker: serve.Sink. nil means that the broker keeps
+// Sender is the way to the broker: sink.Sink. nil means that the broker keeps
 // the events.
 type Sender interface {
 	Send(ctx context.Context, events ...cloudevents.Event) error

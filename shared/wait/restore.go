@@ -9,13 +9,13 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/zixly/sweepline/shared/admission"
-	"github.com/zixly/sweepline/shared/connect"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/redisclient"
 )
 
 var (
 	restoreScript = step("restore")
-	callOffScript = redis.NewScript(admission.Clock + connect.Lua(sources, "calloff"))
+	callOffScript = redis.NewScript(admission.Clock + redisclient.Lua(sources, "calloff"))
 )
 
 // Lost is what is known of a job whose record Redis has lost.

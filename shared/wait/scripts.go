@@ -6,7 +6,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/zixly/sweepline/shared/admission"
-	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/redisclient"
 )
 
 //go:embed lua/*.lua
@@ -15,7 +15,7 @@ var sources embed.FS
 // Each script is one step; its file says what it takes and returns. They begin
 // with admission's library, and run on Redis 7.0, Valkey and miniredis alike.
 var (
-	acceptScript    = redis.NewScript(admission.Clock + connect.Lua(sources, "restarts", "accept"))
+	acceptScript    = redis.NewScript(admission.Clock + redisclient.Lua(sources, "restarts", "accept"))
 	enterScript     = step("restarts", "enter")
 	extendScript    = step("extend")
 	submittedScript = step("submitted")
@@ -34,5 +34,5 @@ var (
 )
 
 func step(parts ...string) *redis.Script {
-	return redis.NewScript(admission.Library + connect.Lua(sources, append([]string{"waits"}, parts...)...))
+	return redis.NewScript(admission.Library + redisclient.Lua(sources, append([]string{"waits"}, parts...)...))
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/zixly/sweepline/shared/admission"
-	"github.com/zixly/sweepline/shared/connect"
 	"github.com/zixly/sweepline/shared/once"
+	"github.com/zixly/sweepline/shared/redisclient"
 )
 
 // ErrUnknown: there is no record of that job. It was never taken in, ended
@@ -72,12 +72,12 @@ func New(client redis.UniversalClient, cfg Config, options ...Option) (*Waits, e
 // to answer: Ping tells, and a process that starts before its Redis works as
 // soon as that is there.
 func Open(_ context.Context, cfg Config, options ...Option) (*Waits, error) {
-	client, err := connect.Redis(cfg.RedisURL)
+	client, err := redisclient.New(cfg.RedisURL)
 	if err != nil {
 		return nil, err
 	}
 	// Steps of many jobs at the same moment go together.
-	w, err := New(client, cfg, append([]Option{WithScripter(connect.NewGroup(client))}, options...)...)
+	w, err := New(client, cfg, append([]Option{WithScripter(redisclient.NewGroup(client))}, options...)...)
 	if err != nil {
 		return nil, errors.Join(err, client.Close())
 	}

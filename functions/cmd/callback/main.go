@@ -3,7 +3,7 @@ package main
 
 import (
 	"github.com/zixly/sweepline/functions/callback"
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/function"
 )
 
-func main() { serve.Main("callback", callback.FromEnv) }
+func main() { function.Main("callback", callback.FromEnv) }

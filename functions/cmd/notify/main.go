@@ -3,7 +3,7 @@ package main
 
 import (
 	"github.com/zixly/sweepline/functions/notify"
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/function"
 )
 
-func main() { serve.Main("notify", notify.FromEnv) }
+func main() { function.Main("notify", notify.FromEnv) }

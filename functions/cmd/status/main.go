@@ -3,7 +3,7 @@ package main
 
 import (
 	"github.com/zixly/sweepline/functions/status"
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/function"
 )
 
-func main() { serve.Main("status", status.FromEnv) }
+func main() { function.Main("status", status.FromEnv) }

@@ -3,7 +3,7 @@ package main
 
 import (
 	"github.com/zixly/sweepline/functions/store"
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/function"
 )
 
-func main() { serve.Main("store", store.FromEnv) }
+func main() { function.Main("store", store.FromEnv) }

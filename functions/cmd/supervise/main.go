@@ -3,7 +3,7 @@ package main
 
 import (
 	"github.com/zixly/sweepline/functions/supervise"
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/function"
 )
 
-func main() { serve.Main("supervise", supervise.FromEnv) }
+func main() { function.Main("supervise", supervise.FromEnv) }

@@ -13,7 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
@@ -30,7 +30,7 @@ func main() {
 func run(ctx context.Context) error {
 	var cfg Config
 	var traced telemetry.TraceConfig
-	if err := serve.Load(&cfg, &cfg.Broker, &traced); err != nil {
+	if err := function.Load(&cfg, &cfg.Broker, &traced); err != nil {
 		return err
 	}
 	var level slog.Level

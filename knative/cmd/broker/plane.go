@@ -18,7 +18,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/broker/inspect"
-	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/redisclient"
 )
 
 // Role says what a process of the data plane does.
@@ -68,7 +68,7 @@ func open(cfg Config, log *slog.Logger) (*plane, error) {
 	if cfg.Role != Ingress && cfg.Role != Dispatcher {
 		return nil, fmt.Errorf("BROKER_ROLE is neither %s nor %s", Ingress, Dispatcher)
 	}
-	client, err := connect.Redis(cfg.RedisURL)
+	client, err := redisclient.New(cfg.RedisURL)
 	if err != nil {
 		return nil, err
 	}

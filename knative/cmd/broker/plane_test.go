@@ -24,7 +24,7 @@ import (
 
 	"github.com/zixly/sweepline/knative/contract/write"
 	"github.com/zixly/sweepline/shared/broker"
-	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/redisclient"
 	"github.com/zixly/sweepline/shared/servers/servertest"
 )
 
@@ -173,7 +173,7 @@ func TestPurgeTakesNamesOnly(t *testing.T) {
 // In a Redis Cluster the keys of a Broker lie on all nodes.
 func TestPurgeOnACluster(t *testing.T) {
 	t.Parallel()
-	rdb, err := connect.Redis(servertest.Cluster(t))
+	rdb, err := redisclient.New(servertest.Cluster(t))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = rdb.Close() })
 	other := "sweepline:{ns/other/0}:meta"

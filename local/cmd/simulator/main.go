@@ -9,10 +9,10 @@ import (
 	"net/http"
 
 	"github.com/zixly/sweepline/local/simulator"
-	"github.com/zixly/sweepline/shared/serve"
+	"github.com/zixly/sweepline/shared/function"
 )
 
-func main() { serve.Main("simulator", fromEnv) }
+func main() { function.Main("simulator", fromEnv) }
 
 // api is the simulator as a function that takes requests.
 type api struct {
@@ -22,7 +22,7 @@ type api struct {
 
 func fromEnv(context.Context) (*api, error) {
 	var cfg simulator.Config
-	if err := serve.Load(&cfg); err != nil {
+	if err := function.Load(&cfg); err != nil {
 		return nil, err
 	}
 	sim, err := simulator.New(cfg, slog.Default())

@@ -7,16 +7,17 @@ import (
 	"os"
 	"time"
 
+	"net/http"
+
 	"github.com/kelseyhightower/envconfig"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
-	"net/http"
 
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/broker/manifest"
-	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/redisclient"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
@@ -68,7 +69,7 @@ variables.`,
 			if err != nil {
 				return err
 			}
-			client, err := connect.Redis(env.RedisURL)
+			client, err := redisclient.New(env.RedisURL)
 			if err != nil {
 				return usageError{err}
 			}
@@ -79,7 +80,7 @@ variables.`,
 			}
 			defer func() { _ = b.Close() }()
 			ctx := cmd.Context()
-			if err := connect.Await(ctx, client, log); err != nil {
+			if err := redisclient.Await(ctx, client, log); err != nil {
 				return err
 			}
 			if err := b.Check(ctx); err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/shared/broker"
-	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/redisclient"
 	"github.com/zixly/sweepline/shared/servers/servertest"
 )
 
@@ -73,7 +73,7 @@ func TestAttemptsOnTheClock(t *testing.T) {
 			t.Cleanup(s.Close)
 			url, namespace, dir := servertest.Redis(t), "test-"+uuid.NewString(), t.TempDir()
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "retry.yaml"), fmt.Appendf(nil, retryManifest, namespace, s.URL), 0o600))
-			client, err := connect.Redis(url)
+			client, err := redisclient.New(url)
 			require.NoError(t, err)
 			t.Cleanup(func() { _ = client.Close() })
 			inspector, err := broker.NewInspector(client)

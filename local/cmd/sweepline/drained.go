@@ -10,7 +10,7 @@ import (
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/broker/inspect"
 	data "github.com/zixly/sweepline/shared/broker/stream"
-	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/redisclient"
 )
 
 // errNotDrained is the exit code 1 of drained; what is left has been printed.
@@ -35,7 +35,7 @@ anything is left. Dead letters do not count.`,
 			if env.RedisURL == "" {
 				return usagef("REDIS_URL is not set: name the Redis to look into, as redis://localhost:6379/0")
 			}
-			client, err := connect.Redis(env.RedisURL)
+			client, err := redisclient.New(env.RedisURL)
 			if err != nil {
 				return usageError{err}
 			}

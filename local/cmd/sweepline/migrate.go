@@ -4,8 +4,8 @@ import (
 	"github.com/kelseyhightower/envconfig"
 	"github.com/spf13/cobra"
 
-	"github.com/zixly/sweepline/shared/ledger"
-	"github.com/zixly/sweepline/shared/ledger/postgres"
+	"github.com/zixly/sweepline/shared/jobstore"
+	"github.com/zixly/sweepline/shared/jobstore/postgres"
 )
 
 func newMigrate() *cobra.Command {
@@ -19,13 +19,13 @@ func newMigrate() *cobra.Command {
 		&cobra.Command{
 			Use: "up", Short: "Apply what is missing", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				return migrations(cmd, asJSON, func(l *postgres.Ledger) ([]ledger.Migration, error) { return l.Migrate(cmd.Context()) })
+				return migrations(cmd, asJSON, func(l *postgres.Store) ([]jobstore.Migration, error) { return l.Migrate(cmd.Context()) })
 			},
 		},
 		&cobra.Command{
 			Use: "status", Short: "Show what is applied", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				return migrations(cmd, asJSON, func(l *postgres.Ledger) ([]ledger.Migration, error) { return l.Status(cmd.Context()) })
+				return migrations(cmd, asJSON, func(l *postgres.Store) ([]jobstore.Migration, error) { return l.Status(cmd.Context()) })
 			},
 		},
 	)
@@ -33,7 +33,7 @@ func newMigrate() *cobra.Command {
 	return cmd
 }
 
-func migrations(cmd *cobra.Command, asJSON bool, do func(*postgres.Ledger) ([]ledger.Migration, error)) error {
+func migrations(cmd *cobra.Command, asJSON bool, do func(*postgres.Store) ([]jobstore.Migration, error)) error {
 	var cfg postgres.Config
 	if err := envconfig.Process("", &cfg); err != nil {
 		return usagef("DATABASE_URL is not set: name the PostgreSQL, as postgres://user@host/database")

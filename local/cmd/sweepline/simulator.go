@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/zixly/sweepline/local/simulator"
-	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 func newSimulator() *cobra.Command {
@@ -83,7 +83,7 @@ func listen(ctx context.Context, address string, port int) (net.Listener, error)
 
 // serveUntil serves h on l until ctx ends, then lets requests finish.
 func serveUntil(ctx context.Context, l net.Listener, h http.Handler) error {
-	srv := &http.Server{Handler: connect.BoundBodies(h), ReadHeaderTimeout: 5 * time.Second}
+	srv := &http.Server{Handler: transport.BoundBodies(h), ReadHeaderTimeout: 5 * time.Second}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -19,9 +19,9 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/zixly/sweepline/shared/broker/cloudevent"
-	"github.com/zixly/sweepline/shared/connect"
 	"github.com/zixly/sweepline/shared/handover"
 	"github.com/zixly/sweepline/shared/telemetry"
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 const (
@@ -86,7 +86,7 @@ type sender struct {
 func newSender(cfg *Config, rt http.RoundTripper, t Trigger, m *triggerMetrics, log *slog.Logger) *sender {
 	s := &sender{cfg: cfg, trigger: t, metrics: m, log: log, rt: rt}
 	// All were checked when the set was applied.
-	if trust, _ := connect.Trust(t.CACerts); trust != nil {
+	if trust, _ := transport.Trust(t.CACerts); trust != nil {
 		s.rt = NewTransport(trust) // its idle connections end by themselves
 	}
 	s.target, _ = url.Parse(t.Subscriber)

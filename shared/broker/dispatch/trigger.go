@@ -8,7 +8,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/broker/filter"
 	"github.com/zixly/sweepline/shared/broker/stream"
-	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 // Trigger sends the events of one Broker that pass Filter to one subscriber.
@@ -121,7 +121,7 @@ func (t Trigger) Validate() error {
 	if t.Delivery.DeadLetterSink != "" {
 		errs = append(errs, checkTarget("deadLetterSink", t.Delivery.DeadLetterSink))
 	}
-	if _, err := connect.Trust(t.CACerts); err != nil {
+	if _, err := transport.Trust(t.CACerts); err != nil {
 		errs = append(errs, fmt.Errorf("CACerts: %w", err))
 	}
 	if t.Delivery.Retry < 0 {

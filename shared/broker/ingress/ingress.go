@@ -18,8 +18,8 @@ import (
 
 	"github.com/zixly/sweepline/shared/broker/cloudevent"
 	"github.com/zixly/sweepline/shared/broker/stream"
-	"github.com/zixly/sweepline/shared/connect"
 	"github.com/zixly/sweepline/shared/handover"
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 // Handler is the ingress. 202 means that every event of the request is durable in
@@ -79,7 +79,7 @@ func (h *Handler) Serve(brokers map[stream.Broker]*Broker) {
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	connect.LimitBodyTime(w, r)
+	transport.LimitBodyTime(w, r)
 	path := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/"), "/") // some proxies append a slash
 	namespace, name, ok := strings.Cut(path, "/")
 	if !ok || namespace == "" || name == "" || strings.Contains(name, "/") {

@@ -15,7 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/zixly/sweepline/shared/broker/cloudevent"
-	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/redisclient"
 	"github.com/zixly/sweepline/shared/servers/servertest"
 )
 
@@ -28,7 +28,7 @@ func testConfig() Config {
 
 func open(t *testing.T, url string) (*Store, redis.UniversalClient) {
 	t.Helper()
-	client, err := connect.Redis(url)
+	client, err := redisclient.New(url)
 	require.NoError(t, err)
 	store := Open(testConfig(), client)
 	t.Cleanup(func() {

@@ -5,7 +5,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/zixly/sweepline/shared/connect"
+	"github.com/zixly/sweepline/shared/redisclient"
 )
 
 //go:embed lua/*.lua
@@ -32,5 +32,5 @@ var (
 )
 
 func script(name string) *redis.Script {
-	return redis.NewScript(connect.Lua(sources, "partition", name))
+	return redis.NewScript(redisclient.Lua(sources, "partition", name))
 }

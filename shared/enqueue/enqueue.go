@@ -1,0 +1,153 @@
+// Package enqueue takes a job in: it writes the job's first record, so that the
+// job can be read at once and two equal keys make one job, and then hands
+// sweep.requested to the broker. Receive takes in what clients ask for, status
+// what they want repeated.
+package enqueue
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/sink"
+	"github.com/zixly/sweepline/shared/telemetry"
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+// ErrConflict: the key was used before, for another sweep.
+var ErrConflict = errors.New("the key stands for another sweep")
+
+// records is where a job's first record is kept: shared/wait.
+type records interface {
+	Key(ctx context.Context, tenant, key, candidate string) (string, error)
+	Accept(ctx context.Context, h job.Header, fingerprint string) (wait.Acceptance, error)
+	CallOff(ctx context.Context, jobID string) error
+}
+
+// sender is the way to the broker: sink.Sink.
+type sender interface {
+	Send(ctx context.Context, events ...cloudevents.Event) error
+}
+
+// Enqueuer takes jobs in. It is safe for concurrent use.
+type Enqueuer struct {
+	records records
+	sink    sender
+	now     func() time.Time
+}
+
+// New refuses missing dependencies and does no I/O.
+func New(r records, s sender, now func() time.Time) (*Enqueuer, error) {
+	if r == nil || s == nil || now == nil {
+		return nil, errors.New("enqueue needs records, a sink and a clock")
+	}
+	return &Enqueuer{records: r, sink: s, now: now}, nil
+}
+
+// Request asks for a job.
+type Request struct {
+	Tenant string
+	// Key makes the request repeatable: the same tenant and key name the same
+	// job for 24 hours. Without one every request is a new job.
+	Key   string
+	Sweep job.Sweep
+	// RetryOf names the job that this one repeats, if any.
+	RetryOf string
+}
+
+// Accepted is a job that was taken in.
+type Accepted struct {
+	// Header is the job as it was first stored.
+	Header job.Header
+	// Replayed says that the key was known: nothing new was made.
+	Replayed bool
+}
+
+// Enqueue returns once the broker keeps the event, so the job will run whatever
+// happens here. It is ErrConflict for a key that stands for another sweep; any
+// other error means that the record or the broker could not be reached and the
+// request is worth repeating, with its key best.
+//
+// A replay sends the event again: the first try may have died between the
+// record and the broker. The broker drops the repeat by its id.
+func (i *Enqueuer) Enqueue(ctx context.Context, r Request) (Accepted, error) {
+	h := job.Header{
+		JobID: job.NewID(), TenantID: r.Tenant, JobType: job.Type, Parameters: r.Sweep,
+		CreatedAt: i.now().UTC().Truncate(time.Millisecond), RetryOf: r.RetryOf,
+	}
+	if r.Key != "" {
+		var err error
+		if h.JobID, err = i.records.Key(ctx, r.Tenant, r.Key, job.DeriveID(r.Tenant, r.Key, h.CreatedAt)); err != nil {
+			return Accepted{}, err
+		}
+	}
+	print, err := fingerprint(r)
+	if err != nil {
+		return Accepted{}, err
+	}
+	a, err := i.records.Accept(ctx, h, print)
+	switch {
+	case err != nil:
+		return Accepted{}, fmt.Errorf("take in: %w", err) // the record names the job
+	case a.Conflict:
+		return Accepted{}, ErrConflict
+	}
+	e, err := event.NewRequested(event.Requested{Header: a.Header})
+	if err != nil {
+		return Accepted{}, fmt.Errorf("take in job %s: %w", a.Header.JobID, err)
+	}
+	telemetry.IntoEvent(ctx, &e)
+	if err := i.sink.Send(ctx, e); err != nil {
+		if refused(err) && !a.Replayed {
+			i.callOff(ctx, a.Header.JobID)
+		}
+		return Accepted{}, fmt.Errorf("take in job %s: %w", a.Header.JobID, err)
+	}
+	return Accepted{Header: a.Header, Replayed: a.Replayed}, nil
+}
+
+// callOffPatience bounds a note that only saves a sweep which nobody asked for.
+const callOffPatience = time.Second
+
+// refused reports whether the broker said that it does not keep the event.
+// Without its word (500, a proxy's 502 or 504, no answer) the event may be
+// stored, and the job may run.
+func refused(err error) bool {
+	var no *sink.Refused
+	return errors.As(err, &no) && (no.Status < http.StatusInternalServerError || no.Status == http.StatusServiceUnavailable)
+}
+
+// callOff keeps the supervisor from sending the event of a job whose client is
+// about to be told that it was not taken in. Where that fails the job may run
+// although its client was told to try again.
+func (i *Enqueuer) callOff(ctx context.Context, jobID string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callOffPatience)
+	defer cancel()
+	if err := i.records.CallOff(ctx, jobID); err != nil {
+		slog.WarnContext(ctx, "Refused job not called off", "job_id", jobID, "error", err)
+	}
+}
+
+// fingerprint is equal for requests that ask for the same: it is made of the
+// parsed sweep, so that spaces, order and defaults do not count.
+func fingerprint(r Request) (string, error) {
+	text, err := json.Marshal(struct {
+		Sweep   job.Sweep
+		RetryOf string
+	}{r.Sweep, r.RetryOf})
+	if err != nil {
+		return "", fmt.Errorf("fingerprint sweep: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), nil
+}

@@ -1,0 +1,84 @@
+package jobstoretest
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/jobstore"
+)
+
+// Bench measures what a pipeline asks of a job store most. settle lets a database
+// that gathers statistics in the background do so at once; it may be nil.
+func Bench(b *testing.B, open func(b *testing.B) jobstore.Store, settle func(b *testing.B)) {
+	b.Helper()
+	for _, n := range []int{1, 8, 64} {
+		b.Run(fmt.Sprintf("apply %d", n), func(b *testing.B) {
+			l := open(b)
+			for b.Loop() {
+				events := make([]cloudevents.Event, n)
+				for i := range events {
+					events[i] = Life(b, Header("default")).Requested
+				}
+				require.NoError(b, jobstore.Errors(l.Apply(b.Context(), events...)))
+			}
+			b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+	for _, n := range []int{1000, 100_000} {
+		b.Run(fmt.Sprintf("complete %d rows", n), func(b *testing.B) {
+			l, rows := open(b), Rows(n)
+			for b.Loop() {
+				Complete(b, l, Header("default"), rows)
+			}
+		})
+	}
+	b.Run("100000 jobs", func(b *testing.B) { benchReads(b, open(b), settle) })
+}
+
+func benchReads(b *testing.B, l jobstore.Store, settle func(b *testing.B)) {
+	const n = 100_000
+	tickers := []string{"DAX", "SMI", "CAC", "FTSE"}
+	for start := 0; start < n; start += 1000 {
+		events := make([]cloudevents.Event, 1000)
+		for i := range events {
+			h := Header("default")
+			h.CreatedAt = Start.Add(time.Duration(start+i) * time.Second)
+			h.Parameters.Ticker = tickers[i%4]
+			e := Life(b, h)
+			events[i] = []cloudevents.Event{e.Requested, e.Submitted, e.Failed}[i%3]
+		}
+		require.NoError(b, jobstore.Errors(l.Apply(b.Context(), events...)))
+	}
+	if settle != nil {
+		settle(b)
+	}
+	p, err := l.Jobs(b.Context(), "default", jobstore.Query{Until: Start.Add(n / 2 * time.Second)})
+	require.NoError(b, err)
+	middle := p.Next
+	for name, q := range map[string]jobstore.Query{
+		"first page":       {},
+		"middle page":      {Cursor: middle},
+		"status":           {Status: []job.State{job.Failed, job.Running}},
+		"ticker":           {Ticker: "SMI", Cursor: middle},
+		"text that is":     {Text: "cac"},
+		"text that is not": {Text: "nowhere"},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				_, err := l.Jobs(b.Context(), "default", q)
+				require.NoError(b, err)
+			}
+		})
+	}
+	b.Run("counts", func(b *testing.B) {
+		for b.Loop() {
+			_, err := l.Counts(b.Context(), "default", jobstore.Query{})
+			require.NoError(b, err)
+		}
+	})
+}

@@ -1,0 +1,124 @@
+package jobstore
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/zixly/sweepline/shared/job"
+)
+
+// Sizes of a page of jobs.
+const (
+	DefaultLimit = 50
+	MaxLimit     = 500
+)
+
+// longestText bounds the text filter; more than that matches nothing useful.
+const longestText = 200
+
+// Query narrows a list of jobs. Zero fields do not narrow it.
+type Query struct {
+	// Status keeps the jobs in one of these states.
+	Status []job.State
+	// Ticker must match exactly, but for upper and lower case.
+	Ticker string
+	// Since and Until bound the creation: Since ≤ created < Until.
+	Since, Until time.Time
+	// Text must occur, whatever its case, in the job's id, ticker, strategy,
+	// error or one of the trading API's ids.
+	Text string
+	// Limit is the size of a page: DefaultLimit if 0, at most MaxLimit.
+	Limit int
+	// Cursor is the Next of the page before.
+	Cursor string
+}
+
+// Page is one page of jobs.
+type Page struct {
+	Jobs []job.Job
+	// Next is the cursor of the page that follows; empty on the last one.
+	Next string
+}
+
+// Order says how Results sorts.
+type Order int
+
+// Orders of results.
+const (
+	// ByScore puts the best row first.
+	ByScore Order = iota
+	// ByPeriods goes up by fast, then slow, then signal period: the order of a
+	// heat map.
+	ByPeriods
+)
+
+// PageSize is the number of jobs that q asks for.
+func (q Query) PageSize() int {
+	if q.Limit <= 0 {
+		return DefaultLimit
+	}
+	return min(q.Limit, MaxLimit)
+}
+
+// Needle is the text to look for: no NUL, which PostgreSQL refuses, and bounded.
+func (q Query) Needle() string { return Text(strings.TrimSpace(q.Text), longestText) }
+
+// States are the states of q.Status that exist, as text. Others match nothing.
+func (q Query) States() []string {
+	states := []string{}
+	for _, s := range q.Status {
+		if s.Valid() {
+			states = append(states, string(s))
+		}
+	}
+	return states
+}
+
+// Position is where a page ends: lists are sorted by creation and id, downward.
+type Position struct {
+	CreatedAt time.Time
+	ID        string
+}
+
+// Encode makes the opaque cursor of p.
+func (p Position) Encode() string {
+	id := uuid.MustParse(p.ID)
+	raw := binary.BigEndian.AppendUint64(nil, uint64(p.CreatedAt.UnixMicro()))
+	return base64.RawURLEncoding.EncodeToString(append(raw, id[:]...))
+}
+
+// DecodePosition reads a cursor. The empty cursor is the start of the list:
+// false. Anything that Encode does not make is ErrCursor.
+func DecodePosition(cursor string) (Position, bool, error) {
+	if cursor == "" {
+		return Position{}, false, nil
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
+	if err != nil || len(raw) != 24 {
+		return Position{}, false, ErrCursor
+	}
+	at := time.UnixMicro(int64(binary.BigEndian.Uint64(raw))).UTC()
+	if at.Year() < 1 || at.Year() > 9999 {
+		return Position{}, false, fmt.Errorf("%w: time out of range", ErrCursor)
+	}
+	p := Position{CreatedAt: at, ID: uuid.UUID(raw[8:]).String()}
+	if p.Encode() != cursor { // the decoder passes over line ends
+		return Position{}, false, ErrCursor
+	}
+	return p, true, nil
+}
+
+// Cut makes a page of the jobs read for it: one more than it holds, where there
+// is a next page.
+func Cut(jobs []job.Job, size int) Page {
+	if len(jobs) <= size {
+		return Page{Jobs: jobs}
+	}
+	last := jobs[size-1]
+	return Page{Jobs: jobs[:size], Next: Position{CreatedAt: last.CreatedAt, ID: last.JobID}.Encode()}
+}

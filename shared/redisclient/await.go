@@ -1,0 +1,56 @@
+package redisclient
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// startPatience is how long a Redis may take to load its data.
+	startPatience = 2 * time.Minute
+	startPause    = 250 * time.Millisecond
+)
+
+// Await returns once Redis takes commands. It waits, and says so, while Redis
+// loads its data, or a Cluster or replica finds its primary: two minutes at most.
+// Any other error, such as that of a Redis that is not there, is returned at
+// once.
+func Await(ctx context.Context, client redis.UniversalClient, log *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	waited := false
+	for began := time.Now(); ; {
+		err := client.Ping(ctx).Err()
+		switch {
+		case err == nil && waited:
+			log.InfoContext(ctx, "Redis is ready", "seconds", time.Since(began).Seconds())
+			return nil
+		case err == nil:
+			return nil
+		case !starting(err):
+			return fmt.Errorf("ping redis: %w", err)
+		case !waited:
+			waited = true
+			log.WarnContext(ctx, "Redis is starting, waiting", "patience_seconds", startPatience.Seconds(), "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for redis: %w", err)
+		case <-time.After(startPause):
+		}
+	}
+}
+
+// starting reports whether Redis has answered that it cannot be used yet.
+func starting(err error) bool {
+	for _, prefix := range []string{"LOADING", "MASTERDOWN", "CLUSTERDOWN"} {
+		if redis.HasErrorPrefix(err, prefix) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,117 @@
+package redisclient
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/shared/servers/servertest"
+)
+
+// Every caller gets the answer to its own script, however many go together.
+func TestGroup(t *testing.T) {
+	t.Parallel()
+	for name, url := range map[string]string{
+		"miniredis": servertest.Miniredis(t), "redis": servertest.Redis(t), "cluster": servertest.Cluster(t),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client, err := New(url)
+			require.NoError(t, err)
+			defer func() { require.NoError(t, client.Close()) }()
+			g, prefix := NewGroup(client), uuid.NewString()
+			script := redis.NewScript("if ARGV[1] == '7' then return redis.error_reply('NO seven') end return redis.call('INCRBY', KEYS[1], ARGV[1])")
+			var all sync.WaitGroup
+			for i := range 300 {
+				all.Go(func() {
+					n, err := script.Run(context.Background(), g, []string{fmt.Sprint(prefix, i)}, i).Int()
+					if i == 7 {
+						if err == nil || err.Error() != "NO seven" {
+							t.Errorf("error %v", err)
+						}
+						return
+					}
+					if err != nil || n != i {
+						t.Errorf("%d: %d, %v", i, n, err)
+					}
+				})
+			}
+			all.Wait()
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			require.ErrorIs(t, script.Run(ctx, g, []string{prefix}, 1).Err(), context.Canceled)
+		})
+	}
+}
+
+// What comes while Redis is busy goes in few round trips.
+func TestGroupGathers(t *testing.T) {
+	t.Parallel()
+	client, err := New(servertest.Redis(t))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, client.Close()) }()
+	trips := &roundTrips{}
+	client.AddHook(trips)
+	g := NewGroup(client)
+	script := redis.NewScript("return 1")
+	require.NoError(t, script.Run(t.Context(), g, nil).Err())
+	g.mu.Lock() // as if Redis kept both groups in flight
+	g.inFlight = groupsInFlight
+	g.mu.Unlock()
+	var all sync.WaitGroup
+	for range 100 {
+		all.Go(func() {
+			if err := script.Run(context.Background(), g, nil).Err(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	require.Eventually(t, func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return len(g.queue) == 100
+	}, 10*time.Second, time.Millisecond)
+	before := trips.count()
+	g.flush()
+	all.Wait()
+	require.LessOrEqual(t, trips.count()-before, 3, "one pipeline, and what a new connection says first")
+}
+
+type roundTrips struct {
+	mu sync.Mutex
+	n  int
+}
+
+func (r *roundTrips) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.n
+}
+
+func (r *roundTrips) add() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.n++
+}
+
+func (*roundTrips) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (r *roundTrips) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		r.add()
+		return next(ctx, cmd)
+	}
+}
+
+func (r *roundTrips) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		r.add()
+		return next(ctx, cmds)
+	}
+}

@@ -1,0 +1,50 @@
+// Package transport has what our HTTP servers and clients share: bodies that must come in
+// time, and certificates to trust.
+package transport
+
+import (
+	"io"
+	"net/http"
+	"time"
+)
+
+// BodyPatience is how long the body of a request may take to come.
+const BodyPatience = 30 * time.Second
+
+// LimitBodyTime has reads of a request's body fail after BodyPatience. Unlike
+// http.Server's ReadTimeout it ends with the body: an answer may be a stream of any
+// length. The connection is closed by the server then. It is called before anything
+// answers: what no handler reads the server reads, to keep the connection.
+func LimitBodyTime(w http.ResponseWriter, r *http.Request) { limitBodyTime(w, r, BodyPatience) }
+
+// BoundBodies is LimitBodyTime for all that h answers.
+func BoundBodies(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		LimitBodyTime(w, r)
+		h.ServeHTTP(w, r)
+	})
+}
+
+func limitBodyTime(w http.ResponseWriter, r *http.Request, patience time.Duration) {
+	if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {
+		return
+	}
+	rc := http.NewResponseController(w)
+	if rc.SetReadDeadline(time.Now().Add(patience)) == nil { // else no connection is behind it
+		r.Body = &timedBody{r.Body, rc}
+	}
+}
+
+type timedBody struct {
+	io.ReadCloser
+
+	rc *http.ResponseController
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		_ = b.rc.SetReadDeadline(time.Time{}) // from now on the server looks whether the client is still there
+	}
+	return n, err
+}
