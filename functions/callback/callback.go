@@ -34,7 +34,7 @@ const patience = 20 * time.Second
 // Config is read from the environment.
 type Config struct {
 	// Secret signs callback tokens.
-	Secret string `envconfig:"CALLBACK_SECRET" required:"true"`
+	Secret string `envconfig:"CALLBACK_SECRET" required:"nonempty"`
 	// OldSecret is still taken while secrets rotate. Default none.
 	OldSecret string `envconfig:"CALLBACK_SECRET_OLD"`
 }

@@ -37,7 +37,7 @@ type Config struct {
 	// BaseURL is where the trading API reaches the callback step.
 	BaseURL string `envconfig:"WEBHOOK_BASE_URL" default:"http://localhost:8080"`
 	// Secret signs callback tokens.
-	Secret string `envconfig:"CALLBACK_SECRET" required:"true"`
+	Secret string `envconfig:"CALLBACK_SECRET" required:"nonempty"`
 	// FirstPoll is when a sweep without an estimate is polled for the first
 	// time. Default 30s.
 	FirstPoll time.Duration `envconfig:"POLL_FIRST" default:"30s"`

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/kelseyhightower/envconfig"
+	"github.com/zixly/sweepline/shared/function"
 )
 
 // xdgDataHome is $XDG_DATA_HOME where it is set to an absolute path; the XDG
@@ -21,7 +21,7 @@ func xdgDataHome() string {
 	var xdg struct {
 		DataHome string `envconfig:"XDG_DATA_HOME"`
 	}
-	if envconfig.Process("", &xdg) != nil || !filepath.IsAbs(xdg.DataHome) {
+	if function.Load(&xdg) != nil || !filepath.IsAbs(xdg.DataHome) {
 		return ""
 	}
 	return xdg.DataHome

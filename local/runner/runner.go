@@ -17,6 +17,7 @@ import (
 	"github.com/zixly/sweepline/local/simulator"
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/broker/dispatch"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/redisclient"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
@@ -82,7 +83,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (_ *Local, err err
 		return nil, err
 	}
 	var traced telemetry.TraceConfig
-	if err := load(nil, &traced); err != nil {
+	if err := function.Load(&traced); err != nil {
 		return nil, err
 	}
 	if l.traces, err = telemetry.NewTraces(ctx, traced); err != nil {
@@ -147,7 +148,7 @@ func (l *Local) prepare(ctx context.Context, cfg *Config) (err error) {
 // as a cluster.
 func (l *Local) startBroker(ctx context.Context, cfg Config) error {
 	bcfg := broker.DefaultConfig()
-	if err := load(nil, &bcfg); err != nil {
+	if err := function.Load(&bcfg); err != nil {
 		return err
 	}
 	bcfg.Transport = l.local

@@ -122,7 +122,7 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 		"K_SINK": l.BrokerURL, "REDIS_URL": l.stores.redisURL, "TRADING_API_URL": l.TradingURL,
 		"WEBHOOK_BASE_URL": cfg.WebhookBaseURL, "CALLBACK_SECRET": cfg.CallbackSecret,
 	}
-	if err := load(set, &out, &waiting, &api, &tenants, &receiveConf, &submitConf, &callbackConf, &superviseConf, &reconcileConf,
+	if err := function.LoadWith(set, &out, &waiting, &api, &tenants, &receiveConf, &submitConf, &callbackConf, &superviseConf, &reconcileConf,
 		&collectConf, &notifyConf, &statusConf); err != nil {
 		return nil, err
 	}

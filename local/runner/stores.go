@@ -9,6 +9,7 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/jobstore/postgres"
 	"github.com/zixly/sweepline/shared/jobstore/sqlite"
@@ -105,7 +106,7 @@ func (s *stores) openStore(ctx context.Context, cfg Config, dir string) (string,
 		return "", fmt.Errorf("DATABASE_URL must begin with postgres://")
 	}
 	var pg postgres.Config
-	if err := load(map[string]string{"DATABASE_URL": database}, &pg); err != nil {
+	if err := function.LoadWith(map[string]string{"DATABASE_URL": database}, &pg); err != nil {
 		return "", err
 	}
 	l, err := postgres.Open(ctx, pg)

@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 
 	"github.com/zixly/sweepline/local/simulator"
+	"github.com/zixly/sweepline/shared/function"
 )
 
 // startTrading runs the simulator where no trading API is named. It keeps its
@@ -13,7 +14,7 @@ func (l *Local) startTrading(cfg Config) error {
 		return nil
 	}
 	sim := simulator.DefaultConfig()
-	if err := load(nil, &sim); err != nil {
+	if err := function.Load(&sim); err != nil {
 		return err
 	}
 	if cfg.SimulatorDelay > 0 {

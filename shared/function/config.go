@@ -39,42 +39,57 @@ func (l listener) address() string {
 
 // Load fills structs with envconfig tags from the environment. Its error joins
 // all that is missing, or names the variable that cannot be read; it never
-// holds a value. A required variable that is set but empty counts as missing.
-func Load(configs ...any) error {
+// holds a value. A variable whose tag says required:"nonempty" is missing where it
+// is set but empty, too.
+func Load(configs ...any) error { return LoadWith(nil, configs...) }
+
+// LoadWith is Load with set, by the variable's name, in place of what the
+// environment says: addresses that only the caller knows. They are text.
+func LoadWith(set map[string]string, configs ...any) error {
 	var errs []error
 	for _, c := range configs {
-		names := map[string]string{}
-		missing := inspect(reflect.ValueOf(c).Elem().Type(), names)
-		if len(missing) > 0 {
-			errs = append(errs, missing...)
-			continue
+		l := loading{set: set, names: map[string]string{}}
+		err := envconfig.Process("", c)
+		l.visit(reflect.ValueOf(c).Elem())
+		errs = append(errs, l.missing...)
+		if len(l.missing) == 0 {
+			errs = append(errs, explain(err, l.names))
 		}
-		errs = append(errs, explain(envconfig.Process("", c), names))
 	}
 	return errors.Join(errs...)
 }
 
-// inspect collects the variable of each field by the field's name, and what is
-// required but missing.
-func inspect(t reflect.Type, names map[string]string) (missing []error) {
-	for f := range t.Fields() {
-		name := f.Tag.Get("envconfig")
+// loading is one struct that Load fills.
+type loading struct {
+	set map[string]string
+	// names has each field's variable.
+	names   map[string]string
+	missing []error
+}
+
+// visit sets what is given, and collects names and what is required but missing.
+func (l *loading) visit(v reflect.Value) {
+	for i := range v.NumField() {
+		f, field := v.Type().Field(i), v.Field(i)
 		if !f.IsExported() || f.Tag.Get("ignored") == "true" {
 			continue
 		}
-		if name == "" {
+		name := f.Tag.Get("envconfig")
+		switch given, ok := l.set[name]; {
+		case name == "":
 			if f.Type.Kind() == reflect.Struct {
-				missing = append(missing, inspect(f.Type, names)...)
+				l.visit(field)
 			}
 			continue
+		case ok:
+			field.SetString(given)
 		}
-		names[f.Name] = name
+		l.names[f.Name] = name
 		//nolint:forbidigo // this is what reads Config structs
-		if f.Tag.Get("required") == "true" && os.Getenv(name) == "" {
-			missing = append(missing, fmt.Errorf("%s is required", name))
+		if f.Tag.Get("required") == "nonempty" && l.set[name] == "" && os.Getenv(name) == "" {
+			l.missing = append(l.missing, fmt.Errorf("%s is required", name))
 		}
 	}
-	return missing
 }
 
 // explain drops the value, and the parser's words which repeat it.

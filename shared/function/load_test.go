@@ -16,8 +16,8 @@ type nested struct {
 }
 
 type sample struct {
-	URL   string `envconfig:"SERVE_TEST_URL" required:"true"`
-	Token string `envconfig:"SERVE_TEST_TOKEN" required:"true"`
+	URL   string `envconfig:"SERVE_TEST_URL" required:"nonempty"`
+	Token string `envconfig:"SERVE_TEST_TOKEN" required:"nonempty"`
 	Deep  nested
 }
 
@@ -38,6 +38,20 @@ func TestLoadNamesAllThatIsMissing(t *testing.T) {
 	require.ErrorContains(t, err, "SERVE_TEST_URL is required")
 	require.ErrorContains(t, err, "SERVE_TEST_TOKEN is required")
 	require.ErrorContains(t, err, "K_SINK is required")
+}
+
+// TestLoadWith: what the caller knows stands in place of the environment, which stays
+// as it is for whoever else reads it.
+func TestLoadWith(t *testing.T) {
+	t.Setenv("SERVE_TEST_URL", "http://theirs")
+	t.Setenv("SERVE_TEST_TOKEN", "")
+	var c, d sample
+	require.NoError(t, function.LoadWith(map[string]string{"SERVE_TEST_URL": "http://ours", "SERVE_TEST_TOKEN": "ours"}, &c))
+	require.Equal(t, "http://ours", c.URL)
+	require.Equal(t, "ours", c.Token)
+	require.Equal(t, 3, c.Deep.Tries)
+	require.ErrorContains(t, function.Load(&d), "SERVE_TEST_TOKEN is required")
+	require.ErrorContains(t, function.LoadWith(map[string]string{"SERVE_TEST_URL": ""}, &d), "SERVE_TEST_TOKEN is required")
 }
 
 func TestLoadNamesTheVariableAndNotItsValue(t *testing.T) {

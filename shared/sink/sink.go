@@ -42,7 +42,7 @@ const (
 type Config struct {
 	// Sink is where events go: the broker's ingress. Knative sets it through a
 	// SinkBinding, the local runner by itself.
-	Sink string `envconfig:"K_SINK" required:"true"`
+	Sink string `envconfig:"K_SINK" required:"nonempty"`
 	// SinkCACerts are certificates, as PEM, that vouch for the sink beside those
 	// which the system trusts. A SinkBinding sets them with the sink.
 	SinkCACerts string `envconfig:"K_CA_CERTS"`

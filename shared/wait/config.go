@@ -13,7 +13,7 @@ import (
 type Config struct {
 	// RedisURL is redis://, rediss:// or unix://. With ?addr=host:port&addr=…
 	// it names a Redis Cluster, with ?master_name=… a Sentinel.
-	RedisURL string `envconfig:"REDIS_URL" required:"true"`
+	RedisURL string `envconfig:"REDIS_URL" required:"nonempty"`
 	// KeyPrefix begins every key and channel. Default "sweepline:".
 	KeyPrefix string `envconfig:"REDIS_KEY_PREFIX" default:"sweepline:"`
 	// CallbackTimeout is how long a sweep may take from its submission to its

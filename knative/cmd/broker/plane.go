@@ -32,8 +32,8 @@ const (
 
 // Config is the environment of the process.
 type Config struct {
-	Role     Role   `envconfig:"BROKER_ROLE" required:"true"`
-	RedisURL string `envconfig:"REDIS_URL" required:"true"`
+	Role     Role   `envconfig:"BROKER_ROLE" required:"nonempty"`
+	RedisURL string `envconfig:"REDIS_URL" required:"nonempty"`
 	// Contract is the folder that the contract is mounted to.
 	Contract string `envconfig:"BROKER_CONTRACT" default:"/etc/sweepline/contract"`
 	Address  string `envconfig:"LISTEN_ADDRESS" default:":8080"`

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/kelseyhightower/envconfig"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
@@ -25,6 +24,7 @@ import (
 	"knative.dev/pkg/system"
 
 	"github.com/zixly/sweepline/knative/broker"
+	"github.com/zixly/sweepline/shared/function"
 )
 
 const component = "sweepline-broker-controller"
@@ -33,7 +33,7 @@ const component = "sweepline-broker-controller"
 // (SYSTEM_NAMESPACE, POD_NAME, CONFIG_LOGGING_NAME, …) hold as well.
 type Config struct {
 	// Image is what data planes run: knative/cmd/broker.
-	Image string `envconfig:"BROKER_IMAGE" required:"true"`
+	Image string `envconfig:"BROKER_IMAGE" required:"nonempty"`
 }
 
 func main() {
@@ -48,7 +48,7 @@ func main() {
 // does not go with newer OpenTelemetry SDKs.
 func run(ctx context.Context) error {
 	var cfg Config
-	if err := envconfig.Process("", &cfg); err != nil {
+	if err := function.Load(&cfg); err != nil {
 		return fmt.Errorf("read configuration: %w", err)
 	}
 	rest := injection.ParseAndGetRESTConfigOrDie()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -9,7 +8,6 @@ import (
 
 	"net/http"
 
-	"github.com/kelseyhightower/envconfig"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/broker/manifest"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/redisclient"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
@@ -44,7 +43,7 @@ variables.`,
 			var env brokerEnv
 			cfg := broker.DefaultConfig()
 			var traced telemetry.TraceConfig
-			if err := errors.Join(envconfig.Process("", &env), envconfig.Process("", &cfg), envconfig.Process("", &traced)); err != nil {
+			if err := function.Load(&env, &cfg, &traced); err != nil {
 				return usageError{err}
 			}
 			if env.RedisURL == "" {

@@ -14,8 +14,8 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
-	"github.com/kelseyhightower/envconfig"
 
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
 )
 
@@ -39,7 +39,7 @@ const (
 
 func newClient() (*client, error) {
 	var c clientConfig
-	if err := envconfig.Process("", &c); err != nil {
+	if err := function.Load(&c); err != nil {
 		return nil, usageError{err}
 	}
 	u, err := url.Parse(c.URL)

@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/kelseyhightower/envconfig"
 	"github.com/spf13/cobra"
 
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/broker/inspect"
 	data "github.com/zixly/sweepline/shared/broker/stream"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/redisclient"
 )
 
@@ -29,7 +29,7 @@ anything is left. Dead letters do not count.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var env brokerEnv
 			cfg := broker.DefaultConfig()
-			if err := errors.Join(envconfig.Process("", &env), envconfig.Process("", &cfg)); err != nil {
+			if err := function.Load(&env, &cfg); err != nil {
 				return usageError{err}
 			}
 			if env.RedisURL == "" {

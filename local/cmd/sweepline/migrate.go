@@ -1,9 +1,9 @@
 package main
 
 import (
-	"github.com/kelseyhightower/envconfig"
 	"github.com/spf13/cobra"
 
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/jobstore/postgres"
 )
@@ -35,8 +35,8 @@ func newMigrate() *cobra.Command {
 
 func migrations(cmd *cobra.Command, asJSON bool, do func(*postgres.Store) ([]jobstore.Migration, error)) error {
 	var cfg postgres.Config
-	if err := envconfig.Process("", &cfg); err != nil {
-		return usagef("DATABASE_URL is not set: name the PostgreSQL, as postgres://user@host/database")
+	if err := function.Load(&cfg); err != nil {
+		return usagef("%w (DATABASE_URL names the PostgreSQL: postgres://user@host/database)", err)
 	}
 	l, err := postgres.Open(cmd.Context(), cfg)
 	if err != nil {

@@ -9,11 +9,11 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/kelseyhightower/envconfig"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/zixly/sweepline/local/simulator"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/transport"
 )
 
@@ -21,7 +21,7 @@ func newSimulator() *cobra.Command {
 	cfg := simulator.DefaultConfig()
 	// Variables first, flags win. What cannot be read is reported when it runs:
 	// --help must always work.
-	envErr := envconfig.Process("", &cfg)
+	envErr := function.Load(&cfg)
 	var (
 		port    int
 		address string

@@ -3,7 +3,7 @@ package main
 import (
 	"sync"
 
-	"github.com/kelseyhightower/envconfig"
+	"github.com/zixly/sweepline/shared/function"
 )
 
 // terminalConfig is what the environment says of the terminal.
@@ -16,5 +16,5 @@ type terminalConfig struct {
 // plainTerminal says that no colours are wanted, or none are possible.
 var plainTerminal = sync.OnceValue(func() bool {
 	var c terminalConfig
-	return envconfig.Process("", &c) != nil || c.NoColour != "" || c.Term == "dumb" || c.Term == ""
+	return function.Load(&c) != nil || c.NoColour != "" || c.Term == "dumb" || c.Term == ""
 })

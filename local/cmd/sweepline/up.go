@@ -9,10 +9,10 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/kelseyhightower/envconfig"
 	"github.com/spf13/cobra"
 
 	"github.com/zixly/sweepline/local/runner"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
@@ -35,7 +35,7 @@ start.`,
 		Example: "  sweepline up --demo\n  sweepline up --servers --data-dir ./data",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := envconfig.Process("", &cfg); err != nil {
+			if err := function.Load(&cfg); err != nil {
 				return usageError{err}
 			}
 			var err error

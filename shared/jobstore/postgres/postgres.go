@@ -23,7 +23,7 @@ import (
 type Config struct {
 	// DatabaseURL is a libpq URL or keyword string; pool_max_conns in it sizes
 	// the pool (default: four, or the number of CPUs).
-	DatabaseURL string `envconfig:"DATABASE_URL" required:"true"`
+	DatabaseURL string `envconfig:"DATABASE_URL" required:"nonempty"`
 	// Timeout bounds a read or a small write.
 	Timeout time.Duration `envconfig:"DATABASE_TIMEOUT" default:"5s"`
 	// BulkTimeout bounds the writing of a sweep's rows, and a migration.
