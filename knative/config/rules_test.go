@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,6 +12,9 @@ import (
 
 	"github.com/zixly/sweepline/shared/servers/servertest"
 )
+
+// runbook is where runbooks are read, but for the alert.
+const runbook = "https://github.com/zixly/sweepline/blob/main/knative/config/components/monitoring/RUNBOOKS.md#"
 
 // promtool judges the alert rules, and that each goes off when it should and
 // not before: testdata/rules.test.yaml.
@@ -39,12 +43,19 @@ func TestAlertRules(t *testing.T) {
 
 	var parsed struct {
 		Groups []struct {
-			Rules []struct{ Alert string }
+			Rules []struct {
+				Alert       string
+				Annotations map[string]string
+			}
 		} `json:"groups"`
 	}
 	require.NoError(t, yaml.Unmarshal(rules, &parsed))
+	runbooks, err := os.ReadFile("components/monitoring/RUNBOOKS.md")
+	require.NoError(t, err)
 	for _, g := range parsed.Groups {
 		for _, r := range g.Rules {
+			require.Contains(t, string(runbooks), "\n## "+r.Alert+"\n", "its runbook")
+			require.Equal(t, runbook+strings.ToLower(r.Alert), r.Annotations["runbook_url"], r.Alert)
 			require.Regexp(t, `(?s)eval_time: \d+m\n    alertname: `+r.Alert+`\n    exp_alerts:`, string(cases), "a moment at which it goes off")
 		}
 	}
