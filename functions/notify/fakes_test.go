@@ -21,6 +21,7 @@ import (
 	"github.com/emersion/go-smtp"
 	"github.com/stretchr/testify/require"
 
+	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/once"
 )
 
@@ -82,6 +83,19 @@ func (b *broker) Send(_ context.Context, events ...cloudevents.Event) error {
 	}
 	b.events = append(b.events, events...)
 	return nil
+}
+
+// left says of each note how many were still to be told.
+func (b *broker) left(t *testing.T) (n []int) {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range b.events {
+		d, err := event.Data[event.Notified](e)
+		require.NoError(t, err)
+		n = append(n, d.Left)
+	}
+	return n
 }
 
 func (b *broker) channels(t *testing.T) (names []string) {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
@@ -169,65 +170,87 @@ func absolute(raw string) bool {
 // that is, and a plain error (500) where all that are left refuse the message.
 // An event that cannot be read is rejected (422).
 func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevents.Event, error) {
-	j, err := read(e)
+	d, err := read(e)
 	if err != nil {
 		return nil, cehttp.NewResult(http.StatusUnprocessableEntity, "%w", err)
 	}
-	m := newMessage(j, f.cfg.BaseURL)
+	m := newMessage(d.Job, f.cfg.BaseURL)
 	var errs []error
+	var told []event.Notified
 	for _, c := range f.channels {
-		if err := f.once(ctx, e, c, m); err != nil {
-			errs = append(errs, fmt.Errorf("tell %s of job %s: %w", c.name(), j.JobID, err))
+		if slices.Contains(d.Told, c.name()) {
+			continue
 		}
+		again, err := f.once(ctx, e, c, m)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("tell %s of job %s: %w", c.name(), m.Job.JobID, err))
+			continue
+		}
+		told = append(told, event.Notified{Channel: c.name(), NotifiedAt: f.now().UTC(), Again: again})
+	}
+	if err := f.note(ctx, e, m.Job, told, len(errs)); err != nil {
+		errs = append(errs, fmt.Errorf("note that people were told of job %s: %w", m.Job.JobID, err))
 	}
 	return nil, errors.Join(errs...)
 }
 
+// note sends an event for each channel that was told. left is how many could not be
+// told yet: until an event says that none is, the end counts as one that people do
+// not know of, whatever becomes of the event that is being handled.
+func (f *Function) note(ctx context.Context, e cloudevents.Event, j job.Job, told []event.Notified, left int) error {
+	events := make([]cloudevents.Event, 0, len(told))
+	for _, t := range told {
+		t.Header = job.Header{JobID: j.JobID, TenantID: j.TenantID, JobType: j.JobType, Parameters: j.Parameters, CreatedAt: j.CreatedAt, RetryOf: j.RetryOf}
+		t.Left = left
+		n, err := event.NewNotified(t)
+		if err != nil {
+			return err
+		}
+		event.CopyTrace(e, &n)
+		events = append(events, n)
+	}
+	return f.sender.Send(ctx, events...)
+}
+
 // read checks what messages are made of; all else in them is text.
-func read(e cloudevents.Event) (job.Job, error) {
+func read(e cloudevents.Event) (event.Finished, error) {
 	if e.Type() != event.JobCompleted && e.Type() != event.JobFailed {
-		return job.Job{}, fmt.Errorf("event %s has the foreign type %s", e.ID(), e.Type())
+		return event.Finished{}, fmt.Errorf("event %s has the foreign type %s", e.ID(), e.Type())
 	}
 	d, err := event.Data[event.Finished](e)
 	if err != nil {
-		return job.Job{}, err
+		return event.Finished{}, err
 	}
 	j := d.Job
 	switch {
 	case !job.ValidID(j.JobID) || e.Subject() != j.JobID || j.TenantID == "":
-		return job.Job{}, fmt.Errorf("event %s names no job", e.ID())
+		return event.Finished{}, fmt.Errorf("event %s names no job", e.ID())
 	case (j.Status == job.Completed) != (e.Type() == event.JobCompleted) || !j.Status.Terminal():
-		return job.Job{}, fmt.Errorf("event %s is of a job that is %s", e.ID(), j.Status)
+		return event.Finished{}, fmt.Errorf("event %s is of a job that is %s", e.ID(), j.Status)
 	}
-	return j, j.Parameters.Validate()
+	return d, j.Parameters.Validate()
 }
 
-// once tells one channel, unless it has been told. The mark is set before the
-// event is sent, so that a broker that is away costs no second message; the
-// event is sent again instead, and dropped as a repeat.
-func (f *Function) once(ctx context.Context, e cloudevents.Event, c channel, m message) error {
+// once tells one channel, unless it has been told; again says that it may have been
+// told before. The mark is set before the note is sent, so that a broker that is away
+// costs no second message; the note is sent again instead, and dropped as a repeat.
+func (f *Function) once(ctx context.Context, e cloudevents.Event, c channel, m message) (again bool, err error) {
 	id, _ := event.Original(e.ID()) // one that is sent again tells of the same end
 	key := "notify/" + id + "/" + c.name()
 	claim, err := f.guard.Claim(ctx, key, f.lease())
 	switch {
 	case err != nil:
-		return away(fmt.Errorf("claim: %w", err), pause)
+		return false, away(fmt.Errorf("claim: %w", err), pause)
 	case claim == once.Held:
-		return &sink.Unavailable{RetryAfter: f.cfg.Timeout, Err: errors.New("another delivery is at it")}
+		return false, &sink.Unavailable{RetryAfter: f.cfg.Timeout, Err: errors.New("another delivery is at it")}
 	case claim == once.Won || claim == once.Again:
 		if err := f.tell(ctx, c, m, key); err != nil {
 			f.told.WithLabelValues(c.name(), outcomeFailed).Inc()
-			return err
+			return false, err
 		}
 		f.told.WithLabelValues(c.name(), outcomeOf(claim)).Inc()
 	}
-	h := job.Header{JobID: m.Job.JobID, TenantID: m.Job.TenantID, JobType: m.Job.JobType, Parameters: m.Job.Parameters, CreatedAt: m.Job.CreatedAt, RetryOf: m.Job.RetryOf}
-	told, err := event.NewNotified(event.Notified{Header: h, Channel: c.name(), NotifiedAt: f.now().UTC(), Again: claim == once.Again})
-	if err != nil {
-		return err
-	}
-	event.CopyTrace(e, &told)
-	return f.sender.Send(ctx, told)
+	return claim == once.Again, nil
 }
 
 // lease is for how long a claim is held: for the telling, and for noting it down.

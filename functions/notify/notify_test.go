@@ -311,12 +311,32 @@ func TestOneChannelDoesNotHoldUpTheOther(t *testing.T) {
 	_, err := b.Handle(t.Context(), e)
 	require.ErrorContains(t, err, "email")
 	require.NotContains(t, err.Error(), "slack")
+	require.Equal(t, []int{1}, b.broker.left(t), "the end is not known to all")
 	office.refuseWith(nil)
 	sender.answer(http.StatusInternalServerError) // would fail if it were told again
 	_, err = b.Handle(t.Context(), e)
 	require.NoError(t, err)
 	require.Len(t, sender.got(), 1)
 	require.Len(t, office.got(), 1)
+	require.Equal(t, []int{1, 0, 0}, b.broker.left(t), "all know of it, whichever note is a repeat")
+}
+
+// TestTheGuardForgetsWhoWasTold: Redis came back empty while mail was away, and the
+// event comes again with what the job store knows.
+func TestTheGuardForgetsWhoWasTold(t *testing.T) {
+	t.Parallel()
+	sender, office := newSlackSink(t), newPostOffice(t, false)
+	b := setup(t, func(c *notify.Config) { c.SlackWebhookURL, c.SMTPURL = sender.url, "smtp://"+office.addr })
+	d, err := event.Data[event.Finished](completed(t))
+	require.NoError(t, err)
+	e, err := event.NewFinished(d.Job, "slack")
+	require.NoError(t, err)
+	_, err = b.Handle(t.Context(), e)
+	require.NoError(t, err)
+	require.Empty(t, sender.got())
+	require.Len(t, office.got(), 1)
+	require.Equal(t, []string{"email"}, b.broker.channels(t))
+	require.Equal(t, []int{0}, b.broker.left(t))
 }
 
 func TestABrokerThatIsAwayCostsNoSecondMessage(t *testing.T) {

@@ -85,8 +85,9 @@ func (c ReconcileConfig) withDefaults() (ReconcileConfig, error) {
 	return c, errors.Join(errs...)
 }
 
-// JobStore is the store of jobs as the reconciler reads it: job store.Survey.
+// JobStore is the store of jobs as the reconciler reads it: jobstore.Store.
 type JobStore interface {
+	Timeline(ctx context.Context, tenant, id string) ([]job.TimelineEvent, error)
 	PendingPage(ctx context.Context, after string, limit int) ([]job.Job, error)
 	Lookup(ctx context.Context, jobIDs []string) ([]job.Job, error)
 }

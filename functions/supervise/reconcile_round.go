@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -241,7 +242,7 @@ func (r *round) flush(ctx context.Context, all bool) error {
 	return nil
 }
 
-// announce sends the event of a stored end of which nobody was told, always
+// announce sends the event of a stored end of which not all were told, always
 // under its own id: a dead letter of it is its operator's to redrive. It looks
 // back as far as the broker remembers: within that time an event that is on its
 // way, waits for Slack to come back, or is a dead letter, is not doubled by
@@ -258,12 +259,32 @@ func (r *round) announce(ctx context.Context, j job.Job) error {
 	if !r.turn(missed) {
 		return nil
 	}
-	e, err := event.NewFinished(j)
+	told, err := r.told(ctx, j)
+	if err != nil {
+		return err
+	}
+	e, err := event.NewFinished(j, told...)
 	if err != nil {
 		return err
 	}
 	r.out = append(r.out, repeat{lostNotice, e})
 	return r.flush(ctx, false)
+}
+
+// told are the channels of which the job store knows that they were told of the
+// job's end. A Redis that has lost its memory has lost who was told, and when one
+// channel waits for its server then, the others must not be told once more.
+func (r *round) told(ctx context.Context, j job.Job) (channels []string, err error) {
+	timeline, err := r.jobStore.Timeline(ctx, j.TenantID, j.JobID)
+	if err != nil {
+		return nil, fmt.Errorf("read timeline: %w", err)
+	}
+	for _, e := range timeline {
+		if c, _ := e.Data["channel"].(string); e.Type == event.JobNotified && c != "" && !slices.Contains(channels, c) {
+			channels = append(channels, c)
+		}
+	}
+	return channels, nil
 }
 
 // walk looks at all records, for those of jobs of which the job store has never

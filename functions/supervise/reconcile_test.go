@@ -29,6 +29,7 @@ type book struct {
 	mu     sync.Mutex
 	jobs   map[string]job.Job
 	told   map[string]bool
+	notes  map[string][]string // channels of which an event says that they were told
 	read   int // of the bus
 	pages  int // statements
 	away   error
@@ -105,6 +106,14 @@ func (b *book) page(after string, limit int, want func(job.Job) bool) ([]job.Job
 
 func (b *book) PendingPage(_ context.Context, after string, limit int) ([]job.Job, error) {
 	return b.page(after, limit, func(j job.Job) bool { return !j.Status.Terminal() || !b.told[j.JobID] })
+}
+
+func (b *book) Timeline(_ context.Context, _, id string) (list []job.TimelineEvent, err error) {
+	list = append(list, job.TimelineEvent{Type: event.SweepRequested, Data: map[string]any{"channel": "no note"}})
+	for _, c := range b.notes[id] {
+		list = append(list, job.TimelineEvent{Type: event.JobNotified, Data: map[string]any{"channel": c}})
+	}
+	return list, nil
 }
 
 func (b *book) Lookup(_ context.Context, ids []string) ([]job.Job, error) {
@@ -448,11 +457,15 @@ func TestEndsOfWhichNobodyWasTold(t *testing.T) {
 	add(30*time.Second, false)
 	add(25*time.Hour, false)
 	untold := add(3*time.Hour, false)
+	b.notes = map[string][]string{untold: {"slack", "slack"}}
 	r, _ := w.reconciler(b)
 	repairs, err := r.Round(t.Context(), false)
 	require.NoError(t, err)
 	require.Equal(t, supervise.Repairs{"notice": 1}, repairs)
 	require.Equal(t, []string{untold + "/job"}, w.since(0, event.JobCompleted), "under the id that a broker knows which has lost nothing")
+	d, err := event.Data[event.Finished](w.bus.all[len(w.bus.all)-1])
+	require.NoError(t, err)
+	require.Equal(t, []string{"slack"}, d.Told)
 	repairs, err = r.Round(t.Context(), true)
 	require.NoError(t, err)
 	require.Equal(t, supervise.Repairs{"notice": 2}, repairs, "in a Redis that has lost everything nothing is on its way")

@@ -151,6 +151,9 @@ type Failed struct {
 // Job.Results holds the best rows.
 type Finished struct {
 	Job job.Job `json:"job"`
+	// Told are the channels that are known to have been told, in an event that is
+	// sent again: who tells may have lost what it knew of them.
+	Told []string `json:"told,omitempty"`
 }
 
 // Notified is the data of JobNotified: one channel was told.
@@ -162,6 +165,8 @@ type Notified struct {
 	// Again marks a channel that may have been told before, by an attempt that
 	// died without a word.
 	Again bool `json:"again,omitempty"`
+	// Left is how many channels were still to be told then.
+	Left int `json:"left,omitempty"`
 }
 
 // Steps of a job, the second half of an event's id.
@@ -225,8 +230,8 @@ func ending(step string, late bool) string {
 }
 
 // NewFinished is what store replies once a job's end is stored: JobCompleted
-// or JobFailed, by the job's status.
-func NewFinished(j job.Job) (cloudevents.Event, error) {
+// or JobFailed, by the job's status. told are the channels that need not be told.
+func NewFinished(j job.Job, told ...string) (cloudevents.Event, error) {
 	typ := JobCompleted
 	if j.Status == job.Failed {
 		typ = JobFailed
@@ -236,7 +241,7 @@ func NewFinished(j job.Job) (cloudevents.Event, error) {
 		at = *j.CompletedAt
 	}
 	h := job.Header{JobID: j.JobID, TenantID: j.TenantID, JobType: j.JobType, Parameters: j.Parameters, CreatedAt: j.CreatedAt, RetryOf: j.RetryOf}
-	return build("store", typ, stepJob, h, at, Finished{Job: j})
+	return build("store", typ, stepJob, h, at, Finished{Job: j, Told: told})
 }
 
 // NewNotified is what notify replies, one for each channel.

@@ -11,7 +11,7 @@ import (
 // have ended. Errors are as those of Store.
 type Survey interface {
 	// PendingPage returns the jobs that have not ended, and the ended ones of which
-	// no JobNotified was seen, with their ten best rows: by id, which is about by
+	// no JobNotified was seen that left nobody to be told, with their ten best rows: by id, which is about by
 	// age, from the first after an id and at most limit of them. An empty id is
 	// the start, and an empty page the end.
 	PendingPage(ctx context.Context, after string, limit int) ([]job.Job, error)

@@ -75,7 +75,14 @@ func pendingPages(t *testing.T, l jobstore.Store) {
 	require.Equal(t, job.Completed, done.Status)
 	require.Len(t, done.Results, jobstore.BestRows, "people are shown the best rows")
 	require.Equal(t, job.TimedOut, failed.ErrorCode)
-	apply(t, l, Notified(t, jobstore.HeaderOf(done), "slack"), Notified(t, jobstore.HeaderOf(failed), "log"))
+	partly, err := event.NewNotified(event.Notified{Header: jobstore.HeaderOf(done), Channel: "slack", NotifiedAt: done.CreatedAt.Add(2 * time.Minute), Left: 1})
+	require.NoError(t, err)
+	apply(t, l, partly, Notified(t, jobstore.HeaderOf(failed), "log"))
+	require.Equal(t, want[:6], ids(walk(t, l, 2)), "mail is still to be sent")
+	timeline, err := l.Timeline(t.Context(), done.TenantID, done.JobID)
+	require.NoError(t, err)
+	require.Equal(t, "slack", timeline[len(timeline)-1].Data["channel"])
+	apply(t, l, Notified(t, jobstore.HeaderOf(done), "slack"), Notified(t, jobstore.HeaderOf(done), "email"))
 	require.Equal(t, want[:5], ids(walk(t, l, 2)))
 }
 

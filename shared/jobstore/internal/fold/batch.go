@@ -10,7 +10,6 @@ import (
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 
-	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobstore"
 )
@@ -27,12 +26,12 @@ type Batch struct {
 	Lines []Line
 }
 
-// Told returns the jobs of whose end an event says that somebody was told;
-// never nil.
+// Told returns the jobs of whose end an event says that all were told; never
+// nil.
 func (b Batch) Told() []string {
 	ids := []string{}
 	for _, l := range b.Lines {
-		if l.Type == event.JobNotified {
+		if l.Told {
 			ids = append(ids, l.JobID)
 		}
 	}
