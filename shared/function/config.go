@@ -24,7 +24,7 @@ type listener struct {
 	Cluster string `envconfig:"KUBERNETES_SERVICE_HOST"`
 }
 
-// address is what func-go is told: on a laptop nobody else can reach the
+// address is where to listen: on a laptop nobody else can reach the
 // function, in a pod everybody must.
 func (l listener) address() string {
 	switch {

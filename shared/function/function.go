@@ -46,6 +46,18 @@ type Alive interface {
 	Alive(context.Context) (bool, error)
 }
 
+// Starter is implemented by functions that work besides answering requests, until
+// ctx ends or, without an error, beyond Start's return. The map is func's and not used.
+type Starter interface {
+	Start(ctx context.Context, _ map[string]string) error
+}
+
+// Stopper is implemented by functions that hold what must be closed. Stop is called
+// once, when no request is under way any more.
+type Stopper interface {
+	Stop(context.Context) error
+}
+
 // Drainer is implemented by functions that hold requests open for long, such
 // as event streams. Drain ends them; it is called once, when the server stops
 // taking new requests.

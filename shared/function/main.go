@@ -2,6 +2,7 @@ package function
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -11,10 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/rs/zerolog"
-	"go.opentelemetry.io/otel/trace"
-	ce "knative.dev/func-go/cloudevents"
-	funchttp "knative.dev/func-go/http"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/zixly/sweepline/shared/telemetry"
 )
@@ -25,6 +23,9 @@ var processStart = time.Now()
 // slowest bounds one answer. Handlers that call out have shorter deadlines of
 // their own; event streams move theirs on with every write.
 const slowest = 5 * time.Minute
+
+// stopTimeout bounds the end of requests under way, and then that of the function.
+const stopTimeout = 30 * time.Second
 
 // Main is the whole main of a function's process. It ends when the process is
 // told to (SIGTERM, SIGINT) or cannot go on, with exit code 0 or 1.
@@ -39,12 +40,15 @@ func Main[F any](name string, fromEnv func(context.Context) (F, error)) {
 }
 
 // Run makes the function from the environment and serves it until ctx ends;
-// then requests under way are finished (30 s at most), and the function's Stop
-// is called.
+// then requests under way are finished, and the function's Stop is called.
 func Run[F any](ctx context.Context, name string, fromEnv func(context.Context) (F, error)) error {
-	level, err := prepare()
-	if err != nil {
+	var cfg listener
+	if err := Load(&cfg); err != nil {
 		return err
+	}
+	var level slog.Level
+	if level.UnmarshalText([]byte(cfg.LogLevel)) != nil {
+		return errors.New("LOG_LEVEL is not one of debug, info, warn, error")
 	}
 	slog.SetDefault(telemetry.NewLogger(os.Stderr, level))
 	var traced telemetry.TraceConfig
@@ -69,76 +73,73 @@ func Run[F any](ctx context.Context, name string, fromEnv func(context.Context) 
 	if err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
-	svc, err := newService(name, fn, tracer)
+	h, err := Handler(name, fn, ProcessMetrics())
 	if err != nil {
 		return err
 	}
 	slog.InfoContext(ctx, "Function starting", "step", name)
-	if err := svc.Start(ctx); err != nil {
+	if err := serve(ctx, name, cfg.address(), fn, Traced(h, tracer)); err != nil {
 		return fmt.Errorf("serve %s: %w", name, err)
 	}
 	slog.InfoContext(ctx, "Function stopped", "step", name)
 	return nil
 }
 
-// prepare reads what the runtime itself needs and hands func-go its address:
-// it reads it from the environment and from nowhere else.
-func prepare() (slog.Level, error) {
-	// func-go logs every start and stop through zerolog, at debug and not as
-	// our lines. Its errors are returned as values too.
-	zerolog.SetGlobalLevel(zerolog.Disabled)
-	var cfg listener
-	if err := Load(&cfg); err != nil {
-		return 0, err
-	}
-	var level slog.Level
-	if level.UnmarshalText([]byte(cfg.LogLevel)) != nil {
-		return 0, fmt.Errorf("LOG_LEVEL is not one of debug, info, warn, error")
-	}
-	if err := os.Setenv("LISTEN_ADDRESS", cfg.address()); err != nil {
-		return 0, fmt.Errorf("set LISTEN_ADDRESS: %w", err)
-	}
-	return level, nil
-}
-
-// service is what func-go's two services have in common.
-type service interface {
-	Start(context.Context) error
-}
-
-func newService(name string, fn any, tracer trace.TracerProvider) (service, error) {
-	h, err := Handler(name, fn, ProcessMetrics())
+// serve listens, starts fn and answers requests until ctx ends or one of them cannot go
+// on. Then requests under way are finished, and fn is stopped.
+func serve(ctx context.Context, name, address string, fn any, h http.Handler) error {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	h = Traced(h, tracer)
-	if f, ok := fn.(EventFunction); ok {
-		svc := ce.New(f)
-		tune(&svc.Server, name, h, fn)
-		return svc, nil
+	server := newServer(name, fn, h)
+	g, ctx := errgroup.WithContext(ctx)
+	if f, ok := fn.(Starter); ok {
+		// Not waited for, as under func's runtime: Ready says when it is done.
+		g.Go(func() error { return f.Start(ctx, nil) })
 	}
-	svc := funchttp.New(fn.(HTTPFunction))
-	tune(&svc.Server, name, h, fn)
-	return svc, nil
+	g.Go(func() error {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		return server.Shutdown(stop)
+	})
+	err = g.Wait()
+	if f, ok := fn.(Stopper); ok {
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		err = errors.Join(err, f.Stop(stop))
+	}
+	return err
 }
 
-// tune puts our handler and limits in place of func-go's.
-func tune(s *http.Server, name string, h http.Handler, fn any) {
-	s.Handler = h
-	// Called once it listens: from here on a probe, or an event, is answered. How
-	// long after the start that is, is our part of a cold start.
-	s.BaseContext = func(net.Listener) context.Context {
-		ctx := context.Background()
-		slog.InfoContext(ctx, "Function ready", "step", name, "after_ms", time.Since(processStart).Milliseconds())
-		return ctx
+// newServer has our limits.
+func newServer(name string, fn any, h http.Handler) *http.Server {
+	s := &http.Server{
+		Handler: h,
+		// Called once it listens: from here on a probe, or an event, is answered. How
+		// long after the start that is, is our part of a cold start.
+		BaseContext: func(net.Listener) context.Context {
+			ctx := context.Background()
+			slog.InfoContext(ctx, "Function ready", "step", name, "after_ms", time.Since(processStart).Milliseconds())
+			return ctx
+		},
+		ReadHeaderTimeout: 5 * time.Second,
+		// No ReadTimeout: bodies have a deadline of their own; this one would cut event
+		// streams off.
+		WriteTimeout:   slowest,
+		IdleTimeout:    2 * time.Minute, // above the senders', who should be the ones to close
+		MaxHeaderBytes: 64 << 10,
+		ErrorLog:       slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
 	}
-	s.ReadHeaderTimeout = 5 * time.Second
-	s.ReadTimeout = 0 // bodies have a deadline of their own; this one would cut event streams off
-	s.WriteTimeout = slowest
-	s.IdleTimeout = 2 * time.Minute // above the senders', who should be the ones to close
-	s.MaxHeaderBytes = 64 << 10
-	s.ErrorLog = slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug)
 	if d, ok := fn.(Drainer); ok {
 		s.RegisterOnShutdown(d.Drain)
 	}
+	return s
 }
