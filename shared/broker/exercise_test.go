@@ -75,6 +75,10 @@ func exercise(t *testing.T, open func(testing.TB) string) {
 		"instance":           exerciseInstance,
 		"immediate retries":  exerciseImmediateRetries,
 		"partitions":         exercisePartitions,
+		"poison":             exercisePoison,
+		"queue is gone":      exerciseQueueIsGone,
+		"ordered replay":     exerciseOrderedReplay,
+		"heartbeats ran out": exerciseAllHeartbeatsRunOut,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

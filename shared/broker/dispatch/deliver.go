@@ -45,6 +45,16 @@ func (d *delivery) size() int {
 	return len(d.entry.Message.Data)
 }
 
+// company is how many events may go out with it, itself among them. One that has
+// failed goes alone, and one that met nobody with half as many each time: it may be
+// what its batch fails of, or what its subscriber dies of, and must cost only itself.
+func (d *delivery) company(batch int) int {
+	if d.state.Attempts > 0 {
+		return 1
+	}
+	return max(batch>>min(d.state.Absent, 16), 1)
+}
+
 func sizeOf(batch []*delivery) int {
 	n := 0
 	for _, d := range batch {

@@ -18,15 +18,18 @@ func (d *Dispatcher) keepAlive(ctx context.Context, p *partition) {
 	d.takeOver(ctx, p)
 	d.fillAll(ctx, p)
 	suspicion := 0
+	var first time.Time // from when on a process without a heartbeat is taken for dead
 	for round := 1; sleep(ctx, d.cfg.ClaimIdle/3); round++ {
 		alive, err := p.Beat(ctx, d.consumer)
 		if err != nil {
 			if ctx.Err() == nil {
 				d.log.WarnContext(ctx, "redis write failed, retrying", "write", "heartbeat", "broker", d.broker.String(), "error", err)
 			}
+			first = time.Now().Add(d.cfg.ClaimIdle)
 			continue
 		}
 		if !alive {
+			first = time.Now().Add(d.cfg.ClaimIdle)
 			d.dropLost(ctx, p)
 		}
 		if p.writer.TakeSuspicion() {
@@ -36,7 +39,11 @@ func (d *Dispatcher) keepAlive(ctx context.Context, p *partition) {
 			suspicion--
 			d.findUnknown(ctx, p, d.cfg.ClaimIdle/2)
 		}
-		d.takeOver(ctx, p)
+		// Where our own heartbeat had run out the others' may have as well: they have
+		// not had the time to show that they live.
+		if time.Now().After(first) {
+			d.takeOver(ctx, p)
+		}
 		if round%6 == 0 {
 			d.fillAll(ctx, p)
 			d.refreshPaused(ctx)

@@ -237,8 +237,11 @@ func (s *subscription) next() []*delivery {
 	if s.paused || s.stopped || len(s.waiting) == 0 || s.running >= c.slots {
 		return nil
 	}
-	n, bytes := 1, s.waiting[0].size()
-	for n < min(c.batch, len(s.waiting)) && bytes+s.waiting[n].size() <= batchBytes {
+	n, bytes, most := 1, s.waiting[0].size(), s.waiting[0].company(c.batch)
+	for n < min(most, len(s.waiting)) && bytes+s.waiting[n].size() <= batchBytes {
+		if most = min(most, s.waiting[n].company(c.batch)); n >= most {
+			break
+		}
 		bytes += s.waiting[n].size()
 		n++
 	}

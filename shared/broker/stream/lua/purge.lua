@@ -27,8 +27,11 @@ for _, e in ipairs(entries) do
     for _, v in ipairs(redis.call('LRANGE', list, 0, -1)) do
       local space = string.find(v, ' ', 1, true)
       if string.sub(v, space + 1, space + 1) == 'b' then release(string.sub(v, 1, space - 1)) end
+      redis.call('HINCRBY', P .. 'waiting', name, -1)
     end
     redis.call('DEL', list)
+    -- Page by page, as the Trigger may come back between two.
+    redis.call('HDEL', P .. 'order:' .. name, x[4])
   end
 end
 if #entries == tonumber(ARGV[3]) then return 0 end

@@ -5,7 +5,7 @@
 local n = 0
 for i = 2, #ARGV do
   local q = P .. 'q:' .. ARGV[i]
-  if redis.call('EXISTS', q) == 1 and #pending(ARGV[i], ARGV[1], '-', 1) == 0 then
+  if redis.call('EXISTS', q) == 1 and #pending(ARGV[i], ARGV[1], '-', '+', 1) == 0 then
     redis.call('XGROUP', 'DELCONSUMER', q, 'd', ARGV[1])
     n = n + 1
   end

@@ -15,7 +15,7 @@ for i = 2, #ARGV, 2 do
     for k = 1, #info, 2 do c[info[k]] = info[k + 1] end
     local who = c['name']
     if who ~= me and redis.call('EXISTS', P .. 'alive:' .. who) == 0 then
-      local ids = room > 0 and size < MOST and pending(name, who, '-', math.min(room, 32)) or {}
+      local ids = room > 0 and size < MOST and pending(name, who, '-', '+', math.min(room, 32)) or {}
       for _, id in ipairs(ids) do
         redis.call('XCLAIM', q, 'd', me, 0, id, 'JUSTID')
         local found = redis.call('XRANGE', q, id, id)
@@ -28,7 +28,7 @@ for i = 2, #ARGV, 2 do
         end
       end
       room = room - #ids
-      if #pending(name, who, '-', 1) == 0 then
+      if #pending(name, who, '-', '+', 1) == 0 then
         redis.call('XGROUP', 'DELCONSUMER', q, 'd', who)
       else
         more[#more + 1] = name
