@@ -29,7 +29,7 @@ import (
 )
 
 // patience bounds one callback; the API hangs up after 30 s.
-const patience = 20 * time.Second
+const handleTimeout = 20 * time.Second
 
 // Config is read from the environment.
 type Config struct {
@@ -40,7 +40,7 @@ type Config struct {
 }
 
 // asker knows how a sweep stands: trading.Client.
-type asker interface {
+type jobGetter interface {
 	Job(ctx context.Context, id string) (trading.Job, error)
 }
 
@@ -48,7 +48,7 @@ type asker interface {
 type Function struct {
 	cfg      Config
 	waits    *wait.Waits
-	api      asker
+	api      jobGetter
 	sink     wait.Sender
 	outcomes *prometheus.CounterVec
 	lost     finder // may be nil
@@ -69,7 +69,7 @@ func WithLost(f finder) Option { return func(c *Function) { c.lost = f } }
 
 // New refuses missing dependencies and bad configuration, and does no I/O. The
 // caller closes what it hands in.
-func New(cfg Config, waits *wait.Waits, api asker, sink wait.Sender, reg prometheus.Registerer, options ...Option) (*Function, error) {
+func New(cfg Config, waits *wait.Waits, api jobGetter, sink wait.Sender, reg prometheus.Registerer, options ...Option) (*Function, error) {
 	if waits == nil || api == nil || sink == nil || reg == nil {
 		return nil, errors.New("callback needs waits, the trading API, a sink and a registry")
 	}
@@ -147,9 +147,9 @@ func (f *Function) Handle(w http.ResponseWriter, r *http.Request) {
 	}
 	// The API calls once. What it has told in full is taken, whether or not it
 	// waits for the answer.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), handleTimeout)
 	defer cancel()
-	ctx, o, err := f.take(ctx, jobID, c)
+	ctx, o, err := f.resolve(ctx, jobID, c)
 	f.count(o)
 	switch {
 	case o == unknown:

@@ -20,41 +20,41 @@ import (
 
 // settlePatience bounds writing down how an attempt ended. It does not depend on
 // the event's own time, which may be over by then.
-const settlePatience = 10 * time.Second
+const settleTimeout = 10 * time.Second
 
 // healthKept is for how long the API is taken for healthy after any call that it
 // answered: each question costs a call of those that it takes in a minute.
 const healthKept = 5 * time.Second
 
 // soonest is the first poll at the earliest: the API takes one a second a job.
-const soonest = time.Second
+const minFirstPoll = time.Second
 
 // attempt calls the API, being the attempt in charge. Its calls were dealt with
 // the turn; where they have got old by the time, or more are needed, the client
 // waits for others.
 func (f *Function) attempt(ctx context.Context, entry wait.Entry) (*cloudevents.Event, error) {
-	r, look := entry.Record, entry.Verdict == wait.Look
-	call, stop := f.keepCharge(ctx, r)
+	r, handleWait := entry.Record, entry.Decision == wait.FindFirst
+	call, stop := f.keepLease(ctx, r)
 	defer stop()
-	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience+settlePatience)
+	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), handleTimeout+settleTimeout)
 	defer cancel()
 
 	// Without a healthy API there is no use in trying. Where it has no such
 	// page, or there is no call left to ask for it, the submission will tell.
 	if entry.Check {
 		if err := f.api.Health(paid(call, &entry)); err != nil && !trading.Permanent(err) {
-			return nil, f.setBack(settle, r, err, look)
+			return nil, f.backOff(settle, r, err, handleWait)
 		}
 		f.answered()
 	}
-	if look {
+	if handleWait {
 		found, err := f.api.Find(paid(call, &entry), r.Header.JobID, before(r))
 		if err != nil {
-			return nil, f.setBackUntold(settle, r, err)
+			return nil, f.backOffUnverifiable(settle, r, err)
 		}
 		if best, ok := pick(found, r.Dropped); ok {
 			// It may have ended by now, and its callback may be lost.
-			return f.note(settle, r, trading.Submission{JobID: best.ID}, soonest, found...)
+			return f.note(settle, r, trading.Submission{JobID: best.ID}, minFirstPoll, found...)
 		}
 	}
 	token := trading.Token(f.cfg.Secret, r.Header.JobID)
@@ -75,7 +75,7 @@ func (f *Function) attempt(ctx context.Context, entry wait.Entry) (*cloudevents.
 		f.answered()
 		return f.reject(settle, r, err)
 	default:
-		return nil, f.setBack(settle, r, err, trading.Uncertain(err) && !f.absent(call, r, err))
+		return nil, f.backOff(settle, r, err, trading.Uncertain(err) && !f.absent(call, r, err))
 	}
 }
 
@@ -99,16 +99,16 @@ func before(r wait.Record) time.Time {
 func (f *Function) answered() { f.healthyUntil.Store(time.Now().Add(healthKept).UnixMilli()) }
 
 // wishes is for a health check where the API has not answered lately.
-func (f *Function) wishes() []wait.Wish {
+func (f *Function) enterOptions() []wait.EnterOption {
 	if time.Now().UnixMilli() < f.healthyUntil.Load() {
 		return nil
 	}
-	return []wait.Wish{wait.WantCheck}
+	return []wait.EnterOption{wait.WithHealthCheck}
 }
 
 // keepCharge prolongs the attempt's lease until stop is called. The context
 // ends should the lease be lost: then another attempt may be calling.
-func (f *Function) keepCharge(ctx context.Context, r wait.Record) (context.Context, func()) {
+func (f *Function) keepLease(ctx context.Context, r wait.Record) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	lease := f.waits.Config().SubmitLease
 	done := make(chan struct{})
@@ -155,29 +155,29 @@ func (f *Function) absent(ctx context.Context, r wait.Record, cause error) bool 
 
 // setBack leaves the job QUEUED for a later attempt, and tells the others how
 // the API is.
-func (f *Function) setBack(ctx context.Context, r wait.Record, cause error, uncertain bool) error {
+func (f *Function) backOff(ctx context.Context, r wait.Record, cause error, uncertain bool) error {
 	f.healthyUntil.Store(0)
-	s := wait.Setback{Uncertain: uncertain}
+	s := wait.RequeueReason{Uncertain: uncertain}
 	if trading.Unavailable(cause) { // else it was cut off by ourselves, which says nothing of the API
 		s.Submission = wait.Unanswered(retryAfter(cause))
 	}
-	return f.putBack(ctx, r, cause, s)
+	return f.requeue(ctx, r, cause, s)
 }
 
 // setBackUntold leaves a job for later of which the API did not tell whether it
 // has a sweep of it. It is not submitted before that is known: there would be two.
-func (f *Function) setBackUntold(ctx context.Context, r wait.Record, cause error) error {
-	s := wait.Setback{Uncertain: true, Untold: trading.Permanent(cause) || errors.Is(cause, trading.ErrTruncated)}
-	return f.putBack(ctx, r, cause, s)
+func (f *Function) backOffUnverifiable(ctx context.Context, r wait.Record, cause error) error {
+	s := wait.RequeueReason{Uncertain: true, Unverifiable: trading.Permanent(cause) || errors.Is(cause, trading.ErrTruncated)}
+	return f.requeue(ctx, r, cause, s)
 }
 
-func (f *Function) putBack(ctx context.Context, r wait.Record, cause error, s wait.Setback) error {
+func (f *Function) requeue(ctx context.Context, r wait.Record, cause error, s wait.RequeueReason) error {
 	// The attempt itself counts: 1s, 2s, 4s, … for this job, however the
 	// others fare.
-	s.Wait = max(min(time.Second<<min(r.Tries, 16), f.cfg.BackoffMax), retryAfter(cause))
+	s.Delay = max(min(time.Second<<min(r.Tries, 16), f.cfg.BackoffMax), retryAfter(cause))
 	slog.WarnContext(ctx, "Job put back", "job_id", r.Header.JobID, "tenant_id", r.Header.TenantID,
-		"delay_seconds", s.Wait.Seconds(), "uncertain", s.Uncertain, "error", cause)
-	return f.waits.PutBack(ctx, r, s)
+		"delay_seconds", s.Delay.Seconds(), "uncertain", s.Uncertain, "error", cause)
+	return f.waits.Requeue(ctx, r, s)
 }
 
 func retryAfter(cause error) time.Duration {
@@ -192,7 +192,7 @@ func retryAfter(cause error) time.Duration {
 // again and the sweep is found. Of several that the API has for one job the others
 // are one too many.
 func (f *Function) note(ctx context.Context, r wait.Record, sub trading.Submission, first time.Duration, found ...trading.Job) (*cloudevents.Event, error) {
-	landing, now, err := f.waits.Note(ctx, r.Header.JobID, sub.JobID, sub.EstimatedDuration, first)
+	result, now, err := f.waits.Note(ctx, r.Header.JobID, sub.JobID, sub.EstimatedDuration, first)
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +205,7 @@ func (f *Function) note(ctx context.Context, r wait.Record, sub trading.Submissi
 			return nil, err
 		}
 	}
-	if landing == wait.Extra {
+	if result == wait.DuplicateSweep {
 		// Two attempts were at it at once, against all leases. The supervisor
 		// cancels this one's sweep.
 		slog.WarnContext(ctx, "Sweep submitted twice", "job_id", r.Header.JobID, "trading_job_id", sub.JobID)
@@ -226,7 +226,7 @@ func (f *Function) firstPoll(sub trading.Submission) time.Duration {
 	if p := f.cfg.ProgressEvery; p > 0 {
 		first = min(first, p)
 	}
-	return max(first, soonest)
+	return max(first, minFirstPoll)
 }
 
 // reject ends a job that the API will never take.

@@ -30,7 +30,7 @@ import (
 
 // patience bounds one event: health, look and submission, each with a timeout of
 // its own. The Trigger waits a little longer.
-const patience = 55 * time.Second
+const handleTimeout = 55 * time.Second
 
 // Config is read from the environment.
 type Config struct {
@@ -116,22 +116,22 @@ func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevent
 	if err != nil {
 		return nil, cehttp.NewResult(http.StatusUnprocessableEntity, "%w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, handleTimeout)
 	defer cancel()
-	entry, err := f.waits.Enter(ctx, h, f.wishes()...)
+	entry, err := f.waits.Enter(ctx, h, f.enterOptions()...)
 	if err != nil {
 		return nil, err
 	}
 	r := entry.Record
-	switch entry.Verdict {
-	case wait.Go, wait.Look:
+	switch entry.Decision {
+	case wait.SubmitNow, wait.FindFirst:
 		return f.attempt(ctx, entry)
 	case wait.Submitted:
 		// The sweep is there; the answer that told so may have been lost.
 		return reply(ctx, r)
-	case wait.InLine:
+	case wait.Queued:
 		slog.InfoContext(ctx, "Job parked", "job_id", h.JobID, "job_type", h.JobType, "tenant_id", h.TenantID)
-	case wait.Busy, wait.Over:
+	case wait.Busy, wait.AlreadyEnded:
 	}
 	return nil, nil
 }

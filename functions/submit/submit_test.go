@@ -181,10 +181,10 @@ func TestTwoSweepsForOneJob(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "t-0", r.TradingJobID)
 	require.Equal(t, []string{"t-1"}, r.Dropped)
-	d, err := waits.Deal(t.Context(), 1, 1, time.Minute)
+	d, err := waits.AdmitNext(t.Context(), 1, 1, time.Minute)
 	require.NoError(t, err)
 	require.Len(t, d.Calls, 1)
-	require.Equal(t, "t-1", d.Calls[0].Superfluous, "for the supervisor to cancel")
+	require.Equal(t, "t-1", d.Calls[0].Duplicate, "for the supervisor to cancel")
 }
 
 func TestNewRefuses(t *testing.T) {

@@ -70,9 +70,9 @@ func (w *world) loops(d time.Duration) {
 	ctx := w.t.Context()
 	end := w.clock.Now().Add(d)
 	for w.clock.Now().Before(end) {
-		_, err := supervise.Tend(w.proc.supervise, ctx)
+		_, err := supervise.HandleDue(w.proc.supervise, ctx)
 		require.NoError(w.t, err)
-		again, err := supervise.DealOnce(w.proc.supervise, ctx)
+		again, err := supervise.AdmitOnce(w.proc.supervise, ctx)
 		require.NoError(w.t, err)
 		w.deliver()
 		_ = w.proc.waits.Flush(ctx)
@@ -164,7 +164,7 @@ func TestUncertainAttemptsWaitForTheirCalls(t *testing.T) {
 		h := w.header("a")
 		e, err := event.NewRequested(event.Requested{Header: h}) // no record: its Redis lost it
 		require.NoError(t, err)
-		w.bus.take(e)
+		w.bus.resolve(e)
 	}
 	w.deliver()
 	require.Zero(t, w.sim.Stats().Requests)
@@ -182,7 +182,7 @@ func TestUncertainAttemptsWaitForTheirCalls(t *testing.T) {
 // for it.
 func TestATurnIsTheSameEventUntilItIsTakenUp(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(o *options) { o.wait.MaxConcurrent, o.wait.TurnTimeout = 0, time.Second })
+	w := newWorld(t, func(o *options) { o.wait.MaxConcurrent, o.wait.AdmissionTimeout = 0, time.Second })
 	w.sim.SetDown(true)
 	for range 200 {
 		w.request("a")
@@ -197,9 +197,9 @@ func TestATurnIsTheSameEventUntilItIsTakenUp(t *testing.T) {
 	}
 	for range 120 {
 		w.clock.Advance(time.Second)
-		_, err := supervise.Tend(w.proc.supervise, t.Context())
+		_, err := supervise.HandleDue(w.proc.supervise, t.Context())
 		require.NoError(t, err)
-		_, err = supervise.DealOnce(w.proc.supervise, t.Context())
+		_, err = supervise.AdmitOnce(w.proc.supervise, t.Context())
 		require.NoError(t, err)
 		away()
 	}
@@ -293,26 +293,26 @@ func TestNoClockButThatOfRedis(t *testing.T) {
 	enter := func() wait.Entry {
 		var e wait.Entry
 		require.Eventually(t, func() bool {
-			require.NoError(t, supervise.Deal(f, ctx))
+			require.NoError(t, supervise.AdmitNext(f, ctx))
 			e, err = waits.Enter(ctx, h)
 			require.NoError(t, err)
-			return e.Verdict != wait.InLine
+			return e.Decision != wait.Queued
 		}, 20*time.Second, 20*time.Millisecond)
 		return e
 	}
 	e := enter()
-	require.Equal(t, wait.Go, e.Verdict)
-	require.NoError(t, waits.PutBack(ctx, e.Record, wait.Setback{Submission: wait.Answered()}))
-	require.Equal(t, wait.Go, enter().Verdict)
+	require.Equal(t, wait.SubmitNow, e.Decision)
+	require.NoError(t, waits.Requeue(ctx, e.Record, wait.RequeueReason{Submission: wait.Answered()}))
+	require.Equal(t, wait.SubmitNow, enter().Decision)
 	_, r, err := waits.Note(ctx, h.JobID, "t-1", time.Millisecond, time.Millisecond)
 	require.NoError(t, err)
 	require.WithinDuration(t, time.Now(), r.StartedAt, time.Minute)
-	require.NoError(t, supervise.Deal(f, ctx))
-	_, err = supervise.Tend(f, ctx)
+	require.NoError(t, supervise.AdmitNext(f, ctx))
+	_, err = supervise.HandleDue(f, ctx)
 	require.NoError(t, err)
 	_, err = waits.Cancel(ctx, h.JobID)
 	require.NoError(t, err)
-	require.NoError(t, supervise.Deal(f, ctx))
+	require.NoError(t, supervise.AdmitNext(f, ctx))
 	_, err = waits.Count(ctx)
 	require.NoError(t, err)
 	require.NoError(t, waits.Close())

@@ -54,7 +54,7 @@ func (c calls) wait() { c.busy.Wait() }
 func (f *Function) call(ctx context.Context, c wait.Call) {
 	var err error
 	switch {
-	case c.Superfluous != "":
+	case c.Duplicate != "":
 		err = f.drop(ctx, c)
 	case c.Record.State == wait.Waiting:
 		err = f.poll(ctx, c)

@@ -19,15 +19,15 @@ const cancelAgain = 15 * time.Second
 func (f *Function) cancel(ctx context.Context, c wait.Call) error {
 	r := c.Record
 	err := f.stopSweep(ctx, &c)
-	if err != nil && r.At.Before(r.EndedAt.Add(f.cfg.CancelPatience)) {
+	if err != nil && r.At.Before(r.EndedAt.Add(f.cfg.CancelTimeout)) {
 		slog.WarnContext(ctx, "Sweep not cancelled", "job_id", r.Header.JobID, "error", err)
-		_, err = f.waits.Again(ctx, r, max(cancelAgain, retryAfter(err)), report(err))
+		_, err = f.waits.Reschedule(ctx, r, max(cancelAgain, retryAfter(err)), report(err))
 		return err
 	}
 	if err != nil {
 		slog.WarnContext(ctx, "Sweep left to itself", "job_id", r.Header.JobID, "error", err)
 	}
-	return f.waits.Done(ctx, r, wait.ChoreCancel)
+	return f.waits.Done(ctx, r, wait.ActionCancel)
 }
 
 // stopSweep stops the sweep at the API. A job that ended while it was being
@@ -62,10 +62,10 @@ func (f *Function) cancelOne(ctx context.Context, id string) error {
 
 // drop stops a sweep that is one too many. The job's own goes on.
 func (f *Function) drop(ctx context.Context, c wait.Call) error {
-	err := f.cancelOne(paid(ctx, &c), c.Superfluous)
-	if err != nil && c.Record.At.Before(c.Since.Add(f.cfg.CancelPatience)) {
+	err := f.cancelOne(paid(ctx, &c), c.Duplicate)
+	if err != nil && c.Record.At.Before(c.Since.Add(f.cfg.CancelTimeout)) {
 		slog.WarnContext(ctx, "Sweep not cancelled", "job_id", c.Record.Header.JobID, "error", err)
-		return f.waits.AgainSuperfluous(ctx, c, max(cancelAgain, retryAfter(err)), report(err))
+		return f.waits.RescheduleDuplicate(ctx, c, max(cancelAgain, retryAfter(err)), report(err))
 	}
 	if err != nil {
 		slog.WarnContext(ctx, "Sweep left to itself", "job_id", c.Record.Header.JobID, "error", err)

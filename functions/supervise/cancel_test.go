@@ -60,7 +60,7 @@ func TestOwnerCancelsAtEveryState(t *testing.T) {
 			r := w.record(id)
 			require.Equal(t, job.Cancelled, r.ErrorCode)
 			require.Equal(t, event.ViaOwner, r.Via)
-			require.Empty(t, r.Chores)
+			require.Empty(t, r.Actions)
 			require.Equal(t, want, w.sim.Stats().Cancelled)
 			_, err = w.proc.waits.Cancel(t.Context(), id)
 			require.NoError(t, err, "again")

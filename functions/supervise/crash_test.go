@@ -96,7 +96,7 @@ func crashAt(t *testing.T, at int, after bool, change func(*options), act func(*
 		}
 		r := w.record(id)
 		require.Equal(t, code, r.ErrorCode, where)
-		require.Empty(t, r.Chores, where)
+		require.Empty(t, r.Actions, where)
 	}
 	for url, n := range w.sim.SubmissionsByURL() {
 		require.Equal(t, 1, n, "sweeps of %s after a crash at call %d", url, at)
@@ -129,7 +129,7 @@ func (w *world) simEnds(code job.ErrorCode) bool { return code == "" || code == 
 func (w *world) settled(ids []string) bool {
 	for _, id := range ids {
 		r, err := w.observer.Get(w.t.Context(), id)
-		if err != nil || r.Chores != "" {
+		if err != nil || r.Actions != "" {
 			return false
 		}
 	}

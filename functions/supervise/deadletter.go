@@ -34,8 +34,8 @@ func isDeadLetter(e cloudevents.Event) bool {
 	return x[extErrorDest] != nil || x[extErrorCode] != nil
 }
 
-// obituary is what a dead letter says of how the event died.
-type obituary struct {
+// obituary is what a dead letter says of how the event letter.
+type deadLetter struct {
 	// step is the function that did not take it, by its name; empty where the
 	// address is of no step of ours.
 	step string
@@ -46,8 +46,8 @@ type obituary struct {
 
 // obituaryOf reads the broker's attributes. A step's name is the first part of
 // its path or of its host, as in http://store.sweepline.svc.cluster.local.
-func obituaryOf(e cloudevents.Event) obituary {
-	var o obituary
+func deadLetterOf(e cloudevents.Event) deadLetter {
+	var o deadLetter
 	x := e.Extensions()
 	dest, _ := x[extErrorDest].(string)
 	if u, err := url.Parse(dest); err == nil {
@@ -74,7 +74,7 @@ func obituaryOf(e cloudevents.Event) obituary {
 
 // bury does what must follow from an event that its Trigger gave up, so that its
 // job ends all the same. Nothing that it does depends on the step at which the
-// event died: what it says goes to the wait record, and the reconciler sees to
+// event letter: what it says goes to the wait record, and the reconciler sees to
 // it that the job store learns of that.
 //
 //	requested   a job that submit never took fails as undeliverable
@@ -86,15 +86,15 @@ func obituaryOf(e cloudevents.Event) obituary {
 //	            has the end. Nobody there: it is sent again
 //	job.*       nothing: the job has ended. The letter is kept to be redriven
 //	late ends   nothing: they are for the timeline
-func (f *Function) bury(ctx context.Context, e cloudevents.Event) error {
-	died := obituaryOf(e)
-	if died.step == "supervise" { // what was to be counted here
+func (f *Function) handleDeadLetter(ctx context.Context, e cloudevents.Event) error {
+	letter := deadLetterOf(e)
+	if letter.step == "supervise" { // what was to be counted here
 		return f.metrics.count(e)
 	}
 	switch e.Type() {
 	case event.SweepRequested, event.SweepAdmitted, event.SweepSubmitted, event.SweepCompleted, event.SweepFailed, event.SweepCollected:
 	default:
-		slog.WarnContext(ctx, "Event undeliverable", "event_id", e.ID(), "event_type", e.Type(), "at", died.step)
+		slog.WarnContext(ctx, "Event undeliverable", "event_id", e.ID(), "event_type", e.Type(), "at", letter.step)
 		return nil
 	}
 	d, err := event.Data[event.Completed](e) // the header and Late, where there is one
@@ -105,27 +105,27 @@ func (f *Function) bury(ctx context.Context, e cloudevents.Event) error {
 		return cehttp.NewResult(http.StatusUnprocessableEntity, "%w", err)
 	}
 	slog.ErrorContext(ctx, "Event undeliverable", "job_id", d.JobID, "tenant_id", d.TenantID, "event_id", e.ID(),
-		"event_type", e.Type(), "at", died.step, "absent", died.absent)
+		"event_type", e.Type(), "at", letter.step, "absent", letter.absent)
 	switch {
 	case d.Late:
 		return nil
 	case e.Type() == event.SweepRequested, e.Type() == event.SweepAdmitted:
-		if died.step == "store" {
+		if letter.step == "store" {
 			return nil
 		}
-		return f.buryTurn(ctx, d.Header, e)
+		return f.failUnsubmitted(ctx, d.Header, e)
 	case e.Type() == event.SweepSubmitted:
 		return nil
-	case died.absent:
-		return f.sendAgain(ctx, d.Header, e)
+	case letter.absent:
+		return f.resend(ctx, d.Header, e)
 	case e.Type() == event.SweepFailed:
 		return nil
 	default:
-		return f.overturn(ctx, d.Header, e)
+		return f.failUncollected(ctx, d.Header, e)
 	}
 }
 
-// undeliverable is the end of a job whose event died.
+// undeliverable is the end of a job whose event letter.
 func (f *Function) undeliverable(e cloudevents.Event) wait.End {
 	return wait.End{
 		Code: job.Undeliverable, Message: fmt.Sprintf("%s could not be delivered", e.Type()), Via: event.ViaDeadLetter, At: f.waits.Now(),
@@ -134,43 +134,43 @@ func (f *Function) undeliverable(e cloudevents.Event) wait.End {
 
 // buryTurn ends a job that was to be submitted, if it still stands where the
 // event left it. One that submit has taken is the supervisor's, by its record.
-func (f *Function) buryTurn(ctx context.Context, h job.Header, e cloudevents.Event) error {
+func (f *Function) failUnsubmitted(ctx context.Context, h job.Header, e cloudevents.Event) error {
 	r, err := f.waits.Get(ctx, h.JobID)
 	switch {
 	case errors.Is(err, wait.ErrUnknown):
 		if known, err := f.findLost(ctx, h.JobID); known || err != nil {
 			return err
 		}
-		return f.buryUnknown(ctx, h, e)
+		return f.failUnknown(ctx, h, e)
 	case err != nil:
 		return err
 	case r.State == wait.Accepted, r.State == wait.Parked && e.Type() == event.SweepAdmitted:
-		return f.endBuried(ctx, h, e, f.undeliverable(e))
+		return f.failJob(ctx, h, e, f.undeliverable(e))
 	}
 	return nil
 }
 
 // overturn ends a job whose results nobody takes. Completed as its wait may be,
 // they were never stored.
-func (f *Function) overturn(ctx context.Context, h job.Header, e cloudevents.Event) error {
-	if f.settled(ctx, h.JobID) {
+func (f *Function) failUncollected(ctx context.Context, h job.Header, e cloudevents.Event) error {
+	if f.endStored(ctx, h.JobID) {
 		return nil
 	}
 	end := f.undeliverable(e)
-	end.Overturn = true
-	return f.endBuried(ctx, h, e, end)
+	end.Supersede = true
+	return f.failJob(ctx, h, e, end)
 }
 
 // endBuried ends a job and tells of it. Should store be what does not work, the
 // reconciler tells again.
-func (f *Function) endBuried(ctx context.Context, h job.Header, e cloudevents.Event, end wait.End) error {
+func (f *Function) failJob(ctx context.Context, h job.Header, e cloudevents.Event, end wait.End) error {
 	res, err := f.waits.Resolve(ctx, h.JobID, end)
 	switch {
 	case errors.Is(err, wait.ErrUnknown):
-		return f.buryUnknown(ctx, h, e)
+		return f.failUnknown(ctx, h, e)
 	case err != nil:
 		return err
-	case !res.Won && !res.Record.Chores.Has(wait.ChoreEvent):
+	case !res.Won && !res.Record.Actions.Has(wait.ActionEvent):
 		return nil
 	}
 	// A sweep that is still running is cancelled when the chore comes due.
@@ -178,8 +178,8 @@ func (f *Function) endBuried(ctx context.Context, h job.Header, e cloudevents.Ev
 }
 
 // settled reports whether the job store has the job's end. A job store that does not
-// answer has not: it may well be what the event died of.
-func (f *Function) settled(ctx context.Context, jobID string) bool {
+// answer has not: it may well be what the event letter of.
+func (f *Function) endStored(ctx context.Context, jobID string) bool {
 	if f.reconciler == nil {
 		return false
 	}
@@ -206,7 +206,7 @@ func (f *Function) findLost(ctx context.Context, jobID string) (bool, error) {
 
 // buryUnknown ends a job of which nothing is known: the event has all that is
 // needed.
-func (f *Function) buryUnknown(ctx context.Context, h job.Header, cause cloudevents.Event) error {
+func (f *Function) failUnknown(ctx context.Context, h job.Header, cause cloudevents.Event) error {
 	end := f.undeliverable(cause)
 	e, err := event.NewFailed(event.Failed{
 		Header: h, ErrorCode: end.Code, ErrorMessage: end.Message, FailedAt: end.At, Via: end.Via,
@@ -219,10 +219,10 @@ func (f *Function) buryUnknown(ctx context.Context, h job.Header, cause cloudeve
 	return f.sink.Send(ctx, e)
 }
 
-// sendAgain sends an end again that has died of old age, unless the job store has
+// sendAgain sends an end again that has letter of old age, unless the job store has
 // it. It may live as long again.
-func (f *Function) sendAgain(ctx context.Context, h job.Header, e cloudevents.Event) error {
-	if f.settled(ctx, h.JobID) {
+func (f *Function) resend(ctx context.Context, h job.Header, e cloudevents.Event) error {
+	if f.endStored(ctx, h.JobID) {
 		return nil
 	}
 	_, n := event.Original(e.ID())

@@ -56,7 +56,7 @@ func TestDeadLettersEndTheirJob(t *testing.T) {
 			w.deliver()
 			w.clock.Advance(30 * time.Second)
 			w.idle()
-			_ = supervise.Deal(w.proc.supervise, w.t.Context())
+			_ = supervise.AdmitNext(w.proc.supervise, w.t.Context())
 		}, "http://127.0.0.1:8123/submit"},
 		"completed": {event.SweepCompleted, func(w *world) { w.deliver(); w.clock.Advance(30 * time.Second); w.idle() }, "http://collect.sweepline.svc.cluster.local/"},
 	} {
@@ -83,7 +83,7 @@ func TestDeadLettersEndTheirJob(t *testing.T) {
 			require.Equal(t, job.Undeliverable, w.record(id).ErrorCode)
 			w.pass(time.Minute, time.Second)
 			require.Zero(t, w.sim.Stats().InFlight, "nobody waits for the sweep any more")
-			require.Empty(t, w.record(id).Chores)
+			require.Empty(t, w.record(id).Actions)
 		})
 	}
 }
@@ -149,7 +149,7 @@ func TestAnEndThatDiedOfOldAge(t *testing.T) {
 				e = again
 			}
 			b.away = nil
-			b.take(t, e)
+			b.resolve(t, e)
 			require.True(t, b.status(id).Terminal())
 			_, err := w.proc.supervise.Handle(t.Context(), deadAt(e, "http://store.sweepline.svc.cluster.local", 503))
 			require.NoError(t, err)
@@ -203,7 +203,7 @@ func TestRefusedResults(t *testing.T) {
 	w.reconcile(b)
 	stored, refused := w.request("a"), w.request("a")
 	w.pass(time.Minute, time.Second, stored, refused)
-	b.take(t, w.onlyEnd(stored))
+	b.resolve(t, w.onlyEnd(stored))
 	for _, id := range []string{stored, refused} {
 		_, err := w.proc.supervise.Handle(t.Context(), deadAt(w.onlyEnd(id), "http://collect.sweepline.svc.cluster.local", 422))
 		require.NoError(t, err)
@@ -223,7 +223,7 @@ func TestADeadRequestOfALostJob(t *testing.T) {
 	w.bus.mu.Lock()
 	requests := slices.Clone(w.bus.all)
 	w.bus.mu.Unlock()
-	b.take(t, requests[0])
+	b.resolve(t, requests[0])
 	w.loseRedis()
 	for _, e := range requests {
 		_, err := w.proc.supervise.Handle(t.Context(), deadAt(e, "http://submit.sweepline.svc.cluster.local", 503))

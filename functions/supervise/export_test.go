@@ -6,11 +6,11 @@ import (
 )
 
 // Tend and Deal are one turn of the loops, for tests that own the clock.
-var Tend = (*Function).tend
+var HandleDue = (*Function).handleDue
 
 // DealOnce deals and waits for the calls.
-func DealOnce(f *Function, ctx context.Context) (time.Duration, error) {
-	again, err := f.deal(ctx)
+func AdmitOnce(f *Function, ctx context.Context) (time.Duration, error) {
+	again, err := f.admit(ctx)
 	f.calls.wait()
 	select {
 	case <-f.calls.freed:
@@ -21,11 +21,11 @@ func DealOnce(f *Function, ctx context.Context) (time.Duration, error) {
 }
 
 // Deal deals until there is nothing left to deal, and waits for the calls.
-func Deal(f *Function, ctx context.Context) error {
+func AdmitNext(f *Function, ctx context.Context) error {
 	for {
-		d, err := f.dealOnce(ctx)
+		d, err := f.admitOnce(ctx)
 		f.calls.wait()
-		if err != nil || len(d.Turns)+len(d.Calls) == 0 {
+		if err != nil || len(d.Admitted)+len(d.Calls) == 0 {
 			return err
 		}
 	}

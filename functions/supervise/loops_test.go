@@ -65,13 +65,13 @@ func TestASlotIsPassedOnAtOnce(t *testing.T) {
 			}
 			first, err := waits.Enter(t.Context(), header())
 			require.NoError(t, err)
-			require.Equal(t, wait.Look, first.Verdict, "no record was there")
+			require.Equal(t, wait.FindFirst, first.Decision, "no record was there")
 			var queue []string
 			for range 10 {
 				h := header()
 				e, err := waits.Enter(t.Context(), h)
 				require.NoError(t, err)
-				require.Equal(t, wait.InLine, e.Verdict)
+				require.Equal(t, wait.Queued, e.Decision)
 				queue = append(queue, h.JobID)
 			}
 			holder := first.Record.Header.JobID

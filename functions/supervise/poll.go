@@ -17,7 +17,7 @@ import (
 
 // patienceWithoutRunID is how many polls in a row may find a sweep completed
 // without the run id that its results are fetched by.
-const patienceWithoutRunID = 5
+const maxPollsWithoutRunID = 5
 
 // poll asks the API how a sweep stands whose callback has not come. At the
 // deadline it asks once more, since the callback may have been lost just then,
@@ -32,7 +32,7 @@ func (f *Function) poll(ctx context.Context, c wait.Call) error {
 		return f.end(ctx, r, endOf(r, j))
 	case err != nil && !trading.Permanent(err) && !trading.Unavailable(err):
 		return err // it was not asked
-	case r.Over():
+	case r.Expired():
 		return f.timeOut(ctx, r, report(err))
 	case trading.NotFound(err):
 		return f.resubmit(ctx, r)
@@ -40,7 +40,7 @@ func (f *Function) poll(ctx context.Context, c wait.Call) error {
 		return f.later(ctx, r, err)
 	}
 	missing := j.Status == trading.Completed
-	if missing && r.RunIDMissed+1 >= patienceWithoutRunID {
+	if missing && r.RunIDMissed+1 >= maxPollsWithoutRunID {
 		return f.end(ctx, r, wait.End{
 			Code: job.SweepFailed, Message: "the trading API completed the sweep without naming its results",
 			TradingJobID: r.TradingJobID, Via: event.ViaPoll, Read: wait.Answered(),

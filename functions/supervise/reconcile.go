@@ -157,29 +157,29 @@ func (r Repairs) Jobs() (n int) {
 func (r *Reconciler) run(ctx context.Context) {
 	tick := time.NewTicker(reconcileLook)
 	defer tick.Stop()
-	troubled := false
+	failing := false
 	for {
 		select { // not at once: the broker of this process may still be starting
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		_, _, err := r.Turn(ctx)
+		_, _, err := r.RunIfDue(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
-		case err != nil && !troubled:
+		case err != nil && !failing:
 			slog.ErrorContext(ctx, "Jobs not reconciled, retrying", "error", err)
-		case err == nil && troubled:
+		case err == nil && failing:
 			slog.InfoContext(ctx, "Jobs reconciled again")
 		}
-		troubled = err != nil
+		failing = err != nil
 	}
 }
 
 // Turn does a round if it is time for one; done is false where it is not, or
 // where another replica is at it. After an error it is time at once.
-func (r *Reconciler) Turn(ctx context.Context) (repairs Repairs, done bool, err error) {
+func (r *Reconciler) RunIfDue(ctx context.Context) (repairs Repairs, done bool, err error) {
 	claim, err := r.waits.Claim(ctx, claimRound, reconcileLease)
 	if err != nil {
 		return nil, false, err

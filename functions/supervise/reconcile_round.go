@@ -167,13 +167,13 @@ func (r *round) restore(ctx context.Context, lost []job.Job) error {
 // missed for a time is to be sent now.
 func (r *round) check(ctx context.Context, rec wait.Record, turn func(time.Duration) bool) error {
 	switch {
-	case rec.State == wait.Accepted && !rec.CalledOff:
+	case rec.State == wait.Accepted && !rec.EventRefused:
 		return r.again(ctx, lostRequest, rec.Header.CreatedAt, r.cfg.Grace, turn, func() (cloudevents.Event, error) {
 			e, err := event.NewRequested(event.Requested{Header: rec.Header})
 			telemetry.IntoEvent(rec.Trace(ctx), &e)
 			return e, err
 		})
-	case rec.State.Ended() && !rec.Chores.Has(wait.ChoreEvent): // which the supervisor sends until it has got through
+	case rec.State.Ended() && !rec.Actions.Has(wait.ActionEvent): // which the supervisor sends until it has got through
 		return r.again(ctx, lostEnd, rec.EndedAt, r.grace, turn, func() (cloudevents.Event, error) { return rec.Event(ctx) })
 	}
 	return nil
@@ -294,7 +294,7 @@ func (r *round) walk(ctx context.Context) error {
 	if err != nil || claim != once.Won && claim != once.Again {
 		return err
 	}
-	err = r.waits.Walk(ctx, reconcilePage, func(page []wait.Glance) error {
+	err = r.waits.Walk(ctx, reconcilePage, func(page []wait.Summary) error {
 		if err := r.renew(ctx); err != nil {
 			return err
 		}
@@ -309,11 +309,11 @@ func (r *round) walk(ctx context.Context) error {
 // unheard checks those records of a page that the job store should know by now and
 // does not. The end of a job is looked for in the first hours after it; later
 // the job store has the job open, or it will never hear of it.
-func (r *round) unheard(ctx context.Context, page []wait.Glance) error {
+func (r *round) unheard(ctx context.Context, page []wait.Summary) error {
 	var ids []string
 	for _, g := range page {
 		age := r.now.Sub(g.At)
-		if g.At.IsZero() || age < r.cfg.Grace || g.CalledOff || g.State.Ended() && age > 4*walkEvery {
+		if g.At.IsZero() || age < r.cfg.Grace || g.EventRefused || g.State.Ended() && age > 4*walkEvery {
 			continue
 		}
 		ids = append(ids, g.JobID)

@@ -46,12 +46,12 @@ func (b *book) catchUp(w *world) {
 	w.bus.mu.Unlock()
 	for _, e := range events {
 		if b.misses == nil || !b.misses(e) {
-			b.take(w.t, e)
+			b.resolve(w.t, e)
 		}
 	}
 }
 
-func (b *book) take(t *testing.T, e cloudevents.Event) {
+func (b *book) resolve(t *testing.T, e cloudevents.Event) {
 	t.Helper()
 	d, err := event.Data[struct {
 		job.Header
@@ -216,7 +216,7 @@ func TestRedisComesBackEmptyUnderJobsInEveryState(t *testing.T) {
 				w.loseRedis()
 				fresh := w.request("a") // somebody comes before anything is mended
 				r, reg := w.reconciler(b)
-				repairs, done, err := r.Turn(t.Context())
+				repairs, done, err := r.RunIfDue(t.Context())
 				require.NoError(t, err)
 				require.True(t, done)
 				require.Equal(t, supervise.Repairs{"record": 5}, repairs)
@@ -393,7 +393,7 @@ func TestAnAcceptedJobWithoutAnEvent(t *testing.T) {
 		_, err := w.proc.waits.Accept(t.Context(), h, "print")
 		require.NoError(t, err)
 	}
-	require.NoError(t, w.proc.waits.CallOff(t.Context(), refused.JobID))
+	require.NoError(t, w.proc.waits.MarkRefused(t.Context(), refused.JobID))
 	w.clock.Advance(2 * time.Minute)
 	young.CreatedAt = w.clock.Now()
 	_, err := w.proc.waits.Accept(t.Context(), young, "print")
@@ -506,7 +506,7 @@ func TestOneReplicaReconciles(t *testing.T) {
 		replicas := []*supervise.Reconciler{replica(), replica(), replica()}
 		rounds := func() (n int, err error) {
 			for _, r := range replicas {
-				_, done, e := r.Turn(t.Context())
+				_, done, e := r.RunIfDue(t.Context())
 				if done {
 					n++
 				}

@@ -28,7 +28,7 @@ func TestCallbackEndsAJob(t *testing.T) {
 		r := w.record(id)
 		require.Equal(t, wait.Completed, r.State)
 		require.Equal(t, event.ViaCallback, r.Via)
-		require.Empty(t, r.Chores)
+		require.Empty(t, r.Actions)
 		require.NotEmpty(t, r.SweepRunID)
 		c, err := w.observer.Count(t.Context())
 		require.NoError(t, err)
@@ -64,7 +64,7 @@ func TestTimeOutCancelsTheSweep(t *testing.T) {
 	require.Equal(t, event.SweepFailed, w.onlyEnd(id).Type())
 	r := w.record(id)
 	require.Equal(t, job.TimedOut, r.ErrorCode)
-	require.Empty(t, r.Chores)
+	require.Empty(t, r.Actions)
 	require.Equal(t, start.Add(time.Hour), r.EndedAt)
 	require.EqualValues(t, 1, w.sim.Stats().Cancelled)
 
@@ -313,9 +313,9 @@ func TestReplicasShareTheWork(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			_ = supervise.Deal(one, t.Context())
+			_ = supervise.AdmitNext(one, t.Context())
 		}()
-		err := supervise.Deal(w.proc.supervise, t.Context())
+		err := supervise.AdmitNext(w.proc.supervise, t.Context())
 		<-done
 		require.NoError(t, err)
 	}

@@ -53,7 +53,7 @@ type Config struct {
 	Lease time.Duration `envconfig:"SUPERVISE_LEASE" default:"30s"`
 	// CancelPatience is how long a sweep that nobody wants is tried to be
 	// cancelled at the API. Default 1h.
-	CancelPatience time.Duration `envconfig:"CANCEL_PATIENCE" default:"1h"`
+	CancelTimeout time.Duration `envconfig:"CANCEL_PATIENCE" default:"1h"`
 	// Resubmissions is how often a sweep that the API lost is submitted again.
 	// Default 3.
 	Resubmissions int `envconfig:"RESUBMISSIONS" default:"3"`
@@ -71,7 +71,7 @@ func (c Config) withDefaults() (Config, error) {
 		{"POLL_MAX", &c.PollMax, time.Minute, time.Second},
 		{"SUPERVISE_TICK", &c.Tick, time.Second, 10 * time.Millisecond},
 		{"SUPERVISE_LEASE", &c.Lease, 30 * time.Second, time.Second},
-		{"CANCEL_PATIENCE", &c.CancelPatience, time.Hour, time.Second},
+		{"CANCEL_PATIENCE", &c.CancelTimeout, time.Hour, time.Second},
 	} {
 		if *d.value == 0 {
 			*d.value = d.usual
@@ -163,8 +163,8 @@ func (f *Function) Start(ctx context.Context, _ map[string]string) error {
 	ctx, f.stop = context.WithCancel(context.WithoutCancel(ctx))
 	admit, due := f.waits.Wakes(ctx)
 	f.wakes = []<-chan struct{}{admit, due}
-	f.loops.Go(func() { f.loop(ctx, "deal", []<-chan struct{}{admit, f.calls.freed}, f.deal) })
-	f.loops.Go(func() { f.loop(ctx, "tend", []<-chan struct{}{due}, f.tend) })
+	f.loops.Go(func() { f.loop(ctx, "deal", []<-chan struct{}{admit, f.calls.freed}, f.admit) })
+	f.loops.Go(func() { f.loop(ctx, "tend", []<-chan struct{}{due}, f.handleDue) })
 	f.loops.Go(func() { f.loop(ctx, "count", nil, f.count) })
 	if f.reconciler != nil {
 		f.loops.Go(func() { f.reconciler.run(ctx) })
@@ -207,7 +207,7 @@ func (f *Function) Ready(ctx context.Context) (bool, error) {
 // attributes of their own, and those that the job metrics are counted from.
 func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevents.Event, error) {
 	if isDeadLetter(e) {
-		return nil, f.bury(ctx, e)
+		return nil, f.handleDeadLetter(ctx, e)
 	}
 	return nil, f.metrics.count(e)
 }
@@ -224,7 +224,7 @@ func (f *Function) loop(ctx context.Context, name string, wakes []<-chan struct{
 	if len(wakes) > 1 {
 		other = wakes[1]
 	}
-	troubled := false
+	failing := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -241,12 +241,12 @@ func (f *Function) loop(ctx context.Context, name string, wakes []<-chan struct{
 		switch {
 		case ctx.Err() != nil:
 			return
-		case err != nil && !troubled:
+		case err != nil && !failing:
 			slog.ErrorContext(ctx, "Supervision interrupted", "loop", name, "error", err)
-		case err == nil && troubled:
+		case err == nil && failing:
 			slog.InfoContext(ctx, "Supervision goes on", "loop", name)
 		}
-		troubled = err != nil
+		failing = err != nil
 		if err != nil || again > f.cfg.Tick {
 			again = f.cfg.Tick
 		}

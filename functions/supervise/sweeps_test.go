@@ -82,9 +82,9 @@ func TestASweepTooMany(t *testing.T) {
 		own := w.record(id).TradingJobID
 		extra := w.another(id)
 		for range 2 {
-			landing, _, err := w.proc.waits.Note(t.Context(), id, extra, 0, time.Minute)
+			result, _, err := w.proc.waits.Note(t.Context(), id, extra, 0, time.Minute)
 			require.NoError(t, err)
-			require.Equal(t, wait.Extra, landing)
+			require.Equal(t, wait.DuplicateSweep, result)
 		}
 		require.EqualValues(t, 2, w.counts().Slots, "two are at the API")
 		next := w.request("a")
@@ -112,7 +112,7 @@ func TestASweepTooManyForAJobThatHasEnded(t *testing.T) {
 	h := w.header("a")
 	e, err := w.proc.waits.Enter(t.Context(), h)
 	require.NoError(t, err)
-	require.Equal(t, wait.Look, e.Verdict)
+	require.Equal(t, wait.FindFirst, e.Decision)
 	require.Equal(t, http.StatusOK, w.post(h.JobID, `{"job_id":"t-1","status":"completed","sweep_run_id":"run-1"}`))
 	require.Zero(t, w.counts().Slots)
 	_, _, err = w.proc.waits.Note(t.Context(), h.JobID, w.another(h.JobID), 0, time.Minute)
@@ -179,16 +179,16 @@ func TestOneStatusPageThatFails(t *testing.T) {
 	w.turn()
 	for range 20 {
 		r := w.record(id)
-		_, err := w.proc.waits.Again(t.Context(), r, 0, wait.Report{})
+		_, err := w.proc.waits.Reschedule(t.Context(), r, 0, wait.Report{})
 		require.NoError(t, err)
 		w.sim.RefuseNext(1, http.StatusInternalServerError, 0)
-		require.NoError(t, supervise.Deal(w.proc.supervise, t.Context()))
+		require.NoError(t, supervise.AdmitNext(w.proc.supervise, t.Context()))
 		require.Equal(t, r.Tries+1, w.record(id).Tries)
 	}
 	require.Zero(t, w.counts().APIFailures)
-	_, err := w.proc.waits.Again(t.Context(), w.record(other), 0, wait.Report{})
+	_, err := w.proc.waits.Reschedule(t.Context(), w.record(other), 0, wait.Report{})
 	require.NoError(t, err)
-	require.NoError(t, supervise.Deal(w.proc.supervise, t.Context()))
+	require.NoError(t, supervise.AdmitNext(w.proc.supervise, t.Context()))
 	require.Equal(t, 1, w.record(other).Tries, "polled")
 	next := w.request("a")
 	w.deliver()
@@ -211,7 +211,7 @@ func TestPollsDoNotOpenTheGate(t *testing.T) {
 	}
 	w.deliver()
 	for range 58 {
-		_, err := w.proc.waits.Again(t.Context(), w.record(running), 0, wait.Report{})
+		_, err := w.proc.waits.Reschedule(t.Context(), w.record(running), 0, wait.Report{})
 		require.NoError(t, err)
 		w.clock.Advance(time.Second)
 		w.turn()

@@ -212,7 +212,7 @@ type bus struct {
 	down  atomic.Bool
 }
 
-func (b *bus) take(e cloudevents.Event) {
+func (b *bus) resolve(e cloudevents.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	key := e.Source() + " " + e.ID()
@@ -263,7 +263,7 @@ func (s *sink) Send(_ context.Context, events ...cloudevents.Event) error {
 			return errors.New("broker is down")
 		}
 		for _, e := range events {
-			s.bus.take(e)
+			s.bus.resolve(e)
 		}
 		return nil
 	})
@@ -293,7 +293,7 @@ func (w *world) deliverTimes(times int) {
 					return
 				}
 				if reply != nil {
-					w.bus.take(*reply)
+					w.bus.resolve(*reply)
 				}
 			}
 		}
@@ -305,8 +305,8 @@ func (w *world) deliverTimes(times int) {
 func (w *world) turn() {
 	w.deliver()
 	ctx := w.t.Context()
-	_, _ = supervise.Tend(w.proc.supervise, ctx)
-	_ = supervise.Deal(w.proc.supervise, ctx)
+	_, _ = supervise.HandleDue(w.proc.supervise, ctx)
+	_ = supervise.AdmitNext(w.proc.supervise, ctx)
 	w.deliver()
 	_ = w.proc.waits.Flush(ctx)
 }
@@ -357,7 +357,7 @@ func (w *world) requestHeader(h job.Header) {
 	require.NoError(w.t, err)
 	e, err := event.NewRequested(event.Requested{Header: h})
 	require.NoError(w.t, err)
-	w.bus.take(e)
+	w.bus.resolve(e)
 }
 
 func (w *world) record(jobID string) wait.Record {

@@ -11,7 +11,7 @@ import (
 
 // journal writes each request, and each word that somebody was told, into the
 // job store before the broker answers 202 for it: an embedded Redis forgets its
-// streams with the process, and takeUp can only bring back, or leave alone, what
+// streams with the process, and resume can only bring back, or leave alone, what
 // the job store knows.
 func journal(l jobstore.Store) func(context.Context, []cloudevents.Event) error {
 	return func(ctx context.Context, events []cloudevents.Event) error {

@@ -35,8 +35,8 @@ type Local struct {
 	Mode string
 	// DataDir is the folder in use.
 	DataDir string
-	// TakenUp counts the jobs that an earlier process had left open.
-	TakenUp int
+	// Resumed counts the jobs that an earlier process had left open.
+	Resumed int
 
 	log    *slog.Logger
 	role   Role
@@ -206,7 +206,7 @@ func (l *Local) open(ctx context.Context, profiles bool) error {
 		if err := l.awaitJobStore(ctx); err != nil {
 			return err
 		}
-	} else if err := l.takeUp(ctx); err != nil {
+	} else if err := l.resume(ctx); err != nil {
 		return err
 	}
 	checks := map[string]func(context.Context) error{"broker": l.broker.Ready, "job store": l.stores.jobStore.Ping}

@@ -40,9 +40,9 @@ func TestLimitAndFairnessUnderKillNine(t *testing.T) {
 	// Not before all are asked for: a job whose delivery dies with submit is tried
 	// again two seconds later, and stands in line only then.
 	stop := w.killer(either(1800*time.Millisecond, 6*time.Second), syscall.SIGKILL, "submit", "supervise", "supervise-2")
-	patience := either(2*time.Minute, 30*time.Minute)
-	few := w.awaitEnds("small", smalls, patience)
-	many := w.awaitEnds("big", bigs, patience)
+	handleTimeout := either(2*time.Minute, 30*time.Minute)
+	few := w.awaitEnds("small", smalls, handleTimeout)
+	many := w.awaitEnds("big", bigs, handleTimeout)
 	kills := stop()
 	w.requireCompleted(append(many, few...))
 	require.LessOrEqual(t, w.sim.Stats().MaxSeen, limit, "sweeps at once")

@@ -197,9 +197,9 @@ func (w *world) requests(tenant string, n int) []string {
 
 // awaitEnds waits until the end of every job has been told, and returns them.
 // Each has one end in its timeline.
-func (w *world) awaitEnds(tenant string, ids []string, patience time.Duration) []job.Job {
+func (w *world) awaitEnds(tenant string, ids []string, handleTimeout time.Duration) []job.Job {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(w.t.Context(), handleTimeout)
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()

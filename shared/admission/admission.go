@@ -39,8 +39,8 @@ func New(client redis.Scripter, base string, cfg Config, clock func() time.Time)
 
 // Place is where a job stands in line, from 1; 0 where it does not. id is the 16
 // bytes of its id.
-func (a *Admission) Place(ctx context.Context, id string) (int, error) {
-	n, err := a.Run(ctx, placeScript, id).Int()
+func (a *Admission) Position(ctx context.Context, id string) (int, error) {
+	n, err := a.Run(ctx, positionScript, id).Int()
 	if err != nil {
 		return 0, fmt.Errorf("find place in line: %w", err)
 	}

@@ -41,7 +41,7 @@ func client(t *testing.T, url string) *redis.Client {
 
 func open(t *testing.T, c *redis.Client, base string, rpm int, now func() time.Time) *Admission {
 	t.Helper()
-	a, err := New(c, base, Config{RequestsPerMinute: rpm, GateMin: time.Second, GateMax: time.Minute}, now)
+	a, err := New(c, base, Config{RequestsPerMinute: rpm, BackoffMin: time.Second, BackoffMax: time.Minute}, now)
 	require.NoError(t, err)
 	return a
 }
@@ -215,7 +215,7 @@ func TestBudgetModel(t *testing.T) {
 		rpm := rapid.IntRange(1, 40).Draw(t, "requests per minute")
 		var parties []*Admission
 		for range 3 {
-			a, err := New(c, fmt.Sprintf("model%d:{w}:", runs), Config{RequestsPerMinute: rpm, GateMin: time.Second, GateMax: time.Minute}, clk.now)
+			a, err := New(c, fmt.Sprintf("model%d:{w}:", runs), Config{RequestsPerMinute: rpm, BackoffMin: time.Second, BackoffMax: time.Minute}, clk.now)
 			require.NoError(t, err)
 			parties = append(parties, a)
 		}

@@ -73,7 +73,7 @@ type Calls struct {
 // Dealt is n calls that were asked for at the time of asked, by the process' own
 // monotonic clock: taken before Redis was asked, so that no delay makes them
 // live longer.
-func Dealt(n int, asked time.Time) Calls { return Calls{n: n, until: asked.Add(Fresh)} }
+func Granted(n int, asked time.Time) Calls { return Calls{n: n, until: asked.Add(Fresh)} }
 
 // Spend uses one of the calls up. It is false where none is left, or they were
 // not used in time: then the caller has to Await one.

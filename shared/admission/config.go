@@ -17,7 +17,7 @@ type Config struct {
 	// no limit.
 	RequestsPerMinute int
 	// GateMin and GateMax bound how long a breaker stays shut after failures.
-	GateMin, GateMax time.Duration
+	BackoffMin, BackoffMax time.Duration
 }
 
 const (
@@ -62,22 +62,22 @@ func (c Config) every() float64 {
 // limits is the form in which scripts get the configuration: lua/limits.lua.
 func (c Config) limits() string {
 	burst, reserve := c.burst()
-	turns := openTurns
+	admitted := openTurns
 	if burst > 0 {
-		turns = min(turns, burst) // calls that were dealt and may never be made
+		admitted = min(admitted, burst) // calls that were dealt and may never be made
 	}
 	number := func(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 	text := []string{
-		strconv.Itoa(c.MaxConcurrent), strconv.Itoa(turns), strconv.Itoa(burst), strconv.Itoa(reserve), number(c.every()),
+		strconv.Itoa(c.MaxConcurrent), strconv.Itoa(admitted), strconv.Itoa(burst), strconv.Itoa(reserve), number(c.every()),
 	}
-	for _, d := range []time.Duration{Fresh, grace, c.GateMin, c.GateMax, probeTime} {
+	for _, d := range []time.Duration{Fresh, grace, c.BackoffMin, c.BackoffMax, probeTime} {
 		text = append(text, strconv.FormatInt(d.Milliseconds(), 10))
 	}
 	return strings.Join(text, ",")
 }
 
 func (c Config) validate() error {
-	if c.MaxConcurrent < 0 || c.RequestsPerMinute < 0 || c.GateMin <= 0 || c.GateMax < c.GateMin {
+	if c.MaxConcurrent < 0 || c.RequestsPerMinute < 0 || c.BackoffMin <= 0 || c.BackoffMax < c.BackoffMin {
 		return fmt.Errorf("invalid limits of the trading API: %+v", c)
 	}
 	return nil

@@ -31,7 +31,7 @@ var ErrConflict = errors.New("the key stands for another sweep")
 type records interface {
 	Key(ctx context.Context, tenant, key, candidate string) (string, error)
 	Accept(ctx context.Context, h job.Header, fingerprint string) (wait.Acceptance, error)
-	CallOff(ctx context.Context, jobID string) error
+	MarkRefused(ctx context.Context, jobID string) error
 }
 
 // sender is the way to the broker: sink.Sink.
@@ -109,7 +109,7 @@ func (i *Enqueuer) Enqueue(ctx context.Context, r Request) (Accepted, error) {
 	telemetry.IntoEvent(ctx, &e)
 	if err := i.sink.Send(ctx, e); err != nil {
 		if refused(err) && !a.Replayed {
-			i.callOff(ctx, a.Header.JobID)
+			i.markRefused(ctx, a.Header.JobID)
 		}
 		return Accepted{}, fmt.Errorf("take in job %s: %w", a.Header.JobID, err)
 	}
@@ -117,7 +117,7 @@ func (i *Enqueuer) Enqueue(ctx context.Context, r Request) (Accepted, error) {
 }
 
 // callOffPatience bounds a note that only saves a sweep which nobody asked for.
-const callOffPatience = time.Second
+const markRefusedTimeout = time.Second
 
 // refused reports whether the broker said that it does not keep the event.
 // Without its word (500, a proxy's 502 or 504, no answer) the event may be
@@ -130,10 +130,10 @@ func refused(err error) bool {
 // callOff keeps the supervisor from sending the event of a job whose client is
 // about to be told that it was not taken in. Where that fails the job may run
 // although its client was told to try again.
-func (i *Enqueuer) callOff(ctx context.Context, jobID string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callOffPatience)
+func (i *Enqueuer) markRefused(ctx context.Context, jobID string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), markRefusedTimeout)
 	defer cancel()
-	if err := i.records.CallOff(ctx, jobID); err != nil {
+	if err := i.records.MarkRefused(ctx, jobID); err != nil {
 		slog.WarnContext(ctx, "Refused job not called off", "job_id", jobID, "error", err)
 	}
 }

@@ -37,7 +37,7 @@ func (b *book) Accept(_ context.Context, h job.Header, fingerprint string) (wait
 	return b.answer(h)
 }
 
-func (b *book) CallOff(context.Context, string) error {
+func (b *book) MarkRefused(context.Context, string) error {
 	*b.log = append(*b.log, "call off")
 	return nil
 }

@@ -144,7 +144,7 @@ func TestAKnownRunEndsTheWait(t *testing.T) {
 	r, err := b.waits.Get(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, wait.Completed, r.State)
-	require.True(t, r.Chores.Has(wait.ChoreEvent), "the supervisor sends it in a moment")
+	require.True(t, r.Actions.Has(wait.ActionEvent), "the supervisor sends it in a moment")
 
 	b.out.err = nil
 	early := b.add(job.Running, func(j *job.Job) { j.SweepRunID = "run-2" }) // its callback came before the API's answer

@@ -65,7 +65,7 @@ func (w *Waits) Get(ctx context.Context, jobID string) (Record, error) {
 		return Record{}, fmt.Errorf("read job %s: %w", jobID, err)
 	}
 	if r.State == Parked {
-		if r.Place, err = w.admission.Place(ctx, id); err != nil {
+		if r.Place, err = w.admission.Position(ctx, id); err != nil {
 			return Record{}, fmt.Errorf("read job %s: %w", jobID, err)
 		}
 	}

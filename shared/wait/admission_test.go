@@ -16,14 +16,14 @@ import (
 func TestGate(t *testing.T) {
 	t.Parallel()
 	eachRedis(t, func(t *testing.T, url string) {
-		w, c := open(t, url, wait.Config{GateMin: time.Second, GateMax: 30 * time.Second})
+		w, c := open(t, url, wait.Config{BackoffMin: time.Second, BackoffMax: 30 * time.Second})
 		fail := func(retryAfter time.Duration) time.Duration {
 			shut, err := w.Report(t.Context(), admission.Submissions, false, retryAfter)
 			require.NoError(t, err)
 			return shut
 		}
-		deal := func() wait.Deal {
-			d, err := w.Deal(t.Context(), 10, 10, time.Minute)
+		deal := func() wait.Grants {
+			d, err := w.AdmitNext(t.Context(), 10, 10, time.Minute)
 			require.NoError(t, err)
 			return d
 		}
@@ -32,14 +32,14 @@ func TestGate(t *testing.T) {
 		for range 3 {
 			e, err := w.Enter(t.Context(), header("a"))
 			require.NoError(t, err)
-			require.Equal(t, wait.InLine, e.Verdict, "slots are free, but the gate is shut")
+			require.Equal(t, wait.Queued, e.Decision, "slots are free, but the gate is shut")
 		}
 		d := deal()
-		require.Empty(t, d.Turns)
+		require.Empty(t, d.Admitted)
 		require.Equal(t, time.Second, d.Again)
 		c.advance(time.Second)
-		require.Len(t, deal().Turns, 1, "one tries")
-		require.Empty(t, deal().Turns)
+		require.Len(t, deal().Admitted, 1, "one tries")
+		require.Empty(t, deal().Admitted)
 		require.Equal(t, 2*time.Second, fail(0), "the probe failed")
 		c.advance(2 * time.Second)
 		require.Equal(t, 4*time.Second, fail(0))
@@ -50,9 +50,9 @@ func TestGate(t *testing.T) {
 		shut, err = w.Report(t.Context(), admission.Reads, true, 0)
 		require.NoError(t, err)
 		require.Zero(t, shut, "of submissions")
-		require.Empty(t, deal().Turns)
+		require.Empty(t, deal().Admitted)
 		c.advance(40 * time.Second)
-		require.Len(t, deal().Turns, 2, "all the others")
+		require.Len(t, deal().Admitted, 2, "all the others")
 	})
 }
 
@@ -62,11 +62,11 @@ func TestProbeThatHasToLook(t *testing.T) {
 	t.Parallel()
 	url := servertest.Redis(t) // an embedded one does not tell when it was started
 	prefix := "test" + job.NewID() + ":"
-	w, c := open(t, url, wait.Config{GateMin: time.Second, GateMax: 30 * time.Second, KeyPrefix: prefix, MaxConcurrent: 5})
-	enter := func(h job.Header) wait.Verdict {
+	w, c := open(t, url, wait.Config{BackoffMin: time.Second, BackoffMax: 30 * time.Second, KeyPrefix: prefix, MaxConcurrent: 5})
+	enter := func(h job.Header) wait.Decision {
 		e, err := w.Enter(t.Context(), h)
 		require.NoError(t, err)
-		return e.Verdict
+		return e.Decision
 	}
 	_, err := w.Report(t.Context(), admission.Submissions, false, 0)
 	require.NoError(t, err)
@@ -74,7 +74,7 @@ func TestProbeThatHasToLook(t *testing.T) {
 		h := header("a")
 		_, err := w.Accept(t.Context(), h, "print")
 		require.NoError(t, err)
-		require.Equal(t, wait.InLine, enter(h))
+		require.Equal(t, wait.Queued, enter(h))
 	}
 	client, err := redisclient.New(url)
 	require.NoError(t, err)
@@ -82,11 +82,11 @@ func TestProbeThatHasToLook(t *testing.T) {
 	require.NoError(t, client.HSet(t.Context(), prefix+"{w}:restarts", "run", "the one before").Err())
 	c.advance(time.Second)
 	for range 10 {
-		d, err := w.Deal(t.Context(), 10, 10, time.Minute)
+		d, err := w.AdmitNext(t.Context(), 10, 10, time.Minute)
 		require.NoError(t, err)
-		require.NotEmpty(t, d.Turns, "someone may try at once")
-		for _, r := range d.Turns {
-			if enter(r.Header) == wait.Look {
+		require.NotEmpty(t, d.Admitted, "someone may try at once")
+		for _, r := range d.Admitted {
+			if enter(r.Header) == wait.FindFirst {
 				return
 			}
 		}
@@ -103,7 +103,7 @@ func TestNoMinuteSeesMore(t *testing.T) {
 			h := header("acme")
 			e, err := w.Enter(t.Context(), h)
 			require.NoError(t, err)
-			require.Equal(t, wait.InLine, e.Verdict, "nothing is known of the last minute")
+			require.Equal(t, wait.Queued, e.Decision, "nothing is known of the last minute")
 			_, _, err = w.Note(t.Context(), h.JobID, h.JobID, 0, time.Second)
 			require.NoError(t, err)
 		}
@@ -111,7 +111,7 @@ func TestNoMinuteSeesMore(t *testing.T) {
 		polls := 0
 		for range 600 { // ten minutes
 			c.advance(time.Second)
-			d, err := w.Deal(t.Context(), 10, 10, time.Hour)
+			d, err := w.AdmitNext(t.Context(), 10, 10, time.Hour)
 			require.NoError(t, err)
 			for range d.Calls {
 				polls++
@@ -149,15 +149,15 @@ func TestATurnThatLay(t *testing.T) {
 		_, err := w.Accept(t.Context(), h, "")
 		require.NoError(t, err)
 		enter := func() wait.Entry {
-			e, err := w.Enter(t.Context(), h, wait.WantCheck)
+			e, err := w.Enter(t.Context(), h, wait.WithHealthCheck)
 			require.NoError(t, err)
 			return e
 		}
-		require.Equal(t, wait.InLine, enter().Verdict)
+		require.Equal(t, wait.Queued, enter().Decision)
 		c.advance(time.Minute)
-		d, err := w.Deal(t.Context(), 5, 5, time.Minute)
+		d, err := w.AdmitNext(t.Context(), 5, 5, time.Minute)
 		require.NoError(t, err)
-		require.Len(t, d.Turns, 1)
+		require.Len(t, d.Admitted, 1)
 		for range 100 { // others are faster
 			_, err := w.Allow(t.Context(), wait.Urgent)
 			require.NoError(t, err)
@@ -173,9 +173,9 @@ func TestATurnThatLay(t *testing.T) {
 			require.NoError(t, err)
 		}
 		e := enter()
-		require.Equal(t, wait.Go, e.Verdict)
+		require.Equal(t, wait.SubmitNow, e.Decision)
 		require.False(t, e.Check, "there was no call to spare for that")
 		require.False(t, e.Calls.Spend())
-		require.Equal(t, wait.Busy, enter().Verdict)
+		require.Equal(t, wait.Busy, enter().Decision)
 	})
 }

@@ -44,7 +44,7 @@ func BenchmarkWaiting(b *testing.B) {
 			if err != nil || len(due) > 0 {
 				b.Fatal(len(due), err)
 			}
-			if d, err := w.Deal(ctx, 32, 16, time.Second); err != nil || len(d.Calls) > 0 {
+			if d, err := w.AdmitNext(ctx, 32, 16, time.Second); err != nil || len(d.Calls) > 0 {
 				b.Fatal(len(d.Calls), err)
 			}
 		}
@@ -55,7 +55,7 @@ func BenchmarkWaiting(b *testing.B) {
 		n := 0
 		for b.Loop() {
 			for left := 1000; left > 0; {
-				d, err := w.Deal(ctx, 32, left, 24*time.Hour)
+				d, err := w.AdmitNext(ctx, 32, left, 24*time.Hour)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -72,7 +72,7 @@ func (r Record) LateEvent(ctx context.Context, end End) (cloudevents.Event, erro
 // AdmittedEvent is the event that gives the job its turn. It is the same event, id
 // and all, until the turn is taken up.
 func (r Record) AdmittedEvent(ctx context.Context) (cloudevents.Event, error) {
-	e, err := event.NewAdmitted(event.Admitted{Header: r.Header, AdmittedAt: r.TurnAt, Turn: r.Admissions})
+	e, err := event.NewAdmitted(event.Admitted{Header: r.Header, AdmittedAt: r.AdmittedAt, Turn: r.Admissions})
 	if err != nil {
 		return e, err
 	}
@@ -86,24 +86,24 @@ func (r Record) AdmittedEvent(ctx context.Context) (cloudevents.Event, error) {
 // together with others; should the process die before, the supervisor sends the
 // event once more, which the broker takes for the repeat it is.
 func (w *Waits) Conclude(ctx context.Context, r Record, s Sender) error {
-	return w.Tell(ctx, Resolution{Record: r}, s)
+	return w.Announce(ctx, Resolution{Record: r}, s)
 }
 
 // Tell is Conclude for an end that was just written down: with its event it sends
 // those of the turns that were dealt in the same step. Where that fails the turns
 // are told of by the supervisor, after TurnTimeout.
-func (w *Waits) Tell(ctx context.Context, res Resolution, s Sender) error {
+func (w *Waits) Announce(ctx context.Context, res Resolution, s Sender) error {
 	r := res.Record
 	var events []cloudevents.Event
-	var done Chores
-	if r.Chores.Has(ChoreEvent) && !w.already(r, ChoreEvent) {
+	var done Actions
+	if r.Actions.Has(ActionEvent) && !w.alreadyDone(r, ActionEvent) {
 		e, err := r.Event(ctx)
 		if err != nil {
 			return err
 		}
-		events, done = append(events, e), done+ChoreEvent
+		events, done = append(events, e), done+ActionEvent
 	}
-	if r.Chores.Has(ChoreLate) && !w.already(r, ChoreLate) {
+	if r.Actions.Has(ActionLate) && !w.alreadyDone(r, ActionLate) {
 		if r.Late != nil {
 			e, err := r.LateEvent(ctx, *r.Late)
 			if err != nil {
@@ -111,9 +111,9 @@ func (w *Waits) Tell(ctx context.Context, res Resolution, s Sender) error {
 			}
 			events = append(events, e)
 		}
-		done += ChoreLate
+		done += ActionLate
 	}
-	for _, turn := range res.turns {
+	for _, turn := range res.admitted {
 		e, err := turn.AdmittedEvent(turn.Trace(ctx))
 		if err != nil {
 			return err
@@ -125,12 +125,12 @@ func (w *Waits) Tell(ctx context.Context, res Resolution, s Sender) error {
 			return err
 		}
 	}
-	if done.Has(ChoreEvent) {
-		r.tellWait(ctx)
+	if done.Has(ActionEvent) {
+		r.recordWait(ctx)
 	}
-	for _, turn := range res.turns {
-		turn.TellTurn(turn.Trace(ctx))
+	for _, turn := range res.admitted {
+		turn.RecordAdmission(turn.Trace(ctx))
 	}
-	w.strike(r, done)
+	w.markDone(r, done)
 	return nil
 }

@@ -36,14 +36,14 @@ type Config struct {
 	SubmitLease time.Duration `envconfig:"SUBMIT_LEASE" default:"20s"`
 	// TurnTimeout is how long an admitted job has until it is submitting; then
 	// it is told of its turn again, by the same event. Default 30s.
-	TurnTimeout time.Duration `envconfig:"TURN_TIMEOUT" default:"30s"`
+	AdmissionTimeout time.Duration `envconfig:"TURN_TIMEOUT" default:"30s"`
 	// ChoreDelay is when the supervisor takes over what should have followed a
 	// job's end at once: above all its event. Default 5s.
-	ChoreDelay time.Duration `envconfig:"CHORE_DELAY" default:"5s"`
+	ActionDelay time.Duration `envconfig:"CHORE_DELAY" default:"5s"`
 	// GateMin and GateMax bound how long calls of a kind rest after the API was
 	// found unavailable for them. Defaults 1s and 30s.
-	GateMin time.Duration `envconfig:"TRADING_API_BACKOFF_MIN" default:"1s"`
-	GateMax time.Duration `envconfig:"TRADING_API_BACKOFF_MAX" default:"30s"`
+	BackoffMin time.Duration `envconfig:"TRADING_API_BACKOFF_MIN" default:"1s"`
+	BackoffMax time.Duration `envconfig:"TRADING_API_BACKOFF_MAX" default:"30s"`
 }
 
 // acceptedTTL is how long an idempotency key is remembered whose job was never
@@ -72,10 +72,10 @@ func (c Config) withDefaults() (Config, error) {
 		{"QUEUE_TIMEOUT", &c.QueueTimeout, 24 * time.Hour},
 		{"WAIT_RETENTION", &c.Retention, 7 * 24 * time.Hour},
 		{"SUBMIT_LEASE", &c.SubmitLease, 20 * time.Second},
-		{"TURN_TIMEOUT", &c.TurnTimeout, 30 * time.Second},
-		{"CHORE_DELAY", &c.ChoreDelay, 5 * time.Second},
-		{"TRADING_API_BACKOFF_MIN", &c.GateMin, time.Second},
-		{"TRADING_API_BACKOFF_MAX", &c.GateMax, 30 * time.Second},
+		{"TURN_TIMEOUT", &c.AdmissionTimeout, 30 * time.Second},
+		{"CHORE_DELAY", &c.ActionDelay, 5 * time.Second},
+		{"TRADING_API_BACKOFF_MIN", &c.BackoffMin, time.Second},
+		{"TRADING_API_BACKOFF_MAX", &c.BackoffMax, 30 * time.Second},
 	} {
 		if *d.value == 0 {
 			*d.value = d.usual
@@ -84,7 +84,7 @@ func (c Config) withDefaults() (Config, error) {
 			errs = append(errs, fmt.Errorf("%s: must be a duration above 0, such as %s", d.name, d.usual))
 		}
 	}
-	if c.GateMin > c.GateMax {
+	if c.BackoffMin > c.BackoffMax {
 		errs = append(errs, errors.New("TRADING_API_BACKOFF_MIN: must not be above TRADING_API_BACKOFF_MAX"))
 	}
 	return c, errors.Join(errs...)
@@ -92,6 +92,6 @@ func (c Config) withDefaults() (Config, error) {
 
 func (c Config) limits() admission.Config {
 	return admission.Config{
-		MaxConcurrent: c.MaxConcurrent, RequestsPerMinute: c.RequestsPerMinute, GateMin: c.GateMin, GateMax: c.GateMax,
+		MaxConcurrent: c.MaxConcurrent, RequestsPerMinute: c.RequestsPerMinute, BackoffMin: c.BackoffMin, BackoffMax: c.BackoffMax,
 	}
 }

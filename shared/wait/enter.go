@@ -11,29 +11,29 @@ import (
 )
 
 // Verdict is what submit has to do with a job.
-type Verdict int
+type Decision int
 
 // The verdicts of Enter.
 const (
 	// Go: call the API now. The attempt is in charge until the record's
 	// LeaseUntil, which Extend moves.
-	Go Verdict = iota + 1
+	SubmitNow Decision = iota + 1
 	// Look: as Go, but the sweep may be at the API already; look for it first.
-	Look
+	FindFirst
 	// InLine: the job waits for its turn and will be given one. Nothing to do.
-	InLine
+	Queued
 	// Busy: another attempt is in charge; should it die, the job is given
 	// another turn. Nothing to do.
 	Busy
 	// Submitted: the sweep is at the API.
 	Submitted
 	// Over: the job has ended. Nothing to do.
-	Over
+	AlreadyEnded
 )
 
 // Entry is the answer of Enter.
 type Entry struct {
-	Verdict Verdict
+	Decision Decision
 	Record  Record
 	// Calls are the calls to the API that were dealt with Go and Look: one to
 	// submit, one to look where that is asked for, and one to check the API's
@@ -45,18 +45,18 @@ type Entry struct {
 }
 
 // Wish is what Enter may be asked for.
-type Wish int
+type EnterOption int
 
 // WantCheck asks for one call more, to check the API's health. It is not waited
 // for.
-const WantCheck Wish = 1
+const WithHealthCheck EnterOption = 1
 
 // Enter registers a job's wait and, with the job's turn, gives the right to call
 // the API: a slot, the calls that a submission takes, and charge of the attempt.
 // Who has no turn is put in line. It may be called any number of times, by
 // anybody, at any moment: at most one attempt is told to Go at a time. It is one
 // step, so a crash leaves it done or not.
-func (w *Waits) Enter(ctx context.Context, h job.Header, wishes ...Wish) (Entry, error) {
+func (w *Waits) Enter(ctx context.Context, h job.Header, enterOptions ...EnterOption) (Entry, error) {
 	id, ok := pack(h.JobID)
 	if !ok {
 		return Entry{}, fmt.Errorf("enter job: %q is not a job id", h.JobID)
@@ -66,13 +66,13 @@ func (w *Waits) Enter(ctx context.Context, h job.Header, wishes ...Wish) (Entry,
 		return Entry{}, fmt.Errorf("enter job %s: %w", h.JobID, err)
 	}
 	check := 0
-	for _, wish := range wishes {
-		if wish == WantCheck {
+	for _, wish := range enterOptions {
+		if wish == WithHealthCheck {
 			check = 1
 		}
 	}
 	asked := time.Now()
-	reply, err := w.run(ctx, enterScript, id, header, encodeTrace(ctx), place(h, id),
+	reply, err := w.run(ctx, enterScript, id, header, encodeTrace(ctx), position(h, id),
 		w.cfg.QueueTimeout.Milliseconds(), w.cfg.SubmitLease.Milliseconds(), check, acceptedTTL.Milliseconds()).Slice()
 	if err != nil {
 		return Entry{}, fmt.Errorf("enter job %s: %w", h.JobID, err)
@@ -81,10 +81,10 @@ func (w *Waits) Enter(ctx context.Context, h job.Header, wishes ...Wish) (Entry,
 	if err != nil {
 		return Entry{}, fmt.Errorf("enter job %s: %w", h.JobID, err)
 	}
-	e := Entry{Verdict: Verdict(outcome), Record: r}
+	e := Entry{Decision: Decision(outcome), Record: r}
 	if len(reply) > 3 {
 		n, _ := reply[3].(int64)
-		e.Calls = admission.Dealt(int(n), asked)
+		e.Calls = admission.Granted(int(n), asked)
 		e.Check = len(reply) > 4 && reply[4] == int64(1)
 	}
 	return e, nil
@@ -99,15 +99,15 @@ func (w *Waits) Extend(ctx context.Context, r Record) (bool, error) {
 }
 
 // Landing is what Note found.
-type Landing int
+type NoteResult int
 
 // The outcomes of Note.
 const (
 	// Noted: the wait knows its sweep. A repeat is Noted too.
-	Noted Landing = iota + 1
+	Noted NoteResult = iota + 1
 	// Extra: the wait already has another sweep. This one is one too many, and
 	// the supervisor cancels it.
-	Extra
+	DuplicateSweep
 	// Late: the wait has ended meanwhile: an early callback, or its owner. A
 	// sweep that nobody wants any more has become the supervisor's chore.
 	Late
@@ -116,7 +116,7 @@ const (
 // Note writes down that the API took the job's sweep, which also tells that the
 // API takes submissions. first is when to poll it for the first time, unless a
 // callback ends it before.
-func (w *Waits) Note(ctx context.Context, jobID, tradingJobID string, estimate, first time.Duration) (Landing, Record, error) {
+func (w *Waits) Note(ctx context.Context, jobID, tradingJobID string, estimate, first time.Duration) (NoteResult, Record, error) {
 	id, ok := pack(jobID)
 	if !ok {
 		return 0, Record{}, fmt.Errorf("note sweep: %w", ErrUnknown)
@@ -129,19 +129,19 @@ func (w *Waits) Note(ctx context.Context, jobID, tradingJobID string, estimate, 
 	if outcome == 0 {
 		return Late, r, nil
 	}
-	return Landing(outcome), r, nil
+	return NoteResult(outcome), r, nil
 }
 
 // Setback says why and for how long an attempt gives up.
-type Setback struct {
-	// Wait is how long the job stays away.
-	Wait time.Duration
+type RequeueReason struct {
+	// Delay is the time before the job is eligible again.
+	Delay time.Duration
 	// Uncertain: the sweep may be at the API all the same. The job keeps its
 	// slot, and the next attempt looks before it calls.
 	Uncertain bool
 	// Untold: the API cannot tell whether it has the sweep. That is asked for
 	// CallbackTimeout at most; then the job times out.
-	Untold bool
+	Unverifiable bool
 	// Submission tells how the API answered.
 	Submission Report
 }
@@ -149,17 +149,17 @@ type Setback struct {
 // PutBack ends an attempt that brought no sweep: the job is QUEUED on and will
 // be given another turn. It goes back to the place that it had in line. Where the
 // attempt is not in charge any more, nothing happens.
-func (w *Waits) PutBack(ctx context.Context, r Record, s Setback) error {
+func (w *Waits) Requeue(ctx context.Context, r Record, s RequeueReason) error {
 	look, within := "", ""
-	if s.Uncertain || s.Untold {
+	if s.Uncertain || s.Unverifiable {
 		look = "1"
 	}
-	if s.Untold {
+	if s.Unverifiable {
 		within = strconv.FormatInt(w.cfg.CallbackTimeout.Milliseconds(), 10)
 	}
 	id, _ := pack(r.Header.JobID)
-	_, _, err := w.step(ctx, "put back", putbackScript, r.Header.JobID, id, strconv.Itoa(r.Attempt),
-		place(r.Header, id), s.Wait.Milliseconds(), look, "", s.Submission.text(), within)
+	_, _, err := w.step(ctx, "put back", requeueScript, r.Header.JobID, id, strconv.Itoa(r.Attempt),
+		position(r.Header, id), s.Delay.Milliseconds(), look, "", s.Submission.text(), within)
 	return err
 }
 
@@ -167,7 +167,7 @@ func (w *Waits) PutBack(ctx context.Context, r Record, s Setback) error {
 // can be given another turn. It is false where the attempt is alive.
 func (w *Waits) Reclaim(ctx context.Context, r Record) (bool, error) {
 	id, _ := pack(r.Header.JobID)
-	outcome, _, err := w.step(ctx, "reclaim", putbackScript, r.Header.JobID, id, strconv.Itoa(r.Attempt),
-		place(r.Header, id), 0, "1", "1", "", "")
+	outcome, _, err := w.step(ctx, "reclaim", requeueScript, r.Header.JobID, id, strconv.Itoa(r.Attempt),
+		position(r.Header, id), 0, "1", "1", "", "")
 	return outcome == 1, err
 }

@@ -36,7 +36,7 @@ func Example() {
 
 	entry, err := waits.Enter(ctx, h)
 	must(err)
-	fmt.Println("may submit:", entry.Verdict == wait.Go)
+	fmt.Println("may submit:", entry.Decision == wait.SubmitNow)
 	sweep := uuid.NewString() // what the trading API answers with
 	_, _, err = waits.Note(ctx, h.JobID, sweep, 10*time.Minute, time.Minute)
 	must(err)

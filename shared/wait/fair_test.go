@@ -25,7 +25,7 @@ type queue struct {
 	active  []string            // jobs with a slot
 	passed  map[string]int      // turns of others since a tenant's last, while it was in line
 	calls   []time.Time
-	turns   int
+	admitted   int
 	arrived int
 }
 
@@ -38,20 +38,20 @@ func (q *queue) arrive(t *rapid.T, tenant string) {
 	e, err := q.Enter(context.Background(), h)
 	require.NoError(t, err)
 	q.tenant[h.JobID] = tenant
-	switch e.Verdict {
-	case wait.Go:
+	switch e.Decision {
+	case wait.SubmitNow:
 		for _, others := range q.line {
 			require.Empty(t, others, "a newcomer overtook the line")
 		}
 		q.spend(e.Calls)
 		q.active = append(q.active, h.JobID)
-	case wait.InLine:
+	case wait.Queued:
 		if len(q.line[tenant]) == 0 {
 			q.passed[tenant] = 0
 		}
 		q.line[tenant] = append(q.line[tenant], h.JobID)
 	default:
-		require.FailNow(t, "unexpected verdict", "%d", e.Verdict)
+		require.FailNow(t, "unexpected verdict", "%d", e.Decision)
 	}
 }
 
@@ -82,18 +82,18 @@ func (q *queue) dealt(t *rapid.T, r wait.Record) {
 		}
 		require.LessOrEqual(t, q.passed[other], len(q.line)+1, "%s is passed over, with %d tenants in line", other, inLine)
 	}
-	q.turns++
+	q.admitted++
 	e, err := q.Enter(context.Background(), r.Header)
 	require.NoError(t, err)
-	require.Equal(t, wait.Go, e.Verdict)
+	require.Equal(t, wait.SubmitNow, e.Decision)
 	q.spend(e.Calls)
 	q.active = append(q.active, r.Header.JobID)
 }
 
 func (q *queue) deal(t *rapid.T) {
-	d, err := q.Deal(context.Background(), rapid.IntRange(1, 5).Draw(t, "at once"), 5, time.Minute)
+	d, err := q.AdmitNext(context.Background(), rapid.IntRange(1, 5).Draw(t, "at once"), 5, time.Minute)
 	require.NoError(t, err)
-	for _, r := range d.Turns {
+	for _, r := range d.Admitted {
 		q.dealt(t, r)
 	}
 }

@@ -62,7 +62,7 @@ func FuzzDecodeHeader(f *testing.F) {
 func TestPlacesSortByTime(t *testing.T) {
 	t.Parallel()
 	at := func(ms int64, id string) string {
-		return place(job.Header{TenantID: "a", CreatedAt: time.UnixMilli(ms)}, id)
+		return position(job.Header{TenantID: "a", CreatedAt: time.UnixMilli(ms)}, id)
 	}
 	require.Less(t, at(999, "0123456789abcdef"), at(1000, "0123456789abcdef"))
 	require.Less(t, at(1, "zzzzzzzzzzzzzzzz"), at(2, "0123456789abcdef"))

@@ -73,7 +73,7 @@ func unpackTradingID(s string) string {
 
 // place is where a job stands in line: among its tenant's by the time at which
 // it was created, so that one put back gets its old place.
-func place(h job.Header, id string) string {
+func position(h job.Header, id string) string {
 	order := strconv.FormatInt(max(h.CreatedAt.UnixMilli(), 0), 10)
 	if n := 16 - len(order); n > 0 {
 		order = strings.Repeat("0", n) + order

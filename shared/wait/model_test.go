@@ -91,7 +91,7 @@ func (m *machine) check(t *rapid.T) {
 			require.Equal(t, j.code, r.ErrorCode)
 		} else {
 			require.False(t, r.State.Ended())
-			require.Empty(t, r.Chores)
+			require.Empty(t, r.Actions)
 		}
 		if r.State == wait.Waiting {
 			require.NotEmpty(t, r.TradingJobID)
@@ -122,9 +122,9 @@ func (m *machine) spend(calls admission.Calls) {
 
 // deal is what the supervisor does with turns and calls; the API never answers it.
 func (m *machine) deal(t *rapid.T, taken func(id string) bool) {
-	d, err := m.Deal(m.ctx, 10, 10, 30*time.Second)
+	d, err := m.AdmitNext(m.ctx, 10, 10, 30*time.Second)
 	require.NoError(t, err)
-	for _, r := range d.Turns {
+	for _, r := range d.Admitted {
 		j := m.byID(r.Header.JobID)
 		require.Empty(t, j.ended, "a turn for a job that has ended")
 		require.Greater(t, r.Admissions, j.turn, "the turn before was not taken up")
@@ -136,12 +136,12 @@ func (m *machine) deal(t *rapid.T, taken func(id string) bool) {
 	for _, c := range d.Calls {
 		m.spend(c.Calls)
 		switch {
-		case c.Superfluous != "":
+		case c.Duplicate != "":
 			require.NoError(t, m.Dropped(m.ctx, c))
 		case c.Record.State.Ended():
-			require.True(t, c.Record.Chores.Has(wait.ChoreCancel))
-			require.NoError(t, m.Done(m.ctx, c.Record, wait.ChoreCancel))
-		case c.Record.Over():
+			require.True(t, c.Record.Actions.Has(wait.ActionCancel))
+			require.NoError(t, m.Done(m.ctx, c.Record, wait.ActionCancel))
+		case c.Record.Expired():
 			m.resolve(t, m.byID(c.Record.Header.JobID), wait.End{Code: job.TimedOut, Message: "over", Via: event.ViaDeadline})
 		default:
 			require.Equal(t, wait.Waiting, c.Record.State)
@@ -157,22 +157,22 @@ func (m *machine) enter(t *rapid.T, j *modelJob) {
 	fresh := !j.known
 	j.known = true
 	m.spend(e.Calls)
-	switch e.Verdict {
-	case wait.Go, wait.Look:
+	switch e.Decision {
+	case wait.SubmitNow, wait.FindFirst:
 		require.Empty(t, j.ended)
 		require.False(t, m.clock.now().Before(j.until), "two attempts in charge")
 		if fresh {
-			require.Equal(t, wait.Look, e.Verdict, "an unknown job may be at the API")
+			require.Equal(t, wait.FindFirst, e.Decision, "an unknown job may be at the API")
 		}
-		if e.Verdict == wait.Go {
+		if e.Decision == wait.SubmitNow {
 			require.Zero(t, j.sweeps, "would submit twice")
 		}
 		j.charge, j.until = e.Record, e.Record.LeaseUntil
-	case wait.Over:
+	case wait.AlreadyEnded:
 		require.NotEmpty(t, j.ended)
 	case wait.Submitted:
 		require.Equal(t, wait.Waiting, e.Record.State)
-	case wait.InLine, wait.Busy:
+	case wait.Queued, wait.Busy:
 		require.Empty(t, j.ended)
 	}
 }
@@ -189,15 +189,15 @@ func (m *machine) tend(t *rapid.T, ending bool) {
 		case r.State == wait.Submitting:
 			_, err := m.Reclaim(m.ctx, r)
 			require.NoError(t, err)
-		case r.Over():
+		case r.Expired():
 			m.resolve(t, j, wait.End{Code: job.TimedOut, Message: "over", Via: event.ViaDeadline})
 		default:
 			require.Equal(t, wait.Parked, r.State)
-			again, open, err := m.Turn(m.ctx, r)
+			again, open, err := m.CheckAdmission(m.ctx, r)
 			require.NoError(t, err)
 			if open {
 				require.Equal(t, j.turn, again.Admissions, "the same turn, told of again")
-				require.Equal(t, r.TurnAt, again.TurnAt)
+				require.Equal(t, r.AdmittedAt, again.AdmittedAt)
 				if ending {
 					m.enter(t, j)
 				}
@@ -217,7 +217,7 @@ func (m *machine) byID(id string) *modelJob {
 }
 
 func (m *machine) resolve(t *rapid.T, j *modelJob, end wait.End) {
-	end.Deal = rapid.Bool().Draw(t, "deals")
+	end.AdmitNext = rapid.Bool().Draw(t, "deals")
 	res, err := m.Resolve(m.ctx, j.header.JobID, end)
 	if !j.known {
 		require.ErrorIs(t, err, wait.ErrUnknown)
@@ -232,12 +232,12 @@ func (m *machine) resolve(t *rapid.T, j *modelJob, end wait.End) {
 	for _, other := range m.jobs { // a turn that was dealt with the slot
 		r, err := m.Get(m.ctx, other.header.JobID)
 		if err == nil && r.Admissions > other.turn {
-			require.True(t, end.Deal)
+			require.True(t, end.AdmitNext)
 			other.turn = r.Admissions
 		}
 	}
-	if end.Deal && rapid.Bool().Draw(t, "told") {
-		_ = m.Tell(m.ctx, res, m)
+	if end.AdmitNext && rapid.Bool().Draw(t, "told") {
+		_ = m.Announce(m.ctx, res, m)
 	}
 }
 
@@ -302,19 +302,19 @@ func (m *machine) run(t *rapid.T) {
 				m.beyond++
 			}
 			id := "t-" + j.header.JobID + fmt.Sprint(j.sweeps)
-			landing, r, err := m.Note(m.ctx, j.header.JobID, id, 0, time.Minute)
+			result, r, err := m.Note(m.ctx, j.header.JobID, id, 0, time.Minute)
 			require.NoError(t, err)
-			switch landing {
+			switch result {
 			case wait.Noted:
 				require.Equal(t, id, r.TradingJobID)
 				j.until = time.Time{}
-			case wait.Extra:
+			case wait.DuplicateSweep:
 				require.NotEqual(t, id, r.TradingJobID)
 				require.Contains(t, r.Dropped, id)
 			case wait.Late:
 				require.NotEmpty(t, j.ended)
 				if j.code == job.TimedOut || j.code == job.Cancelled || j.code == job.Undeliverable {
-					require.True(t, r.Chores.Has(wait.ChoreCancel) || slices.Contains(r.Dropped, id), "a sweep that nobody wants")
+					require.True(t, r.Actions.Has(wait.ActionCancel) || slices.Contains(r.Dropped, id), "a sweep that nobody wants")
 				}
 			}
 		},
@@ -323,11 +323,11 @@ func (m *machine) run(t *rapid.T) {
 			if j.charge.Attempt == 0 || j.sweeps > 0 {
 				return
 			}
-			s := wait.Setback{
-				Wait: time.Duration(rapid.IntRange(0, 90).Draw(t, "seconds")) * time.Second, Uncertain: rapid.Bool().Draw(t, "uncertain"),
+			s := wait.RequeueReason{
+				Delay: time.Duration(rapid.IntRange(0, 90).Draw(t, "seconds")) * time.Second, Uncertain: rapid.Bool().Draw(t, "uncertain"),
 				Submission: rapid.SampledFrom([]wait.Report{{}, wait.Answered(), wait.Unanswered(0), wait.Unanswered(time.Minute)}).Draw(t, "report"),
 			}
-			require.NoError(t, m.PutBack(m.ctx, j.charge, s))
+			require.NoError(t, m.Requeue(m.ctx, j.charge, s))
 			if r, err := m.Get(m.ctx, j.header.JobID); err == nil && r.State != wait.Submitting {
 				j.until = time.Time{}
 			}
@@ -406,7 +406,7 @@ func (m *machine) end(t *rapid.T) {
 		}
 		require.True(t, r.State.Ended(), "job is %s for ever", r.State)
 		require.Equal(t, 1, j.wins)
-		require.Empty(t, r.Chores)
+		require.Empty(t, r.Actions)
 		require.GreaterOrEqual(t, m.sent[j.header.JobID], 1, "its end was told")
 	}
 	c, err := m.Count(m.ctx)

@@ -46,21 +46,21 @@ var stateOf = map[string]State{"a": Accepted, "p": Parked, "s": Submitting, "w":
 
 // Chores are what is still to be done for a wait that has ended: any of
 // ChoreEvent, ChoreCancel, ChoreLate.
-type Chores string
+type Actions string
 
 // The chores.
 const (
 	// ChoreEvent: the event of the end is to be sent.
-	ChoreEvent Chores = "e"
+	ActionEvent Actions = "e"
 	// ChoreCancel: the sweep is to be cancelled at the API. Until then the job
 	// keeps its slot.
-	ChoreCancel Chores = "c"
+	ActionCancel Actions = "c"
 	// ChoreLate: the event of Record.Late is to be sent.
-	ChoreLate Chores = "l"
+	ActionLate Actions = "l"
 )
 
 // Has reports whether one of the chores in others is among c.
-func (c Chores) Has(others Chores) bool { return strings.ContainsAny(string(c), string(others)) }
+func (c Actions) Has(others Actions) bool { return strings.ContainsAny(string(c), string(others)) }
 
 // Record is what is known of a job while it waits, and for a while after.
 type Record struct {
@@ -89,7 +89,7 @@ type Record struct {
 	Deadline time.Time
 	// TurnAt is when it was given the turn that it has not taken up; zero where it
 	// has none.
-	TurnAt time.Time
+	AdmittedAt time.Time
 	// At is the time by Redis at which the record was read. Only steps fill it in,
 	// not Get and Watch.
 	At time.Time
@@ -114,7 +114,7 @@ type Record struct {
 	// LeaseUntil is until when the attempt is in charge, while Submitting.
 	LeaseUntil time.Time
 	// Chores are what its end still asks for.
-	Chores Chores
+	Actions Actions
 	// Dropped are sweeps of the job that were one too many; they were cancelled or
 	// will be.
 	Dropped []string
@@ -122,7 +122,7 @@ type Record struct {
 	Late *End
 	// CalledOff: the broker refused the event of an Accepted job, and its client
 	// was told so.
-	CalledOff bool
+	EventRefused bool
 
 	sc trace.SpanContext
 }
@@ -173,8 +173,8 @@ func (w *Waits) decodeMap(jobID string, f map[string]string) (Record, error) {
 		ErrorCode:    job.ErrorCode(f["e"]),
 		ErrorMessage: f["m"],
 		Via:          event.Via(f["v"]),
-		Chores:       Chores(f["o"]),
-		CalledOff:    state == Accepted && f["O"] != "",
+		Actions:       Actions(f["o"]),
+		EventRefused:    state == Accepted && f["O"] != "",
 		Uncertain:    f["k"] != "",
 		sc:           decodeTrace(f["t"]),
 	}
@@ -183,7 +183,7 @@ func (w *Waits) decodeMap(jobID string, f map[string]string) (Record, error) {
 	} {
 		*into = int(number(f[name]))
 	}
-	for name, into := range map[string]*time.Time{"i": &r.StartedAt, "z": &r.EndedAt, "y": &r.LeaseUntil, "c": &r.TurnAt} {
+	for name, into := range map[string]*time.Time{"i": &r.StartedAt, "z": &r.EndedAt, "y": &r.LeaseUntil, "c": &r.AdmittedAt} {
 		if ms := number(f[name]); ms > 0 {
 			*into = time.UnixMilli(ms).UTC()
 		}
@@ -223,7 +223,7 @@ func (w *Waits) resultDeadline(started time.Time) time.Time {
 }
 
 // Over reports whether the deadline had passed when the record was read.
-func (r Record) Over() bool { return !r.Deadline.IsZero() && !r.At.Before(r.Deadline) }
+func (r Record) Expired() bool { return !r.Deadline.IsZero() && !r.At.Before(r.Deadline) }
 
 func number(s string) int64 {
 	n, _ := strconv.ParseInt(s, 10, 64) // absent means 0

@@ -28,12 +28,12 @@ type End struct {
 	At time.Time
 	// Deal: the caller calls Tell, so the slot that gets free may be dealt in the
 	// same step. Otherwise the supervisor is woken for that.
-	Deal bool `json:"-"`
+	AdmitNext bool `json:"-"`
 	// Read tells how the API answered the call that found the end, if one did.
 	Read Report `json:"-"`
 	// Overturn lets a failed end replace a completed one. Only an event that
 	// could not be delivered does: the results never got to their owner.
-	Overturn bool
+	Supersede bool `json:"Overturn"`
 }
 
 // state is the state that the end leads to.
@@ -46,11 +46,11 @@ func (e End) state() State {
 
 // chores are what follows from the end. A sweep that runs on although nobody
 // waits for it any more is to be cancelled.
-func (e End) chores() Chores {
-	c := ChoreEvent
+func (e End) actions() Actions {
+	c := ActionEvent
 	switch e.Code {
 	case job.Cancelled, job.TimedOut, job.Undeliverable:
-		c += ChoreCancel
+		c += ActionCancel
 	}
 	return c
 }
@@ -69,14 +69,14 @@ type Resolution struct {
 	// Record is the wait as it is now.
 	Record Record
 
-	turns []Record // dealt along; Tell tells of them
+	admitted []Record // dealt along; Tell tells of them
 }
 
 // Resolve ends a wait in any state; the first to come wins, for ever. The
 // winner calls Tell; should it die before, the supervisor does so from the chores
 // in the record. ErrUnknown where there is no record.
 func (w *Waits) Resolve(ctx context.Context, jobID string, e End) (Resolution, error) {
-	return w.resolve(ctx, jobID, e, w.cfg.ChoreDelay)
+	return w.resolve(ctx, jobID, e, w.cfg.ActionDelay)
 }
 
 func (w *Waits) resolve(ctx context.Context, jobID string, e End, delay time.Duration) (Resolution, error) {
@@ -85,10 +85,10 @@ func (w *Waits) resolve(ctx context.Context, jobID string, e End, delay time.Dur
 		return Resolution{}, fmt.Errorf("resolve job: %w", ErrUnknown)
 	}
 	overturn, took, at, deal := "", "", "", ""
-	if e.Deal {
+	if e.AdmitNext {
 		deal = "1"
 	}
-	if e.Overturn && e.Code != "" {
+	if e.Supersede && e.Code != "" {
 		overturn = "1"
 	}
 	if e.TradingJobID != "" {
@@ -97,8 +97,8 @@ func (w *Waits) resolve(ctx context.Context, jobID string, e End, delay time.Dur
 	if !e.At.IsZero() {
 		at = strconv.FormatInt(e.At.UnixMilli(), 10)
 	}
-	args := []any{e.state().letter(), string(e.chores()), delay.Milliseconds(), overturn, took,
-		packTradingID(e.TradingJobID), at, e.Read.text(), deal, w.cfg.TurnTimeout.Milliseconds(), "v", string(e.Via)}
+	args := []any{e.state().letter(), string(e.actions()), delay.Milliseconds(), overturn, took,
+		packTradingID(e.TradingJobID), at, e.Read.text(), deal, w.cfg.AdmissionTimeout.Milliseconds(), "v", string(e.Via)}
 	for _, f := range [][2]string{{"e", string(e.Code)}, {"m", e.Message}} {
 		if f[1] != "" {
 			args = append(args, f[0], f[1])
@@ -120,9 +120,9 @@ func (w *Waits) resolve(ctx context.Context, jobID string, e End, delay time.Dur
 	}
 	res := Resolution{Won: outcome == 1, Foreign: outcome == 2, Record: r}
 	if len(reply) > 3 {
-		turns, _ := reply[3].([]any)
+		admitted, _ := reply[3].([]any)
 		at, _ := reply[1].(string)
-		res.turns = w.records(ctx, at, turns)
+		res.admitted = w.records(ctx, at, admitted)
 	}
 	return res, nil
 }
@@ -139,7 +139,7 @@ func (w *Waits) KeepLate(ctx context.Context, jobID string, e End) (bool, error)
 	if err != nil {
 		return false, fmt.Errorf("keep late end of job %s: %w", jobID, err)
 	}
-	outcome, _, err := w.step(ctx, "keep late end", lateScript, jobID, id, text, w.cfg.ChoreDelay.Milliseconds())
+	outcome, _, err := w.step(ctx, "keep late end", lateScript, jobID, id, text, w.cfg.ActionDelay.Milliseconds())
 	return outcome == 1, err
 }
 

@@ -15,7 +15,7 @@ import (
 
 var (
 	restoreScript = step("restore")
-	callOffScript = redis.NewScript(admission.Clock + redisclient.Lua(sources, "calloff"))
+	refusedScript = redis.NewScript(admission.Clock + redisclient.Lua(sources, "refused"))
 )
 
 // Lost is what is known of a job whose record Redis has lost.
@@ -51,7 +51,7 @@ func (w *Waits) Restore(ctx context.Context, l Lost) (Record, bool, error) {
 		tradingJob, started = packTradingID(l.TradingJobID), l.StartedAt.UnixMilli()
 	}
 	outcome, r, err := w.step(ctx, "restore", restoreScript, h.JobID, id,
-		header, encodeTrace(ctx), place(h, id), h.CreatedAt.UnixMilli(), w.cfg.QueueTimeout.Milliseconds(),
+		header, encodeTrace(ctx), position(h, id), h.CreatedAt.UnixMilli(), w.cfg.QueueTimeout.Milliseconds(),
 		tradingJob, started, max(l.Submissions-1, 0), w.cfg.CallbackTimeout.Milliseconds())
 	return r, outcome == 1, err
 }
@@ -59,12 +59,12 @@ func (w *Waits) Restore(ctx context.Context, l Lost) (Record, bool, error) {
 // CallOff is for a job that was accepted and whose event the broker has refused.
 // Its record stays, so that the same key gives the same job, but Lookup says
 // that nobody waits for it; Accept takes that back.
-func (w *Waits) CallOff(ctx context.Context, jobID string) error {
+func (w *Waits) MarkRefused(ctx context.Context, jobID string) error {
 	id, ok := pack(jobID)
 	if !ok {
 		return nil
 	}
-	_, err := w.flag(ctx, "call off", callOffScript, jobID, id)
+	_, err := w.flag(ctx, "call off", refusedScript, jobID, id)
 	return err
 }
 

@@ -27,12 +27,12 @@ func TestRestoreAQueuedJob(t *testing.T) {
 		_, ok, err = w.Restore(t.Context(), wait.Lost{Header: h, TradingJobID: "t-1", StartedAt: start})
 		require.NoError(t, err)
 		require.False(t, ok, "a record that is there stays")
-		deal, err := w.Deal(t.Context(), 10, 10, time.Minute)
+		deal, err := w.AdmitNext(t.Context(), 10, 10, time.Minute)
 		require.NoError(t, err)
-		require.Len(t, deal.Turns, 1, "it stands in line")
+		require.Len(t, deal.Admitted, 1, "it stands in line")
 		entry, err := w.Enter(t.Context(), h)
 		require.NoError(t, err)
-		require.Equal(t, wait.Look, entry.Verdict, "the sweep may be at the API already")
+		require.Equal(t, wait.FindFirst, entry.Decision, "the sweep may be at the API already")
 	})
 }
 
@@ -44,10 +44,10 @@ func TestTurnsOfARestoredJobAreNew(t *testing.T) {
 		c.advance(5 * time.Minute)
 		_, _, err := w.Restore(t.Context(), wait.Lost{Header: h})
 		require.NoError(t, err)
-		deal, err := w.Deal(t.Context(), 10, 10, time.Minute)
+		deal, err := w.AdmitNext(t.Context(), 10, 10, time.Minute)
 		require.NoError(t, err)
-		require.Len(t, deal.Turns, 1)
-		require.Greater(t, deal.Turns[0].Admissions, 299, "an earlier turn's event would be dropped as a repeat")
+		require.Len(t, deal.Admitted, 1)
+		require.Greater(t, deal.Admitted[0].Admissions, 299, "an earlier turn's event would be dropped as a repeat")
 	})
 }
 
@@ -71,7 +71,7 @@ func TestRestoreARunningJob(t *testing.T) {
 		require.True(t, ok, "it is at the API, whatever the limit says")
 		entry, err := w.Enter(t.Context(), next)
 		require.NoError(t, err)
-		require.Equal(t, wait.InLine, entry.Verdict, "the restored sweeps hold the slots")
+		require.Equal(t, wait.Queued, entry.Decision, "the restored sweeps hold the slots")
 		counts, err := w.Count(t.Context())
 		require.NoError(t, err)
 		require.EqualValues(t, 2, counts.Slots)
@@ -97,7 +97,7 @@ func TestLookupAndWalk(t *testing.T) {
 		}
 		_, err := other.Accept(t.Context(), header("a"), "print")
 		require.NoError(t, err)
-		require.NoError(t, w.CallOff(t.Context(), refused.JobID))
+		require.NoError(t, w.MarkRefused(t.Context(), refused.JobID))
 		_, _, err = w.Restore(t.Context(), wait.Lost{Header: waiting, TradingJobID: "t", StartedAt: start})
 		require.NoError(t, err)
 		_, _, err = w.Restore(t.Context(), wait.Lost{Header: ended})
@@ -111,36 +111,36 @@ func TestLookupAndWalk(t *testing.T) {
 		require.Len(t, records, 4)
 		require.Equal(t, ended, records[ended.JobID].Header)
 		require.Equal(t, wait.Waiting, records[waiting.JobID].State)
-		require.False(t, records[accepted.JobID].CalledOff)
-		require.True(t, records[refused.JobID].CalledOff)
+		require.False(t, records[accepted.JobID].EventRefused)
+		require.True(t, records[refused.JobID].EventRefused)
 		records, err = w.Lookup(t.Context(), nil)
 		require.NoError(t, err)
 		require.Empty(t, records)
 
-		seen := map[string]wait.Glance{}
+		seen := map[string]wait.Summary{}
 		for _, size := range []int{1, 100} {
 			clear(seen)
-			require.NoError(t, w.Walk(t.Context(), size, func(page []wait.Glance) error {
+			require.NoError(t, w.Walk(t.Context(), size, func(page []wait.Summary) error {
 				for _, g := range page {
 					seen[g.JobID] = g
 				}
 				return nil
 			}))
-			require.Equal(t, map[string]wait.Glance{
+			require.Equal(t, map[string]wait.Summary{
 				accepted.JobID: {JobID: accepted.JobID, State: wait.Accepted, At: start},
-				refused.JobID:  {JobID: refused.JobID, State: wait.Accepted, At: start, CalledOff: true},
+				refused.JobID:  {JobID: refused.JobID, State: wait.Accepted, At: start, EventRefused: true},
 				waiting.JobID:  {JobID: waiting.JobID, State: wait.Waiting},
 				ended.JobID:    {JobID: ended.JobID, State: wait.Failed, At: start.Add(time.Minute)},
 			}, seen, "of this prefix alone")
 		}
 		stop := errors.New("enough")
-		require.ErrorIs(t, w.Walk(t.Context(), 100, func([]wait.Glance) error { return stop }), stop)
+		require.ErrorIs(t, w.Walk(t.Context(), 100, func([]wait.Summary) error { return stop }), stop)
 
 		a, err := w.Accept(t.Context(), refused, "print")
 		require.NoError(t, err)
 		require.True(t, a.Replayed)
 		records, err = w.Lookup(t.Context(), []string{refused.JobID})
 		require.NoError(t, err)
-		require.False(t, records[refused.JobID].CalledOff, "the client has come again")
+		require.False(t, records[refused.JobID].EventRefused, "the client has come again")
 	})
 }

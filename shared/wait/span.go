@@ -16,7 +16,7 @@ import (
 // record: nobody was there all the while. Whoever has sent the event of the end
 // calls it, so once as a rule; after a crash in between the same span is made
 // again, id and all.
-func (r Record) tellWait(ctx context.Context) {
+func (r Record) recordWait(ctx context.Context) {
 	if !telemetry.Traced(ctx) || r.Via == event.ViaSubmit || (r.State == Failed && r.SweepRunID != "") {
 		return // refused at once, or an end overturned, whose wait has been told
 	}
@@ -35,11 +35,11 @@ func (r Record) tellWait(ctx context.Context) {
 
 // TellTurn makes the span of the time in line of a job that was granted its
 // turn. It is called once the turn's event is sent.
-func (r Record) TellTurn(ctx context.Context) {
-	if r.ParkedAt.IsZero() || r.TurnAt.IsZero() {
+func (r Record) RecordAdmission(ctx context.Context) {
+	if r.ParkedAt.IsZero() || r.AdmittedAt.IsZero() {
 		return
 	}
-	telemetry.Past(r.root(ctx), "line/"+r.Header.JobID+"/"+strconv.Itoa(r.Admissions), "wait in line", r.ParkedAt, r.TurnAt, nil,
+	telemetry.Past(r.root(ctx), "line/"+r.Header.JobID+"/"+strconv.Itoa(r.Admissions), "wait in line", r.ParkedAt, r.AdmittedAt, nil,
 		attribute.String("job.id", r.Header.JobID), attribute.Int("wait.turn", r.Admissions))
 }
 

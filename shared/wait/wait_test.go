@@ -131,12 +131,12 @@ func TestOneAttemptIsInCharge(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				switch e.Verdict {
-				case wait.Go:
+				switch e.Decision {
+				case wait.SubmitNow:
 					inCharge.Add(1)
 				case wait.Busy:
 				default:
-					t.Errorf("verdict %d", e.Verdict)
+					t.Errorf("verdict %d", e.Decision)
 				}
 			})
 		}
@@ -152,27 +152,27 @@ func TestOneAttemptIsInCharge(t *testing.T) {
 		c.advance(15 * time.Second)
 		e, err := w.Enter(t.Context(), h)
 		require.NoError(t, err)
-		require.Equal(t, wait.Busy, e.Verdict, "the lease was extended")
+		require.Equal(t, wait.Busy, e.Decision, "the lease was extended")
 		c.advance(6 * time.Second)
 		e, err = w.Enter(t.Context(), h)
 		require.NoError(t, err)
-		require.Equal(t, wait.Look, e.Verdict, "the attempt before may have called")
+		require.Equal(t, wait.FindFirst, e.Decision, "the attempt before may have called")
 		ok, err = w.Extend(t.Context(), r)
 		require.NoError(t, err)
 		require.False(t, ok, "the first attempt is out")
-		require.NoError(t, w.PutBack(t.Context(), r, wait.Setback{}), "and can't give up for the second")
-		landing, r, err := w.Note(t.Context(), h.JobID, "t-1", 2*time.Minute, 3*time.Minute)
+		require.NoError(t, w.Requeue(t.Context(), r, wait.RequeueReason{}), "and can't give up for the second")
+		result, r, err := w.Note(t.Context(), h.JobID, "t-1", 2*time.Minute, 3*time.Minute)
 		require.NoError(t, err)
-		require.Equal(t, wait.Noted, landing)
+		require.Equal(t, wait.Noted, result)
 		require.Equal(t, job.Running, r.JobState())
 		require.InDelta(t, 120, r.EstimatedSeconds, 0)
 		require.Equal(t, c.now(), r.StartedAt)
-		landing, _, err = w.Note(t.Context(), h.JobID, "t-1", 0, time.Minute)
+		result, _, err = w.Note(t.Context(), h.JobID, "t-1", 0, time.Minute)
 		require.NoError(t, err)
-		require.Equal(t, wait.Noted, landing)
-		landing, _, err = w.Note(t.Context(), h.JobID, "t-2", 0, time.Minute)
+		require.Equal(t, wait.Noted, result)
+		result, _, err = w.Note(t.Context(), h.JobID, "t-2", 0, time.Minute)
 		require.NoError(t, err)
-		require.Equal(t, wait.Extra, landing)
+		require.Equal(t, wait.DuplicateSweep, result)
 	})
 }
 
@@ -184,14 +184,14 @@ func TestDueCostsWhatIsDue(t *testing.T) {
 			h := header("acme")
 			e, err := w.Enter(t.Context(), h)
 			require.NoError(t, err)
-			require.Equal(t, wait.Look, e.Verdict)
+			require.Equal(t, wait.FindFirst, e.Decision)
 			_, _, err = w.Note(t.Context(), h.JobID, fmt.Sprint("t", i), 0, time.Duration(1+i%2)*time.Minute)
 			require.NoError(t, err)
 		}
 		calls := func(n int) []wait.Call {
-			d, err := w.Deal(t.Context(), 10, n, 10*time.Second)
+			d, err := w.AdmitNext(t.Context(), 10, n, 10*time.Second)
 			require.NoError(t, err)
-			require.Empty(t, d.Turns)
+			require.Empty(t, d.Admitted)
 			return d.Calls
 		}
 		require.Empty(t, calls(100))
@@ -289,7 +289,7 @@ func TestConfigNamesEveryMistake(t *testing.T) {
 	t.Parallel()
 	_, err := wait.Open(t.Context(), wait.Config{
 		RedisURL: "redis://localhost", MaxConcurrent: -1, RequestsPerMinute: -1, CallbackTimeout: -time.Second,
-		QueueTimeout: time.Nanosecond, GateMin: time.Hour,
+		QueueTimeout: time.Nanosecond, BackoffMin: time.Hour,
 	})
 	for _, name := range []string{
 		"TRADING_API_MAX_CONCURRENT", "TRADING_API_REQUESTS_PER_MINUTE", "CALLBACK_TIMEOUT", "QUEUE_TIMEOUT", "TRADING_API_BACKOFF_MIN",

@@ -28,8 +28,8 @@ type Waits struct {
 	keys      keys
 	clock     func() time.Time // nil: the time of Redis
 	admission *admission.Admission
-	board     *board
-	struck    struck
+	hub     *hub
+	doneActions    doneActions
 	close     func() error
 }
 
@@ -64,7 +64,7 @@ func New(client redis.UniversalClient, cfg Config, options ...Option) (*Waits, e
 	if w.Once, err = once.New(client, w.scripts, cfg.KeyPrefix); err != nil {
 		return nil, err
 	}
-	w.board = newBoard(w)
+	w.hub = newHub(w)
 	return w, nil
 }
 
@@ -88,11 +88,11 @@ func Open(_ context.Context, cfg Config, options ...Option) (*Waits, error) {
 // Close strikes off the chores that are done, ends the subscription of all
 // watchers, and closes the client that Open made.
 func (w *Waits) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), strikePatience)
+	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
 	errs := []error{w.Flush(ctx)}
-	w.struck.busy.Wait()
-	w.board.stop()
+	w.doneActions.busy.Wait()
+	w.hub.stop()
 	if w.close != nil {
 		errs = append(errs, w.close())
 	}

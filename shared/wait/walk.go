@@ -10,21 +10,21 @@ import (
 )
 
 // Glance is what Walk tells of a record.
-type Glance struct {
+type Summary struct {
 	JobID string
 	State State
 	// At is when the job ended, or, before its submission, when it was taken in;
 	// zero in the states between.
 	At time.Time
 	// CalledOff: see Record.
-	CalledOff bool
+	EventRefused bool
 }
 
 // Walk shows every record there is, in no order and a page at a time; one that
 // is moved meanwhile may be shown twice or, if it is new, not at all. It costs
 // Redis a look at every key, in steps of about size, and a short read of each
 // record: not for use every minute. visit's error ends it.
-func (w *Waits) Walk(ctx context.Context, size int, visit func([]Glance) error) error {
+func (w *Waits) Walk(ctx context.Context, size int, visit func([]Summary) error) error {
 	if cluster, ok := w.redis.(*redis.ClusterClient); ok {
 		var nodes []*redis.Client // ForEachMaster calls at once, visit is called by one
 		lock := make(chan struct{}, 1)
@@ -46,7 +46,7 @@ func (w *Waits) Walk(ctx context.Context, size int, visit func([]Glance) error) 
 	return w.walkNode(ctx, w.redis, size, visit)
 }
 
-func (w *Waits) walkNode(ctx context.Context, node redis.Cmdable, size int, visit func([]Glance) error) error {
+func (w *Waits) walkNode(ctx context.Context, node redis.Cmdable, size int, visit func([]Summary) error) error {
 	pattern := globEscape.Replace(w.keys.base()) + "*"
 	for cursor := uint64(0); ; {
 		found, next, err := node.Scan(ctx, cursor, pattern, int64(size)).Result()
@@ -60,7 +60,7 @@ func (w *Waits) walkNode(ctx context.Context, node redis.Cmdable, size int, visi
 			}
 		}
 		if len(keys) > 0 {
-			page, err := w.glance(ctx, node, keys)
+			page, err := w.summarize(ctx, node, keys)
 			if err != nil {
 				return err
 			}
@@ -77,7 +77,7 @@ func (w *Waits) walkNode(ctx context.Context, node redis.Cmdable, size int, visi
 // globEscape keeps the characters of a prefix from meaning something in MATCH.
 var globEscape = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`)
 
-func (w *Waits) glance(ctx context.Context, node redis.Cmdable, keys []string) ([]Glance, error) {
+func (w *Waits) summarize(ctx context.Context, node redis.Cmdable, keys []string) ([]Summary, error) {
 	cmds := make([]*redis.SliceCmd, len(keys))
 	if _, err := node.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, key := range keys {
@@ -87,7 +87,7 @@ func (w *Waits) glance(ctx context.Context, node redis.Cmdable, keys []string) (
 	}); err != nil {
 		return nil, fmt.Errorf("walk waits: %w", err)
 	}
-	page := make([]Glance, 0, len(keys))
+	page := make([]Summary, 0, len(keys))
 	for i, cmd := range cmds {
 		jobID, ok := unpack(keys[i][len(keys[i])-idSize:])
 		f := texts(cmd.Val())
@@ -95,7 +95,7 @@ func (w *Waits) glance(ctx context.Context, node redis.Cmdable, keys []string) (
 		if !ok || !known {
 			continue // gone since, or none of ours
 		}
-		g := Glance{JobID: jobID, State: state, CalledOff: f[2] != ""}
+		g := Summary{JobID: jobID, State: state, EventRefused: f[2] != ""}
 		switch ms := number(f[1]); {
 		case ms > 0:
 			g.At = time.UnixMilli(ms).UTC()

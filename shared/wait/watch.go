@@ -16,7 +16,7 @@ const readers = 8
 // board passes changes on to watchers. One subscription serves all watchers of
 // a process, and one read all watchers of a job, so that a thousand of them
 // cost Redis as much as one. It runs while there are watchers.
-type board struct {
+type hub struct {
 	waits *Waits
 
 	mu       sync.Mutex
@@ -32,8 +32,8 @@ type watcher struct {
 	closed bool
 }
 
-func newBoard(w *Waits) *board {
-	return &board{waits: w, watchers: map[string]map[*watcher]struct{}{}}
+func newHub(w *Waits) *hub {
+	return &hub{waits: w, watchers: map[string]map[*watcher]struct{}{}}
 }
 
 // Watch pushes the job's record each time it changes: its state, its progress.
@@ -47,14 +47,14 @@ func (w *Waits) Watch(ctx context.Context, jobID string) (<-chan Record, error) 
 		return nil, fmt.Errorf("watch job: %w", ErrUnknown)
 	}
 	v := &watcher{c: make(chan Record, 1)}
-	if !w.board.add(id, v) {
+	if !w.hub.add(id, v) {
 		return nil, errors.New("watch job: waits are closed")
 	}
-	context.AfterFunc(ctx, func() { w.board.remove(id, v) })
+	context.AfterFunc(ctx, func() { w.hub.remove(id, v) })
 	return v.c, nil
 }
 
-func (b *board) add(id string, v *watcher) bool {
+func (b *hub) add(id string, v *watcher) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -72,7 +72,7 @@ func (b *board) add(id string, v *watcher) bool {
 	return true
 }
 
-func (b *board) remove(id string, v *watcher) {
+func (b *hub) remove(id string, v *watcher) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.watchers[id], v)
@@ -87,7 +87,7 @@ func (b *board) remove(id string, v *watcher) {
 }
 
 // stop closes all watchers' channels and waits for the subscription to end.
-func (b *board) stop() {
+func (b *hub) stop() {
 	b.mu.Lock()
 	b.closed = true
 	for _, group := range b.watchers {
@@ -107,7 +107,7 @@ func (b *board) stop() {
 	}
 }
 
-func (b *board) run(ctx context.Context, ended chan<- struct{}) {
+func (b *hub) run(ctx context.Context, ended chan<- struct{}) {
 	defer close(ended)
 	sub := b.waits.redis.Subscribe(ctx, b.waits.keys.changes())
 	defer func() { _ = sub.Close() }()
@@ -152,13 +152,13 @@ func (b *board) run(ctx context.Context, ended chan<- struct{}) {
 	}
 }
 
-func (b *board) isWatched(id string) bool {
+func (b *hub) isWatched(id string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.watchers[id]) > 0
 }
 
-func (b *board) watched() []string {
+func (b *hub) watched() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	ids := make([]string, 0, len(b.watchers))
@@ -170,7 +170,7 @@ func (b *board) watched() []string {
 
 // push reads a record once and gives it to all who watch it. A record that can't
 // be read now is passed over: watchers look for themselves from time to time.
-func (b *board) push(ctx context.Context, id string) {
+func (b *hub) push(ctx context.Context, id string) {
 	jobID, ok := unpack(id)
 	if !ok {
 		return

@@ -60,8 +60,8 @@ start.`,
 				return err
 			}
 			fmt.Fprintf(out, "sweepline %s: %s.\n%s  %-12s %s\n", version, l.Mode, l.Summary(), "Log", file)
-			if l.TakenUp > 0 {
-				fmt.Fprintf(out, "Took up %d unfinished jobs of an earlier run.\n", l.TakenUp)
+			if l.Resumed > 0 {
+				fmt.Fprintf(out, "Resumed %d unfinished jobs of an earlier run.\n", l.Resumed)
 			}
 			if demo {
 				if err := runDemo(cmd.Context(), l, out, cmd.ErrOrStderr()); err != nil {

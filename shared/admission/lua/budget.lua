@@ -1,12 +1,12 @@
 -- The budget of calls, as a schedule (GCRA): 'at' is until when calls are spoken
 -- for, each for 'every' ms, and it may run ahead of now by 'burst' calls. That
--- the schedule is missing tells nothing of the last minute's calls, so nothing
--- is left then.
+-- the schedule is missing says nothing about the last minute's calls, so no calls
+-- are left then.
 --
--- Parties that found no call stand in 'asks' in the order in which they were
--- served last. A party may take a call if those ahead of it find one each as
--- well. Whoever does not come within 'grace' of the moment at which its call was
--- there has died or changed its mind, and is dropped.
+-- Parties that found no call are in 'asks', in the order in which they were last
+-- served. A party may take a call if those ahead of it find one each as
+-- well. A party that does not return within 'grace' of the time its call became
+-- available has died or given up, and is dropped.
 local budget, asks = base .. 'budget', base .. 'asks'
 
 local function book(at, n)
@@ -22,7 +22,7 @@ local function booked()
   return math.max(at, now)
 end
 
--- withdraw takes a party out of those that wait.
+-- withdraw removes a party from the waiting ones.
 local function withdraw(party)
   if every > 0 then redis.call('ZREM', asks, party) end
 end
@@ -38,8 +38,8 @@ local function ahead_of(rank, first)
   return ahead
 end
 
--- take gives a party n calls and returns 0, or says in how many ms to come
--- again and remembers the party. n must not be above burst - reserve.
+-- take grants a party n calls and returns 0, or returns in how many ms to retry and
+-- records the party as waiting. n must not be above burst - reserve.
 local function take(party, n)
   if every == 0 then return 0 end
   local at = booked()
@@ -55,8 +55,8 @@ local function take(party, n)
   return math.ceil(due - now)
 end
 
--- try takes n calls if nobody waits for them, and remembers nothing. It returns
--- 0, or in how many ms there may be some.
+-- try takes n calls if no party waits for them, and records nothing. It returns 0,
+-- or in how many ms to retry.
 local function try(n)
   if every == 0 then return 0 end
   local at = booked()
@@ -84,9 +84,9 @@ local function take_last(party)
   return 0
 end
 
--- calls_of is how many calls are dealt with a turn: one to submit, and one to
--- look first where the sweep may be at the API already.
-local function calls_of(look)
+-- calls_for is how many calls are granted with an admission: one to submit, and one
+-- to look the sweep up first if it may already be at the API.
+local function calls_for(look)
   if look and (every == 0 or burst - reserve >= 2) then return 2 end
   return 1
 end

@@ -1,7 +1,7 @@
--- Tells a breaker how a call went.
--- ARGV[3] gate or reads  ARGV[4] 1 for a success  ARGV[5] what the API asks to wait, ms
--- Returns for how many ms the breaker is shut, 0 if it is open
+-- Reports the outcome of a call to a breaker.
+-- ARGV[3] gate or reads  ARGV[4] 1 for a success  ARGV[5] Retry-After, ms
+-- Returns for how many ms the breaker is open, 0 if it is closed
 local key = base .. ARGV[3]
-if ARGV[4] == '1' then well(key) else ill(key, tonumber(ARGV[5])) end
-local shut = closed(key)
-return shut and math.ceil(shut - now) or 0
+if ARGV[4] == '1' then succeeded(key) else failed(key, tonumber(ARGV[5])) end
+local open = open_until(key)
+return open and math.ceil(open - now) or 0

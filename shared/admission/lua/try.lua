@@ -1,3 +1,3 @@
--- Takes a call if nobody waits for one.
--- Returns 0, or in how many ms there may be one
+-- Takes a call if no party waits for one.
+-- Returns 0, or in how many ms to retry
 return try(1)

@@ -11,5 +11,5 @@ end
 redis.call('HSET', record, 's', 'a', 'h', ARGV[4], 'f', ARGV[5])
 if ARGV[6] ~= '' then redis.call('HSET', record, 't', ARGV[6]) end
 redis.call('PEXPIRE', record, ARGV[7])
-met()
+note_run()
 return {0, ARGV[4]}

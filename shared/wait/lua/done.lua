@@ -1,8 +1,8 @@
--- Strikes chores off ended waits. With none left a wait is due no more and its
--- record lives on only to know late callbacks by.
--- ARGV[3] time to live of the records, ms  ARGV[4...] id, state of the end whose
--- chores they are (an end may be overturned meanwhile), chores done, id, ...
--- Returns how many waits have none left
+-- Removes completed actions from ended waits. With none left a wait is no longer due,
+-- and its record is retained only to recognize late callbacks.
+-- ARGV[3] retention of the records, ms  ARGV[4...] id, state of the end that the
+-- actions belong to (an end may be superseded meanwhile), actions done, id, ...
+-- Returns how many waits have no actions left
 local ttl, n = ARGV[3], 0
 for i = 4, #ARGV, 3 do
   local id, done = ARGV[i], ARGV[i + 2]
@@ -12,7 +12,7 @@ for i = 4, #ARGV, 3 do
     local left = string.gsub(r[2] or '', '[' .. done .. ']', '')
     if string.find(done, 'c', 1, true) then
       redis.call('ZREM', calls, id)
-      release(id)
+      release_slot(id)
     end
     if not string.find(left, '[el]') then redis.call('ZREM', due, id) end
     if left ~= '' then

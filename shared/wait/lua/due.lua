@@ -1,5 +1,5 @@
--- Leases waits that are due and need no call to the API: nobody else gets them
--- before the lease ends or whoever works on them says when they are due next.
+-- Leases waits that are due and need no API call: no other supervisor gets them
+-- before the lease ends or the leaseholder reschedules them.
 -- ARGV[3] lease, ms  ARGV[4] how many at most
 -- Returns {now, id, record, id, record, ...}
 local out = {ms(now)}

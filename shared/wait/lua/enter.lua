@@ -1,19 +1,18 @@
--- Registers a job's wait and takes the right to call the API, if the job has its
--- turn or need not wait for one; else puts it in line. Nobody overtakes: while
--- somebody stands in line, newcomers do too. From the first attempt on the API may
--- know the sweep (field k). A record that is missing was lost with its Redis: it
--- is made anew and marked so. So is one that was there before this Redis was
--- started: the attempt that submitted the sweep may have got lost with the one
--- before. Any number of calls at any moment puts at most one
+-- Registers a job's wait and starts an attempt if the job is admitted, or can be
+-- admitted at once; otherwise queues it. While other jobs are queued, new ones are
+-- queued behind them. From the first attempt on the API may know the sweep (field k).
+-- A missing record was lost with its Redis: it is created again and marked so. So is
+-- a record written before this Redis was started: the attempt that submitted the
+-- sweep may have been lost with the previous one. Concurrent calls put at most one
 -- attempt in charge.
--- ARGV[3] id  ARGV[4] header  ARGV[5] trace  ARGV[6] place in line, "tenant/order id"
--- ARGV[7] QUEUE_TIMEOUT, ms  ARGV[8] SUBMIT_LEASE, ms  ARGV[9] 1 if one more call
--- is wished for, to ask for the API's health  ARGV[10] time to live of an accepted
+-- ARGV[3] id  ARGV[4] header  ARGV[5] trace  ARGV[6] position in the queue,
+-- "tenant/order id"  ARGV[7] QUEUE_TIMEOUT, ms  ARGV[8] SUBMIT_LEASE, ms  ARGV[9] 1
+-- to request one more call, for a health check  ARGV[10] time to live of an accepted
 -- record, ms
--- Returns {1 in charge | 2 in charge, look for the sweep first | 3 in line | 4
--- another is in charge | 5 submitted | 6 ended, now, record, calls dealt, 1 if one is
--- for the health check}
-local id, place = ARGV[3], ARGV[6]
+-- Returns {1 in charge | 2 in charge, find the sweep first | 3 queued | 4 another
+-- attempt is in charge | 5 submitted | 6 ended, now, record, calls granted, 1 if one
+-- is for the health check}
+local id, position = ARGV[3], ARGV[6]
 local record = base .. id
 local r = redis.call('HMGET', record, 's', 'y', 'k', 'c', 'l')
 local s, look = r[1], r[3]
@@ -46,46 +45,46 @@ if fresh_one then
   end
 end
 
-local n = calls_of(look)
+local n = calls_for(look)
 if s == 's' then
-  -- An attempt whose lease has run out is taken over if there are calls at once;
-  -- else the supervisor has it dealt a turn.
+  -- An attempt whose lease has expired is taken over if calls are available; otherwise
+  -- the supervisor reclaims it and the job is admitted again.
   if tonumber(r[2] or '0') > now or try(n) > 0 then return answer(4, id) end
 elseif r[4] then
-  -- The API may have asked for silence since the turn was dealt, and a look was not
-  -- among the calls that were dealt with it.
-  local shut, _, _, probing = closed(gate)
-  if doubted or (shut and probing ~= id) then
+  -- The breaker may have opened since the admission, and a lookup was not among the
+  -- calls granted with it.
+  local open, _, _, probing = open_until(submit_breaker)
+  if doubted or (open and probing ~= id) then
     redis.call('HDEL', record, 'c')
-    if probing == id then redis.call('HDEL', gate, 'until', 'probing') end -- somebody else tries it out
+    if probing == id then redis.call('HDEL', submit_breaker, 'until', 'probing') end -- another job is the probe
     if look and slots_max > 0 then
       redis.call('ZREM', due, id)
-      await(calls, id, now) -- it keeps its slot, for its sweep may be at the API
+      await(calls, id, now) -- it keeps its slot: its sweep may be at the API
     else
       redis.call('ZREM', slots, id)
       await(due, id, till)
-      stand(id, place)
+      enqueue(id, position)
     end
     redis.call('PUBLISH', wakes, 'admit')
     return answer(3, id)
   end
-  -- The calls that were dealt with the turn may have got old on the way. Where there
-  -- are no others now, the attempt waits for its calls.
+  -- The calls granted with the admission may have expired. If no others are available
+  -- now, the attempt waits for them.
   if now - tonumber(r[4]) > fresh and try(n) > 0 then n = 0 end
 elseif not fresh_one then
   return answer(3, id)
 else
-  local shut, fails = closed(gate)
-  local first = redis.call('ZCARD', ring) == 0
-  local free = not shut and room()
+  local open, fails = open_until(submit_breaker)
+  local first = redis.call('ZCARD', rotation) == 0
+  local free = not open and slot_free()
   if not (free and first and take('line', n) == 0) then
-    stand(id, place)
+    enqueue(id, position)
     await(due, id, till)
     if free and first then redis.call('PUBLISH', wakes, 'admit') end
     return answer(3, id)
   end
-  hold(id)
-  if fails then try_out(gate, id) end
+  hold_slot(id)
+  if fails then probe_with(submit_breaker, id) end
 end
 
 local until_ = now + tonumber(ARGV[8])
@@ -95,7 +94,7 @@ redis.call('ZREM', calls, id)
 await(due, id, until_)
 if r[4] then
   redis.call('HDEL', record, 'c')
-  if slots_max == 0 then release(id) end
+  if slots_max == 0 then release_slot(id) end
 end
 local check = ARGV[9] == '1' and try(1) == 0
 local out = answer(look and 2 or 1, id)

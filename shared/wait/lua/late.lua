@@ -1,7 +1,6 @@
--- Keeps an end that came after another, to be told of as a chore. There is room
--- for one.
--- ARGV[3] id  ARGV[4] the end  ARGV[5] when the chore is due, in ms
--- Returns {1 kept | 0 there is another one, or the wait has not ended | -1 unknown, now, record}
+-- Stores a late end, whose event is sent as a pending action. A wait holds one.
+-- ARGV[3] id  ARGV[4] the end  ARGV[5] when the action is due, in ms
+-- Returns {1 stored | 0 there is another one, or the wait has not ended | -1 unknown, now, record}
 local id = ARGV[3]
 local record = base .. id
 local r = redis.call('HMGET', record, 's', 'o', 'd')

@@ -1,11 +1,11 @@
--- Notes what a poll found of a sweep that has not ended. Progress never falls.
+-- Records the result of a poll of a running sweep. Progress never decreases.
 -- ARGV[3] id  ARGV[4] progress  ARGV[5] next poll, in ms  ARGV[6] 1 if the sweep is
--- completed but its run id is missing  ARGV[7] CALLBACK_TIMEOUT, ms  ARGV[8] what is
--- reported of reads
--- Returns 1, or 0 where the wait is over
+-- completed but its run id is missing  ARGV[7] CALLBACK_TIMEOUT, ms  ARGV[8] breaker
+-- report of reads
+-- Returns 1, or 0 if the wait has ended
 local id = ARGV[3]
 local record = base .. id
-reported(reads, ARGV[8])
+report(read_breaker, ARGV[8])
 local r = redis.call('HMGET', record, 's', 'p', 'i')
 if r[1] ~= 'w' then return 0 end
 if tonumber(ARGV[4]) > tonumber(r[2] or '0') then

@@ -7,8 +7,8 @@ local function run_id()
   return type(info) == 'string' and string.match(info, 'run_id:(%x+)')
 end
 
--- met notes with the first job by which Redis the pipeline was met.
-local function met()
+-- note_run records the run id of Redis with the first job.
+local function note_run()
   if redis.call('EXISTS', restarts) == 1 then return end
   local run = run_id()
   if run then redis.call('HSET', restarts, 'run', run) end

@@ -1,7 +1,6 @@
--- Notes the API's id of a sweep: submitting -> waiting. An attempt that was
--- overtaken (parked again) still brings the answer home. A wait that has ended
--- meanwhile stays ended; a sweep that is not wanted any more, or is one too many,
--- is to be cancelled.
+-- Records the API's id of a sweep: submitting -> waiting. The answer of an attempt
+-- that lost its lease (parked again) still counts. A wait that has ended meanwhile
+-- stays ended; its sweep, or a duplicate one, is to be cancelled.
 -- ARGV[3] id  ARGV[4] trading job id  ARGV[5] estimate, ms  ARGV[6] first poll, in
 -- ms  ARGV[7] CALLBACK_TIMEOUT, ms
 -- Returns {0 ended | 1 waiting | 2 waiting for another sweep | -1 unknown, now, record}
@@ -10,7 +9,7 @@ local record = base .. id
 local r = redis.call('HMGET', record, 's', 'x', 'e', 'o', 'i', 'c', 'F')
 local s = r[1]
 if not s then return {-1, ms(now), {}} end
-well(gate)
+succeeded(submit_breaker)
 if s == 's' or s == 'p' or s == 'a' then
   if ARGV[5] ~= '0' then
     redis.call('HSET', record, 's', 'w', 'x', sweep, 'i', ms(now), 'g', ARGV[5])
@@ -25,9 +24,9 @@ if s == 's' or s == 'p' or s == 'a' then
   end
   if s == 'a' then redis.call('PERSIST', record) end
   if s ~= 's' then
-    leave(id)
-    if r[6] and slots_max == 0 then release(id) end
-    hold(id)
+    dequeue(id)
+    if r[6] and slots_max == 0 then release_slot(id) end
+    hold_slot(id)
   end
   redis.call('ZREM', due, id)
   await_poll(id, now + tonumber(ARGV[6]), now + tonumber(ARGV[7]))
@@ -36,11 +35,11 @@ if s == 's' or s == 'p' or s == 'a' then
 end
 if s == 'w' then
   if r[2] == sweep then return answer(1, id) end
-  superfluous(id, sweep)
+  add_duplicate(id, sweep)
   return answer(2, id)
 end
 if r[2] and r[2] ~= sweep then
-  superfluous(id, sweep)
+  add_duplicate(id, sweep)
   return answer(0, id)
 end
 if not r[2] then redis.call('HSET', record, 'x', sweep, 'i', ms(now)) end
@@ -49,7 +48,7 @@ if s == 'f' and (r[3] == 'cancelled' or r[3] == 'timed_out' or r[3] == 'undelive
   if not string.find(o, 'c', 1, true) then redis.call('HSET', record, 'o', o .. 'c') end
   redis.call('PERSIST', record)
   await(calls, id, now)
-  hold(id)
+  hold_slot(id)
   redis.call('PUBLISH', wakes, 'admit')
 end
 return answer(0, id)

@@ -1,11 +1,11 @@
--- The sets of waits; scores are Unix ms. A wait that has begun and not ended
--- stands in exactly one of the first three, an ended one while it has chores.
--- due: somebody has to look, which takes no call to the API: the end of an
--- attempt's lease, of a turn, of the time in line; events to be sent.
--- calls: the API is to be called: polls, looks before a submission, cancels.
+-- The sets of waits; scores are Unix ms. A wait that has begun and not ended is in
+-- exactly one of the first three, an ended one while it has pending actions.
+-- due: work that needs no API call: an expired attempt lease, admission timeout or
+-- queue timeout; events to be sent.
+-- calls: work that needs an API call: polls, lookups before a submission, cancels.
 -- last: the poll at the deadline.
--- extras: sweeps to be cancelled that are not their wait's: 16 bytes of id, 13
--- digits of since when, the API's id.
+-- extras: duplicate sweeps to be cancelled: 16 bytes of id, 13 digits of since when,
+-- the API's id.
 local due, calls, last, extras = base .. 'due', base .. 'calls', base .. 'last', base .. 'extras'
 local changes = base .. 'changes'
 
@@ -37,21 +37,20 @@ local function listed(list, sweep)
   end
 end
 
--- superfluous has a sweep cancelled that its job has no use for. Until that is
--- done it takes a slot: it is at the API. The record keeps its id (field D), so
+-- add_duplicate schedules the cancellation of a duplicate sweep. Until it is
+-- cancelled it holds a slot: it is at the API. The record keeps its id (field D), so
 -- that its end is not taken for the job's.
-local function superfluous(id, sweep)
+local function add_duplicate(id, sweep)
   local known = redis.call('HGET', base .. id, 'D')
   if listed(known, sweep) then return end
   redis.call('HSET', base .. id, 'D', enlist(known, sweep))
   local extra = id .. ms(now) .. sweep
   await(extras, extra, now)
-  hold(extra)
+  hold_slot(extra)
   redis.call('PUBLISH', wakes, 'admit')
 end
 
--- reported notes how a call about a sweep went: '' says nothing, 'ok', or for how
--- many ms the API asks for silence.
-local function reported(key, how)
-  if how == 'ok' then well(key) elseif how ~= '' then ill(key, tonumber(how)) end
+-- report records the outcome of a call: '' for none, 'ok', or Retry-After in ms.
+local function report(key, how)
+  if how == 'ok' then succeeded(key) elseif how ~= '' then failed(key, tonumber(how)) end
 end

@@ -12,10 +12,10 @@ import (
 )
 
 // Deal is what Deal gave out.
-type Deal struct {
+type Grants struct {
 	// Turns are parked jobs whose turn it is. The caller sends AdmittedEvent for
 	// each. A turn of which nobody hears comes due after TurnTimeout.
-	Turns []Record
+	Admitted []Record
 	// Calls are waits for which the API is to be called. Should the caller die,
 	// each comes up again when its lease ends.
 	Calls []Call
@@ -30,7 +30,7 @@ type Call struct {
 	Record Record
 	// Superfluous is the API's id of a sweep to be cancelled that is one too
 	// many. Then Record holds the job's id only.
-	Superfluous string
+	Duplicate string
 	// Since is since when it is superfluous.
 	Since time.Time
 	// Calls is the call.
@@ -42,22 +42,22 @@ type Call struct {
 // Deal gives out turns, at most turns, and calls, at most calls: as many as there
 // are slots and calls in the budget, each to whoever has waited longest. Nobody
 // else gets those waits for the time of lease.
-func (w *Waits) Deal(ctx context.Context, turns, calls int, lease time.Duration) (Deal, error) {
+func (w *Waits) AdmitNext(ctx context.Context, admitted, calls int, lease time.Duration) (Grants, error) {
 	asked := time.Now()
-	reply, err := w.run(ctx, dealScript, turns, calls, lease.Milliseconds(),
-		w.cfg.TurnTimeout.Milliseconds(), w.cfg.CallbackTimeout.Milliseconds()).Slice()
+	reply, err := w.run(ctx, grantScript, admitted, calls, lease.Milliseconds(),
+		w.cfg.AdmissionTimeout.Milliseconds(), w.cfg.CallbackTimeout.Milliseconds()).Slice()
 	if err != nil || len(reply) != 4 {
-		return Deal{}, fmt.Errorf("deal turns and calls: %w", err)
+		return Grants{}, fmt.Errorf("deal turns and calls: %w", err)
 	}
 	again, _ := reply[0].(string)
-	d := Deal{Again: time.Duration(number(again)) * time.Millisecond}
+	d := Grants{Again: time.Duration(number(again)) * time.Millisecond}
 	at, _ := reply[1].(string)
 	given, _ := reply[2].([]any)
-	d.Turns = w.records(ctx, at, given)
+	d.Admitted = w.records(ctx, at, given)
 	due, _ := reply[3].([]any)
 	for i := 0; i+1 < len(due); i += 2 {
 		member, _ := due[i].(string)
-		c := Call{Calls: admission.Dealt(1, asked)}
+		c := Call{Calls: admission.Granted(1, asked)}
 		if fields, _ := due[i+1].([]any); len(fields) == 0 {
 			if !c.readExtra(member) {
 				continue
@@ -83,7 +83,7 @@ func (c *Call) readExtra(member string) bool {
 	c.extra = member
 	c.Record.Header = job.Header{JobID: jobID}
 	c.Since = time.UnixMilli(number(member[id : id+since])).UTC()
-	c.Superfluous = unpackTradingID(member[id+since:])
+	c.Duplicate = unpackTradingID(member[id+since:])
 	return true
 }
 
@@ -126,10 +126,10 @@ func (w *Waits) Due(ctx context.Context, n int, lease time.Duration) ([]Record, 
 // Turn is for a parked wait that came due: true means that its turn has not been
 // taken up and AdmittedEvent is to be sent once more. The turn is the same, and so
 // is the event.
-func (w *Waits) Turn(ctx context.Context, r Record) (Record, bool, error) {
+func (w *Waits) CheckAdmission(ctx context.Context, r Record) (Record, bool, error) {
 	id, _ := pack(r.Header.JobID)
-	outcome, r, err := w.step(ctx, "look after turn", turnScript, r.Header.JobID, id,
-		w.cfg.TurnTimeout.Milliseconds(), place(r.Header, id))
+	outcome, r, err := w.step(ctx, "look after turn", admissionScript, r.Header.JobID, id,
+		w.cfg.AdmissionTimeout.Milliseconds(), position(r.Header, id))
 	return r, outcome == 1, err
 }
 
@@ -148,15 +148,15 @@ func (w *Waits) Progress(ctx context.Context, r Record, percent int, runIDMissin
 
 // Again has the API called about a wait in the time of next: Waiting, or ended with
 // ChoreCancel. It is false, and nothing happens, where its state is no longer r's.
-func (w *Waits) Again(ctx context.Context, r Record, next time.Duration, read Report) (bool, error) {
+func (w *Waits) Reschedule(ctx context.Context, r Record, next time.Duration, read Report) (bool, error) {
 	id, _ := pack(r.Header.JobID)
-	return w.flag(ctx, "schedule call", againScript, r.Header.JobID, id, r.State.letter(),
+	return w.flag(ctx, "schedule call", rescheduleScript, r.Header.JobID, id, r.State.letter(),
 		next.Milliseconds(), w.cfg.CallbackTimeout.Milliseconds(), read.text())
 }
 
 // AgainSuperfluous is Again for a sweep that is one too many.
-func (w *Waits) AgainSuperfluous(ctx context.Context, c Call, next time.Duration, read Report) error {
-	_, err := w.flag(ctx, "schedule cancelling", againScript, c.Record.Header.JobID, c.extra, "x",
+func (w *Waits) RescheduleDuplicate(ctx context.Context, c Call, next time.Duration, read Report) error {
+	_, err := w.flag(ctx, "schedule cancelling", rescheduleScript, c.Record.Header.JobID, c.extra, "x",
 		next.Milliseconds(), strconv.Itoa(0), read.text())
 	return err
 }

@@ -22,8 +22,8 @@ import (
 // and the job store knows the job. The context that it returns is in the job's trace,
 // once the record has told it. An error goes with unavailable: then the supervisor
 // will do what is left.
-func (f *Function) take(ctx context.Context, jobID string, c trading.Callback) (context.Context, outcome, error) {
-	told, o, err := f.takeKnown(ctx, jobID, c)
+func (f *Function) resolve(ctx context.Context, jobID string, c trading.Callback) (context.Context, outcome, error) {
+	told, o, err := f.resolveKnown(ctx, jobID, c)
 	if o != unknown || f.lost == nil {
 		return told, o, err
 	}
@@ -36,10 +36,10 @@ func (f *Function) take(ctx context.Context, jobID string, c trading.Callback) (
 	case j.Status.Terminal():
 		return ctx, duplicate, nil
 	}
-	return f.takeKnown(ctx, jobID, c)
+	return f.resolveKnown(ctx, jobID, c)
 }
 
-func (f *Function) takeKnown(ctx context.Context, jobID string, c trading.Callback) (_ context.Context, o outcome, err error) {
+func (f *Function) resolveKnown(ctx context.Context, jobID string, c trading.Callback) (_ context.Context, o outcome, err error) {
 	end, err := f.endOf(ctx, jobID, c)
 	switch {
 	case errors.Is(err, errForeign):
@@ -62,17 +62,17 @@ func (f *Function) takeKnown(ctx context.Context, jobID string, c trading.Callba
 		slog.WarnContext(ctx, "Callback of another sweep", "job_id", jobID, "trading_job_id", c.TradingJobID)
 		return ctx, foreign, nil
 	}
-	o, err = f.follow(ctx, jobID, end, res)
+	o, err = f.conclude(ctx, jobID, end, res)
 	telemetry.End(span, err)
 	return ctx, o, err
 }
 
 // follow does what follows from an end that the wait has taken or refused.
-func (f *Function) follow(ctx context.Context, jobID string, end wait.End, res wait.Resolution) (outcome, error) {
+func (f *Function) conclude(ctx context.Context, jobID string, end wait.End, res wait.Resolution) (outcome, error) {
 	if res.Won || end.Same(res.Record) {
 		// A repeat may come because the first got lost on the way.
-		if res.Record.Chores.Has(wait.ChoreEvent) {
-			if err := f.waits.Tell(ctx, res, f.sink); err != nil {
+		if res.Record.Actions.Has(wait.ActionEvent) {
+			if err := f.waits.Announce(ctx, res, f.sink); err != nil {
 				return unavailable, err
 			}
 		}
@@ -103,7 +103,7 @@ func (f *Function) follow(ctx context.Context, jobID string, end wait.End, res w
 // id is asked for at the API; where that does not help now, the supervisor is to
 // poll at once.
 func (f *Function) endOf(ctx context.Context, jobID string, c trading.Callback) (wait.End, error) {
-	end := wait.End{TradingJobID: c.TradingJobID, ExecutionSeconds: c.ExecutionSeconds, Via: event.ViaCallback, Deal: true}
+	end := wait.End{TradingJobID: c.TradingJobID, ExecutionSeconds: c.ExecutionSeconds, Via: event.ViaCallback, AdmitNext: true}
 	switch {
 	case c.Status == trading.Failed:
 		end.Code, end.Message = job.SweepFailed, c.ErrorMessage
@@ -135,7 +135,7 @@ func (f *Function) endOf(ctx context.Context, jobID string, c trading.Callback) 
 		return end, nil
 	}
 	if r.State == wait.Waiting {
-		if _, err := f.waits.Again(ctx, r, 0, wait.Report{}); err != nil {
+		if _, err := f.waits.Reschedule(ctx, r, 0, wait.Report{}); err != nil {
 			slog.WarnContext(ctx, "Poll not hastened", "job_id", jobID, "error", err)
 		}
 	}

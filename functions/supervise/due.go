@@ -15,7 +15,7 @@ import (
 // tend leases the waits that are due and need no call to the API, and does what
 // each needs. It returns when to come again: at once where there was more than it
 // took.
-func (f *Function) tend(ctx context.Context) (time.Duration, error) {
+func (f *Function) handleDue(ctx context.Context) (time.Duration, error) {
 	due, err := f.waits.Due(ctx, f.cfg.Batch, f.cfg.Lease)
 	if err != nil {
 		return 0, err
@@ -27,7 +27,7 @@ func (f *Function) tend(ctx context.Context) (time.Duration, error) {
 		wg.Go(func() {
 			defer func() { <-free }()
 			ctx := r.Trace(ctx)
-			if err := f.look(ctx, r); err != nil && ctx.Err() == nil {
+			if err := f.handleWait(ctx, r); err != nil && ctx.Err() == nil {
 				// It comes up again when its lease ends.
 				slog.WarnContext(ctx, "Wait not tended", "job_id", r.Header.JobID, "state", string(r.State), "error", err)
 			}
@@ -41,23 +41,23 @@ func (f *Function) tend(ctx context.Context) (time.Duration, error) {
 }
 
 // look does what a due wait needs.
-func (f *Function) look(ctx context.Context, r wait.Record) error {
+func (f *Function) handleWait(ctx context.Context, r wait.Record) error {
 	switch {
 	case r.State.Ended():
 		return f.waits.Conclude(ctx, r, f.sink)
 	case r.State == wait.Submitting:
 		return f.reclaim(ctx, r)
-	case r.Over():
+	case r.Expired():
 		return f.end(ctx, r, wait.End{
-			Code: job.TimedOut, Via: event.ViaDeadline, Message: f.overdue(r),
+			Code: job.TimedOut, Via: event.ViaDeadline, Message: f.timeoutMessage(r),
 		})
 	default:
-		return f.remind(ctx, r)
+		return f.readmit(ctx, r)
 	}
 }
 
 // overdue says why a parked job has timed out.
-func (f *Function) overdue(r wait.Record) string {
+func (f *Function) timeoutMessage(r wait.Record) string {
 	if r.Uncertain && r.Attempt > 0 {
 		return "the trading API did not tell in time whether it has the sweep"
 	}
@@ -77,8 +77,8 @@ func (f *Function) reclaim(ctx context.Context, r wait.Record) error {
 
 // remind tells once more of a turn that nobody has taken up: by the same event,
 // which the broker drops if it still has it.
-func (f *Function) remind(ctx context.Context, r wait.Record) error {
-	r, open, err := f.waits.Turn(ctx, r)
+func (f *Function) readmit(ctx context.Context, r wait.Record) error {
+	r, open, err := f.waits.CheckAdmission(ctx, r)
 	if err != nil || !open {
 		return err
 	}
@@ -92,10 +92,10 @@ func (f *Function) remind(ctx context.Context, r wait.Record) error {
 // end resolves a wait and tells of it. A sweep that is to be cancelled for it is
 // dealt a call next.
 func (f *Function) end(ctx context.Context, r wait.Record, end wait.End) error {
-	end.Deal = true
+	end.AdmitNext = true
 	res, err := f.waits.Resolve(ctx, r.Header.JobID, end)
 	if err != nil || !res.Won {
 		return err
 	}
-	return f.waits.Tell(ctx, res, f.sink)
+	return f.waits.Announce(ctx, res, f.sink)
 }

@@ -9,44 +9,44 @@ import (
 )
 
 const (
-	// takeUpPatience is how long the start waits for servers of others to say what
+	// resumeTimeout is how long the start waits for servers of others to say what
 	// is unfinished.
-	takeUpPatience = 20 * time.Second
-	// startPatience is how long PostgreSQL may take to start: after a crash it has
+	resumeTimeout = 20 * time.Second
+	// startTimeout is how long PostgreSQL may take to start: after a crash it has
 	// a log to replay.
-	startPatience = 2 * time.Minute
+	startTimeout = 2 * time.Minute
 	startPause    = 500 * time.Millisecond
 )
 
-// takeUp brings on what an earlier process left and Redis does not know any
+// resume brings on what an earlier process left and Redis does not know any
 // more: always with an embedded Redis, and with a real one that has lost its
 // data. The supervisor goes on doing so while the process runs.
-func (l *Local) takeUp(ctx context.Context) error {
+func (l *Local) resume(ctx context.Context) error {
 	if err := l.awaitJobStore(ctx); err != nil {
 		return err
 	}
 	if l.stores.embedded {
-		repairs, _, err := l.reconciler.Turn(ctx)
+		repairs, _, err := l.reconciler.RunIfDue(ctx)
 		if err != nil {
-			return fmt.Errorf("take up unfinished jobs: %w", err)
+			return fmt.Errorf("resume unfinished jobs: %w", err)
 		}
-		l.TakenUp = repairs.Jobs()
+		l.Resumed = repairs.Jobs()
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, takeUpPatience)
+	ctx, cancel := context.WithTimeout(ctx, resumeTimeout)
 	defer cancel()
-	repairs, _, err := l.reconciler.Turn(ctx)
+	repairs, _, err := l.reconciler.RunIfDue(ctx)
 	if err != nil { // a database that is away must not keep jobs from being taken in
-		l.log.WarnContext(ctx, "Unfinished jobs not taken up, retrying", "error", err)
+		l.log.WarnContext(ctx, "Resuming unfinished jobs failed, retrying", "error", err)
 	}
-	l.TakenUp = repairs.Jobs()
+	l.Resumed = repairs.Jobs()
 	return nil
 }
 
-// awaitLedger waits for a PostgreSQL that is starting. One that is not there, or
+// awaitJobStore waits for a PostgreSQL that is starting. One that is not there, or
 // that refuses us, is not waited for: the steps tell.
 func (l *Local) awaitJobStore(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	waited := false
 	for {
@@ -59,7 +59,7 @@ func (l *Local) awaitJobStore(ctx context.Context) error {
 			return nil
 		case !waited:
 			waited = true
-			l.log.WarnContext(ctx, "PostgreSQL is starting, waiting", "patience_seconds", startPatience.Seconds(), "error", err)
+			l.log.WarnContext(ctx, "PostgreSQL is starting, waiting", "timeout_seconds", startTimeout.Seconds(), "error", err)
 		}
 		select {
 		case <-ctx.Done():

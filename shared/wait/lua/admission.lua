@@ -1,8 +1,8 @@
--- Is for a parked wait that came due: says whether its turn is to be told of once
--- more, the same as before, because nobody has taken it up. A wait that nobody
--- would ever come for is put in line.
--- ARGV[3] id  ARGV[4] TURN_TIMEOUT, ms  ARGV[5] place in line
--- Returns {1 tell of the turn | 0 nothing to do | -1 unknown, now, record}
+-- Checks a parked wait that came due: whether its admission event is to be sent
+-- again, unchanged, because no attempt has started. A wait that is neither queued nor
+-- admitted is queued.
+-- ARGV[3] id  ARGV[4] TURN_TIMEOUT, ms  ARGV[5] position in the queue
+-- Returns {1 send the admission again | 0 nothing to do | -1 unknown, now, record}
 local id = ARGV[3]
 local r = redis.call('HMGET', base .. id, 's', 'l', 'c')
 if not r[1] then return {-1, ms(now), {}} end
@@ -15,7 +15,7 @@ end
 if redis.call('ZSCORE', calls, id) then
   redis.call('ZREM', due, id)
 else
-  if redis.call('HEXISTS', places, id) == 0 then stand(id, ARGV[5]) end
+  if redis.call('HEXISTS', positions, id) == 0 then enqueue(id, ARGV[5]) end
   await(due, id, till)
 end
 return answer(0, id)

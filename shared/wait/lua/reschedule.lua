@@ -1,10 +1,9 @@
--- Has the API called about a wait at another time than it would be.
--- ARGV[3] id, or an extra  ARGV[4] the state in which that makes sense; x for an
--- extra  ARGV[5] when, in ms  ARGV[6] CALLBACK_TIMEOUT, ms  ARGV[7] what is reported
--- of reads
--- Returns 1, or 0 where the state is another
+-- Reschedules the next API call of a wait.
+-- ARGV[3] id, or an extra  ARGV[4] the required state; x for an extra  ARGV[5] when,
+-- in ms  ARGV[6] CALLBACK_TIMEOUT, ms  ARGV[7] breaker report of reads
+-- Returns 1, or 0 if the state differs
 local id, at = ARGV[3], now + tonumber(ARGV[5])
-reported(reads, ARGV[7])
+report(read_breaker, ARGV[7])
 if ARGV[4] == 'x' then return redis.call('ZADD', extras, 'XX', 'CH', ms(at), id) end
 local r = redis.call('HMGET', base .. id, 's', 'i', 'o')
 if r[1] ~= ARGV[4] then return 0 end

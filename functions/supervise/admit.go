@@ -12,17 +12,17 @@ import (
 )
 
 // atOnce is how many turns are dealt in one step.
-const atOnce = 32
+const admitBatch = 32
 
 // deal gives out turns and calls, as many as there are, and returns when there
 // will be others. Who gets none is not looked at.
-func (f *Function) deal(ctx context.Context) (time.Duration, error) {
+func (f *Function) admit(ctx context.Context) (time.Duration, error) {
 	for {
-		d, err := f.dealOnce(ctx)
+		d, err := f.admitOnce(ctx)
 		switch {
 		case err != nil:
 			return 0, err
-		case len(d.Turns) == atOnce:
+		case len(d.Admitted) == admitBatch:
 		case d.Again > 0:
 			return d.Again, nil
 		default:
@@ -31,9 +31,9 @@ func (f *Function) deal(ctx context.Context) (time.Duration, error) {
 	}
 }
 
-func (f *Function) dealOnce(ctx context.Context) (wait.Deal, error) {
+func (f *Function) admitOnce(ctx context.Context) (wait.Grants, error) {
 	free := f.calls.free()
-	d, err := f.waits.Deal(ctx, atOnce, free, f.cfg.Lease)
+	d, err := f.waits.AdmitNext(ctx, admitBatch, free, f.cfg.Lease)
 	if err != nil {
 		return d, err
 	}
@@ -41,14 +41,14 @@ func (f *Function) dealOnce(ctx context.Context) (wait.Deal, error) {
 	for _, c := range d.Calls {
 		f.calls.start(func() { f.call(c.Record.Trace(ctx), c) })
 	}
-	return d, f.tellTurns(ctx, d.Turns)
+	return d, f.sendAdmissions(ctx, d.Admitted)
 }
 
 // tellTurns sends the events that give jobs their turn. A turn that is not told of
 // for want of a broker comes due again.
-func (f *Function) tellTurns(ctx context.Context, turns []wait.Record) error {
-	events := make([]cloudevents.Event, 0, len(turns))
-	for _, r := range turns {
+func (f *Function) sendAdmissions(ctx context.Context, admitted []wait.Record) error {
+	events := make([]cloudevents.Event, 0, len(admitted))
+	for _, r := range admitted {
 		e, err := r.AdmittedEvent(r.Trace(ctx))
 		if err != nil {
 			slog.ErrorContext(ctx, "Turn not told of", "job_id", r.Header.JobID, "error", err)
@@ -62,8 +62,8 @@ func (f *Function) tellTurns(ctx context.Context, turns []wait.Record) error {
 	if err := f.sink.Send(ctx, events...); err != nil {
 		return fmt.Errorf("admit %d jobs: %w", len(events), err)
 	}
-	for _, r := range turns {
-		r.TellTurn(ctx)
+	for _, r := range admitted {
+		r.RecordAdmission(ctx)
 	}
 	return nil
 }
