@@ -1,11 +1,11 @@
-// Package callback takes the trading API's word that a sweep has ended: POST
-// /webhook/sweep-callback. It ends the job's wait and tells the broker, with
-// sweep.completed or sweep.failed; store takes it from there.
+// Package callback receives the trading API's callbacks for ended sweeps: POST
+// /webhook/sweep-callback. It ends the job's wait and sends sweep.completed or
+// sweep.failed to the broker.
 //
 // The API calls once, unsigned, and never again. So the caller must show the
-// token that submit gave out for the job, and what could not be passed on to
-// the broker stays behind in the wait record, where the supervisor finds it. A
-// callback that never comes is the supervisor's as well.
+// token that submit issued for the job, and an event that could not be sent stays
+// in the wait record as a pending action of the supervisor. The supervisor also polls
+// for callbacks that never arrive.
 package callback
 
 import (
@@ -28,7 +28,7 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// patience bounds one callback; the API hangs up after 30 s.
+// handleTimeout bounds one callback; the API hangs up after 30 s.
 const handleTimeout = 20 * time.Second
 
 // Config is read from the environment.
@@ -39,7 +39,7 @@ type Config struct {
 	OldSecret string `envconfig:"CALLBACK_SECRET_OLD"`
 }
 
-// asker knows how a sweep stands: trading.Client.
+// jobGetter returns the status of a sweep: trading.Client.
 type jobGetter interface {
 	Job(ctx context.Context, id string) (trading.Job, error)
 }
@@ -71,7 +71,7 @@ func WithLost(f finder) Option { return func(c *Function) { c.lost = f } }
 // caller closes what it hands in.
 func New(cfg Config, waits *wait.Waits, api jobGetter, sink wait.Sender, reg prometheus.Registerer, options ...Option) (*Function, error) {
 	if waits == nil || api == nil || sink == nil || reg == nil {
-		return nil, errors.New("callback needs waits, the trading API, a sink and a registry")
+		return nil, errors.New("callback: waits, trading API, sink and registry are required")
 	}
 	if cfg.Secret == "" {
 		return nil, errors.New("CALLBACK_SECRET is required")
@@ -155,10 +155,10 @@ func (f *Function) Handle(w http.ResponseWriter, r *http.Request) {
 	case o == unknown:
 		function.WriteError(w, http.StatusNotFound, function.CodeNotFound, "no such job")
 	case err != nil:
-		slog.WarnContext(ctx, "Callback not passed on", "job_id", jobID, "error", err)
+		slog.WarnContext(ctx, "sending callback event failed", "job_id", jobID, "error", err)
 		function.WriteUnavailable(w, err)
 	default:
-		slog.InfoContext(ctx, "Callback taken", "job_id", jobID, "outcome", string(o))
+		slog.InfoContext(ctx, "callback handled", "job_id", jobID, "outcome", string(o))
 		function.WriteJSON(w, http.StatusOK, map[string]string{"message": messages[o]})
 	}
 }

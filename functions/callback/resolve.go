@@ -18,14 +18,13 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// take ends the wait and passes the end on, also where Redis has lost the record
-// and the job store knows the job. The context that it returns is in the job's trace,
-// once the record has told it. An error goes with unavailable: then the supervisor
-// will do what is left.
+// resolve ends the wait and sends the end's event, also if Redis has lost the record
+// and the job store knows the job. The returned context is in the job's trace if the
+// record was read. An error comes with unavailable: the supervisor does the rest.
 func (f *Function) resolve(ctx context.Context, jobID string, c trading.Callback) (context.Context, outcome, error) {
-	told, o, err := f.resolveKnown(ctx, jobID, c)
+	traced, o, err := f.resolveKnown(ctx, jobID, c)
 	if o != unknown || f.lost == nil {
-		return told, o, err
+		return traced, o, err
 	}
 	j, err := f.lost.Find(ctx, jobID)
 	switch {
@@ -59,7 +58,7 @@ func (f *Function) resolveKnown(ctx context.Context, jobID string, c trading.Cal
 	ctx, span := telemetry.Span(res.Record.Trace(ctx), "end wait", trace.SpanKindInternal, attribute.Bool("wait.won", res.Won))
 	if res.Foreign {
 		telemetry.End(span, nil)
-		slog.WarnContext(ctx, "Callback of another sweep", "job_id", jobID, "trading_job_id", c.TradingJobID)
+		slog.WarnContext(ctx, "callback belongs to another sweep, ignoring", "job_id", jobID, "trading_job_id", c.TradingJobID)
 		return ctx, foreign, nil
 	}
 	o, err = f.conclude(ctx, jobID, end, res)
@@ -67,10 +66,10 @@ func (f *Function) resolveKnown(ctx context.Context, jobID string, c trading.Cal
 	return ctx, o, err
 }
 
-// follow does what follows from an end that the wait has taken or refused.
+// conclude sends the events of an end that the wait has accepted or refused.
 func (f *Function) conclude(ctx context.Context, jobID string, end wait.End, res wait.Resolution) (outcome, error) {
 	if res.Won || end.Same(res.Record) {
-		// A repeat may come because the first got lost on the way.
+		// A repeated callback may follow a lost event.
 		if res.Record.Actions.Has(wait.ActionEvent) {
 			if err := f.waits.Announce(ctx, res, f.sink); err != nil {
 				return unavailable, err
@@ -99,9 +98,8 @@ func (f *Function) conclude(ctx context.Context, jobID string, end wait.End, res
 	return late, nil
 }
 
-// endOf is the end that the callback tells of. A completed sweep without its run
-// id is asked for at the API; where that does not help now, the supervisor is to
-// poll at once.
+// endOf is the end that the callback reports. If a completed sweep has no run id, the
+// API is polled for it; if that fails, the supervisor polls at once.
 func (f *Function) endOf(ctx context.Context, jobID string, c trading.Callback) (wait.End, error) {
 	end := wait.End{TradingJobID: c.TradingJobID, ExecutionSeconds: c.ExecutionSeconds, Via: event.ViaCallback, AdmitNext: true}
 	switch {
@@ -127,37 +125,37 @@ func (f *Function) endOf(ctx context.Context, jobID string, c trading.Callback) 
 		return end, nil
 	}
 	if (r.TradingJobID != "" && r.TradingJobID != c.TradingJobID) || slices.Contains(r.Dropped, c.TradingJobID) {
-		return end, errForeign // not worth a call
+		return end, errForeign // no call needed
 	}
-	j, err := f.ask(ctx, c.TradingJobID)
+	j, err := f.poll(ctx, c.TradingJobID)
 	if err == nil && j.RunID != "" {
 		end.RunID, end.ExecutionSeconds = j.RunID, max(end.ExecutionSeconds, j.ExecutionSeconds)
 		return end, nil
 	}
 	if r.State == wait.Waiting {
 		if _, err := f.waits.Reschedule(ctx, r, 0, wait.Report{}); err != nil {
-			slog.WarnContext(ctx, "Poll not hastened", "job_id", jobID, "error", err)
+			slog.WarnContext(ctx, "rescheduling poll failed", "job_id", jobID, "error", err)
 		}
 	}
 	return end, fmt.Errorf("job %s completed without a run id: %w", jobID, errors.Join(errNoRunID, err))
 }
 
 var (
-	errNoRunID = errors.New("the trading API does not name it either")
-	errForeign = errors.New("of another sweep")
+	errNoRunID = errors.New("trading API returned no run id")
+	errForeign = errors.New("callback belongs to another sweep")
 )
 
-func (f *Function) ask(ctx context.Context, tradingJobID string) (trading.Job, error) {
+func (f *Function) poll(ctx context.Context, tradingJobID string) (trading.Job, error) {
 	pause, err := f.waits.Allow(ctx, wait.Urgent)
 	switch {
 	case err != nil:
 		return trading.Job{}, err
 	case pause > 0:
-		return trading.Job{}, errors.New("the budget of calls is used up")
+		return trading.Job{}, errors.New("no call left in the budget")
 	}
 	j, err := f.api.Job(trading.Paid(ctx), tradingJobID)
 	if err == nil && j.Status != trading.Completed {
-		return trading.Job{}, fmt.Errorf("the trading API says it is %s", j.Status)
+		return trading.Job{}, fmt.Errorf("trading API status is %s", j.Status)
 	}
 	return j, err
 }

@@ -72,11 +72,11 @@ type Function struct {
 func New(cfg Config, l JobStore, r Results, pace Pace, log *slog.Logger) (*Function, error) {
 	switch {
 	case l == nil:
-		return nil, errors.New("collect needs a job store")
+		return nil, errors.New("collect: job store is required")
 	case r == nil:
-		return nil, errors.New("collect needs the trading API's results")
+		return nil, errors.New("collect: trading API results are required")
 	case pace == nil:
-		return nil, errors.New("collect needs a pace for its calls")
+		return nil, errors.New("collect: pace is required")
 	case cfg.Timeout <= 0:
 		return nil, errors.New("COLLECT_TIMEOUT must be above zero")
 	case cfg.Attempts < 1:
@@ -97,14 +97,14 @@ func New(cfg Config, l JobStore, r Results, pace Pace, log *slog.Logger) (*Funct
 // on with the next delivery.
 func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevents.Event, error) {
 	if e.Type() != event.SweepCompleted {
-		return nil, reject(fmt.Errorf("event %s has the foreign type %s", e.ID(), e.Type()))
+		return nil, reject(fmt.Errorf("event %s has unexpected type %s", e.ID(), e.Type()))
 	}
 	d, err := event.Data[event.Completed](e)
 	switch {
 	case err != nil:
 		return nil, reject(err)
 	case !job.ValidID(d.JobID), d.TenantID == "", d.SweepRunID == "":
-		return nil, reject(fmt.Errorf("event %s names no job or no run", e.ID()))
+		return nil, reject(fmt.Errorf("event %s has no valid job id or run id", e.ID()))
 	case d.Late:
 		return nil, nil
 	}

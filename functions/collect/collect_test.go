@@ -486,7 +486,7 @@ func TestRowsOfAnotherSweepFailTheJob(t *testing.T) {
 	}
 	reply := b.end(t)
 	require.Equal(t, event.SweepFailed, reply.Type())
-	require.Contains(t, b.job(t, reply).ErrorMessage, "none of the 25 result rows belongs to this sweep")
+	require.Contains(t, b.job(t, reply).ErrorMessage, "all 25 result rows belong to other sweeps")
 }
 
 // endless is an API that pages in circles.

@@ -57,7 +57,7 @@ func FromEnv(ctx context.Context) (_ *Function, err error) {
 	}()
 	pace := Unpaced
 	if shared.RedisURL == "" {
-		slog.WarnContext(ctx, "REDIS_URL is not set: pages of results are not counted against the trading API's limit")
+		slog.WarnContext(ctx, "REDIS_URL is not set: result pages do not count against the trading API's limit")
 	} else {
 		var waiting wait.Config
 		if err := function.Load(&waiting); err != nil {

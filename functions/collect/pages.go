@@ -50,7 +50,7 @@ func (f *Function) collect(ctx context.Context, e cloudevents.Event, d event.Com
 		case stored.Status.Terminal():
 			return nil, nil
 		case stored.SweepRunID != d.SweepRunID, stored.Status == "":
-			return nil, fmt.Errorf("collect rows of job %s: its collection is of run %q", d.JobID, stored.SweepRunID)
+			return nil, fmt.Errorf("collect rows of job %s: stored collection belongs to run %q", d.JobID, stored.SweepRunID)
 		case stored.Next == page.Next && page.Last:
 			return f.complete(ctx, d, page, fetched)
 		}
@@ -77,7 +77,7 @@ func one(all []jobstore.Collection, err error) (jobstore.Collection, error) {
 	case err != nil:
 		return jobstore.Collection{}, err
 	case len(all) != 1:
-		return jobstore.Collection{}, fmt.Errorf("asked for one collection, got %d", len(all))
+		return jobstore.Collection{}, fmt.Errorf("read collection: got %d results, want 1", len(all))
 	}
 	return all[0], nil
 }
@@ -160,9 +160,9 @@ func (f *Function) complete(ctx context.Context, d event.Completed, last jobstor
 	}
 	switch dropped := last.Next - sum.Rows; {
 	case sum.Rows == 0 && dropped > 0:
-		return f.fail(d, fmt.Errorf("none of the %d result rows belongs to this sweep", dropped))
+		return f.fail(d, fmt.Errorf("all %d result rows belong to other sweeps", dropped))
 	case dropped > 0:
-		f.log.LogAttrs(ctx, slog.LevelWarn, "Result rows dropped", slog.String("job_id", d.JobID), slog.String("tenant_id", d.TenantID),
+		f.log.LogAttrs(ctx, slog.LevelWarn, "result rows of other sweeps dropped", slog.String("job_id", d.JobID), slog.String("tenant_id", d.TenantID),
 			slog.Int("dropped", dropped), slog.Int("kept", sum.Rows))
 	}
 	e, err := event.NewCollected(event.Collected{

@@ -47,7 +47,7 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	}
 	options := []Option{WithMetrics(function.ProcessMetrics())}
 	if rows.URL == "" {
-		slog.InfoContext(ctx, "DATABASE_URL is not set: messages have no picture")
+		slog.InfoContext(ctx, "DATABASE_URL is not set: messages have no heat map")
 	} else {
 		book, err := postgres.OpenReader(ctx, function.Load)
 		if err != nil {

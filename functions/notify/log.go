@@ -24,7 +24,7 @@ func (logLine) name() string { return "log" }
 
 func (l logLine) pictured() bool { return l.box != nil }
 
-func (l logLine) tell(ctx context.Context, m message) error {
+func (l logLine) send(ctx context.Context, m message) error {
 	if l.box != nil {
 		if err := l.keep(ctx, m); err != nil {
 			return err

@@ -32,7 +32,7 @@ func newMail(cfg Config, t *templates) (*mailChannel, error) {
 	var errs []error
 	from, err := netmail.ParseAddress(cfg.EmailFrom)
 	if err != nil {
-		errs = append(errs, errors.New("NOTIFY_EMAIL_FROM is not an address, and is required with SMTP_URL"))
+		errs = append(errs, errors.New("NOTIFY_EMAIL_FROM must be an address, and is required with SMTP_URL"))
 	} else {
 		_, c.domain, _ = strings.Cut(from.Address, "@")
 	}
@@ -41,7 +41,7 @@ func newMail(cfg Config, t *templates) (*mailChannel, error) {
 			continue
 		}
 		if _, err := netmail.ParseAddress(to); err != nil {
-			errs = append(errs, errors.New("NOTIFY_EMAIL_TO holds something that is not an address"))
+			errs = append(errs, errors.New("NOTIFY_EMAIL_TO must be a list of addresses"))
 		}
 		c.to = append(c.to, to)
 	}
@@ -57,7 +57,7 @@ func newMail(cfg Config, t *templates) (*mailChannel, error) {
 func dial(raw string) (string, []mail.Option, error) {
 	u, err := url.Parse(raw)
 	if err != nil || (u.Scheme != "smtp" && u.Scheme != "smtps") || u.Hostname() == "" {
-		return "", nil, errors.New("SMTP_URL is not of the form smtp://user:password@host:port or smtps://…")
+		return "", nil, errors.New("SMTP_URL must have the form smtp://user:password@host:port or smtps://…")
 	}
 	user := u.User.Username()
 	mode := u.Query().Get("tls")
@@ -88,7 +88,7 @@ func dial(raw string) (string, []mail.Option, error) {
 	}
 	if u.Port() != "" {
 		if port, err = strconv.Atoi(u.Port()); err != nil || port < 1 || port > 65535 {
-			return "", nil, errors.New("SMTP_URL: its port is no port")
+			return "", nil, errors.New("SMTP_URL: invalid port")
 		}
 	}
 	options = append(options, mail.WithPort(port))
@@ -110,25 +110,25 @@ func (*mailChannel) name() string { return "email" }
 
 func (*mailChannel) pictured() bool { return true }
 
-func (c *mailChannel) tell(ctx context.Context, m message) error {
+func (c *mailChannel) send(ctx context.Context, m message) error {
 	msg, err := c.compose(ctx, m)
 	if err != nil {
 		return err
 	}
 	client, err := mail.NewClient(c.host, c.options...)
 	if err != nil {
-		return fmt.Errorf("set mail up: %w", err)
+		return fmt.Errorf("create mail client: %w", err)
 	}
 	if err := client.DialAndSendWithContext(ctx, msg); err != nil && !msg.IsDelivered() {
-		return judgeMail(fmt.Errorf("send mail: %w", err), msg)
+		return classifyMail(fmt.Errorf("send mail: %w", err), msg)
 	}
 	return nil // delivered, even if the goodbye went wrong
 }
 
-// judgeMail says what follows from a mail that was not delivered. Only a reply of
+// classifyMail turns a failed delivery into an error of send. Only a reply of
 // 5xx refuses it (RFC 5321, 4.2.1). A connection that breaks after the message
 // and before the reply leaves it open (RFC 1047).
-func judgeMail(err error, msg *mail.Msg) error {
+func classifyMail(err error, msg *mail.Msg) error {
 	var sending *mail.SendError
 	if errors.As(msg.SendError(), &sending) {
 		switch {
@@ -137,13 +137,13 @@ func judgeMail(err error, msg *mail.Msg) error {
 		case sending.ErrorCode() == 0 && sending.Reason == mail.ErrSMTPDataClose:
 			return &uncertain{err}
 		}
-		return away(err, pause)
+		return unavailable(err, pause)
 	}
 	var reply *textproto.Error
 	if errors.As(err, &reply) && reply.Code >= 500 {
 		return err // a login that is refused, above all
 	}
-	return away(err, pause)
+	return unavailable(err, pause)
 }
 
 // compose makes the message: text, and HTML with the picture beside it.

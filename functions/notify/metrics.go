@@ -7,11 +7,11 @@ import (
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
-// How a telling went.
+// Outcomes of a notification.
 const (
 	outcomeSent = "sent"
-	// outcomeAgain: sent, perhaps a second time, since an earlier attempt died
-	// without a word.
+	// outcomeAgain: sent, possibly a second time, since an earlier attempt died
+	// before it recorded its outcome.
 	outcomeAgain  = "again"
 	outcomeFailed = "failed"
 )
@@ -23,10 +23,10 @@ func outcomeOf(c once.Claim) string {
 	return outcomeSent
 }
 
-// newCounter counts tellings. The step may scale to zero, and its counter starts
-// anew then; what was told twice stands in the job's timeline as well.
+// newCounter counts notifications. The step may scale to zero, which resets its
+// counter; repeats are in the job's timeline as well.
 func newCounter(reg prometheus.Registerer) *prometheus.CounterVec {
 	return telemetry.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "pipeline_notifications_total", Help: "Tellings of a channel: sent, again (perhaps the second time, after a crash), failed.",
+		Name: "pipeline_notifications_total", Help: "Notifications per channel: sent, again (possibly a repeat, after a crash), failed.",
 	}, []string{"channel", "outcome"}))
 }

@@ -1,6 +1,6 @@
-// Package notify is the last step: it tells people how a job ended, by Slack,
-// by mail, or, where neither is set up, by a log line. Each channel is told
-// once for each job; store learns of it from JobNotified.
+// Package notify is the last step: it notifies people of the end of a job, by Slack,
+// by mail, or, if neither is configured, by a log line. Each channel is notified once
+// per job; JobNotified records it in the job store.
 package notify
 
 import (
@@ -43,19 +43,18 @@ type Config struct {
 	EmailFrom string `envconfig:"NOTIFY_EMAIL_FROM"`
 	// EmailTo are the recipients, required with SMTPURL.
 	EmailTo []string `envconfig:"NOTIFY_EMAIL_TO"`
-	// Timeout bounds the telling of one channel.
+	// Timeout bounds one notification.
 	Timeout time.Duration `envconfig:"NOTIFY_TIMEOUT" default:"10s"`
-	// Keep is for how long a channel is known to have been told. It must
-	// outlast redrives of dead letters.
+	// Keep is how long a sent notification is remembered. It must outlast redrives of
+	// dead letters.
 	Keep time.Duration `envconfig:"NOTIFY_KEEP" default:"168h"`
 	// TemplateDir holds files that replace built-in templates of the same name.
 	TemplateDir string `envconfig:"NOTIFY_TEMPLATE_DIR"`
 }
 
-// Guard is what notify needs of shared/once: it lets one process at a time do a
-// thing, and lets all know that it has been done. A lease that runs out means that its
-// owner died: then the thing is done again, since nobody can know how far it
-// got, and the answer is once.Again.
+// Guard is what notify needs of shared/once: claims on sending a notification. An
+// expired lease means that its owner died: then the notification is sent again, since
+// it is unknown whether it was sent, and the claim is once.Again.
 type Guard interface {
 	Claim(ctx context.Context, key string, lease time.Duration) (once.Claim, error)
 	MarkDone(ctx context.Context, key string, keep time.Duration) error
@@ -63,17 +62,17 @@ type Guard interface {
 	Ping(ctx context.Context) error
 }
 
-// Sender posts events to the broker; nil means that it keeps all of them.
+// Sender sends events to the broker; a nil error means that it has stored all of them.
 type Sender interface {
 	Send(ctx context.Context, events ...cloudevents.Event) error
 }
 
-// channel tells people. An error means that they were not told.
+// channel sends notifications. An error means that the notification was not sent.
 type channel interface {
 	name() string
 	// pictured says that it shows the heat map.
 	pictured() bool
-	tell(ctx context.Context, m message) error
+	send(ctx context.Context, m message) error
 }
 
 // Function is the step.
@@ -86,7 +85,7 @@ type Function struct {
 	close    func() error
 	rows     Rows
 	log      *slog.Logger
-	told     *prometheus.CounterVec
+	sent     *prometheus.CounterVec
 	// drawing is held while a picture is made: one at a time takes little memory.
 	drawing chan struct{}
 }
@@ -123,7 +122,7 @@ func WithMetrics(reg prometheus.Registerer) Option { return func(o *options) { o
 // closes what it hands in.
 func New(cfg Config, g Guard, s Sender, opts ...Option) (*Function, error) {
 	if g == nil || s == nil {
-		return nil, errors.New("notify needs a guard and a sender")
+		return nil, errors.New("notify: guard and sender are required")
 	}
 	o := options{log: slog.Default(), now: time.Now, reg: prometheus.NewRegistry()}
 	for _, opt := range opts {
@@ -131,14 +130,14 @@ func New(cfg Config, g Guard, s Sender, opts ...Option) (*Function, error) {
 	}
 	var errs []error
 	if !absolute(cfg.BaseURL) {
-		errs = append(errs, errors.New("WEBHOOK_BASE_URL is not an absolute http or https URL"))
+		errs = append(errs, errors.New("WEBHOOK_BASE_URL must be an absolute http(s) URL"))
 	}
 	if cfg.Timeout <= 0 || cfg.Keep <= 0 {
 		errs = append(errs, errors.New("NOTIFY_TIMEOUT and NOTIFY_KEEP must be above zero"))
 	}
 	f := &Function{
 		cfg: cfg, guard: g, sender: s, now: o.now,
-		close: func() error { return nil }, rows: o.rows, log: o.log, told: newCounter(o.reg), drawing: make(chan struct{}, 1),
+		close: func() error { return nil }, rows: o.rows, log: o.log, sent: newCounter(o.reg), drawing: make(chan struct{}, 1),
 	}
 	t, err := loadTemplates(cfg.TemplateDir, o.log)
 	errs = append(errs, err)
@@ -164,11 +163,11 @@ func absolute(raw string) bool {
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
-// Handle tells every channel that has not been told yet. An error means that
-// one is left: the broker gives the event again, and only that one is told
-// then. It is a sink.Unavailable (503) while one of them is away, however long
-// that is, and a plain error (500) where all that are left refuse the message.
-// An event that cannot be read is rejected (422).
+// Handle notifies every channel that has not been notified yet. An error means that
+// some are left: the broker redelivers the event, and only those are notified then. It
+// is a sink.Unavailable (503) while one of them is unavailable, for however long, and a
+// plain error (500) if all that are left refuse the message. An invalid event is
+// rejected (422).
 func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevents.Event, error) {
 	d, err := read(e)
 	if err != nil {
@@ -176,30 +175,30 @@ func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevent
 	}
 	m := newMessage(d.Job, f.cfg.BaseURL)
 	var errs []error
-	var told []event.Notified
+	var notified []event.Notified
 	for _, c := range f.channels {
 		if slices.Contains(d.Told, c.name()) {
 			continue
 		}
 		again, err := f.once(ctx, e, c, m)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("tell %s of job %s: %w", c.name(), m.Job.JobID, err))
+			errs = append(errs, fmt.Errorf("notify %s of job %s: %w", c.name(), m.Job.JobID, err))
 			continue
 		}
-		told = append(told, event.Notified{Channel: c.name(), NotifiedAt: f.now().UTC(), Again: again})
+		notified = append(notified, event.Notified{Channel: c.name(), NotifiedAt: f.now().UTC(), Again: again})
 	}
-	if err := f.note(ctx, e, m.Job, told, len(errs)); err != nil {
-		errs = append(errs, fmt.Errorf("note that people were told of job %s: %w", m.Job.JobID, err))
+	if err := f.report(ctx, e, m.Job, notified, len(errs)); err != nil {
+		errs = append(errs, fmt.Errorf("report notifications of job %s: %w", m.Job.JobID, err))
 	}
 	return nil, errors.Join(errs...)
 }
 
-// note sends an event for each channel that was told. left is how many could not be
-// told yet: until an event says that none is, the end counts as one that people do
-// not know of, whatever becomes of the event that is being handled.
-func (f *Function) note(ctx context.Context, e cloudevents.Event, j job.Job, told []event.Notified, left int) error {
-	events := make([]cloudevents.Event, 0, len(told))
-	for _, t := range told {
+// report sends an event for each channel that was notified. left is how many could not
+// be notified yet: until an event reports 0, the notification of the end counts as
+// missing, whatever becomes of the event that is being handled.
+func (f *Function) report(ctx context.Context, e cloudevents.Event, j job.Job, notified []event.Notified, left int) error {
+	events := make([]cloudevents.Event, 0, len(notified))
+	for _, t := range notified {
 		t.Header = job.Header{JobID: j.JobID, TenantID: j.TenantID, JobType: j.JobType, Parameters: j.Parameters, CreatedAt: j.CreatedAt, RetryOf: j.RetryOf}
 		t.Left = left
 		n, err := event.NewNotified(t)
@@ -215,7 +214,7 @@ func (f *Function) note(ctx context.Context, e cloudevents.Event, j job.Job, tol
 // read checks what messages are made of; all else in them is text.
 func read(e cloudevents.Event) (event.Finished, error) {
 	if e.Type() != event.JobCompleted && e.Type() != event.JobFailed {
-		return event.Finished{}, fmt.Errorf("event %s has the foreign type %s", e.ID(), e.Type())
+		return event.Finished{}, fmt.Errorf("event %s has unexpected type %s", e.ID(), e.Type())
 	}
 	d, err := event.Data[event.Finished](e)
 	if err != nil {
@@ -224,70 +223,70 @@ func read(e cloudevents.Event) (event.Finished, error) {
 	j := d.Job
 	switch {
 	case !job.ValidID(j.JobID) || e.Subject() != j.JobID || j.TenantID == "":
-		return event.Finished{}, fmt.Errorf("event %s names no job", e.ID())
+		return event.Finished{}, fmt.Errorf("event %s has no valid job id or tenant", e.ID())
 	case (j.Status == job.Completed) != (e.Type() == event.JobCompleted) || !j.Status.Terminal():
-		return event.Finished{}, fmt.Errorf("event %s is of a job that is %s", e.ID(), j.Status)
+		return event.Finished{}, fmt.Errorf("event %s does not match job status %s", e.ID(), j.Status)
 	}
 	return d, j.Parameters.Validate()
 }
 
-// once tells one channel, unless it has been told; again says that it may have been
-// told before. The mark is set before the note is sent, so that a broker that is away
-// costs no second message; the note is sent again instead, and dropped as a repeat.
+// once notifies one channel, unless that is done; again says that this may be a repeat.
+// The claim is marked done before the event is sent, so that an unavailable broker
+// causes no second message; the event is sent again instead, and dropped as a duplicate.
 func (f *Function) once(ctx context.Context, e cloudevents.Event, c channel, m message) (again bool, err error) {
-	id, _ := event.Original(e.ID()) // one that is sent again tells of the same end
+	id, _ := event.Original(e.ID()) // a resent event is about the same end
 	key := "notify/" + id + "/" + c.name()
 	claim, err := f.guard.Claim(ctx, key, f.lease())
 	switch {
 	case err != nil:
-		return false, away(fmt.Errorf("claim: %w", err), pause)
+		return false, unavailable(fmt.Errorf("claim: %w", err), pause)
 	case claim == once.Held:
-		return false, &sink.Unavailable{RetryAfter: f.cfg.Timeout, Err: errors.New("another delivery is at it")}
+		return false, &sink.Unavailable{RetryAfter: f.cfg.Timeout, Err: errors.New("another delivery holds the claim")}
 	case claim == once.Won || claim == once.Again:
-		if err := f.tell(ctx, c, m, key); err != nil {
-			f.told.WithLabelValues(c.name(), outcomeFailed).Inc()
+		if err := f.send(ctx, c, m, key); err != nil {
+			f.sent.WithLabelValues(c.name(), outcomeFailed).Inc()
 			return false, err
 		}
-		f.told.WithLabelValues(c.name(), outcomeOf(claim)).Inc()
+		f.sent.WithLabelValues(c.name(), outcomeOf(claim)).Inc()
 	}
 	return claim == once.Again, nil
 }
 
-// lease is for how long a claim is held: for the telling, and for noting it down.
+// lease is how long a claim is held: for sending, and for marking it done.
 func (f *Function) lease() time.Duration { return 3 * f.cfg.Timeout }
 
-// tell holds the claim on key. Where the channel has told nobody the claim is
-// given back at once; where that is not known it stays until its lease ends, so
-// that the next telling is known to be perhaps the second.
-func (f *Function) tell(ctx context.Context, c channel, m message, key string) error {
-	// The claim must be settled even if the broker has hung up meanwhile.
+// send sends one notification under the claim on key. If it was not sent the claim is
+// released at once; if that is unknown the claim stays until its lease ends, so that
+// the next attempt knows that it may be the second notification.
+func (f *Function) send(ctx context.Context, c channel, m message, key string) error {
+	// The claim must be settled even if the broker has closed the request.
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.cfg.Timeout*5/2)
 	defer cancel()
-	send, done := context.WithTimeout(ctx, f.cfg.Timeout)
+	sending, done := context.WithTimeout(ctx, f.cfg.Timeout)
 	defer done()
 	if c.pictured() {
-		m.Picture = f.picture(send, m.Job)
+		m.Picture = f.picture(sending, m.Job)
 	}
-	send, span := telemetry.Span(send, "tell "+c.name(), trace.SpanKindClient, attribute.Bool("picture", m.Picture != nil))
-	err := c.tell(send, m)
+	sending, span := telemetry.Span(sending, "tell "+c.name(), trace.SpanKindClient, attribute.Bool("picture", m.Picture != nil))
+	err := c.send(sending, m)
 	telemetry.End(span, err)
 	switch {
 	case isUncertain(err):
-		return away(err, f.lease())
+		return unavailable(err, f.lease())
 	case err != nil:
 		return errors.Join(err, f.guard.Release(settle, key))
 	}
 	if err := f.mark(settle, key); err != nil {
-		return away(fmt.Errorf("mark as told: %w", err), f.lease())
+		return unavailable(fmt.Errorf("mark as sent: %w", err), f.lease())
 	}
 	return nil
 }
 
-// markPause is how long to wait before a mark is tried again.
+// markPause is the delay before a failed mark is retried.
 const markPause = 200 * time.Millisecond
 
-// mark notes that a channel was told. It tries for as long as the claim holds:
-// without the mark the channel would be told twice.
+// mark marks the claim done. It retries while the claim holds: without the mark the
+// channel would be notified twice.
 func (f *Function) mark(ctx context.Context, key string) error {
 	for {
 		err := f.guard.MarkDone(ctx, key, f.cfg.Keep)

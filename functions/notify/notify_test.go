@@ -101,11 +101,11 @@ func TestWithoutChannelsItLogs(t *testing.T) {
 	require.Equal(t, "SMA sweep of DAX completed", line["text"])
 	require.Equal(t, "https://sweeps.example/jobs/"+e.Subject(), line["link"])
 
-	told := b.broker.events[0]
-	require.Equal(t, event.JobNotified, told.Type())
-	require.Equal(t, e.Subject()+"/notified/log", told.ID())
-	require.Equal(t, traceParent, told.Extensions()[event.ExtTraceParent])
-	d, err := event.Data[event.Notified](told)
+	notified := b.broker.events[0]
+	require.Equal(t, event.JobNotified, notified.Type())
+	require.Equal(t, e.Subject()+"/notified/log", notified.ID())
+	require.Equal(t, traceParent, notified.Extensions()[event.ExtTraceParent])
+	d, err := event.Data[event.Notified](notified)
 	require.NoError(t, err)
 	require.Equal(t, "log", d.Channel)
 	require.Equal(t, now, d.NotifiedAt)
@@ -157,7 +157,7 @@ func TestSlackTakesHostileTextAsText(t *testing.T) {
 	require.Less(t, len(text.Text), 600)
 }
 
-func TestASlackThatFailsIsToldAgain(t *testing.T) {
+func TestASlackThatFailsIsRetried(t *testing.T) {
 	t.Parallel()
 	sender := newSlackSink(t)
 	b := setup(t, func(c *notify.Config) { c.SlackWebhookURL = sender.url })
@@ -313,7 +313,7 @@ func TestOneChannelDoesNotHoldUpTheOther(t *testing.T) {
 	require.NotContains(t, err.Error(), "slack")
 	require.Equal(t, []int{1}, b.broker.left(t), "the end is not known to all")
 	office.refuseWith(nil)
-	sender.answer(http.StatusInternalServerError) // would fail if it were told again
+	sender.answer(http.StatusInternalServerError) // would fail if it were sent again
 	_, err = b.Handle(t.Context(), e)
 	require.NoError(t, err)
 	require.Len(t, sender.got(), 1)
@@ -361,7 +361,7 @@ func TestAGuardThatIsAway(t *testing.T) {
 	b.guard.fail = errAway
 	_, err := b.Handle(t.Context(), completed(t))
 	require.ErrorIs(t, err, errAway)
-	require.Empty(t, sender.got(), "told without a claim")
+	require.Empty(t, sender.got(), "sent without a claim")
 }
 
 func TestManyDeliveriesAtOnce(t *testing.T) {

@@ -62,7 +62,7 @@ func onRedis(t *testing.T, change func(*notify.Config)) (*notify.Function, *brok
 // Both channels go and come while fifty jobs end and their events are given over
 // and over, several at once. No attempt counts, and in the end each job was told
 // once by each channel.
-func TestAnOutageTellsEachJobOnce(t *testing.T) {
+func TestAnOutageNotifiesEachJobOnce(t *testing.T) {
 	t.Parallel()
 	sender, office := newSlackSink(t), newPostOffice(t, false)
 	f, sent := onRedis(t, func(c *notify.Config) {
@@ -106,15 +106,15 @@ func TestAnOutageTellsEachJobOnce(t *testing.T) {
 	}
 	require.Len(t, sender.got(), 50)
 	require.Len(t, office.got(), 50)
-	told := map[string]int{}
+	notified := map[string]int{}
 	for _, body := range sender.got() {
 		for _, e := range open {
 			if strings.Contains(string(body), e.Subject()) {
-				told[e.Subject()]++
+				notified[e.Subject()]++
 			}
 		}
 	}
-	require.Len(t, told, 50)
+	require.Len(t, notified, 50)
 	for _, e := range sent.events {
 		d, err := event.Data[event.Notified](e)
 		require.NoError(t, err)
@@ -174,7 +174,7 @@ func TestASlackWhoseAnswerIsLost(t *testing.T) {
 			e := completed(t)
 			_, err := f.Handle(t.Context(), e)
 			absent(t, err)
-			require.Contains(t, err.Error(), "answer was lost")
+			require.Contains(t, err.Error(), "response lost")
 			asked := sender.requests()
 			_, err = f.Handle(t.Context(), e)
 			absent(t, err)
@@ -230,7 +230,7 @@ func TestAMailServerWhoseReplyIsLost(t *testing.T) {
 	e := completed(t)
 	_, err := f.Handle(t.Context(), e)
 	absent(t, err)
-	require.Contains(t, err.Error(), "answer was lost")
+	require.Contains(t, err.Error(), "response lost")
 	require.Len(t, office.got(), 1)
 	office.mu.Lock()
 	office.drops = false
@@ -280,7 +280,7 @@ func TestAMarkIsTriedAgain(t *testing.T) {
 	require.Len(t, sender.got(), 1)
 }
 
-// The supervisor sends an end again of which nobody was told, as far as the
+// The supervisor sends an end again of which nobody was notified, as far as the
 // job store knows.
 func TestAnEventThatIsSentAgainIsTheSameEnd(t *testing.T) {
 	t.Parallel()

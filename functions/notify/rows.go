@@ -36,7 +36,7 @@ func (f *Function) picture(ctx context.Context, j job.Job) *Picture {
 	}
 	p, err := f.draw(ctx, j)
 	if err != nil {
-		f.log.WarnContext(ctx, "Message goes without its picture", slog.String("job_id", j.JobID), slog.Any("error", err))
+		f.log.WarnContext(ctx, "rendering heat map failed, sending message without it", slog.String("job_id", j.JobID), slog.Any("error", err))
 		return nil
 	}
 	return p

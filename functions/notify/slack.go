@@ -30,14 +30,14 @@ type slackChannel struct {
 	url       string
 	client    *http.Client
 	templates *templates
-	// quiet is until when Slack asked this process to send nothing, Unix ms. It
+	// mutedUntil is until when Slack asked this process to send nothing, Unix ms. It
 	// takes one message a second: of a burst all would come again at once.
-	quiet atomic.Int64
+	mutedUntil atomic.Int64
 }
 
 func newSlack(cfg Config, t *templates) (*slackChannel, error) {
 	if !absolute(cfg.SlackWebhookURL) {
-		return nil, errors.New("SLACK_WEBHOOK_URL is not an absolute http or https URL")
+		return nil, errors.New("SLACK_WEBHOOK_URL must be an absolute http(s) URL")
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = idleConns
@@ -53,17 +53,17 @@ func (*slackChannel) name() string { return "slack" }
 // pictured: a webhook takes no files, and Slack could not fetch one of ours.
 func (*slackChannel) pictured() bool { return false }
 
-func (s *slackChannel) tell(ctx context.Context, m message) error {
+func (s *slackChannel) send(ctx context.Context, m message) error {
 	body, err := with(ctx, s.templates, m, set.slack)
 	if err != nil {
 		return err
 	}
-	if rest := time.Until(time.UnixMilli(s.quiet.Load())); rest > 0 {
-		return away(errors.New("slack asked for fewer messages"), rest)
+	if rest := time.Until(time.UnixMilli(s.mutedUntil.Load())); rest > 0 {
+		return unavailable(errors.New("slack rate limit exceeded"), rest)
 	}
 	var written atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(i httptrace.WroteRequestInfo) { written.Store(i.Err == nil) }})
-	return s.judge(s.post(ctx, body), &written)
+	return s.classify(s.post(ctx, body), &written)
 }
 
 // post sends the template's own bytes: what it says is sent, also what the
@@ -91,9 +91,9 @@ func (s *slackChannel) post(ctx context.Context, body []byte) error {
 	return nil
 }
 
-// judge says what follows from how a request went. An answer other than 200
-// means that Slack has not taken the message.
-func (s *slackChannel) judge(err error, written *atomic.Bool) error {
+// classify turns the outcome of a request into an error of send. A status other than
+// 200 means that Slack has not accepted the message.
+func (s *slackChannel) classify(err error, written *atomic.Bool) error {
 	var where *url.Error
 	var limited *slack.RateLimitedError
 	var status slack.StatusCodeError
@@ -105,18 +105,18 @@ func (s *slackChannel) judge(err error, written *atomic.Bool) error {
 		if written.Load() {
 			return &uncertain{err}
 		}
-		return away(err, pause)
+		return unavailable(err, pause)
 	case errors.As(err, &limited):
-		s.quiet.Store(time.Now().Add(limited.RetryAfter).UnixMilli())
-		return away(err, limited.RetryAfter)
-	case errors.As(err, &status) && later(status.Code):
-		return away(fmt.Errorf("post webhook: %w", err), pause)
+		s.mutedUntil.Store(time.Now().Add(limited.RetryAfter).UnixMilli())
+		return unavailable(err, limited.RetryAfter)
+	case errors.As(err, &status) && retriable(status.Code):
+		return unavailable(fmt.Errorf("post webhook: %w", err), pause)
 	}
 	return fmt.Errorf("post webhook: %w", err)
 }
 
-// later reports whether a status asks to come again.
-func later(status int) bool {
+// retriable reports whether a status asks for a retry.
+func retriable(status int) bool {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
 		return true
@@ -167,10 +167,10 @@ func (s set) slackBody(m message) (string, error) {
 		Blocks []struct{ Type string }
 	}
 	if err := json.Unmarshal([]byte(body), &shape); err != nil {
-		return "", fmt.Errorf("%s:%d: made no JSON object (texts go through json, as in {{json .Subject}}): %w", slackJSON, lineOf(body, err), err)
+		return "", fmt.Errorf("%s:%d: rendered invalid JSON (texts must use the json function, as in {{json .Subject}}): %w", slackJSON, lineOf(body, err), err)
 	}
 	if shape.Text == "" || len(shape.Text) > largestText || len(shape.Blocks) > mostBlocks {
-		return "", fmt.Errorf("%s: made a message without text, or with more than %d bytes of it, or with more than %d blocks", slackJSON, largestText, mostBlocks)
+		return "", fmt.Errorf("%s: message must have text of at most %d bytes and at most %d blocks", slackJSON, largestText, mostBlocks)
 	}
 	for i, b := range shape.Blocks {
 		if b.Type == "" {

@@ -195,7 +195,7 @@ func with[T any](ctx context.Context, t *templates, m message, build func(set, m
 	if err == nil || !t.own.replaced {
 		return v, err
 	}
-	t.log.WarnContext(ctx, "Template failed; the built-in one is used", "job_id", m.Job.JobID, "error", err)
+	t.log.WarnContext(ctx, "rendering template failed, using the built-in one", "job_id", m.Job.JobID, "error", err)
 	return build(t.builtin, m)
 }
 

@@ -54,11 +54,11 @@ type Function struct {
 // are asked by Ready, each under the name of its dependency; they may be nil.
 func New(cfg Config, in enqueuer, keys *auth.Keys, pings map[string]func(context.Context) error) (*Function, error) {
 	if in == nil || keys == nil {
-		return nil, errors.New("receive needs an enqueuer and tenant keys")
+		return nil, errors.New("receive: enqueuer and tenant keys are required")
 	}
 	u, err := url.Parse(cfg.BaseURL)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return nil, errors.New("WEBHOOK_BASE_URL is not an absolute http or https URL")
+		return nil, errors.New("WEBHOOK_BASE_URL must be an absolute http(s) URL")
 	}
 	f := &Function{enqueue: in, keys: keys, pings: pings, webhook: strings.TrimSuffix(cfg.BaseURL, "/") + "/webhook/sweep-callback"}
 	f.guarded = keys.Require(http.HandlerFunc(f.take))
@@ -159,7 +159,7 @@ func (f *Function) take(w http.ResponseWriter, r *http.Request) {
 		function.WriteError(w, http.StatusUnprocessableEntity, function.CodeKeyReused, "the idempotency key was used before with another payload")
 		return
 	case err != nil:
-		slog.WarnContext(ctx, "Job not taken", "tenant_id", req.Tenant, "error", err)
+		slog.WarnContext(ctx, "accepting job failed", "tenant_id", req.Tenant, "error", err)
 		function.WriteUnavailable(w, err)
 		return
 	}
@@ -169,7 +169,7 @@ func (f *Function) take(w http.ResponseWriter, r *http.Request) {
 	if got.Replayed {
 		message = "The sweep was asked for before"
 		w.Header().Set("Idempotency-Replayed", "true")
-		log.InfoContext(ctx, "Job asked for again")
+		log.InfoContext(ctx, "job request repeated")
 	} else {
 		log.InfoContext(ctx, "Job queued", "status", string(job.Queued), "created_at", h.CreatedAt)
 	}

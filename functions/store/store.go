@@ -42,7 +42,7 @@ type Function struct {
 // closes what it hands in.
 func New(l JobStore, log *slog.Logger) (*Function, error) {
 	if l == nil {
-		return nil, errors.New("store needs a job store")
+		return nil, errors.New("store: job store is required")
 	}
 	if log == nil {
 		log = slog.Default()
@@ -77,7 +77,7 @@ func (f *Function) HandleBatch(ctx context.Context, events []cloudevents.Event) 
 		}
 		reply, err := event.NewFinished(*a.Job)
 		if err != nil {
-			out[i].Err = fmt.Errorf("announce end of job %s: %w", a.Job.JobID, err)
+			out[i].Err = fmt.Errorf("build end event of job %s: %w", a.Job.JobID, err)
 			continue
 		}
 		event.CopyTrace(events[i], &reply)

@@ -18,20 +18,20 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// settlePatience bounds writing down how an attempt ended. It does not depend on
-// the event's own time, which may be over by then.
+// settleTimeout bounds recording the outcome of an attempt. It is independent of the
+// event's own timeout, which may have expired by then.
 const settleTimeout = 10 * time.Second
 
-// healthKept is for how long the API is taken for healthy after any call that it
-// answered: each question costs a call of those that it takes in a minute.
+// healthKept is how long the API counts as healthy after any answered call: each health
+// check costs a call of its limit per minute.
 const healthKept = 5 * time.Second
 
-// soonest is the first poll at the earliest: the API takes one a second a job.
+// minFirstPoll is the minimum delay of the first poll: the API allows one a second per
+// job.
 const minFirstPoll = time.Second
 
-// attempt calls the API, being the attempt in charge. Its calls were dealt with
-// the turn; where they have got old by the time, or more are needed, the client
-// waits for others.
+// attempt calls the API as the attempt in charge. Its calls were granted with the
+// admission; if they have expired, or more are needed, the client waits for others.
 func (f *Function) attempt(ctx context.Context, entry wait.Entry) (*cloudevents.Event, error) {
 	r, handleWait := entry.Record, entry.Decision == wait.FindFirst
 	call, stop := f.keepLease(ctx, r)
@@ -39,8 +39,8 @@ func (f *Function) attempt(ctx context.Context, entry wait.Entry) (*cloudevents.
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), handleTimeout+settleTimeout)
 	defer cancel()
 
-	// Without a healthy API there is no use in trying. Where it has no such
-	// page, or there is no call left to ask for it, the submission will tell.
+	// An unhealthy API is not called. Without a health endpoint, or without a call
+	// for it, the submission decides.
 	if entry.Check {
 		if err := f.api.Health(paid(call, &entry)); err != nil && !trading.Permanent(err) {
 			return nil, f.backOff(settle, r, err, handleWait)
@@ -79,7 +79,7 @@ func (f *Function) attempt(ctx context.Context, entry wait.Entry) (*cloudevents.
 	}
 }
 
-// paid marks a call as one of those dealt with the turn, if there is one left.
+// paid marks a call as one of those granted with the admission, if any is left.
 func paid(ctx context.Context, entry *wait.Entry) context.Context {
 	if entry.Calls.Spend() {
 		return trading.Paid(ctx)
@@ -95,10 +95,10 @@ func before(r wait.Record) time.Time {
 	return r.ParkedAt
 }
 
-// answered notes that the API is there.
+// answered records that the API answered.
 func (f *Function) answered() { f.healthyUntil.Store(time.Now().Add(healthKept).UnixMilli()) }
 
-// wishes is for a health check where the API has not answered lately.
+// enterOptions requests a health check if the API has not answered lately.
 func (f *Function) enterOptions() []wait.EnterOption {
 	if time.Now().UnixMilli() < f.healthyUntil.Load() {
 		return nil
@@ -106,8 +106,8 @@ func (f *Function) enterOptions() []wait.EnterOption {
 	return []wait.EnterOption{wait.WithHealthCheck}
 }
 
-// keepCharge prolongs the attempt's lease until stop is called. The context
-// ends should the lease be lost: then another attempt may be calling.
+// keepLease renews the attempt's lease until stop is called. The context ends if the
+// lease is lost: then another attempt may be calling.
 func (f *Function) keepLease(ctx context.Context, r wait.Record) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	lease := f.waits.Config().SubmitLease
@@ -139,8 +139,8 @@ func (f *Function) keepLease(ctx context.Context, r wait.Record) (context.Contex
 	}
 }
 
-// absent asks, after an answer that leaves the sweep's fate open, whether the
-// API has it. Only a clear no counts.
+// absent reports, after an ambiguous answer, whether the API does not have the sweep.
+// Only a definite no counts.
 func (f *Function) absent(ctx context.Context, r wait.Record, cause error) bool {
 	var e *trading.Error
 	if !errors.As(cause, &e) || e.Status < http.StatusInternalServerError {
@@ -153,8 +153,7 @@ func (f *Function) absent(ctx context.Context, r wait.Record, cause error) bool 
 	return err == nil && len(found) == 0
 }
 
-// setBack leaves the job QUEUED for a later attempt, and tells the others how
-// the API is.
+// backOff requeues the job for a later attempt, and reports the failure to the breaker.
 func (f *Function) backOff(ctx context.Context, r wait.Record, cause error, uncertain bool) error {
 	f.healthyUntil.Store(0)
 	s := wait.RequeueReason{Uncertain: uncertain}
@@ -164,18 +163,17 @@ func (f *Function) backOff(ctx context.Context, r wait.Record, cause error, unce
 	return f.requeue(ctx, r, cause, s)
 }
 
-// setBackUntold leaves a job for later of which the API did not tell whether it
-// has a sweep of it. It is not submitted before that is known: there would be two.
+// backOffUnverifiable requeues a job for which the API did not say whether it has a
+// sweep. It is not submitted before that is known: there could be two sweeps.
 func (f *Function) backOffUnverifiable(ctx context.Context, r wait.Record, cause error) error {
 	s := wait.RequeueReason{Uncertain: true, Unverifiable: trading.Permanent(cause) || errors.Is(cause, trading.ErrTruncated)}
 	return f.requeue(ctx, r, cause, s)
 }
 
 func (f *Function) requeue(ctx context.Context, r wait.Record, cause error, s wait.RequeueReason) error {
-	// The attempt itself counts: 1s, 2s, 4s, … for this job, however the
-	// others fare.
+	// Backoff per job: 1s, 2s, 4s, …, independent of other jobs.
 	s.Delay = max(min(time.Second<<min(r.Tries, 16), f.cfg.BackoffMax), retryAfter(cause))
-	slog.WarnContext(ctx, "Job put back", "job_id", r.Header.JobID, "tenant_id", r.Header.TenantID,
+	slog.WarnContext(ctx, "job requeued", "job_id", r.Header.JobID, "tenant_id", r.Header.TenantID,
 		"delay_seconds", s.Delay.Seconds(), "uncertain", s.Uncertain, "error", cause)
 	return f.waits.Requeue(ctx, r, s)
 }
@@ -188,9 +186,8 @@ func retryAfter(cause error) time.Duration {
 	return 0
 }
 
-// note writes down that the API has the sweep. Should this fail, the event comes
-// again and the sweep is found. Of several that the API has for one job the others
-// are one too many.
+// note records that the API has the sweep. If this fails, the event is redelivered and
+// the sweep is found. Of several sweeps of one job the others are duplicates.
 func (f *Function) note(ctx context.Context, r wait.Record, sub trading.Submission, first time.Duration, found ...trading.Job) (*cloudevents.Event, error) {
 	result, now, err := f.waits.Note(ctx, r.Header.JobID, sub.JobID, sub.EstimatedDuration, first)
 	if err != nil {
@@ -200,15 +197,15 @@ func (f *Function) note(ctx context.Context, r wait.Record, sub trading.Submissi
 		if j.ID == sub.JobID || j.Status.Ended() {
 			continue
 		}
-		slog.WarnContext(ctx, "Sweep submitted twice", "job_id", r.Header.JobID, "trading_job_id", j.ID)
+		slog.WarnContext(ctx, "duplicate sweep, cancelling", "job_id", r.Header.JobID, "trading_job_id", j.ID)
 		if _, _, err := f.waits.Note(ctx, r.Header.JobID, j.ID, 0, first); err != nil {
 			return nil, err
 		}
 	}
 	if result == wait.DuplicateSweep {
-		// Two attempts were at it at once, against all leases. The supervisor
-		// cancels this one's sweep.
-		slog.WarnContext(ctx, "Sweep submitted twice", "job_id", r.Header.JobID, "trading_job_id", sub.JobID)
+		// Two attempts ran concurrently despite the lease. The supervisor cancels
+		// this one's sweep.
+		slog.WarnContext(ctx, "duplicate sweep, cancelling", "job_id", r.Header.JobID, "trading_job_id", sub.JobID)
 		return nil, nil
 	}
 	h := now.Header
@@ -229,7 +226,7 @@ func (f *Function) firstPoll(sub trading.Submission) time.Duration {
 	return max(first, minFirstPoll)
 }
 
-// reject ends a job that the API will never take.
+// reject ends a job that the API rejected permanently.
 func (f *Function) reject(ctx context.Context, r wait.Record, cause error) (*cloudevents.Event, error) {
 	message := cause.Error()
 	var e *trading.Error
@@ -251,7 +248,7 @@ func (f *Function) reject(ctx context.Context, r wait.Record, cause error) (*clo
 }
 
 // pick chooses among the sweeps that the API has for one job: the one that is
-// furthest on. Those that were one too many are out of the question.
+// furthest on. Known duplicates are excluded.
 func pick(found []trading.Job, dropped []string) (trading.Job, bool) {
 	rank := map[trading.Status]int{trading.Completed: 5, trading.Running: 4, trading.Pending: 3, trading.Failed: 2, trading.Cancelled: 1}
 	var best trading.Job

@@ -1,5 +1,5 @@
-// Package submit takes a job to the trading API. It stands behind the broker
-// and gets sweep.requested from receive and sweep.admitted from the supervisor;
+// Package submit submits a job to the trading API. It subscribes to
+// sweep.requested from receive and sweep.admitted from the supervisor;
 // it answers with sweep.submitted, or sweep.failed where the API refuses the
 // sweep. After it nobody waits in a function: the job's wait record does, until
 // callback or the supervisor ends it.
@@ -28,8 +28,8 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// patience bounds one event: health, look and submission, each with a timeout of
-// its own. The Trigger waits a little longer.
+// handleTimeout bounds one event: health check, lookup and submission, each with a
+// timeout of its own. The Trigger's timeout is a little longer.
 const handleTimeout = 55 * time.Second
 
 // Config is read from the environment.
@@ -70,7 +70,7 @@ type Function struct {
 // caller closes what it hands in.
 func New(cfg Config, waits *wait.Waits, api sweeps) (*Function, error) {
 	if waits == nil || api == nil {
-		return nil, errors.New("submit needs waits and the trading API")
+		return nil, errors.New("submit: waits and trading API are required")
 	}
 	if cfg.Secret == "" {
 		return nil, errors.New("CALLBACK_SECRET is required")
@@ -91,7 +91,7 @@ func New(cfg Config, waits *wait.Waits, api sweeps) (*Function, error) {
 }
 
 // Ready reports whether Redis answers. The trading API is not asked: without it
-// jobs stay in line, which is work as well.
+// jobs stay queued, which is useful as well.
 func (f *Function) Ready(ctx context.Context) (bool, error) {
 	return ready(ctx, f.waits)
 }
@@ -108,7 +108,7 @@ func (f *Function) Stop(context.Context) error {
 }
 
 // Handle acknowledges the event as soon as the wait record can be trusted to
-// bring the job on: also where the job was put in line, or back in line because
+// continue the job: also if the job was queued, or requeued because
 // the API is down. An error means that the record could not be written and the
 // event must come again.
 func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevents.Event, error) {
@@ -127,10 +127,10 @@ func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevent
 	case wait.SubmitNow, wait.FindFirst:
 		return f.attempt(ctx, entry)
 	case wait.Submitted:
-		// The sweep is there; the answer that told so may have been lost.
+		// The reply that said so may have been lost.
 		return reply(ctx, r)
 	case wait.Queued:
-		slog.InfoContext(ctx, "Job parked", "job_id", h.JobID, "job_type", h.JobType, "tenant_id", h.TenantID)
+		slog.InfoContext(ctx, "job queued for a slot", "job_id", h.JobID, "job_type", h.JobType, "tenant_id", h.TenantID)
 	case wait.Busy, wait.AlreadyEnded:
 	}
 	return nil, nil
@@ -141,14 +141,14 @@ func header(e cloudevents.Event) (job.Header, error) {
 	switch e.Type() {
 	case event.SweepRequested, event.SweepAdmitted:
 	default:
-		return job.Header{}, fmt.Errorf("submit takes no %s", e.Type())
+		return job.Header{}, fmt.Errorf("unexpected event type %s", e.Type())
 	}
 	d, err := event.Data[event.Requested](e) // the header stands alike in both
 	switch {
 	case err != nil:
 		return job.Header{}, err
 	case !job.ValidID(d.JobID) || d.TenantID == "":
-		return job.Header{}, errors.New("the event names no job")
+		return job.Header{}, errors.New("event has no valid job id or tenant")
 	}
 	return d.Header, d.Parameters.Validate()
 }

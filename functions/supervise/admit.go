@@ -11,11 +11,11 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// atOnce is how many turns are dealt in one step.
+// admitBatch is how many jobs are admitted in one step.
 const admitBatch = 32
 
-// deal gives out turns and calls, as many as there are, and returns when there
-// will be others. Who gets none is not looked at.
+// admit admits jobs and grants calls, as many as there are, and returns when there
+// will be more. Waits that get nothing are not read.
 func (f *Function) admit(ctx context.Context) (time.Duration, error) {
 	for {
 		d, err := f.admitOnce(ctx)
@@ -44,14 +44,14 @@ func (f *Function) admitOnce(ctx context.Context) (wait.Grants, error) {
 	return d, f.sendAdmissions(ctx, d.Admitted)
 }
 
-// tellTurns sends the events that give jobs their turn. A turn that is not told of
-// for want of a broker comes due again.
+// sendAdmissions sends the events that admit jobs. An admission whose event could not
+// be sent comes due again.
 func (f *Function) sendAdmissions(ctx context.Context, admitted []wait.Record) error {
 	events := make([]cloudevents.Event, 0, len(admitted))
 	for _, r := range admitted {
 		e, err := r.AdmittedEvent(r.Trace(ctx))
 		if err != nil {
-			slog.ErrorContext(ctx, "Turn not told of", "job_id", r.Header.JobID, "error", err)
+			slog.ErrorContext(ctx, "building admission event failed", "job_id", r.Header.JobID, "error", err)
 			continue
 		}
 		events = append(events, e)

@@ -37,8 +37,8 @@ type nowhere struct{}
 func (nowhere) Send(context.Context, ...cloudevents.Event) error { return nil }
 
 // BenchmarkSlotPassedOn measures from the end of a job to the event that gives
-// the next in line its turn, with the real loops on a real Redis: the promise is
-// 100 ms. A thousand others of two tenants stand in line.
+// the next in the queue its admission, with the real loops on a real Redis: the promise is
+// 100 ms. A thousand others of two tenants are queued.
 func BenchmarkSlotPassedOn(b *testing.B) {
 	ctx := context.Background()
 	waits, err := wait.Open(ctx, wait.Config{RedisURL: servertest.Redis(b), KeyPrefix: "bench" + job.NewID() + ":", MaxConcurrent: 1})
@@ -81,7 +81,7 @@ func BenchmarkSlotPassedOn(b *testing.B) {
 	b.ReportMetric(at(1), "max-ms")
 }
 
-// BenchmarkBudgetUsedUp measures what 500 jobs in line cost while the API takes no
+// BenchmarkBudgetUsedUp measures what 500 jobs in the queue cost while the API takes no
 // more calls: the promise is 2 % of a core, and not one event. It takes ten seconds
 // whatever the -benchtime.
 func BenchmarkBudgetUsedUp(b *testing.B) {

@@ -93,7 +93,7 @@ func (w *world) use() {
 }
 
 // TestABudgetUsedUpCostsNothing: 500 jobs wait for slots or for calls. Events are
-// sent for turns that are taken, and for nothing else.
+// sent for admissions that are taken, and for nothing else.
 func TestABudgetUsedUpCostsNothing(t *testing.T) {
 	t.Parallel()
 	for _, limit := range []int{0, 5} {
@@ -178,16 +178,16 @@ func TestUncertainAttemptsWaitForTheirCalls(t *testing.T) {
 	require.Equal(t, 50, w.bus.count(event.SweepAdmitted))
 }
 
-// TestATurnIsTheSameEventUntilItIsTakenUp: while submit is away nothing piles up
+// TestAdmissionEventIsStableUntilStarted: while submit is away nothing piles up
 // for it.
-func TestATurnIsTheSameEventUntilItIsTakenUp(t *testing.T) {
+func TestAdmissionEventIsStableUntilStarted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(o *options) { o.wait.MaxConcurrent, o.wait.AdmissionTimeout = 0, time.Second })
 	w.sim.SetDown(true)
 	for range 200 {
 		w.request("a")
 	}
-	w.deliver() // the API is down, so they stand in line
+	w.deliver() // the API is down, so they are queued
 	w.sim.SetDown(false)
 	sent := 0
 	away := func() { // the broker keeps what submit does not take
@@ -367,7 +367,7 @@ func (a hanging) Job(context.Context, string) (trading.Job, error) {
 }
 
 // TestEndsDoNotWaitForPolls: the API hangs, and a job that its owner cancels is
-// told of all the same.
+// announced all the same.
 func TestEndsDoNotWaitForPolls(t *testing.T) {
 	t.Parallel()
 	waits, err := wait.Open(t.Context(), wait.Config{RedisURL: servertest.Redis(t), KeyPrefix: "hang" + job.NewID() + ":"})

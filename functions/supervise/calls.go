@@ -10,12 +10,12 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// calls is the pool in which the API is called: bounded, and apart from all that
-// needs no API, so that one that hangs holds up its own calls only.
+// calls is the bounded worker pool for API calls. It is separate from all work that
+// needs no API call, so that a hanging API blocks its own calls only.
 type calls struct {
 	slots chan struct{}
-	freed chan struct{} // signals the loop that deals
-	short *atomic.Bool  // the last deal was short of room
+	freed chan struct{} // wakes the admit loop
+	short *atomic.Bool  // the last grant was limited by the free slots of the pool
 	busy  *sync.WaitGroup
 }
 
@@ -23,10 +23,10 @@ func newCalls(n int) calls {
 	return calls{slots: make(chan struct{}, n), freed: make(chan struct{}, 1), short: &atomic.Bool{}, busy: &sync.WaitGroup{}}
 }
 
-// free is how many calls may be started. Only the one loop that deals asks.
+// free is how many calls may be started. Only the admit loop uses it.
 func (c calls) free() int { return cap(c.slots) - len(c.slots) }
 
-// start runs do; free has said that it may.
+// start runs do in the pool. The caller has checked free.
 func (c calls) start(do func()) {
 	c.slots <- struct{}{}
 	c.busy.Go(func() {
@@ -40,7 +40,7 @@ func (c calls) start(do func()) {
 	})
 }
 
-// signal has the loop deal that has nothing to wait for otherwise.
+// signal wakes the admit loop.
 func (c calls) signal() {
 	select {
 	case c.freed <- struct{}{}:
@@ -50,7 +50,7 @@ func (c calls) signal() {
 
 func (c calls) wait() { c.busy.Wait() }
 
-// call does what a wait is due for at the API.
+// call makes the API call that a wait is due for.
 func (f *Function) call(ctx context.Context, c wait.Call) {
 	var err error
 	switch {
@@ -63,11 +63,11 @@ func (f *Function) call(ctx context.Context, c wait.Call) {
 	}
 	if err != nil && ctx.Err() == nil {
 		// It comes up again when its lease ends.
-		slog.WarnContext(ctx, "Call not made good", "job_id", c.Record.Header.JobID, "state", string(c.Record.State), "error", err)
+		slog.WarnContext(ctx, "trading API call failed, retrying after its lease", "job_id", c.Record.Header.JobID, "state", string(c.Record.State), "error", err)
 	}
 }
 
-// paid marks a call as the one that was dealt, or as one to be waited for.
+// paid marks a call as the granted one; otherwise the client waits for a call.
 func paid(ctx context.Context, c *wait.Call) context.Context {
 	if c.Calls.Spend() {
 		return trading.Paid(ctx)

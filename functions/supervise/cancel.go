@@ -11,21 +11,21 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// cancelAgain is in how long a sweep that could not be cancelled is tried again.
-const cancelAgain = 15 * time.Second
+// cancelRetry is the delay before a failed cancel is retried.
+const cancelRetry = 15 * time.Second
 
-// cancel stops the sweep of a wait that has ended otherwise. Only then is there
-// room for another sweep at the API.
+// cancel cancels the sweep of a wait that has ended otherwise. Only then its slot is
+// free.
 func (f *Function) cancel(ctx context.Context, c wait.Call) error {
 	r := c.Record
 	err := f.stopSweep(ctx, &c)
 	if err != nil && r.At.Before(r.EndedAt.Add(f.cfg.CancelTimeout)) {
-		slog.WarnContext(ctx, "Sweep not cancelled", "job_id", r.Header.JobID, "error", err)
-		_, err = f.waits.Reschedule(ctx, r, max(cancelAgain, retryAfter(err)), report(err))
+		slog.WarnContext(ctx, "cancel sweep failed, retrying", "job_id", r.Header.JobID, "error", err)
+		_, err = f.waits.Reschedule(ctx, r, max(cancelRetry, retryAfter(err)), report(err))
 		return err
 	}
 	if err != nil {
-		slog.WarnContext(ctx, "Sweep left to itself", "job_id", r.Header.JobID, "error", err)
+		slog.WarnContext(ctx, "cancel sweep failed, giving up", "job_id", r.Header.JobID, "error", err)
 	}
 	return f.waits.Done(ctx, r, wait.ActionCancel)
 }
@@ -39,10 +39,10 @@ func (f *Function) stopSweep(ctx context.Context, c *wait.Call) error {
 	}
 	found, err := f.api.Find(paid(ctx, c), r.Header.JobID, r.Header.CreatedAt)
 	if trading.Permanent(err) {
-		return nil // an API that lists nothing can't tell
+		return nil // an API without a list cannot find it
 	}
 	if err != nil {
-		return fmt.Errorf("look for sweep of job %s: %w", r.Header.JobID, err)
+		return fmt.Errorf("find sweep of job %s: %w", r.Header.JobID, err)
 	}
 	for _, j := range found {
 		if !j.Status.Ended() {
@@ -60,15 +60,15 @@ func (f *Function) cancelOne(ctx context.Context, id string) error {
 	return fmt.Errorf("cancel sweep %s: %w", id, err)
 }
 
-// drop stops a sweep that is one too many. The job's own goes on.
+// drop cancels a duplicate sweep. The job's own sweep continues.
 func (f *Function) drop(ctx context.Context, c wait.Call) error {
 	err := f.cancelOne(paid(ctx, &c), c.Duplicate)
 	if err != nil && c.Record.At.Before(c.Since.Add(f.cfg.CancelTimeout)) {
-		slog.WarnContext(ctx, "Sweep not cancelled", "job_id", c.Record.Header.JobID, "error", err)
-		return f.waits.RescheduleDuplicate(ctx, c, max(cancelAgain, retryAfter(err)), report(err))
+		slog.WarnContext(ctx, "cancel sweep failed, retrying", "job_id", c.Record.Header.JobID, "error", err)
+		return f.waits.RescheduleDuplicate(ctx, c, max(cancelRetry, retryAfter(err)), report(err))
 	}
 	if err != nil {
-		slog.WarnContext(ctx, "Sweep left to itself", "job_id", c.Record.Header.JobID, "error", err)
+		slog.WarnContext(ctx, "cancel sweep failed, giving up", "job_id", c.Record.Header.JobID, "error", err)
 	}
 	return f.waits.Dropped(ctx, c)
 }

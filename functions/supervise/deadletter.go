@@ -20,31 +20,31 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// Attributes that a broker puts on what it gives up (Knative, Event Delivery).
+// Attributes that a broker adds to dead letters (Knative, Event Delivery).
 const (
 	extErrorDest = "knativeerrordest"
 	extErrorCode = "knativeerrorcode"
 	extErrorData = "knativeerrordata"
 )
 
-// isDeadLetter knows dead letters by their attributes and not by the path that
-// they are posted to, so that any URI of this function may be the sink.
+// isDeadLetter recognizes dead letters by their attributes, not by the request path,
+// so that any URI of this function may be the dead letter sink.
 func isDeadLetter(e cloudevents.Event) bool {
 	x := e.Extensions()
 	return x[extErrorDest] != nil || x[extErrorCode] != nil
 }
 
-// obituary is what a dead letter says of how the event letter.
+// deadLetter is why an event could not be delivered.
 type deadLetter struct {
-	// step is the function that did not take it, by its name; empty where the
-	// address is of no step of ours.
+	// step is the name of the function that did not accept it; empty if the address
+	// is none of ours.
 	step string
-	// absent: nobody was there to take it, until it was too old. Otherwise it was
-	// refused, as often as the broker tries.
+	// absent: the subscriber was unreachable until the event expired. Otherwise it
+	// refused the event at every attempt.
 	absent bool
 }
 
-// obituaryOf reads the broker's attributes. A step's name is the first part of
+// deadLetterOf reads the broker's attributes. A step's name is the first part of
 // its path or of its host, as in http://store.sweepline.svc.cluster.local.
 func deadLetterOf(e cloudevents.Event) deadLetter {
 	var o deadLetter
@@ -72,39 +72,38 @@ func deadLetterOf(e cloudevents.Event) deadLetter {
 	return o
 }
 
-// bury does what must follow from an event that its Trigger gave up, so that its
-// job ends all the same. Nothing that it does depends on the step at which the
-// event letter: what it says goes to the wait record, and the reconciler sees to
-// it that the job store learns of that.
+// handleDeadLetter handles an event whose Trigger gave up delivery, so that its job
+// still ends. It changes the wait record only; the reconciler sends the end until the
+// job store has it.
 //
-//	requested   a job that submit never took fails as undeliverable
-//	admitted    a job in line that never got its turn, too
-//	submitted   nothing: the end of the job tells the store all of it
-//	completed,  refused, the job fails: its results cannot be had. Nobody there:
-//	collected   the event is sent again
-//	failed      refused, the reconciler sends it again by and by, until the store
-//	            has the end. Nobody there: it is sent again
-//	job.*       nothing: the job has ended. The letter is kept to be redriven
-//	late ends   nothing: they are for the timeline
+//	requested   a job that submit never accepted fails as undeliverable
+//	admitted    so does a queued job whose admission was not delivered
+//	submitted   no action: the end of the job carries all its data to the store
+//	completed,  refused: the job fails, its results cannot be collected.
+//	collected   Subscriber absent: the event is resent
+//	failed      refused: the reconciler resends it until the store has the end.
+//	            Subscriber absent: the event is resent
+//	job.*       no action: the job has ended. The dead letter is kept for a redrive
+//	late ends   no action: they are for the timeline
 func (f *Function) handleDeadLetter(ctx context.Context, e cloudevents.Event) error {
 	letter := deadLetterOf(e)
-	if letter.step == "supervise" { // what was to be counted here
+	if letter.step == "supervise" { // its job metrics were to be counted here
 		return f.metrics.count(e)
 	}
 	switch e.Type() {
 	case event.SweepRequested, event.SweepAdmitted, event.SweepSubmitted, event.SweepCompleted, event.SweepFailed, event.SweepCollected:
 	default:
-		slog.WarnContext(ctx, "Event undeliverable", "event_id", e.ID(), "event_type", e.Type(), "at", letter.step)
+		slog.WarnContext(ctx, "event undeliverable", "event_id", e.ID(), "event_type", e.Type(), "at", letter.step)
 		return nil
 	}
 	d, err := event.Data[event.Completed](e) // the header and Late, where there is one
 	if err == nil && !job.ValidID(d.JobID) {
-		err = errors.New("the event names no job")
+		err = errors.New("event has no valid job id")
 	}
 	if err != nil {
 		return cehttp.NewResult(http.StatusUnprocessableEntity, "%w", err)
 	}
-	slog.ErrorContext(ctx, "Event undeliverable", "job_id", d.JobID, "tenant_id", d.TenantID, "event_id", e.ID(),
+	slog.ErrorContext(ctx, "event undeliverable", "job_id", d.JobID, "tenant_id", d.TenantID, "event_id", e.ID(),
 		"event_type", e.Type(), "at", letter.step, "absent", letter.absent)
 	switch {
 	case d.Late:
@@ -125,15 +124,15 @@ func (f *Function) handleDeadLetter(ctx context.Context, e cloudevents.Event) er
 	}
 }
 
-// undeliverable is the end of a job whose event letter.
+// undeliverable is the end of a job whose event could not be delivered.
 func (f *Function) undeliverable(e cloudevents.Event) wait.End {
 	return wait.End{
 		Code: job.Undeliverable, Message: fmt.Sprintf("%s could not be delivered", e.Type()), Via: event.ViaDeadLetter, At: f.waits.Now(),
 	}
 }
 
-// buryTurn ends a job that was to be submitted, if it still stands where the
-// event left it. One that submit has taken is the supervisor's, by its record.
+// failUnsubmitted fails a job that was to be submitted, if its state has not changed
+// since the event. A job that submit has started is handled by its wait record.
 func (f *Function) failUnsubmitted(ctx context.Context, h job.Header, e cloudevents.Event) error {
 	r, err := f.waits.Get(ctx, h.JobID)
 	switch {
@@ -150,8 +149,8 @@ func (f *Function) failUnsubmitted(ctx context.Context, h job.Header, e cloudeve
 	return nil
 }
 
-// overturn ends a job whose results nobody takes. Completed as its wait may be,
-// they were never stored.
+// failUncollected fails a job whose results cannot be collected. Its wait may be
+// completed, but the results were never stored.
 func (f *Function) failUncollected(ctx context.Context, h job.Header, e cloudevents.Event) error {
 	if f.endStored(ctx, h.JobID) {
 		return nil
@@ -161,8 +160,8 @@ func (f *Function) failUncollected(ctx context.Context, h job.Header, e cloudeve
 	return f.failJob(ctx, h, e, end)
 }
 
-// endBuried ends a job and tells of it. Should store be what does not work, the
-// reconciler tells again.
+// failJob ends a job and sends the event. If store is what fails, the reconciler
+// resends it.
 func (f *Function) failJob(ctx context.Context, h job.Header, e cloudevents.Event, end wait.End) error {
 	res, err := f.waits.Resolve(ctx, h.JobID, end)
 	switch {
@@ -173,19 +172,19 @@ func (f *Function) failJob(ctx context.Context, h job.Header, e cloudevents.Even
 	case !res.Won && !res.Record.Actions.Has(wait.ActionEvent):
 		return nil
 	}
-	// A sweep that is still running is cancelled when the chore comes due.
+	// A running sweep is cancelled when the pending action comes due.
 	return f.waits.Conclude(ctx, res.Record, f.sink)
 }
 
-// settled reports whether the job store has the job's end. A job store that does not
-// answer has not: it may well be what the event letter of.
+// endStored reports whether the job store has the job's end. It returns false if the
+// job store does not answer: that may be why the event was not delivered.
 func (f *Function) endStored(ctx context.Context, jobID string) bool {
 	if f.reconciler == nil {
 		return false
 	}
 	known, err := f.reconciler.jobStore.Lookup(ctx, []string{jobID})
 	if err != nil {
-		slog.WarnContext(ctx, "job store not asked for a dead event's job", "job_id", jobID, "error", err)
+		slog.WarnContext(ctx, "job store lookup failed, assuming that the end is not stored", "job_id", jobID, "error", err)
 		return false
 	}
 	return len(known) > 0 && known[0].Status.Terminal()
@@ -204,8 +203,8 @@ func (f *Function) findLost(ctx context.Context, jobID string) (bool, error) {
 	return err == nil, err
 }
 
-// buryUnknown ends a job of which nothing is known: the event has all that is
-// needed.
+// failUnknown fails a job that neither Redis nor the job store knows: the event has all
+// the data.
 func (f *Function) failUnknown(ctx context.Context, h job.Header, cause cloudevents.Event) error {
 	end := f.undeliverable(cause)
 	e, err := event.NewFailed(event.Failed{
@@ -219,8 +218,8 @@ func (f *Function) failUnknown(ctx context.Context, h job.Header, cause cloudeve
 	return f.sink.Send(ctx, e)
 }
 
-// sendAgain sends an end again that has letter of old age, unless the job store has
-// it. It may live as long again.
+// resend sends an expired end event again, under the next repetition id, unless the job
+// store has the end.
 func (f *Function) resend(ctx context.Context, h job.Header, e cloudevents.Event) error {
 	if f.endStored(ctx, h.JobID) {
 		return nil
@@ -233,6 +232,6 @@ func (f *Function) resend(ctx context.Context, h job.Header, e cloudevents.Event
 	if err := f.sink.Send(ctx, e); err != nil {
 		return fmt.Errorf("send %s: %w", e.ID(), err)
 	}
-	slog.InfoContext(ctx, "Event sent again", "job_id", h.JobID, "event_id", e.ID())
+	slog.InfoContext(ctx, "event resent", "job_id", h.JobID, "event_id", e.ID())
 	return nil
 }

@@ -12,9 +12,8 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// tend leases the waits that are due and need no call to the API, and does what
-// each needs. It returns when to come again: at once where there was more than it
-// took.
+// handleDue leases the due waits that need no API call and handles each. It returns
+// when to run again: at once if more than one batch was due.
 func (f *Function) handleDue(ctx context.Context) (time.Duration, error) {
 	due, err := f.waits.Due(ctx, f.cfg.Batch, f.cfg.Lease)
 	if err != nil {
@@ -28,8 +27,8 @@ func (f *Function) handleDue(ctx context.Context) (time.Duration, error) {
 			defer func() { <-free }()
 			ctx := r.Trace(ctx)
 			if err := f.handleWait(ctx, r); err != nil && ctx.Err() == nil {
-				// It comes up again when its lease ends.
-				slog.WarnContext(ctx, "Wait not tended", "job_id", r.Header.JobID, "state", string(r.State), "error", err)
+				// It is due again when its lease ends.
+				slog.WarnContext(ctx, "handling due wait failed", "job_id", r.Header.JobID, "state", string(r.State), "error", err)
 			}
 		})
 	}
@@ -40,7 +39,7 @@ func (f *Function) handleDue(ctx context.Context) (time.Duration, error) {
 	return f.cfg.Tick, nil
 }
 
-// look does what a due wait needs.
+// handleWait performs the next step of a due wait.
 func (f *Function) handleWait(ctx context.Context, r wait.Record) error {
 	switch {
 	case r.State.Ended():
@@ -56,27 +55,27 @@ func (f *Function) handleWait(ctx context.Context, r wait.Record) error {
 	}
 }
 
-// overdue says why a parked job has timed out.
+// timeoutMessage says why a parked job has timed out.
 func (f *Function) timeoutMessage(r wait.Record) string {
 	if r.Uncertain && r.Attempt > 0 {
-		return "the trading API did not tell in time whether it has the sweep"
+		return "the trading API did not confirm in time whether it has the sweep"
 	}
 	return fmt.Sprintf("not submitted within %s", f.waits.Config().QueueTimeout)
 }
 
-// reclaim takes a wait over from an attempt at submitting that has died.
+// reclaim requeues a wait whose submission attempt has lost its lease.
 func (f *Function) reclaim(ctx context.Context, r wait.Record) error {
 	took, err := f.waits.Reclaim(ctx, r)
 	if err != nil || !took {
 		return err
 	}
-	slog.WarnContext(ctx, "Submission taken over", "job_id", r.Header.JobID, "attempt", r.Attempt)
+	slog.WarnContext(ctx, "submission attempt lost its lease, job requeued", "job_id", r.Header.JobID, "attempt", r.Attempt)
 	f.calls.signal()
 	return nil
 }
 
-// remind tells once more of a turn that nobody has taken up: by the same event,
-// which the broker drops if it still has it.
+// readmit sends the admission event again if submit has not started an attempt. It is
+// the same event, which the broker drops as a duplicate if it still has it.
 func (f *Function) readmit(ctx context.Context, r wait.Record) error {
 	r, open, err := f.waits.CheckAdmission(ctx, r)
 	if err != nil || !open {
@@ -89,8 +88,8 @@ func (f *Function) readmit(ctx context.Context, r wait.Record) error {
 	return f.sink.Send(ctx, e)
 }
 
-// end resolves a wait and tells of it. A sweep that is to be cancelled for it is
-// dealt a call next.
+// end resolves a wait and sends its events. If its sweep is to be cancelled, a call is
+// granted for that next.
 func (f *Function) end(ctx context.Context, r wait.Record, end wait.End) error {
 	end.AdmitNext = true
 	res, err := f.waits.Resolve(ctx, r.Header.JobID, end)

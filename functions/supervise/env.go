@@ -54,7 +54,7 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	}
 	var options []Option
 	if db.URL == "" {
-		slog.WarnContext(ctx, "DATABASE_URL is not set: jobs are not reconciled, those whose records or events get lost stay open")
+		slog.WarnContext(ctx, "DATABASE_URL is not set: reconciling is off, jobs that lose their record or event stay open")
 	} else {
 		book, err := postgres.OpenReader(ctx, function.Load)
 		if err != nil {

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Tend and Deal are one turn of the loops, for tests that own the clock.
+// HandleDue and AdmitNext are one pass of the loops, for tests that own the clock.
 var HandleDue = (*Function).handleDue
 
-// DealOnce deals and waits for the calls.
+// AdmitOnce admits and grants once and waits for the calls.
 func AdmitOnce(f *Function, ctx context.Context) (time.Duration, error) {
 	again, err := f.admit(ctx)
 	f.calls.wait()
@@ -20,7 +20,7 @@ func AdmitOnce(f *Function, ctx context.Context) (time.Duration, error) {
 	return again, err
 }
 
-// Deal deals until there is nothing left to deal, and waits for the calls.
+// AdmitNext admits and grants until nothing is left, and waits for the calls.
 func AdmitNext(f *Function, ctx context.Context) error {
 	for {
 		d, err := f.admitOnce(ctx)

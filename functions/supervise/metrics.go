@@ -31,7 +31,7 @@ type metrics struct {
 	best      *prometheus.GaugeVec
 	waiting   prometheus.Gauge
 	parked    prometheus.Gauge
-	timeoutMessage   prometheus.Gauge
+	overdue   prometheus.Gauge
 	apiUp     prometheus.Gauge
 
 	mu    sync.Mutex
@@ -43,7 +43,7 @@ type metrics struct {
 }
 
 // otherTickers is the series of all tickers after the first maxTickers: what
-// people send must not grow the metrics without end.
+// people send must not grow the metrics without bound.
 const (
 	maxTickers   = 50
 	otherTickers = "other"
@@ -73,7 +73,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		best: telemetry.Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "pipeline_best_score", Help: "Best score of a ticker's latest sweep.",
 		}, []string{"ticker"})),
-		timeoutMessage: telemetry.Register(reg, prometheus.NewGauge(prometheus.GaugeOpts{
+		overdue: telemetry.Register(reg, prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "pipeline_jobs_overdue", Help: "Jobs whose wait should have been looked at two minutes ago.",
 		})),
 		apiUp: telemetry.Register(reg, prometheus.NewGauge(prometheus.GaugeOpts{
@@ -157,7 +157,7 @@ func (m *metrics) gauge(ctx context.Context, waits *wait.Waits) error {
 	}
 	m.waiting.Set(float64(c.Waiting))
 	m.parked.Set(float64(c.Parked))
-	m.timeoutMessage.Set(float64(c.Overdue))
+	m.overdue.Set(float64(c.Overdue))
 	up := 1.0
 	if c.APIFailures > 0 {
 		up = 0

@@ -15,14 +15,13 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// patienceWithoutRunID is how many polls in a row may find a sweep completed
+// maxPollsWithoutRunID is how many polls in a row may find a sweep completed
 // without the run id that its results are fetched by.
 const maxPollsWithoutRunID = 5
 
-// poll asks the API how a sweep stands whose callback has not come. At the
-// deadline it asks once more, since the callback may have been lost just then,
-// and ends the wait whatever the answer. It is never timed out unasked: a poll that
-// was not made for want of a call comes up again.
+// poll gets the status of a sweep whose callback has not arrived. At the deadline it
+// polls once more, since the callback may have been lost, and ends the wait in any
+// case. A wait never times out without that poll: one without a call is repeated.
 func (f *Function) poll(ctx context.Context, c wait.Call) error {
 	r := c.Record
 	j, err := f.api.Job(paid(ctx, &c), r.TradingJobID)
@@ -31,13 +30,13 @@ func (f *Function) poll(ctx context.Context, c wait.Call) error {
 		err == nil && (j.Status == trading.Failed || j.Status == trading.Cancelled):
 		return f.end(ctx, r, endOf(r, j))
 	case err != nil && !trading.Permanent(err) && !trading.Unavailable(err):
-		return err // it was not asked
+		return err // the call was not made
 	case r.Expired():
 		return f.timeOut(ctx, r, report(err))
 	case trading.NotFound(err):
 		return f.resubmit(ctx, r)
 	case err != nil:
-		return f.later(ctx, r, err)
+		return f.retryPoll(ctx, r, err)
 	}
 	missing := j.Status == trading.Completed
 	if missing && r.RunIDMissed+1 >= maxPollsWithoutRunID {
@@ -77,17 +76,16 @@ func (f *Function) interval(r wait.Record) time.Duration {
 	return time.Duration(min(grown, float64(f.cfg.PollMax)))
 }
 
-// later polls again after the API could not answer.
-func (f *Function) later(ctx context.Context, r wait.Record, cause error) error {
+// retryPoll schedules the next poll after a failed one.
+func (f *Function) retryPoll(ctx context.Context, r wait.Record, cause error) error {
 	next := max(f.interval(r), retryAfter(cause))
-	slog.WarnContext(ctx, "Sweep not polled", "job_id", r.Header.JobID, "again_seconds", next.Seconds(), "error", cause)
+	slog.WarnContext(ctx, "poll sweep failed, retrying", "job_id", r.Header.JobID, "delay_seconds", next.Seconds(), "error", cause)
 	_, err := f.waits.Progress(ctx, r, r.Progress, false, next, report(cause))
 	return err
 }
 
-// report is what a call about a sweep tells of the API. That it can't tell of one
-// sweep (500) says nothing of the others; only that it is not there does, or asks
-// for silence.
+// report is the breaker report of a call about a sweep. An error of one sweep (500) does
+// not count; an unreachable API or a Retry-After does.
 func report(cause error) wait.Report {
 	var e *trading.Error
 	switch {
@@ -120,8 +118,7 @@ func (f *Function) timeOut(ctx context.Context, r wait.Record, read wait.Report)
 	})
 }
 
-// resubmit sends a job back to be submitted again whose sweep the API does not
-// know any more: it was restarted and has forgotten.
+// resubmit requeues a job whose sweep the API has lost, such as after a restart.
 func (f *Function) resubmit(ctx context.Context, r wait.Record) error {
 	if r.Submissions > f.cfg.Resubmissions {
 		return f.end(ctx, r, wait.End{
@@ -133,7 +130,7 @@ func (f *Function) resubmit(ctx context.Context, r wait.Record) error {
 	if err != nil || !ok {
 		return err
 	}
-	slog.WarnContext(ctx, "Sweep lost by the trading API", "job_id", r.Header.JobID, "trading_job_id", r.TradingJobID)
+	slog.WarnContext(ctx, "trading API lost the sweep, resubmitting", "job_id", r.Header.JobID, "trading_job_id", r.TradingJobID)
 	f.calls.signal()
 	return nil
 }

@@ -128,7 +128,7 @@ type Reconciler struct {
 // I/O. The caller closes what it hands in.
 func NewReconciler(cfg ReconcileConfig, l JobStore, waits *wait.Waits, sink wait.Sender, reg prometheus.Registerer) (*Reconciler, error) {
 	if l == nil || waits == nil || sink == nil || reg == nil {
-		return nil, errors.New("reconciling takes a job store, waits, a sink and a registry")
+		return nil, errors.New("reconciler: job store, waits, sink and registry are required")
 	}
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -153,7 +153,7 @@ func (r Repairs) Jobs() (n int) {
 }
 
 // run does a round whenever it is time and no other replica is at it, until ctx
-// ends. Trouble is logged when it begins and ends.
+// ends. The first failure and the recovery are logged.
 func (r *Reconciler) run(ctx context.Context) {
 	tick := time.NewTicker(reconcileLook)
 	defer tick.Stop()
@@ -169,16 +169,16 @@ func (r *Reconciler) run(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil && !failing:
-			slog.ErrorContext(ctx, "Jobs not reconciled, retrying", "error", err)
+			slog.ErrorContext(ctx, "reconciling jobs failed, retrying", "error", err)
 		case err == nil && failing:
-			slog.InfoContext(ctx, "Jobs reconciled again")
+			slog.InfoContext(ctx, "reconciling jobs recovered")
 		}
 		failing = err != nil
 	}
 }
 
-// Turn does a round if it is time for one; done is false where it is not, or
-// where another replica is at it. After an error it is time at once.
+// RunIfDue runs a round if one is due; done is false if none is, or if another replica
+// runs it. After an error the next one is due at once.
 func (r *Reconciler) RunIfDue(ctx context.Context) (repairs Repairs, done bool, err error) {
 	claim, err := r.waits.Claim(ctx, claimRound, reconcileLease)
 	if err != nil {
@@ -221,7 +221,7 @@ func (r *Reconciler) Round(ctx context.Context, anew bool) (Repairs, error) {
 	}
 	r.metrics.rounds.WithLabelValues(roundOutcome(err)).Inc()
 	if n := round.repairs.Jobs(); n > 0 {
-		slog.WarnContext(ctx, "Jobs reconciled", "jobs", n, "records", round.repairs[lostRecord], "requests", round.repairs[lostRequest],
+		slog.WarnContext(ctx, "jobs reconciled", "jobs", n, "records", round.repairs[lostRecord], "requests", round.repairs[lostRequest],
 			"ends", round.repairs[lostEnd], "notices", round.repairs[lostNotice])
 	}
 	if err != nil {

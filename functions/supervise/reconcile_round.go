@@ -111,7 +111,7 @@ func (r *round) compare(ctx context.Context, jobs []job.Job) (lost []job.Job, er
 			lost = append(lost, j)
 			continue
 		}
-		if err := r.check(ctx, rec, r.turn); err != nil {
+		if err := r.check(ctx, rec, r.resendDue); err != nil {
 			return nil, err
 		}
 	}
@@ -163,31 +163,31 @@ func (r *round) restore(ctx context.Context, lost []job.Job) error {
 }
 
 // check closes the gap of a job whose record is there, if it has one: an event
-// that was sent and has brought nothing about. turn says whether one that is
+// that was sent without effect. due says whether one that is
 // missed for a time is to be sent now.
-func (r *round) check(ctx context.Context, rec wait.Record, turn func(time.Duration) bool) error {
+func (r *round) check(ctx context.Context, rec wait.Record, due func(time.Duration) bool) error {
 	switch {
 	case rec.State == wait.Accepted && !rec.EventRefused:
-		return r.again(ctx, lostRequest, rec.Header.CreatedAt, r.cfg.Grace, turn, func() (cloudevents.Event, error) {
+		return r.again(ctx, lostRequest, rec.Header.CreatedAt, r.cfg.Grace, due, func() (cloudevents.Event, error) {
 			e, err := event.NewRequested(event.Requested{Header: rec.Header})
 			telemetry.IntoEvent(rec.Trace(ctx), &e)
 			return e, err
 		})
 	case rec.State.Ended() && !rec.Actions.Has(wait.ActionEvent): // which the supervisor sends until it has got through
-		return r.again(ctx, lostEnd, rec.EndedAt, r.grace, turn, func() (cloudevents.Event, error) { return rec.Event(ctx) })
+		return r.again(ctx, lostEnd, rec.EndedAt, r.grace, due, func() (cloudevents.Event, error) { return rec.Event(ctx) })
 	}
 	return nil
 }
 
 // again sends an event again that was sent at a time and is missed since, for
-// longer than a grace, if it is its turn.
-func (r *round) again(ctx context.Context, kind string, sent time.Time, grace time.Duration, turn func(time.Duration) bool, build func() (cloudevents.Event, error)) error {
+// longer than a grace, if it is due.
+func (r *round) again(ctx context.Context, kind string, sent time.Time, grace time.Duration, due func(time.Duration) bool, build func() (cloudevents.Event, error)) error {
 	missed := r.now.Sub(sent)
 	if missed < grace {
 		return nil
 	}
 	r.metrics.found.WithLabelValues(kind).Inc()
-	if !turn(missed) {
+	if !due(missed) {
 		return nil
 	}
 	e, err := build()
@@ -207,9 +207,9 @@ func repetition(missed time.Duration) (n int) {
 	return n
 }
 
-// turn reports whether, since the round before, an event that is missed for a
+// resendDue reports whether, since the previous round, an event that is missed for a
 // time has been missed for the grace, twice as long, and so on.
-func (r *round) turn(missed time.Duration) bool {
+func (r *round) resendDue(missed time.Duration) bool {
 	if r.since.IsZero() {
 		return true
 	}
@@ -231,10 +231,10 @@ func (r *round) flush(ctx context.Context, all bool) error {
 			events[i] = o.event
 		}
 		if err := r.sink.Send(ctx, events...); err != nil {
-			return fmt.Errorf("send %d events again: %w", n, err)
+			return fmt.Errorf("resend %d events: %w", n, err)
 		}
 		for _, o := range r.out[:n] {
-			slog.InfoContext(ctx, "Event sent again", "kind", o.kind, "job_id", o.event.Subject(), "event_id", o.event.ID())
+			slog.InfoContext(ctx, "event resent", "kind", o.kind, "job_id", o.event.Subject(), "event_id", o.event.ID())
 			r.repaired(o.kind, 1)
 		}
 		r.out = r.out[n:]
@@ -256,7 +256,7 @@ func (r *round) announce(ctx context.Context, j job.Job) error {
 		return nil
 	}
 	r.metrics.found.WithLabelValues(lostNotice).Inc()
-	if !r.turn(missed) {
+	if !r.resendDue(missed) {
 		return nil
 	}
 	told, err := r.told(ctx, j)
@@ -358,7 +358,7 @@ func (r *round) ask(ctx context.Context, ids []string) error {
 	return nil
 }
 
-// always is the turn of what is seen too seldom to wait for the next.
+// always is for gaps that are found too seldom to wait for the next round.
 func always(time.Duration) bool { return true }
 
 // renew shows that the round goes on.

@@ -438,7 +438,7 @@ func TestAJobThatTheStoreNeverHeardOf(t *testing.T) {
 	require.Equal(t, job.Completed, b.status(id))
 }
 
-func TestEndsOfWhichNobodyWasTold(t *testing.T) {
+func TestEndsWithoutNotification(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	b := newBook()

@@ -37,7 +37,7 @@ func TestRedisComesBackASecondOlder(t *testing.T) {
 			w.turn()
 			id := w.request("a")
 			if name == "parked" {
-				w.deliver() // it is in line
+				w.deliver() // it is queued
 			}
 			if name == "accepted" {
 				w.bus.mu.Lock()

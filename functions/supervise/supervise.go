@@ -1,13 +1,12 @@
 // Package supervise is the long-wait supervisor: the one step that always runs.
-// It looks after everything that waits, so that a lost callback, a crash between
-// two steps, a slow or forgetful trading API and a full house do not matter to a
-// job:
+// It handles every wait, so that a lost callback, a crash between two steps, a slow or
+// restarted trading API and a full queue do not lose a job:
 //
-//   - tend.go: waits that came due and need no call to the API are timed out,
-//     taken over from the dead, and what their end asks for is told;
-//   - deal.go: slots and the API's calls are dealt out: turns to those in line,
-//     and calls to waits that are to be polled or cancelled, which calls.go makes
-//     in a pool of their own, so that a slow API holds up nothing else;
+//   - due.go: due waits that need no API call are timed out or reclaimed, and the
+//     events of their ends are sent;
+//   - admit.go: queued jobs are admitted to slots, and calls are granted to waits that
+//     are to be polled or cancelled; calls.go makes them in a pool of their own, so
+//     that a slow API blocks nothing else;
 //   - reconcile.go: what the job store has open is compared with what waits;
 //   - deadletter.go: a job's undeliverable event becomes sweep.failed;
 //   - metrics.go: job metrics are counted from the event stream.
@@ -42,7 +41,7 @@ type Config struct {
 	// ProgressEvery, where it is set, is the interval until a sweep's estimate
 	// has passed, so that progress is seen. Default 0: no polls before.
 	ProgressEvery time.Duration `envconfig:"POLL_PROGRESS" default:"0"`
-	// Tick is how often the supervisor looks without being told. Default 1s.
+	// Tick is how often the loops run without being woken. Default 1s.
 	Tick time.Duration `envconfig:"SUPERVISE_TICK" default:"1s"`
 	// Batch is how many due waits are leased at once. Default 256.
 	Batch int `envconfig:"SUPERVISE_BATCH" default:"256"`
@@ -51,8 +50,8 @@ type Config struct {
 	Parallel int `envconfig:"SUPERVISE_PARALLEL" default:"16"`
 	// Lease is how long a leased wait is left to this replica. Default 30s.
 	Lease time.Duration `envconfig:"SUPERVISE_LEASE" default:"30s"`
-	// CancelPatience is how long a sweep that nobody wants is tried to be
-	// cancelled at the API. Default 1h.
+	// CancelTimeout is how long cancelling an unneeded sweep at the API is retried.
+	// Default 1h.
 	CancelTimeout time.Duration `envconfig:"CANCEL_PATIENCE" default:"1h"`
 	// Resubmissions is how often a sweep that the API lost is submitted again.
 	// Default 3.
@@ -101,7 +100,7 @@ func (c Config) withDefaults() (Config, error) {
 	return c, errors.Join(errs...)
 }
 
-// sweeps is the part of the trading API that tells of sweeps and ends them:
+// sweeps is the part of the trading API that reads and cancels sweeps:
 // trading.Client.
 type sweeps interface {
 	Job(ctx context.Context, id string) (trading.Job, error)
@@ -139,7 +138,7 @@ func WithReconciler(r *Reconciler) Option { return func(f *Function) { f.reconci
 // caller closes what it hands in, after Stop.
 func New(cfg Config, waits *wait.Waits, api sweeps, sink wait.Sender, reg prometheus.Registerer, options ...Option) (*Function, error) {
 	if waits == nil || api == nil || sink == nil || reg == nil {
-		return nil, errors.New("supervise needs waits, the trading API, a sink and a registry")
+		return nil, errors.New("supervise: waits, trading API, sink and registry are required")
 	}
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -158,13 +157,13 @@ func (f *Function) Start(ctx context.Context, _ map[string]string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.stop != nil {
-		return errors.New("supervise runs already")
+		return errors.New("supervise is already running")
 	}
 	ctx, f.stop = context.WithCancel(context.WithoutCancel(ctx))
 	admit, due := f.waits.Wakes(ctx)
 	f.wakes = []<-chan struct{}{admit, due}
-	f.loops.Go(func() { f.loop(ctx, "deal", []<-chan struct{}{admit, f.calls.freed}, f.admit) })
-	f.loops.Go(func() { f.loop(ctx, "tend", []<-chan struct{}{due}, f.handleDue) })
+	f.loops.Go(func() { f.loop(ctx, "admit", []<-chan struct{}{admit, f.calls.freed}, f.admit) })
+	f.loops.Go(func() { f.loop(ctx, "due", []<-chan struct{}{due}, f.handleDue) })
 	f.loops.Go(func() { f.loop(ctx, "count", nil, f.count) })
 	if f.reconciler != nil {
 		f.loops.Go(func() { f.reconciler.run(ctx) })
@@ -212,8 +211,8 @@ func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevent
 	return nil, f.metrics.count(e)
 }
 
-// loop runs step when it is woken, when step said it should come again, and
-// with every tick at the latest. Trouble is logged when it begins and ends.
+// loop runs step when it is woken, after the delay that step returned, and with every
+// tick at the latest. The first failure and the recovery are logged.
 func (f *Function) loop(ctx context.Context, name string, wakes []<-chan struct{}, step func(context.Context) (time.Duration, error)) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -242,9 +241,9 @@ func (f *Function) loop(ctx context.Context, name string, wakes []<-chan struct{
 		case ctx.Err() != nil:
 			return
 		case err != nil && !failing:
-			slog.ErrorContext(ctx, "Supervision interrupted", "loop", name, "error", err)
+			slog.ErrorContext(ctx, "supervise loop failed, retrying", "loop", name, "error", err)
 		case err == nil && failing:
-			slog.InfoContext(ctx, "Supervision goes on", "loop", name)
+			slog.InfoContext(ctx, "supervise loop recovered", "loop", name)
 		}
 		failing = err != nil
 		if err != nil || again > f.cfg.Tick {

@@ -195,9 +195,9 @@ func TestOneStatusPageThatFails(t *testing.T) {
 	require.Equal(t, wait.Waiting, w.record(next).State, "submitted")
 }
 
-// TestPollsDoNotOpenTheGate: the API takes no submissions and asks for a minute of
+// TestPollsDoNotCloseTheBreaker: the API takes no submissions and asks for a minute of
 // silence. That it answers polls changes nothing.
-func TestPollsDoNotOpenTheGate(t *testing.T) {
+func TestPollsDoNotCloseTheBreaker(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(o *options) { o.sim.Delay = time.Hour; o.wait.MaxConcurrent = 0; o.sim.MaxConcurrent = 0 })
 	running := w.request("a")

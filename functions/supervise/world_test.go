@@ -300,7 +300,7 @@ func (w *world) deliverTimes(times int) {
 	}
 }
 
-// turn lets everybody do what is to be done now. Errors are trouble that the
+// admission lets everybody do what is to be done now. Errors are trouble that the
 // test made, or show in what comes of it.
 func (w *world) turn() {
 	w.deliver()
@@ -311,7 +311,7 @@ func (w *world) turn() {
 	_ = w.proc.waits.Flush(ctx)
 }
 
-// pass lets time go by in steps, with a turn after each, until all jobs have
+// pass lets time go by in steps, with an admission after each, until all jobs have
 // ended or the time is over.
 func (w *world) pass(d, step time.Duration, jobs ...string) {
 	w.turn()

@@ -35,7 +35,7 @@ func ParseRole(name string) (Role, error) {
 	case All, Receiver, Worker:
 		return r, nil
 	}
-	return "", fmt.Errorf("role %q is none of %s, %s, %s", name, All, Receiver, Worker)
+	return "", fmt.Errorf("role %q must be one of %s, %s, %s", name, All, Receiver, Worker)
 }
 
 // Config says how to run. The fields with tags come from the environment, the
@@ -85,7 +85,7 @@ func (c Config) Folder() (string, error) {
 		return "", fmt.Errorf("data folder: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("make data folder: %w", err)
+		return "", fmt.Errorf("create data folder: %w", err)
 	}
 	return dir, nil
 }

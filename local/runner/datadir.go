@@ -57,10 +57,10 @@ func secret(dir string) (string, error) {
 	text := base64.RawURLEncoding.EncodeToString(key)
 	// Written beside and renamed: a crash leaves the old one or the new one.
 	if err := os.WriteFile(file+".new", []byte(text+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("keep callback secret: %w", err)
+		return "", fmt.Errorf("store callback secret: %w", err)
 	}
 	if err := os.Rename(file+".new", file); err != nil {
-		return "", fmt.Errorf("keep callback secret: %w", err)
+		return "", fmt.Errorf("store callback secret: %w", err)
 	}
 	return text, nil
 }

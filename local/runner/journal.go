@@ -9,10 +9,10 @@ import (
 	"github.com/zixly/sweepline/shared/jobstore"
 )
 
-// journal writes each request, and each word that somebody was told, into the
+// journal writes each request and each sent notification into the
 // job store before the broker answers 202 for it: an embedded Redis forgets its
-// streams with the process, and resume can only bring back, or leave alone, what
-// the job store knows.
+// streams with the process, and resume only knows
+// what is in the job store.
 func journal(l jobstore.Store) func(context.Context, []cloudevents.Event) error {
 	return func(ctx context.Context, events []cloudevents.Event) error {
 		var keep []cloudevents.Event

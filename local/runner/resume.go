@@ -9,18 +9,17 @@ import (
 )
 
 const (
-	// resumeTimeout is how long the start waits for servers of others to say what
-	// is unfinished.
+	// resumeTimeout bounds finding unfinished jobs in external stores at start.
 	resumeTimeout = 20 * time.Second
 	// startTimeout is how long PostgreSQL may take to start: after a crash it has
 	// a log to replay.
 	startTimeout = 2 * time.Minute
-	startPause    = 500 * time.Millisecond
+	startPause   = 500 * time.Millisecond
 )
 
-// resume brings on what an earlier process left and Redis does not know any
-// more: always with an embedded Redis, and with a real one that has lost its
-// data. The supervisor goes on doing so while the process runs.
+// resume restores unfinished jobs of an earlier process that Redis has lost: always
+// with an embedded Redis, and with a real one that has lost its data. The supervisor
+// continues to do so while the process runs.
 func (l *Local) resume(ctx context.Context) error {
 	if err := l.awaitJobStore(ctx); err != nil {
 		return err
@@ -36,15 +35,15 @@ func (l *Local) resume(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, resumeTimeout)
 	defer cancel()
 	repairs, _, err := l.reconciler.RunIfDue(ctx)
-	if err != nil { // a database that is away must not keep jobs from being taken in
-		l.log.WarnContext(ctx, "Resuming unfinished jobs failed, retrying", "error", err)
+	if err != nil { // an unavailable database must not block new jobs
+		l.log.WarnContext(ctx, "resuming unfinished jobs failed, retrying", "error", err)
 	}
 	l.Resumed = repairs.Jobs()
 	return nil
 }
 
-// awaitJobStore waits for a PostgreSQL that is starting. One that is not there, or
-// that refuses us, is not waited for: the steps tell.
+// awaitJobStore waits for a PostgreSQL that is starting. It does not wait for one that
+// is unreachable or refuses the connection: the steps report that.
 func (l *Local) awaitJobStore(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()

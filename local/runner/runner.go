@@ -35,7 +35,7 @@ type Local struct {
 	Mode string
 	// DataDir is the folder in use.
 	DataDir string
-	// Resumed counts the jobs that an earlier process had left open.
+	// Resumed counts the unfinished jobs of an earlier process that were restored.
 	Resumed int
 
 	log    *slog.Logger
@@ -200,7 +200,7 @@ func (l *Local) startBroker(ctx context.Context, cfg Config) error {
 	return nil
 }
 
-// open takes up what was left and lets the outside in.
+// open resumes unfinished jobs and opens the public and admin ports.
 func (l *Local) open(ctx context.Context, profiles bool) error {
 	if l.role == Receiver {
 		if err := l.awaitJobStore(ctx); err != nil {
@@ -261,7 +261,7 @@ func (l *Local) Close() error {
 		err = errors.Join(err, l.broker.Close())
 	}
 	if lost := l.traces.Close(); lost != nil { // a collector that is away is nothing to fail for
-		l.log.WarnContext(ctx, "Spans lost", "error", lost)
+		l.log.WarnContext(ctx, "exporting spans failed", "error", lost)
 	}
 	if l.stores != nil {
 		l.stores.Close()

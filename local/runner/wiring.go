@@ -25,7 +25,7 @@ func wiring(steps []*step) (broker.Set, error) {
 				return s.at.url() + "/" + s.name, nil
 			}
 		}
-		return "", fmt.Errorf("there is no function %s", ref.Name)
+		return "", fmt.Errorf("unknown function %s", ref.Name)
 	}})
 	if err != nil {
 		return set, err

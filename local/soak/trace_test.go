@@ -58,7 +58,7 @@ func TestOneTraceOverRestarts(t *testing.T) {
 		require.True(t, wait.Start.Before(before.End.Add(time.Second)) && wait.End.Before(after.End), "it spans the gap")
 
 		// The lines of all processes name the trace.
-		for name, line := range map[string]string{"receive": "Job queued", "submit": "Job started", "callback": "Callback taken", "store": "Job completed"} {
+		for name, line := range map[string]string{"receive": "Job queued", "submit": "Job started", "callback": "callback handled", "store": "Job completed"} {
 			require.Contains(t, w.said(name, line), traceID, "%s: %s", name, line)
 		}
 	}

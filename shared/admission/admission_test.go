@@ -73,9 +73,9 @@ func TestConfigBoundsEveryMinute(t *testing.T) {
 	}
 }
 
-// TestPartiesTakeTurns: everybody who is in need of calls all the time gets as many
+// TestPartiesAlternate: everybody who is in need of calls all the time gets as many
 // as the others, and who has died holds nobody up for long.
-func TestPartiesTakeTurns(t *testing.T) {
+func TestPartiesAlternate(t *testing.T) {
 	t.Parallel()
 	eachRedis(t, func(t *testing.T, c *redis.Client, base string) {
 		clk := newClock()

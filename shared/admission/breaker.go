@@ -6,24 +6,23 @@ import (
 	"time"
 )
 
-// Breaker names one of the two.
+// Breaker names one of the two circuit breakers, by its key.
 type Breaker string
 
-// The breakers. What the one kind of call meets says nothing of the other: an
-// API may be full and still tell of its sweeps.
+// The breakers. The failures of one kind of call say nothing about the other: an API
+// at its limit may still answer status requests.
 const (
-	// Submissions: while it is shut nobody gets a turn.
+	// Submissions: while it is open no job is admitted. Its key is "gate".
 	Submissions Breaker = "gate"
-	// Reads: all calls about sweeps that exist. While it is shut no polls,
-	// looks and cancels are dealt.
+	// Reads: all calls about existing sweeps. While it is open no polls, lookups and
+	// cancels are granted.
 	Reads Breaker = "reads"
 )
 
-// Report tells all processes how a call to the API went, where no step of a wait
-// does so. A failure shuts the breaker for a while, longer each time; then one
-// call tries. retryAfter is what the API asked for: nobody calls before that
-// time has passed, whatever succeeds meanwhile. It returns for how long the
-// breaker is shut.
+// Report records the outcome of an API call for all processes, if no step of a wait
+// does so. A failure opens the breaker, with exponential backoff; then one call is the
+// probe. retryAfter is the API's Retry-After: no call is made before it has passed,
+// even after a success. It returns for how long the breaker is open.
 func (a *Admission) Report(ctx context.Context, b Breaker, ok bool, retryAfter time.Duration) (time.Duration, error) {
 	good := 0
 	if ok {

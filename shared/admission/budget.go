@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Urgency is how soon a caller needs its call. Both are served alike: a process'
-// calls go out in the order in which they were asked for, and the processes take
-// turns with the line and the polls, which the supervisor deals to.
+// Urgency is how soon a caller needs its call. Both are served alike: a process' calls
+// are granted in the order of the requests, and the processes alternate with the queue
+// and the polls, which the supervisor grants calls to.
 type Urgency int
 
 // The urgencies.
@@ -17,8 +17,8 @@ const (
 	Urgent
 )
 
-// Allow takes one call from the API's budget if nobody waits for one. It returns
-// 0, or how long there will be none. Nobody is remembered: who is in need of a
+// Allow takes one call from the API's budget if no party waits for one. It returns 0,
+// or the delay until one may be available. It records nothing: a caller that needs a
 // call uses Await.
 func (a *Admission) Allow(ctx context.Context, _ Urgency) (time.Duration, error) {
 	if a.cfg.RequestsPerMinute == 0 {
@@ -32,16 +32,16 @@ func (a *Admission) Allow(ctx context.Context, _ Urgency) (time.Duration, error)
 }
 
 // Await takes one call from the API's budget, however long that takes; it has to
-// be made within Fresh. It ends with ctx. All who wait in a process ask with one
-// voice, one after the other, and Redis says when to come: the cost is that of
-// the calls that are made.
+// be made within Fresh. It ends with ctx. The callers of a process are one party, served
+// one after the other, and Redis returns when to retry: the cost is that of the calls
+// that are made.
 func (a *Admission) Await(ctx context.Context, _ Urgency) error {
 	if a.cfg.RequestsPerMinute == 0 {
 		return nil
 	}
 	select {
-	case a.turn <- struct{}{}:
-		defer func() { <-a.turn }()
+	case a.asking <- struct{}{}:
+		defer func() { <-a.asking }()
 	case <-ctx.Done():
 		return fmt.Errorf("await call from budget: %w", ctx.Err())
 	}
@@ -63,20 +63,19 @@ func (a *Admission) Await(ctx context.Context, _ Urgency) error {
 	}
 }
 
-// Calls are calls that were dealt with a turn or a due wait and have been counted.
-// They are for one goroutine.
+// Calls are API calls that were granted with an admission or a due wait and are already
+// counted. They are for one goroutine.
 type Calls struct {
 	n     int
 	until time.Time
 }
 
-// Dealt is n calls that were asked for at the time of asked, by the process' own
-// monotonic clock: taken before Redis was asked, so that no delay makes them
-// live longer.
+// Granted is n calls that were requested at asked, by the process' monotonic clock,
+// read before the request to Redis, so that no delay extends their lifetime.
 func Granted(n int, asked time.Time) Calls { return Calls{n: n, until: asked.Add(Fresh)} }
 
-// Spend uses one of the calls up. It is false where none is left, or they were
-// not used in time: then the caller has to Await one.
+// Spend uses one of the calls. It returns false if none is left or they have expired:
+// then the caller must Await one.
 func (c *Calls) Spend() bool {
 	if c.n == 0 || !time.Now().Before(c.until) {
 		return false

@@ -16,26 +16,26 @@ type Config struct {
 	// RequestsPerMinute is how many calls the API takes in any minute; 0 means
 	// no limit.
 	RequestsPerMinute int
-	// GateMin and GateMax bound how long a breaker stays shut after failures.
+	// BackoffMin and BackoffMax bound how long a breaker stays open after failures.
 	BackoffMin, BackoffMax time.Duration
 }
 
 const (
-	// Fresh is how long a call that was dealt may be made: it was counted in the
-	// minute in which it was dealt. A turn may lie for as long before it is
-	// taken up, and a party that took it up has as long again.
+	// Fresh is how long a granted call may be made: it was counted in the minute of the
+	// grant. An admission may wait that long before its attempt starts, and the attempt
+	// has as long again.
 	Fresh = 2500 * time.Millisecond
 	// span is the minute that the API counts in, and all the time by which a
 	// call may come later than it was counted.
 	span = time.Minute + 2*Fresh
-	// grace is how long a call is kept for a party that was told to come for it.
+	// grace is how long a call is kept for a party that was told when to retry.
 	grace = time.Second
-	// probeTime is how long the one job that tries out a recovered API may keep
-	// the others waiting.
+	// probeTime is how long the probe of a half-open breaker may keep the others
+	// waiting.
 	probeTime = 10 * time.Second
-	// openTurns is how many turns may be given and not taken up where slots have
-	// no limit.
-	openTurns = 64
+	// maxAdmitted is how many admitted jobs may not have started, without a slot
+	// limit.
+	maxAdmitted = 64
 )
 
 // burst is how many calls may be made at once after a quiet time, and reserve how
@@ -62,9 +62,9 @@ func (c Config) every() float64 {
 // limits is the form in which scripts get the configuration: lua/limits.lua.
 func (c Config) limits() string {
 	burst, reserve := c.burst()
-	admitted := openTurns
+	admitted := maxAdmitted
 	if burst > 0 {
-		admitted = min(admitted, burst) // calls that were dealt and may never be made
+		admitted = min(admitted, burst) // calls that were granted and may never be made
 	}
 	number := func(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 	text := []string{

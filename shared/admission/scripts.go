@@ -14,17 +14,17 @@ import (
 var sources embed.FS
 
 // Clock begins a script that needs no more than the time; Library one that
-// decides on slots, calls, breakers or the line. lua/*.lua say what they define.
+// decides on slots, calls, breakers or the queue. lua/*.lua say what they define.
 var (
 	Clock   = redisclient.Lua(sources, "clock")
 	Library = Clock + redisclient.Lua(sources, "limits", "budget", "breaker", "queue")
 )
 
 var (
-	askScript    = redis.NewScript(Library + redisclient.Lua(sources, "ask"))
-	tryScript    = redis.NewScript(Library + redisclient.Lua(sources, "try"))
-	reportScript = redis.NewScript(Library + redisclient.Lua(sources, "report"))
-	positionScript  = redis.NewScript(Library + redisclient.Lua(sources, "position"))
+	askScript      = redis.NewScript(Library + redisclient.Lua(sources, "ask"))
+	tryScript      = redis.NewScript(Library + redisclient.Lua(sources, "try"))
+	reportScript   = redis.NewScript(Library + redisclient.Lua(sources, "report"))
+	positionScript = redis.NewScript(Library + redisclient.Lua(sources, "position"))
 )
 
 // Run runs a script that was built upon Clock or Library; args follow what those

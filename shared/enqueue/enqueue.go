@@ -25,7 +25,7 @@ import (
 )
 
 // ErrConflict: the key was used before, for another sweep.
-var ErrConflict = errors.New("the key stands for another sweep")
+var ErrConflict = errors.New("idempotency key was used for another sweep")
 
 // records is where a job's first record is kept: shared/wait.
 type records interface {
@@ -49,7 +49,7 @@ type Enqueuer struct {
 // New refuses missing dependencies and does no I/O.
 func New(r records, s sender, now func() time.Time) (*Enqueuer, error) {
 	if r == nil || s == nil || now == nil {
-		return nil, errors.New("enqueue needs records, a sink and a clock")
+		return nil, errors.New("enqueue: records, sink and clock are required")
 	}
 	return &Enqueuer{records: r, sink: s, now: now}, nil
 }
@@ -98,25 +98,25 @@ func (i *Enqueuer) Enqueue(ctx context.Context, r Request) (Accepted, error) {
 	a, err := i.records.Accept(ctx, h, print)
 	switch {
 	case err != nil:
-		return Accepted{}, fmt.Errorf("take in: %w", err) // the record names the job
+		return Accepted{}, fmt.Errorf("accept job: %w", err) // the record names the job
 	case a.Conflict:
 		return Accepted{}, ErrConflict
 	}
 	e, err := event.NewRequested(event.Requested{Header: a.Header})
 	if err != nil {
-		return Accepted{}, fmt.Errorf("take in job %s: %w", a.Header.JobID, err)
+		return Accepted{}, fmt.Errorf("accept job %s: %w", a.Header.JobID, err)
 	}
 	telemetry.IntoEvent(ctx, &e)
 	if err := i.sink.Send(ctx, e); err != nil {
 		if refused(err) && !a.Replayed {
 			i.markRefused(ctx, a.Header.JobID)
 		}
-		return Accepted{}, fmt.Errorf("take in job %s: %w", a.Header.JobID, err)
+		return Accepted{}, fmt.Errorf("accept job %s: %w", a.Header.JobID, err)
 	}
 	return Accepted{Header: a.Header, Replayed: a.Replayed}, nil
 }
 
-// callOffPatience bounds a note that only saves a sweep which nobody asked for.
+// markRefusedTimeout bounds marking the record, which only avoids an unneeded sweep.
 const markRefusedTimeout = time.Second
 
 // refused reports whether the broker said that it does not keep the event.
@@ -127,14 +127,14 @@ func refused(err error) bool {
 	return errors.As(err, &no) && (no.Status < http.StatusInternalServerError || no.Status == http.StatusServiceUnavailable)
 }
 
-// callOff keeps the supervisor from sending the event of a job whose client is
-// about to be told that it was not taken in. Where that fails the job may run
-// although its client was told to try again.
+// markRefused keeps the supervisor from sending the event of a job whose client is
+// about to receive an error. If that fails the job may run although its client was
+// told to retry.
 func (i *Enqueuer) markRefused(ctx context.Context, jobID string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), markRefusedTimeout)
 	defer cancel()
 	if err := i.records.MarkRefused(ctx, jobID); err != nil {
-		slog.WarnContext(ctx, "Refused job not called off", "job_id", jobID, "error", err)
+		slog.WarnContext(ctx, "marking refused job failed", "job_id", jobID, "error", err)
 	}
 }
 

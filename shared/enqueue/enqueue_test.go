@@ -38,7 +38,7 @@ func (b *book) Accept(_ context.Context, h job.Header, fingerprint string) (wait
 }
 
 func (b *book) MarkRefused(context.Context, string) error {
-	*b.log = append(*b.log, "call off")
+	*b.log = append(*b.log, "mark refused")
 	return nil
 }
 
@@ -91,8 +91,8 @@ func TestARefusedJobIsCalledOff(t *testing.T) {
 		replayed bool
 		want     []string
 	}{
-		"full":          {err: &sink.Unavailable{Status: 503, Err: &sink.Refused{Status: 503}}, want: []string{"record", "send", "call off"}},
-		"refused":       {err: &sink.Refused{Status: 413}, want: []string{"record", "send", "call off"}},
+		"full":          {err: &sink.Unavailable{Status: 503, Err: &sink.Refused{Status: 503}}, want: []string{"record", "send", "mark refused"}},
+		"refused":       {err: &sink.Refused{Status: 413}, want: []string{"record", "send", "mark refused"}},
 		"no answer":     {err: &sink.Unavailable{Err: errors.New("timeout")}, want: []string{"record", "send"}},
 		"a proxy":       {err: &sink.Unavailable{Status: 504, Err: &sink.Refused{Status: 504}}, want: []string{"record", "send"}},
 		"a replay":      {err: &sink.Unavailable{Status: 503, Err: &sink.Refused{Status: 503}}, replayed: true, want: []string{"record", "send"}},

@@ -48,7 +48,7 @@ func Decode(j job.Job, parameters, best, metrics []byte) job.Job {
 		}
 		if err := json.Unmarshal(column.raw, column.into); err != nil {
 			column.undo()
-			slog.Warn("Column of a job cannot be read", "job_id", j.JobID, "column", column.name, "error", err)
+			slog.Warn("invalid job column, skipping", "job_id", j.JobID, "column", column.name, "error", err)
 		}
 	}
 	return j

@@ -12,7 +12,7 @@ import (
 func Start(ctx context.Context, l interface{ Start(context.Context) error }) error {
 	err := l.Start(ctx)
 	if errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
-		slog.WarnContext(ctx, "Database not available, will be tried again by the first event", "error", err)
+		slog.WarnContext(ctx, "database unavailable, retrying with the first event", "error", err)
 		return nil
 	}
 	return err

@@ -6,23 +6,23 @@ import (
 	"time"
 )
 
-// Claim is the answer to somebody who wants to do something once.
+// Claim is the result of claiming work that must be done once.
 type Claim int
 
-// The answers of Claim.
+// The results of Claim.
 const (
-	// Held: somebody is at it; ask again after the lease.
+	// Held: another process holds the claim; retry after the lease.
 	Held Claim = iota
-	// Won: do it, then MarkDone, or Release if it did not work out.
+	// Won: do the work, then MarkDone, or Release if it failed.
 	Won
-	// Done: it was done.
+	// Done: the work is done.
 	Done
 	// Again is Won, but an earlier winner did neither MarkDone nor Release before
-	// its lease ended: nobody can know how far it got.
+	// its lease ended: how far it got is unknown.
 	Again
 )
 
-// rememberClaim is for how long a winner that vanished is known of.
+// rememberClaim is how long a claim is remembered past its lease.
 const rememberClaim = 24 * time.Hour
 
 // Claim guards what must be done once over any number of processes. The lease
@@ -46,10 +46,10 @@ func (o *Once) MarkDone(ctx context.Context, key string, keep time.Duration) err
 	return nil
 }
 
-// Release gives a claim back whose work did not get done.
+// Release frees a claim whose work was not done.
 func (o *Once) Release(ctx context.Context, key string) error {
 	if err := unclaimScript.Run(ctx, o.scripts, []string{o.claim(key), o.begun(key)}).Err(); err != nil {
-		return fmt.Errorf("give %s back: %w", key, err)
+		return fmt.Errorf("release %s: %w", key, err)
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 // keyTTL is how long an idempotency key is remembered: the promise of the webhook.
 const keyTTL = 24 * time.Hour
 
-// Key gives the job that a tenant's idempotency key stands for: candidate, if
+// Key returns the job of a tenant's idempotency key: candidate, if
 // the key was not used in the last 24 hours, and for the next 24 hours from
 // then on. Of any number of equal keys at the same instant all get one answer.
 func (o *Once) Key(ctx context.Context, tenant, key, candidate string) (string, error) {
@@ -29,7 +29,7 @@ func (o *Once) Key(ctx context.Context, tenant, key, candidate string) (string, 
 	}
 	jobID, err := uuid.FromBytes([]byte(stored))
 	if err != nil {
-		return "", fmt.Errorf("use key: unexpected answer: %w", err)
+		return "", fmt.Errorf("use key: unexpected redis reply: %w", err)
 	}
 	return jobID.String(), nil
 }

@@ -1,7 +1,6 @@
 // Package once remembers what is to happen once, over any number of processes:
-// the job that an idempotency key stands for, and things that were done, such as
-// telling a channel of a job. It stands beside shared/wait: receive uses the keys,
-// notify the claims.
+// the job of an idempotency key, and claims on work that must be done once, such as
+// notifying a channel. receive uses the keys, notify the claims.
 //
 // Each answer is one step in Redis and touches one key, or two of one hash tag.
 // Times to live run on the clock of Redis.
@@ -27,7 +26,7 @@ type Once struct {
 // sends the steps of many callers together.
 func New(client redis.Cmdable, scripts redis.Scripter, prefix string) (*Once, error) {
 	if client == nil || scripts == nil {
-		return nil, errors.New("once needs a redis client")
+		return nil, errors.New("once: redis client is required")
 	}
 	return &Once{redis: client, scripts: scripts, prefix: prefix}, nil
 }

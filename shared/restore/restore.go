@@ -18,7 +18,7 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// JobStore is the part of job store.Survey that finds one job.
+// JobStore is the part of jobstore.Survey that finds one job.
 type JobStore interface {
 	Lookup(ctx context.Context, jobIDs []string) ([]job.Job, error)
 }
@@ -40,13 +40,13 @@ type Jobs struct {
 // New refuses missing dependencies and does no I/O.
 func New(l JobStore, w Waits, s wait.Sender) (*Jobs, error) {
 	if l == nil || w == nil || s == nil {
-		return nil, errors.New("restoring jobs takes a job store, waits and a sink")
+		return nil, errors.New("restore: job store, waits and sink are required")
 	}
 	return &Jobs{jobStore: l, waits: w, sink: s}, nil
 }
 
 // Find is for a job without a record. It returns the job as the job store knows it,
-// whoever's it is, or job store.ErrNotFound; any other error means that it could
+// whoever's it is, or jobstore.ErrNotFound; any other error means that it could
 // not be told, and that asking again is worth it. A job that has not ended has a
 // record when Find returns; one that has ended gets none.
 //
@@ -83,7 +83,7 @@ func (j *Jobs) Put(ctx context.Context, open job.Job) (bool, error) {
 	if err != nil || !made {
 		return false, err
 	}
-	slog.WarnContext(r.Trace(ctx), "Lost job restored", "job_id", open.JobID, "tenant_id", open.TenantID,
+	slog.WarnContext(r.Trace(ctx), "lost job restored", "job_id", open.JobID, "tenant_id", open.TenantID,
 		"status", string(open.Status), "state", string(r.State))
 	if open.SweepRunID == "" {
 		return true, nil

@@ -55,7 +55,7 @@ func ParseCallback(body []byte) (Callback, error) {
 		return Callback{}, fmt.Errorf("%w: %w", ErrCallback, err)
 	}
 	if !validJobID(b.JobID) {
-		return Callback{}, fmt.Errorf("%w: no usable job_id", ErrCallback)
+		return Callback{}, fmt.Errorf("%w: invalid job_id", ErrCallback)
 	}
 	j := b.job()
 	status, err := callbackStatus(b.EventType, j.Status)
@@ -99,7 +99,7 @@ func callbackStatus(eventType string, s Status) (Status, error) {
 		return "", fmt.Errorf("%w: event_type and status contradict each other", ErrCallback)
 	}
 	if !s.Ended() {
-		return "", fmt.Errorf("%w: status is none of completed, failed, cancelled", ErrCallback)
+		return "", fmt.Errorf("%w: status must be completed, failed or cancelled", ErrCallback)
 	}
 	return s, nil
 }

@@ -82,7 +82,7 @@ func New(cfg Config, options ...Option) (*Client, error) {
 	}
 	c.http.CheckRedirect = c.sameHost
 	if c.observe == nil || c.pace == nil || c.http.Transport == nil {
-		return nil, errors.New("new trading client: nil option")
+		return nil, errors.New("trading: option must not be nil")
 	}
 	return c, nil
 }
@@ -173,16 +173,16 @@ func (c *Client) do(ctx context.Context, r call, into any) (err error) {
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
-		return fail(fmt.Errorf("read answer: %w", err))
+		return fail(fmt.Errorf("read response: %w", err))
 	}
 	if len(body) > maxAnswer {
-		return &Error{Op: r.op, Status: resp.StatusCode, sent: true, cause: errors.New("answer is too large")}
+		return &Error{Op: r.op, Status: resp.StatusCode, sent: true, cause: errors.New("response is too large")}
 	}
 	if into == nil {
 		return nil
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return &Error{Op: r.op, Status: resp.StatusCode, sent: true, cause: fmt.Errorf("read answer: %w", err)}
+		return &Error{Op: r.op, Status: resp.StatusCode, sent: true, cause: fmt.Errorf("read response: %w", err)}
 	}
 	return nil
 }

@@ -57,7 +57,7 @@ func (c Config) withDefaults() (Config, error) {
 		errs = append(errs, errors.New("TRADING_API_KEY: must be printable ASCII"))
 	}
 	if c.Encoding != JSON && c.Encoding != Form {
-		errs = append(errs, fmt.Errorf("TRADING_API_ENCODING: %q is neither json nor form", c.Encoding))
+		errs = append(errs, fmt.Errorf("TRADING_API_ENCODING: must be json or form, got %q", c.Encoding))
 	}
 	if c.SubmitTimeout < 0 {
 		errs = append(errs, errors.New("TRADING_API_SUBMIT_TIMEOUT: must not be negative"))

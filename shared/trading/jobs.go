@@ -162,7 +162,7 @@ func (l *jobList) UnmarshalJSON(data []byte) error {
 			return err
 		}
 		if wrapped.Jobs == nil {
-			return errors.New("answer has no list of jobs")
+			return errors.New("response has no list of jobs")
 		}
 		*l = wrapped.Jobs
 		return nil
@@ -172,7 +172,7 @@ func (l *jobList) UnmarshalJSON(data []byte) error {
 
 // ErrTruncated: the list of jobs ends before it could tell. A sweep that is not on
 // it may be at the API all the same.
-var ErrTruncated = errors.New("the list of jobs is cut off")
+var ErrTruncated = errors.New("list of jobs is truncated")
 
 const (
 	// maxListed bounds how much of the list is read.

@@ -17,7 +17,7 @@ type Pacer interface {
 // whatever it calls is counted, by p or as Paid. It makes no connection.
 func Open(cfg Config, p Pacer, reg prometheus.Registerer) (*Client, error) {
 	if p == nil || reg == nil {
-		return nil, errors.New("a trading client needs a pacer and a registry")
+		return nil, errors.New("trading: pacer and registry are required")
 	}
 	return New(cfg, WithMetrics(reg), WithPace(p.Pace))
 }

@@ -144,7 +144,7 @@ type rowBody struct {
 func (b rowBody) row() (job.Row, error) {
 	whole := func(x float64) bool { return x == math.Trunc(x) && x >= 0 && x < 1e9 }
 	if !whole(b.Fast) || !whole(b.Slow) || !whole(b.Trades) || (b.Signal != nil && !whole(*b.Signal)) {
-		return job.Row{}, errors.New("a row's periods or trades are no whole numbers")
+		return job.Row{}, errors.New("periods and trades of a row must be integers")
 	}
 	r := b.Row
 	r.Ticker, r.StrategyType, r.ResultID = clean(r.Ticker, 40), clean(r.StrategyType, 40), clean(r.ResultID, 80)

@@ -56,7 +56,7 @@ func (c *Client) Submit(ctx context.Context, s job.Sweep, callbackURL string, he
 		return Submission{}, err
 	}
 	if !validJobID(answer.JobID) {
-		return Submission{}, &Error{Op: op, Status: http.StatusOK, sent: true, cause: errors.New("answer has no usable job_id")}
+		return Submission{}, &Error{Op: op, Status: http.StatusOK, sent: true, cause: errors.New("response has no valid job_id")}
 	}
 	out := Submission{
 		JobID:             answer.JobID,

@@ -37,7 +37,7 @@ func (w *Waits) Accept(ctx context.Context, h job.Header, fingerprint string) (A
 		return Acceptance{}, fmt.Errorf("accept job %s: %w", h.JobID, err)
 	}
 	if len(reply) != 2 {
-		return Acceptance{}, fmt.Errorf("accept job %s: unexpected answer", h.JobID)
+		return Acceptance{}, fmt.Errorf("accept job %s: unexpected redis reply", h.JobID)
 	}
 	stored, _ := reply[1].(string)
 	first, err := decodeHeader(h.JobID, stored)

@@ -9,17 +9,17 @@ import (
 )
 
 const (
-	// strikeDelay is how long chores that are done may wait for others, so that
-	// they are struck off together.
+	// flushDelay is how long completed actions wait for others, so that they are
+	// removed in one batch.
 	flushDelay = 200 * time.Millisecond
-	// strikeAtOnce is how many are struck off without waiting.
+	// flushSize is the batch size that is flushed without waiting.
 	flushSize = 64
-	// strikePatience bounds striking off behind everybody's back.
+	// flushTimeout bounds a background flush.
 	flushTimeout = 5 * time.Second
 )
 
-// struck collects chores that are done and not struck off yet. Nobody waits for
-// that: a chore that is not struck off is done again by the supervisor.
+// doneActions collects completed actions that are not removed from the records yet.
+// Nothing waits for that: the supervisor repeats an action that is not removed.
 type doneActions struct {
 	mu    sync.Mutex
 	done  map[endKey]Actions
@@ -27,13 +27,13 @@ type doneActions struct {
 	busy  sync.WaitGroup
 }
 
-// finished is an end: one that was overturned has chores of its own.
+// endKey identifies an end: a superseding end has actions of its own.
 type endKey struct {
 	jobID string
 	state State
 }
 
-// strike has chores of an ended wait struck off soon.
+// markDone schedules the removal of completed actions of an ended wait.
 func (w *Waits) markDone(r Record, c Actions) {
 	if c == "" {
 		return
@@ -53,14 +53,15 @@ func (w *Waits) markDone(r Record, c Actions) {
 	}
 }
 
-// already reports whether this process has done a chore that is not struck off yet.
+// alreadyDone reports whether this process has completed an action that is not
+// removed yet.
 func (w *Waits) alreadyDone(r Record, c Actions) bool {
 	w.doneActions.mu.Lock()
 	defer w.doneActions.mu.Unlock()
 	return w.doneActions.done[endKey{r.Header.JobID, r.State}].Has(c)
 }
 
-// later flushes after d. The caller holds mu.
+// scheduleFlush flushes after d. The caller holds mu.
 func (s *doneActions) scheduleFlush(w *Waits, d time.Duration) {
 	if s.timer != nil && s.timer.Stop() {
 		s.busy.Done()
@@ -71,13 +72,13 @@ func (s *doneActions) scheduleFlush(w *Waits, d time.Duration) {
 		ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 		defer cancel()
 		if err := w.Flush(ctx); err != nil {
-			slog.WarnContext(ctx, "Chores not struck off", "error", err)
+			slog.WarnContext(ctx, "removing completed actions failed", "error", err)
 		}
 	})
 }
 
-// Flush strikes off at once what Conclude has done. It is for shutdown and tests;
-// otherwise that happens by itself within a moment.
+// Flush removes the actions that Conclude has completed. It is for shutdown and tests;
+// otherwise that happens in the background within flushDelay.
 func (w *Waits) Flush(ctx context.Context) error {
 	s := &w.doneActions
 	s.mu.Lock()
@@ -91,8 +92,8 @@ func (w *Waits) Flush(ctx context.Context) error {
 	return w.done(ctx, done)
 }
 
-// Done strikes chores of an ended wait off at once. With the last one the record's
-// retention begins; with ChoreCancel the slot is free.
+// Done removes completed actions of an ended wait at once. With the last one the record's
+// retention begins; with ActionCancel the slot is free.
 func (w *Waits) Done(ctx context.Context, r Record, c Actions) error {
 	if c == "" {
 		return nil
@@ -111,7 +112,7 @@ func (w *Waits) done(ctx context.Context, done map[endKey]Actions) error {
 		return nil
 	}
 	if err := w.run(ctx, doneScript, args...).Err(); err != nil {
-		return fmt.Errorf("strike off chores of %d jobs: %w", len(done), err)
+		return fmt.Errorf("remove completed actions of %d jobs: %w", len(done), err)
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-func TestGate(t *testing.T) {
+func TestBreaker(t *testing.T) {
 	t.Parallel()
 	eachRedis(t, func(t *testing.T, url string) {
 		w, c := open(t, url, wait.Config{BackoffMin: time.Second, BackoffMax: 30 * time.Second})
@@ -99,7 +99,7 @@ func TestNoMinuteSeesMore(t *testing.T) {
 	t.Parallel()
 	eachRedis(t, func(t *testing.T, url string) {
 		w, c := open(t, url, wait.Config{RequestsPerMinute: 100})
-		for range 200 { // more than will be dealt a poll
+		for range 200 { // more than will be granted a poll
 			h := header("acme")
 			e, err := w.Enter(t.Context(), h)
 			require.NoError(t, err)
@@ -139,9 +139,9 @@ func TestNoMinuteSeesMore(t *testing.T) {
 	})
 }
 
-// TestATurnThatLay: it was dealt with its call, and taken up when that had got old.
-// The attempt waits for another; it is not put back.
-func TestATurnThatLay(t *testing.T) {
+// TestAdmissionUsedLate: it was granted with its call, and used when that had got old.
+// The attempt waits for another; it is not requeued.
+func TestAdmissionUsedLate(t *testing.T) {
 	t.Parallel()
 	eachRedis(t, func(t *testing.T, url string) {
 		w, c := open(t, url, wait.Config{MaxConcurrent: 1, RequestsPerMinute: 100})

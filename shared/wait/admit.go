@@ -11,27 +11,27 @@ import (
 	"github.com/zixly/sweepline/shared/job"
 )
 
-// Deal is what Deal gave out.
+// Grants is the result of AdmitNext.
 type Grants struct {
-	// Turns are parked jobs whose turn it is. The caller sends AdmittedEvent for
-	// each. A turn of which nobody hears comes due after TurnTimeout.
+	// Admitted are the parked jobs that were admitted. The caller sends AdmittedEvent
+	// for each. An admission whose event is lost comes due after AdmissionTimeout.
 	Admitted []Record
-	// Calls are waits for which the API is to be called. Should the caller die,
-	// each comes up again when its lease ends.
+	// Calls are waits with one granted API call each. If the caller dies, each comes
+	// up again when its lease ends.
 	Calls []Call
-	// Again is in how long there will be something to deal for time alone; 0
-	// where nothing will.
+	// Again is the delay after which more can be granted; 0 if only an event can
+	// change that.
 	Again time.Duration
 }
 
-// Call is a wait and one call to the API that was dealt to it.
+// Call is a wait and the API call that was granted to it.
 type Call struct {
-	// Record is Waiting, to be polled; or it has ended with ChoreCancel.
+	// Record is Waiting, to be polled; or it has ended with ActionCancel.
 	Record Record
-	// Superfluous is the API's id of a sweep to be cancelled that is one too
-	// many. Then Record holds the job's id only.
+	// Duplicate is the API's id of a duplicate sweep to be cancelled. Then Record
+	// holds the job's id only.
 	Duplicate string
-	// Since is since when it is superfluous.
+	// Since is when the duplicate was detected.
 	Since time.Time
 	// Calls is the call.
 	Calls admission.Calls
@@ -39,15 +39,15 @@ type Call struct {
 	extra string
 }
 
-// Deal gives out turns, at most turns, and calls, at most calls: as many as there
-// are slots and calls in the budget, each to whoever has waited longest. Nobody
-// else gets those waits for the time of lease.
-func (w *Waits) AdmitNext(ctx context.Context, admitted, calls int, lease time.Duration) (Grants, error) {
+// AdmitNext admits at most admissions jobs and grants at most calls calls: as many as
+// slots and the budget allow, each to the job that has waited longest. No other caller
+// gets those waits for the duration of lease.
+func (w *Waits) AdmitNext(ctx context.Context, admissions, calls int, lease time.Duration) (Grants, error) {
 	asked := time.Now()
-	reply, err := w.run(ctx, grantScript, admitted, calls, lease.Milliseconds(),
+	reply, err := w.run(ctx, grantScript, admissions, calls, lease.Milliseconds(),
 		w.cfg.AdmissionTimeout.Milliseconds(), w.cfg.CallbackTimeout.Milliseconds()).Slice()
 	if err != nil || len(reply) != 4 {
-		return Grants{}, fmt.Errorf("deal turns and calls: %w", err)
+		return Grants{}, fmt.Errorf("admit jobs and grant calls: %w", err)
 	}
 	again, _ := reply[0].(string)
 	d := Grants{Again: time.Duration(number(again)) * time.Millisecond}
@@ -100,7 +100,7 @@ func (w *Waits) records(ctx context.Context, at string, pairs []any) []Record {
 		}
 		r, err := w.decode(jobID, fields)
 		if err != nil {
-			slog.ErrorContext(ctx, "Wait record unreadable", "job_id", jobID, "error", err)
+			slog.ErrorContext(ctx, "wait record is invalid, skipping", "job_id", jobID, "error", err)
 			continue
 		}
 		r.At = time.UnixMilli(number(at)).UTC()
@@ -109,11 +109,10 @@ func (w *Waits) records(ctx context.Context, at string, pairs []any) []Record {
 	return out
 }
 
-// Due leases up to n waits that somebody has to look at and that need no call to
-// the API: nobody else gets them for the time of lease. What is done with one
-// decides when it is due next; where nothing is done, because whoever leased it
-// died, it comes up again when the lease ends. The cost is that of what is due,
-// not of what waits.
+// Due leases up to n due waits that need no API call: no other caller gets them for
+// the duration of lease. Each step on a wait schedules when it is due next; if the
+// leaseholder dies, the wait is due again when the lease ends. The cost grows with
+// the due waits, not with all waits.
 func (w *Waits) Due(ctx context.Context, n int, lease time.Duration) ([]Record, error) {
 	reply, err := w.run(ctx, dueScript, lease.Milliseconds(), n).Slice()
 	if err != nil || len(reply) == 0 {
@@ -123,19 +122,19 @@ func (w *Waits) Due(ctx context.Context, n int, lease time.Duration) ([]Record, 
 	return w.records(ctx, at, reply[1:]), nil
 }
 
-// Turn is for a parked wait that came due: true means that its turn has not been
-// taken up and AdmittedEvent is to be sent once more. The turn is the same, and so
-// is the event.
+// CheckAdmission is for a parked wait that came due: true means that the job is
+// admitted, has not started, and AdmittedEvent is to be sent again. It is the same
+// admission, and the same event.
 func (w *Waits) CheckAdmission(ctx context.Context, r Record) (Record, bool, error) {
 	id, _ := pack(r.Header.JobID)
-	outcome, r, err := w.step(ctx, "look after turn", admissionScript, r.Header.JobID, id,
+	outcome, r, err := w.step(ctx, "check admission", admissionScript, r.Header.JobID, id,
 		w.cfg.AdmissionTimeout.Milliseconds(), position(r.Header, id))
 	return r, outcome == 1, err
 }
 
-// Progress notes a poll that found the sweep not ended, or completed without its
-// run id, or was not answered, and says in how long to poll next. It is false
-// where the wait is over.
+// Progress records a poll that found the sweep running, or completed without its
+// run id, or got no answer, and schedules the next poll. It returns false if the wait
+// has ended.
 func (w *Waits) Progress(ctx context.Context, r Record, percent int, runIDMissing bool, next time.Duration, read Report) (bool, error) {
 	id, _ := pack(r.Header.JobID)
 	missing := ""
@@ -146,29 +145,29 @@ func (w *Waits) Progress(ctx context.Context, r Record, percent int, runIDMissin
 		next.Milliseconds(), missing, w.cfg.CallbackTimeout.Milliseconds(), read.text())
 }
 
-// Again has the API called about a wait in the time of next: Waiting, or ended with
-// ChoreCancel. It is false, and nothing happens, where its state is no longer r's.
+// Reschedule schedules the next API call of a wait after next: Waiting, or ended with
+// ActionCancel. It returns false, without effect, if its state is no longer r's.
 func (w *Waits) Reschedule(ctx context.Context, r Record, next time.Duration, read Report) (bool, error) {
 	id, _ := pack(r.Header.JobID)
 	return w.flag(ctx, "schedule call", rescheduleScript, r.Header.JobID, id, r.State.letter(),
 		next.Milliseconds(), w.cfg.CallbackTimeout.Milliseconds(), read.text())
 }
 
-// AgainSuperfluous is Again for a sweep that is one too many.
+// RescheduleDuplicate is Reschedule for a duplicate sweep.
 func (w *Waits) RescheduleDuplicate(ctx context.Context, c Call, next time.Duration, read Report) error {
 	_, err := w.flag(ctx, "schedule cancelling", rescheduleScript, c.Record.Header.JobID, c.extra, "x",
 		next.Milliseconds(), strconv.Itoa(0), read.text())
 	return err
 }
 
-// Dropped notes that a sweep that was one too many is gone. Its slot is free.
+// Dropped records that a duplicate sweep is cancelled. Its slot is freed.
 func (w *Waits) Dropped(ctx context.Context, c Call) error {
 	_, err := w.flag(ctx, "drop sweep", droppedScript, c.Record.Header.JobID, c.extra)
 	return err
 }
 
-// Forget sends a wait back to be submitted again, because the API does not know
-// its sweep any more. It keeps its slot and has a new time in line.
+// Forget returns a wait for resubmission, because the API has lost its sweep. It keeps
+// its slot and gets a new queue timeout.
 func (w *Waits) Forget(ctx context.Context, r Record) (bool, error) {
 	id, _ := pack(r.Header.JobID)
 	outcome, _, err := w.step(ctx, "forget sweep", forgetScript, r.Header.JobID, id,

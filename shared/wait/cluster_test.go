@@ -14,7 +14,7 @@ func TestOnACluster(t *testing.T) {
 	for name, test := range map[string]func(*testing.T){
 		"accept": TestAcceptOnce, "attempt": TestOneAttemptIsInCharge,
 		"due": TestDueCostsWhatIsDue, "watch": TestWatch, "trace": TestTraceOutlivesTheWait,
-		"gate": TestGate, "budget": TestNoMinuteSeesMore, "model": TestModel,
+		"gate": TestBreaker, "budget": TestNoMinuteSeesMore, "model": TestModel,
 		"restore": TestRestoreARunningJob, "walk": TestLookupAndWalk,
 	} {
 		t.Run(name, test)

@@ -11,8 +11,8 @@ import (
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
-// Sender is the way to the broker: sink.Sink. nil means that the broker keeps
-// the events.
+// Sender sends events to the broker: sink.Sink. A nil error means that the broker has
+// stored them.
 type Sender interface {
 	Send(ctx context.Context, events ...cloudevents.Event) error
 }
@@ -47,7 +47,7 @@ func (r Record) Event(ctx context.Context) (cloudevents.Event, error) {
 	return e, nil
 }
 
-// LateEvent is the event of an end that came after another: for the timeline.
+// LateEvent is the event of a late end, for the timeline.
 func (r Record) LateEvent(ctx context.Context, end End) (cloudevents.Event, error) {
 	var e cloudevents.Event
 	var err error
@@ -69,8 +69,8 @@ func (r Record) LateEvent(ctx context.Context, end End) (cloudevents.Event, erro
 	return e, nil
 }
 
-// AdmittedEvent is the event that gives the job its turn. It is the same event, id
-// and all, until the turn is taken up.
+// AdmittedEvent is the event that admits the job. It is the same event, with the same
+// id, until submit starts an attempt.
 func (r Record) AdmittedEvent(ctx context.Context) (cloudevents.Event, error) {
 	e, err := event.NewAdmitted(event.Admitted{Header: r.Header, AdmittedAt: r.AdmittedAt, Turn: r.Admissions})
 	if err != nil {
@@ -80,18 +80,18 @@ func (r Record) AdmittedEvent(ctx context.Context) (cloudevents.Event, error) {
 	return e, nil
 }
 
-// Conclude does the chores of an ended wait that need no API: it sends the event.
-// An error means that chores are left, which the supervisor will do: the event is
-// not stored for certain. That a chore is done is written down a moment later,
-// together with others; should the process die before, the supervisor sends the
-// event once more, which the broker takes for the repeat it is.
+// Conclude performs the pending actions of an ended wait that need no API call: it
+// sends the event. An error means that actions are left, which the supervisor will
+// perform: the event may not be stored. Completed actions are removed in batches a
+// moment later; if the process dies before, the supervisor sends the event again,
+// which the broker drops as a duplicate.
 func (w *Waits) Conclude(ctx context.Context, r Record, s Sender) error {
 	return w.Announce(ctx, Resolution{Record: r}, s)
 }
 
-// Tell is Conclude for an end that was just written down: with its event it sends
-// those of the turns that were dealt in the same step. Where that fails the turns
-// are told of by the supervisor, after TurnTimeout.
+// Announce is Conclude for the end that Resolve just wrote: with its event it sends
+// those of the jobs that were admitted in the same step. If that fails, the supervisor
+// sends the admissions after AdmissionTimeout.
 func (w *Waits) Announce(ctx context.Context, res Resolution, s Sender) error {
 	r := res.Record
 	var events []cloudevents.Event
@@ -113,8 +113,8 @@ func (w *Waits) Announce(ctx context.Context, res Resolution, s Sender) error {
 		}
 		done += ActionLate
 	}
-	for _, turn := range res.admitted {
-		e, err := turn.AdmittedEvent(turn.Trace(ctx))
+	for _, next := range res.admitted {
+		e, err := next.AdmittedEvent(next.Trace(ctx))
 		if err != nil {
 			return err
 		}
@@ -128,8 +128,8 @@ func (w *Waits) Announce(ctx context.Context, res Resolution, s Sender) error {
 	if done.Has(ActionEvent) {
 		r.recordWait(ctx)
 	}
-	for _, turn := range res.admitted {
-		turn.RecordAdmission(turn.Trace(ctx))
+	for _, next := range res.admitted {
+		next.RecordAdmission(next.Trace(ctx))
 	}
 	w.markDone(r, done)
 	return nil

@@ -19,7 +19,7 @@ type Config struct {
 	// CallbackTimeout is how long a sweep may take from its submission to its
 	// result. Default 1h.
 	CallbackTimeout time.Duration `envconfig:"CALLBACK_TIMEOUT" default:"1h"`
-	// QueueTimeout is how long a job may stand in line before its submission.
+	// QueueTimeout is how long a job may be queued before its submission.
 	// Default 24h.
 	QueueTimeout time.Duration `envconfig:"QUEUE_TIMEOUT" default:"24h"`
 	// MaxConcurrent is how many sweeps may be at the API at once, over all
@@ -34,14 +34,14 @@ type Config struct {
 	// SubmitLease is how long an attempt at submitting stays in charge after
 	// its last sign of life. Default 20s.
 	SubmitLease time.Duration `envconfig:"SUBMIT_LEASE" default:"20s"`
-	// TurnTimeout is how long an admitted job has until it is submitting; then
-	// it is told of its turn again, by the same event. Default 30s.
+	// AdmissionTimeout is how long an admitted job has until it is submitting; then
+	// the same admission event is sent again. Default 30s.
 	AdmissionTimeout time.Duration `envconfig:"TURN_TIMEOUT" default:"30s"`
-	// ChoreDelay is when the supervisor takes over what should have followed a
-	// job's end at once: above all its event. Default 5s.
+	// ActionDelay is the delay after which the supervisor performs the pending actions
+	// of a job's end, above all sending its event. Default 5s.
 	ActionDelay time.Duration `envconfig:"CHORE_DELAY" default:"5s"`
-	// GateMin and GateMax bound how long calls of a kind rest after the API was
-	// found unavailable for them. Defaults 1s and 30s.
+	// BackoffMin and BackoffMax bound how long a circuit breaker stays open after the
+	// API was unavailable. Defaults 1s and 30s.
 	BackoffMin time.Duration `envconfig:"TRADING_API_BACKOFF_MIN" default:"1s"`
 	BackoffMax time.Duration `envconfig:"TRADING_API_BACKOFF_MAX" default:"30s"`
 }

@@ -8,21 +8,20 @@ import (
 
 // Counts are how many jobs are where.
 type Counts struct {
-	// Waiting are begun and not ended, and not in line: their sweep is at the
-	// API or about to be. Ended ones with chores count as well.
+	// Waiting are begun, not ended and not queued: their sweep is at the API or about
+	// to be. Ended ones with pending actions count as well.
 	Waiting int64
-	// Parked stand in line.
+	// Parked are queued.
 	Parked int64
-	// Slots are taken. Where they have no limit it is the turns that have been
-	// given and not taken up.
+	// Slots are taken. Without a slot limit they are the admitted jobs that have not
+	// started.
 	Slots int64
-	// Overdue should have been looked at more than overdueAfter ago: nobody
-	// tends the waits, or not fast enough. Polls for which the API's budget has no
-	// calls are not among them.
+	// Overdue have been due for more than overdueAfter: no supervisor handles them, or
+	// not fast enough. Polls for which the API's budget has no calls are excluded.
 	Overdue int64
-	// APIFailures is how often in a row the trading API did not answer, as far as
-	// it counts: submissions, or calls about sweeps, whichever is more; 0 after an
-	// answer, and some minutes after the last failure.
+	// APIFailures is the number of consecutive failures of the trading API that the
+	// breakers counted: of submissions or of calls about sweeps, whichever is more; 0
+	// after a success, and some minutes after the last failure.
 	APIFailures int64
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-func TestCountTellsOfNeglectAndOfTheAPI(t *testing.T) {
+func TestCountReportsOverdueAndAPIFailures(t *testing.T) {
 	t.Parallel()
 	eachRedis(t, func(t *testing.T, url string) {
 		w, c := open(t, url, wait.Config{})
@@ -38,7 +38,7 @@ func TestCountTellsOfNeglectAndOfTheAPI(t *testing.T) {
 	})
 }
 
-func TestParkedAtIsWhenItWasPutInLine(t *testing.T) {
+func TestParkedAtIsWhenItWasQueued(t *testing.T) {
 	t.Parallel()
 	eachRedis(t, func(t *testing.T, url string) {
 		w, c := open(t, url, wait.Config{MaxConcurrent: 1})

@@ -2,14 +2,14 @@
 // somewhere else, for minutes or hours: a record for each job in Redis, and the
 // times at which somebody has to look again.
 //
-// It stands between all steps that touch a job before its end: receive writes
-// the record (Accept), submit takes it through Enter, Note and PutBack, callback
+// All steps that touch a job before its end use it: receive writes
+// the record (Accept), submit takes it through Enter, Note and Requeue, callback
 // and the supervisor end it (Resolve), owners too (Cancel). Nothing here calls the
 // trading API, and nothing here runs by itself: the supervisor drives it by Due,
-// for what needs no call to the API, and Deal, which gives out turns and calls.
+// for what needs no API call, and AdmitNext, which admits jobs and grants calls.
 //
 // Each step is one Lua script, so it happens as a whole or not at all, and the
-// first writer wins. It includes what admission has to say: slots, the line, the
-// budget of calls and the breakers stand under the same hash tag. README.md draws
+// first writer wins. It includes the decisions of admission: slots, the queue, the call
+// budget and the breakers are under the same hash tag. README.md draws
 // the states and lists what can go wrong at each step.
 package wait

@@ -10,53 +10,51 @@ import (
 	"github.com/zixly/sweepline/shared/job"
 )
 
-// Verdict is what submit has to do with a job.
+// Decision is what submit must do with a job.
 type Decision int
 
-// The verdicts of Enter.
+// The decisions of Enter.
 const (
-	// Go: call the API now. The attempt is in charge until the record's
+	// SubmitNow: call the API now. The attempt is in charge until the record's
 	// LeaseUntil, which Extend moves.
 	SubmitNow Decision = iota + 1
-	// Look: as Go, but the sweep may be at the API already; look for it first.
+	// FindFirst: as SubmitNow, but the sweep may already be at the API; find it first.
 	FindFirst
-	// InLine: the job waits for its turn and will be given one. Nothing to do.
+	// Queued: the job waits for its admission. Nothing to do.
 	Queued
-	// Busy: another attempt is in charge; should it die, the job is given
-	// another turn. Nothing to do.
+	// Busy: another attempt is in charge; if it dies, the job is admitted again.
+	// Nothing to do.
 	Busy
 	// Submitted: the sweep is at the API.
 	Submitted
-	// Over: the job has ended. Nothing to do.
+	// AlreadyEnded: the job has ended. Nothing to do.
 	AlreadyEnded
 )
 
-// Entry is the answer of Enter.
+// Entry is the result of Enter.
 type Entry struct {
 	Decision Decision
-	Record  Record
-	// Calls are the calls to the API that were dealt with Go and Look: one to
-	// submit, one to look where that is asked for, and one to check the API's
-	// health where that was wished for and there was one. There may be fewer: then
-	// the others have to be waited for.
+	Record   Record
+	// Calls are the API calls granted with SubmitNow and FindFirst: one to submit, one
+	// to find the sweep if required, and one for a health check if requested and
+	// available. There may be fewer: then the caller waits for the others.
 	Calls admission.Calls
 	// Check: a call for a health check is among Calls.
 	Check bool
 }
 
-// Wish is what Enter may be asked for.
+// EnterOption changes what Enter grants.
 type EnterOption int
 
-// WantCheck asks for one call more, to check the API's health. It is not waited
-// for.
+// WithHealthCheck requests one more call, to check the API's health, if one is
+// available.
 const WithHealthCheck EnterOption = 1
 
-// Enter registers a job's wait and, with the job's turn, gives the right to call
-// the API: a slot, the calls that a submission takes, and charge of the attempt.
-// Who has no turn is put in line. It may be called any number of times, by
-// anybody, at any moment: at most one attempt is told to Go at a time. It is one
-// step, so a crash leaves it done or not.
-func (w *Waits) Enter(ctx context.Context, h job.Header, enterOptions ...EnterOption) (Entry, error) {
+// Enter registers a job's wait and, if the job is admitted, starts an attempt with a
+// slot and the calls that a submission takes. Otherwise the job is queued. It may be
+// called any number of times, concurrently: at most one attempt is in charge at a
+// time. It is one atomic step.
+func (w *Waits) Enter(ctx context.Context, h job.Header, options ...EnterOption) (Entry, error) {
 	id, ok := pack(h.JobID)
 	if !ok {
 		return Entry{}, fmt.Errorf("enter job: %q is not a job id", h.JobID)
@@ -66,8 +64,8 @@ func (w *Waits) Enter(ctx context.Context, h job.Header, enterOptions ...EnterOp
 		return Entry{}, fmt.Errorf("enter job %s: %w", h.JobID, err)
 	}
 	check := 0
-	for _, wish := range enterOptions {
-		if wish == WithHealthCheck {
+	for _, option := range options {
+		if option == WithHealthCheck {
 			check = 1
 		}
 	}
@@ -90,31 +88,31 @@ func (w *Waits) Enter(ctx context.Context, h job.Header, enterOptions ...EnterOp
 	return e, nil
 }
 
-// Extend keeps an attempt in charge for another SubmitLease from now. It is
-// false where the attempt is not in charge any more: it must not call the API.
+// Extend renews the attempt's lease for another SubmitLease from now. It returns false
+// if the attempt is no longer in charge: it must not call the API.
 func (w *Waits) Extend(ctx context.Context, r Record) (bool, error) {
 	id, _ := pack(r.Header.JobID)
 	return w.flag(ctx, "extend lease", extendScript, r.Header.JobID,
 		id, strconv.Itoa(r.Attempt), w.cfg.SubmitLease.Milliseconds())
 }
 
-// Landing is what Note found.
+// NoteResult is the result of Note.
 type NoteResult int
 
 // The outcomes of Note.
 const (
 	// Noted: the wait knows its sweep. A repeat is Noted too.
 	Noted NoteResult = iota + 1
-	// Extra: the wait already has another sweep. This one is one too many, and
-	// the supervisor cancels it.
+	// DuplicateSweep: the wait already has another sweep. The supervisor cancels this
+	// one.
 	DuplicateSweep
-	// Late: the wait has ended meanwhile: an early callback, or its owner. A
-	// sweep that nobody wants any more has become the supervisor's chore.
+	// Late: the wait has ended meanwhile, by an early callback or its owner. The
+	// supervisor cancels a sweep that is no longer needed.
 	Late
 )
 
-// Note writes down that the API took the job's sweep, which also tells that the
-// API takes submissions. first is when to poll it for the first time, unless a
+// Note records that the API accepted the job's sweep, and reports the success to the
+// breaker of submissions. first is when to poll it for the first time, unless a
 // callback ends it before.
 func (w *Waits) Note(ctx context.Context, jobID, tradingJobID string, estimate, first time.Duration) (NoteResult, Record, error) {
 	id, ok := pack(jobID)
@@ -132,23 +130,23 @@ func (w *Waits) Note(ctx context.Context, jobID, tradingJobID string, estimate, 
 	return NoteResult(outcome), r, nil
 }
 
-// Setback says why and for how long an attempt gives up.
+// RequeueReason says why an attempt is abandoned, and for how long.
 type RequeueReason struct {
 	// Delay is the time before the job is eligible again.
 	Delay time.Duration
-	// Uncertain: the sweep may be at the API all the same. The job keeps its
-	// slot, and the next attempt looks before it calls.
+	// Uncertain: the sweep may still be at the API. The job keeps its slot, and the
+	// next attempt looks it up before it submits.
 	Uncertain bool
-	// Untold: the API cannot tell whether it has the sweep. That is asked for
-	// CallbackTimeout at most; then the job times out.
+	// Unverifiable: the API cannot say whether it has the sweep. The lookup is retried
+	// for CallbackTimeout at most; then the job times out.
 	Unverifiable bool
-	// Submission tells how the API answered.
+	// Submission is the outcome of the call, for the breaker.
 	Submission Report
 }
 
-// PutBack ends an attempt that brought no sweep: the job is QUEUED on and will
-// be given another turn. It goes back to the place that it had in line. Where the
-// attempt is not in charge any more, nothing happens.
+// Requeue ends an attempt without a sweep: the job stays QUEUED and will be admitted
+// again. It returns to its position in the queue. It has no effect if the attempt is
+// no longer in charge.
 func (w *Waits) Requeue(ctx context.Context, r Record, s RequeueReason) error {
 	look, within := "", ""
 	if s.Uncertain || s.Unverifiable {
@@ -158,13 +156,13 @@ func (w *Waits) Requeue(ctx context.Context, r Record, s RequeueReason) error {
 		within = strconv.FormatInt(w.cfg.CallbackTimeout.Milliseconds(), 10)
 	}
 	id, _ := pack(r.Header.JobID)
-	_, _, err := w.step(ctx, "put back", requeueScript, r.Header.JobID, id, strconv.Itoa(r.Attempt),
+	_, _, err := w.step(ctx, "requeue", requeueScript, r.Header.JobID, id, strconv.Itoa(r.Attempt),
 		position(r.Header, id), s.Delay.Milliseconds(), look, "", s.Submission.text(), within)
 	return err
 }
 
-// Reclaim takes a wait from an attempt whose lease has run out, so that the job
-// can be given another turn. It is false where the attempt is alive.
+// Reclaim requeues a wait whose attempt has lost its lease, so that the job can be
+// admitted again. It returns false if the attempt is alive.
 func (w *Waits) Reclaim(ctx context.Context, r Record) (bool, error) {
 	id, _ := pack(r.Header.JobID)
 	outcome, _, err := w.step(ctx, "reclaim", requeueScript, r.Header.JobID, id, strconv.Itoa(r.Attempt),

@@ -13,7 +13,7 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// A job from its turn to its end: the wait is registered before the sweep is submitted,
+// A job from its admission to its end: the wait is registered before the sweep is submitted,
 // and the first end wins.
 func Example() {
 	must := func(err error) {

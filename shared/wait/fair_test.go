@@ -14,19 +14,19 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// queue is what is in line, as the model knows it: by tenant, oldest first.
+// queue is what is queued, as the model knows it: by tenant, oldest first.
 type queue struct {
 	*wait.Waits
-	clock   *clock
-	limit   int
-	rpm     int
-	line    map[string][]string // job ids in line
-	tenant  map[string]string   // of a job
-	active  []string            // jobs with a slot
-	passed  map[string]int      // turns of others since a tenant's last, while it was in line
-	calls   []time.Time
-	admitted   int
-	arrived int
+	clock    *clock
+	limit    int
+	rpm      int
+	line     map[string][]string // job ids in the queue
+	tenant   map[string]string   // of a job
+	active   []string            // jobs with a slot
+	passed   map[string]int      // admissions of others since a tenant's last, while it was in the queue
+	calls    []time.Time
+	admitted int
+	arrived  int
 }
 
 func (q *queue) arrive(t *rapid.T, tenant string) {
@@ -61,7 +61,7 @@ func (q *queue) spend(calls admission.Calls) {
 	}
 }
 
-// dealt holds a turn to the rules: the oldest of its tenant, and no tenant waits
+// granted holds an admission to the rules: the oldest of its tenant, and no tenant waits
 // while another has two.
 func (q *queue) dealt(t *rapid.T, r wait.Record) {
 	tenant := r.Header.TenantID
@@ -132,8 +132,8 @@ func (q *queue) check(t *rapid.T) {
 	require.EqualValues(t, len(q.active), c.Slots)
 }
 
-// TestTheLineIsFair draws tenants that come and go.
-func TestTheLineIsFair(t *testing.T) {
+// TestQueueIsFair draws tenants that come and go.
+func TestQueueIsFair(t *testing.T) {
 	t.Parallel()
 	url := "redis://" + miniredis.RunT(t).Addr()
 	runs := 0

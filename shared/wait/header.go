@@ -3,7 +3,6 @@ package wait
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -26,7 +25,7 @@ var errHeader = errors.New("malformed header")
 // kept to the millisecond.
 func encodeHeader(h job.Header) (string, error) {
 	if strings.ContainsAny(h.TenantID, "/\x00") || h.TenantID == "" {
-		return "", errors.New("tenant id is empty or holds a slash")
+		return "", errors.New("tenant id must not be empty or contain a slash")
 	}
 	b := []byte{headerVersion}
 	b = binary.AppendVarint(b, h.CreatedAt.UnixMilli())
@@ -40,7 +39,7 @@ func encodeHeader(h job.Header) (string, error) {
 	if h.RetryOf != "" {
 		id, ok := pack(h.RetryOf)
 		if !ok {
-			return "", fmt.Errorf("retry_of is not a job id")
+			return "", errors.New("retry_of is not a job id")
 		}
 		b = append(b, id...)
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/zixly/sweepline/shared/job"
 )
 
-// keys names everything in Redis. All that belongs to waits and admission stands
-// under one hash tag: a step of a job changes its record, its slot, the line and
+// keys names everything in Redis. All keys of waits and admission are under one hash
+// tag: a step of a job changes its record, its slot, the queue and
 // the budget, and is one script. So one node of a cluster keeps all waits. That
 // is no bottleneck: the trading API takes a few sweeps at a time, a wait takes
 // 400 bytes, a step tens of microseconds. What grows with the traffic, the
@@ -35,8 +35,8 @@ const idSize = 16
 // changes is the channel on which the id of every changed record is published.
 func (k keys) changes() string { return k.base() + "changes" }
 
-// wakes is the channel that tells the supervisor not to wait for its next
-// tick: "admit" or "due".
+// wakes is the channel that wakes the supervisor before its next tick: "admit" or
+// "due".
 func (k keys) wakes() string { return k.base() + "wakes" }
 
 // pack makes 16 bytes of a job id. What is no job id names no record.
@@ -71,8 +71,8 @@ func unpackTradingID(s string) string {
 	return s
 }
 
-// place is where a job stands in line: among its tenant's by the time at which
-// it was created, so that one put back gets its old place.
+// position is a job's position in the queue: within its tenant by creation time, so
+// that a requeued job returns to its old position.
 func position(h job.Header, id string) string {
 	order := strconv.FormatInt(max(h.CreatedAt.UnixMilli(), 0), 10)
 	if n := 16 - len(order); n > 0 {

@@ -15,5 +15,5 @@ func init() { redis.SetLogger(clientLog{}) }
 type clientLog struct{}
 
 func (clientLog) Printf(ctx context.Context, format string, v ...any) {
-	slog.DebugContext(ctx, "Redis client", "said", fmt.Sprintf(format, v...))
+	slog.DebugContext(ctx, "redis client", "message", fmt.Sprintf(format, v...))
 }

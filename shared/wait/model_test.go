@@ -45,8 +45,8 @@ type modelJob struct {
 	charge wait.Record // the attempt that was told to Go last
 	until  time.Time   // until when nobody else may be told to
 	sweeps int
-	turn   int  // the last that was dealt
-	told   bool // it has been taken up
+	turn   int  // the last that was granted
+	told   bool // it has been used
 }
 
 func (m *machine) Send(_ context.Context, events ...cloudevents.Event) error {
@@ -113,14 +113,14 @@ func (m *machine) check(t *rapid.T) {
 	}
 }
 
-// spend makes the calls that were dealt.
+// spend makes the calls that were granted.
 func (m *machine) spend(calls admission.Calls) {
 	for calls.Spend() {
 		m.calls = append(m.calls, m.clock.now())
 	}
 }
 
-// deal is what the supervisor does with turns and calls; the API never answers it.
+// grant is what the supervisor does with admissions and calls; the API never answers it.
 func (m *machine) deal(t *rapid.T, taken func(id string) bool) {
 	d, err := m.AdmitNext(m.ctx, 10, 10, 30*time.Second)
 	require.NoError(t, err)
@@ -229,7 +229,7 @@ func (m *machine) resolve(t *rapid.T, j *modelJob, end wait.End) {
 		return
 	}
 	m.won(t, j, res.Record)
-	for _, other := range m.jobs { // a turn that was dealt with the slot
+	for _, other := range m.jobs { // an admission that was granted with the slot
 		r, err := m.Get(m.ctx, other.header.JobID)
 		if err == nil && r.Admissions > other.turn {
 			require.True(t, end.AdmitNext)

@@ -16,16 +16,15 @@ import (
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
-// State is where a wait stands.
+// State is the state of a wait.
 type State string
 
 // The states of a wait.
 const (
 	// Accepted: taken in, but its event has not reached submit.
 	Accepted State = "accepted"
-	// Parked: to be submitted. It stands in line, or has its turn and has not
-	// taken it up, or waits for calls to find out about a sweep that may be at
-	// the API.
+	// Parked: to be submitted. It is queued, or admitted and not started, or waits
+	// for calls to look up a sweep that may be at the API.
 	Parked State = "parked"
 	// Submitting: an attempt is calling the API.
 	Submitting State = "submitting"
@@ -44,22 +43,22 @@ func (s State) letter() string { return string(s[:1]) }
 
 var stateOf = map[string]State{"a": Accepted, "p": Parked, "s": Submitting, "w": Waiting, "c": Completed, "f": Failed}
 
-// Chores are what is still to be done for a wait that has ended: any of
-// ChoreEvent, ChoreCancel, ChoreLate.
+// Actions are the pending actions of a wait that has ended: any of ActionEvent,
+// ActionCancel, ActionLate.
 type Actions string
 
-// The chores.
+// The actions.
 const (
-	// ChoreEvent: the event of the end is to be sent.
+	// ActionEvent: the event of the end is to be sent.
 	ActionEvent Actions = "e"
-	// ChoreCancel: the sweep is to be cancelled at the API. Until then the job
+	// ActionCancel: the sweep is to be cancelled at the API. Until then the job
 	// keeps its slot.
 	ActionCancel Actions = "c"
-	// ChoreLate: the event of Record.Late is to be sent.
+	// ActionLate: the event of Record.Late is to be sent.
 	ActionLate Actions = "l"
 )
 
-// Has reports whether one of the chores in others is among c.
+// Has reports whether one of the actions in others is among c.
 func (c Actions) Has(others Actions) bool { return strings.ContainsAny(string(c), string(others)) }
 
 // Record is what is known of a job while it waits, and for a while after.
@@ -68,7 +67,7 @@ type Record struct {
 	State  State
 	// Progress is 0–100, as the API told it last.
 	Progress int
-	// Place is where the job stands in line, from 1; 0 where it does not. Only
+	// Place is the job's position in the queue, from 1; 0 if it is not queued. Only
 	// Get and Watch fill it in.
 	Place int
 	// TradingJobID is the API's id of the sweep.
@@ -84,11 +83,10 @@ type Record struct {
 	StartedAt time.Time
 	// EndedAt is when it ended; zero before.
 	EndedAt time.Time
-	// Deadline is when it times out: in line, or at the API. Zero where no
+	// Deadline is when it times out: in the queue, or at the API. Zero where no
 	// deadline runs.
 	Deadline time.Time
-	// TurnAt is when it was given the turn that it has not taken up; zero where it
-	// has none.
+	// AdmittedAt is when the job was admitted; zero once it has started, and before.
 	AdmittedAt time.Time
 	// At is the time by Redis at which the record was read. Only steps fill it in,
 	// not Get and Watch.
@@ -99,7 +97,7 @@ type Record struct {
 	ExecutionSeconds float64
 	// EstimatedSeconds is what the API guessed at submission.
 	EstimatedSeconds float64
-	// Admissions counts the turns the job was given after it had been in line.
+	// Admissions counts the job's admissions from the queue.
 	Admissions int
 	// Submissions counts the sweeps that the API took for it.
 	Submissions int
@@ -113,15 +111,14 @@ type Record struct {
 	RunIDMissed int
 	// LeaseUntil is until when the attempt is in charge, while Submitting.
 	LeaseUntil time.Time
-	// Chores are what its end still asks for.
+	// Actions are the pending actions of its end.
 	Actions Actions
-	// Dropped are sweeps of the job that were one too many; they were cancelled or
-	// will be.
+	// Dropped are duplicate sweeps of the job; they were cancelled or will be.
 	Dropped []string
-	// Late is an end that came after the other and could not be told of yet.
+	// Late is a late end whose event could not be sent yet.
 	Late *End
-	// CalledOff: the broker refused the event of an Accepted job, and its client
-	// was told so.
+	// EventRefused: the broker refused the event of an Accepted job, and its client
+	// received the error.
 	EventRefused bool
 
 	sc trace.SpanContext
@@ -173,8 +170,8 @@ func (w *Waits) decodeMap(jobID string, f map[string]string) (Record, error) {
 		ErrorCode:    job.ErrorCode(f["e"]),
 		ErrorMessage: f["m"],
 		Via:          event.Via(f["v"]),
-		Actions:       Actions(f["o"]),
-		EventRefused:    state == Accepted && f["O"] != "",
+		Actions:      Actions(f["o"]),
+		EventRefused: state == Accepted && f["O"] != "",
 		Uncertain:    f["k"] != "",
 		sc:           decodeTrace(f["t"]),
 	}
@@ -222,7 +219,7 @@ func (w *Waits) resultDeadline(started time.Time) time.Time {
 	return started.Add(w.cfg.CallbackTimeout)
 }
 
-// Over reports whether the deadline had passed when the record was read.
+// Expired reports whether the deadline had passed when the record was read.
 func (r Record) Expired() bool { return !r.Deadline.IsZero() && !r.At.Before(r.Deadline) }
 
 func number(s string) int64 {

@@ -7,8 +7,8 @@ import (
 	"github.com/zixly/sweepline/shared/admission"
 )
 
-// Report is what a step tells of the API along with its own news, so that it
-// costs no step of its own. The zero value tells nothing.
+// Report is the outcome of an API call for a breaker. It travels with another step, so
+// that it costs no step of its own. The zero value reports nothing.
 type Report struct {
 	known, ok  bool
 	retryAfter time.Duration
@@ -17,8 +17,8 @@ type Report struct {
 // Answered is the report of a call that the API answered.
 func Answered() Report { return Report{known: true, ok: true} }
 
-// Unanswered is the report of a call for which the API was unavailable. It asked
-// for silence for retryAfter, if that is not 0.
+// Unanswered is the report of a call for which the API was unavailable. retryAfter is
+// its Retry-After, 0 if it sent none.
 func Unanswered(retryAfter time.Duration) Report { return Report{known: true, retryAfter: retryAfter} }
 
 func (r Report) text() string {

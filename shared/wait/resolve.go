@@ -26,13 +26,13 @@ type End struct {
 	Via event.Via
 	// At is when it ended; zero means now, by Redis.
 	At time.Time
-	// Deal: the caller calls Tell, so the slot that gets free may be dealt in the
-	// same step. Otherwise the supervisor is woken for that.
+	// AdmitNext: the caller calls Announce, so the next job may be admitted to the freed
+	// slot in the same step. Otherwise the supervisor is woken for that.
 	AdmitNext bool `json:"-"`
-	// Read tells how the API answered the call that found the end, if one did.
+	// Read is the outcome of the API call that found the end, if one did.
 	Read Report `json:"-"`
-	// Overturn lets a failed end replace a completed one. Only an event that
-	// could not be delivered does: the results never got to their owner.
+	// Supersede lets a failed end replace a completed one. Only an undeliverable event
+	// does: the results were never stored. Its stored name is Overturn.
 	Supersede bool `json:"Overturn"`
 }
 
@@ -44,8 +44,8 @@ func (e End) state() State {
 	return Failed
 }
 
-// chores are what follows from the end. A sweep that runs on although nobody
-// waits for it any more is to be cancelled.
+// actions are the pending actions of the end. A sweep that still runs and is no longer
+// waited for is to be cancelled.
 func (e End) actions() Actions {
 	c := ActionEvent
 	switch e.Code {
@@ -69,12 +69,11 @@ type Resolution struct {
 	// Record is the wait as it is now.
 	Record Record
 
-	admitted []Record // dealt along; Tell tells of them
+	admitted []Record // in the same step; Announce sends their events
 }
 
-// Resolve ends a wait in any state; the first to come wins, for ever. The
-// winner calls Tell; should it die before, the supervisor does so from the chores
-// in the record. ErrUnknown where there is no record.
+// Resolve ends a wait in any state; the first writer wins. The winner calls Announce;
+// if it dies before, the supervisor does so from the pending actions in the record. ErrUnknown where there is no record.
 func (w *Waits) Resolve(ctx context.Context, jobID string, e End) (Resolution, error) {
 	return w.resolve(ctx, jobID, e, w.cfg.ActionDelay)
 }
@@ -84,12 +83,12 @@ func (w *Waits) resolve(ctx context.Context, jobID string, e End, delay time.Dur
 	if !ok {
 		return Resolution{}, fmt.Errorf("resolve job: %w", ErrUnknown)
 	}
-	overturn, took, at, deal := "", "", "", ""
+	supersede, took, at, admitNext := "", "", "", ""
 	if e.AdmitNext {
-		deal = "1"
+		admitNext = "1"
 	}
 	if e.Supersede && e.Code != "" {
-		overturn = "1"
+		supersede = "1"
 	}
 	if e.TradingJobID != "" {
 		took = strconv.FormatInt(int64(e.ExecutionSeconds*1000), 10)
@@ -97,8 +96,8 @@ func (w *Waits) resolve(ctx context.Context, jobID string, e End, delay time.Dur
 	if !e.At.IsZero() {
 		at = strconv.FormatInt(e.At.UnixMilli(), 10)
 	}
-	args := []any{e.state().letter(), string(e.actions()), delay.Milliseconds(), overturn, took,
-		packTradingID(e.TradingJobID), at, e.Read.text(), deal, w.cfg.AdmissionTimeout.Milliseconds(), "v", string(e.Via)}
+	args := []any{e.state().letter(), string(e.actions()), delay.Milliseconds(), supersede, took,
+		packTradingID(e.TradingJobID), at, e.Read.text(), admitNext, w.cfg.AdmissionTimeout.Milliseconds(), "v", string(e.Via)}
 	for _, f := range [][2]string{{"e", string(e.Code)}, {"m", e.Message}} {
 		if f[1] != "" {
 			args = append(args, f[0], f[1])
@@ -127,9 +126,9 @@ func (w *Waits) resolve(ctx context.Context, jobID string, e End, delay time.Dur
 	return res, nil
 }
 
-// KeepLate leaves the event of an end that came after another to the
-// supervisor, because the broker can't take it now. It is false where there is
-// one waiting already. e.At has to be set: the event's time is when it came.
+// KeepLate stores a late end whose event the broker cannot take now, for the
+// supervisor to send. It returns false if another one is stored. e.At must be set: it
+// is the event's time.
 func (w *Waits) KeepLate(ctx context.Context, jobID string, e End) (bool, error) {
 	id, ok := pack(jobID)
 	if !ok {

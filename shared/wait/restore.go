@@ -21,7 +21,7 @@ var (
 // Lost is what is known of a job whose record Redis has lost.
 type Lost struct {
 	Header job.Header
-	// TradingJobID and StartedAt tell of the sweep that the API took last; empty
+	// TradingJobID and StartedAt are the sweep that the API accepted last; empty
 	// for a job that was not submitted, as far as is known.
 	TradingJobID string
 	StartedAt    time.Time
@@ -31,7 +31,7 @@ type Lost struct {
 
 // Restore registers the wait of a job anew. One with a sweep waits for it, holds
 // a slot even above the limit, since the API counts it too, and is polled at
-// once; any other stands in line at its old place, and its attempt looks for its
+// once; any other is queued at its old place, and its attempt looks for its
 // sweep at the API before it submits. Deadlines run from the times in l, not from
 // now: a job whose time was over while Redis was away ends timed out.
 //
@@ -56,15 +56,15 @@ func (w *Waits) Restore(ctx context.Context, l Lost) (Record, bool, error) {
 	return r, outcome == 1, err
 }
 
-// CallOff is for a job that was accepted and whose event the broker has refused.
-// Its record stays, so that the same key gives the same job, but Lookup says
-// that nobody waits for it; Accept takes that back.
+// MarkRefused records that the broker refused the event of an accepted job. The record
+// stays, so that the same key returns the same job, and Lookup returns it with
+// EventRefused; the next Accept clears the mark.
 func (w *Waits) MarkRefused(ctx context.Context, jobID string) error {
 	id, ok := pack(jobID)
 	if !ok {
 		return nil
 	}
-	_, err := w.flag(ctx, "call off", refusedScript, jobID, id)
+	_, err := w.flag(ctx, "mark refused", refusedScript, jobID, id)
 	return err
 }
 
@@ -83,7 +83,7 @@ func (w *Waits) Lookup(ctx context.Context, jobIDs []string) (map[string]Record,
 		return nil, nil
 	}
 	if _, err := p.Exec(ctx); err != nil {
-		return nil, fmt.Errorf("look %d waits up: %w", len(cmds), err)
+		return nil, fmt.Errorf("look up %d waits: %w", len(cmds), err)
 	}
 	records := make(map[string]Record, len(cmds))
 	for jobID, cmd := range cmds {
@@ -92,7 +92,7 @@ func (w *Waits) Lookup(ctx context.Context, jobIDs []string) (map[string]Record,
 		}
 		r, err := w.decodeMap(jobID, cmd.Val())
 		if err != nil {
-			slog.ErrorContext(ctx, "Wait record unreadable", "job_id", jobID, "error", err)
+			slog.ErrorContext(ctx, "wait record is invalid", "job_id", jobID, "error", err)
 		}
 		records[jobID] = r
 	}
@@ -106,7 +106,7 @@ func (w *Waits) Time(ctx context.Context) (time.Time, error) {
 	}
 	at, err := w.redis.Time(ctx).Result()
 	if err != nil {
-		return time.Time{}, fmt.Errorf("ask redis for the time: %w", err)
+		return time.Time{}, fmt.Errorf("read redis time: %w", err)
 	}
 	return at, nil
 }

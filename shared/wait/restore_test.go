@@ -36,7 +36,7 @@ func TestRestoreAQueuedJob(t *testing.T) {
 	})
 }
 
-func TestTurnsOfARestoredJobAreNew(t *testing.T) {
+func TestAdmissionsOfARestoredJobAreNew(t *testing.T) {
 	t.Parallel()
 	eachRedis(t, func(t *testing.T, url string) {
 		w, c := open(t, url, wait.Config{MaxConcurrent: 1})

@@ -12,13 +12,12 @@ import (
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
-// tellWait makes the span of a wait that has ended, with the times of the
-// record: nobody was there all the while. Whoever has sent the event of the end
-// calls it, so once as a rule; after a crash in between the same span is made
-// again, id and all.
+// recordWait creates the span of an ended wait, with the times of the record. The
+// sender of the end's event calls it, so usually once; after a crash in between the
+// same span is created again, with the same id.
 func (r Record) recordWait(ctx context.Context) {
 	if !telemetry.Traced(ctx) || r.Via == event.ViaSubmit || (r.State == Failed && r.SweepRunID != "") {
-		return // refused at once, or an end overturned, whose wait has been told
+		return // rejected at once, or a superseded end, whose span exists
 	}
 	key, name, from := "wait", "wait for results", r.StartedAt
 	if from.IsZero() {
@@ -33,8 +32,8 @@ func (r Record) recordWait(ctx context.Context) {
 		attribute.String("wait.via", string(r.Via)), attribute.Int("wait.submissions", r.Submissions))
 }
 
-// TellTurn makes the span of the time in line of a job that was granted its
-// turn. It is called once the turn's event is sent.
+// RecordAdmission creates the span of the time that an admitted job was queued. It is
+// called once the admission's event is sent.
 func (r Record) RecordAdmission(ctx context.Context) {
 	if r.ParkedAt.IsZero() || r.AdmittedAt.IsZero() {
 		return

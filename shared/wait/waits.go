@@ -22,15 +22,15 @@ type Waits struct {
 	// Once is the idempotency keys and claims in the same Redis.
 	*once.Once
 
-	cfg       Config
-	redis     redis.UniversalClient
-	scripts   redis.Scripter
-	keys      keys
-	clock     func() time.Time // nil: the time of Redis
-	admission *admission.Admission
-	hub     *hub
-	doneActions    doneActions
-	close     func() error
+	cfg         Config
+	redis       redis.UniversalClient
+	scripts     redis.Scripter
+	keys        keys
+	clock       func() time.Time // nil: the time of Redis
+	admission   *admission.Admission
+	hub         *hub
+	doneActions doneActions
+	close       func() error
 }
 
 // Option changes what New builds.
@@ -48,7 +48,7 @@ func WithScripter(s redis.Scripter) Option { return func(w *Waits) { w.scripts =
 // caller closes the client, and Close first.
 func New(client redis.UniversalClient, cfg Config, options ...Option) (*Waits, error) {
 	if client == nil {
-		return nil, errors.New("waits need a redis client")
+		return nil, errors.New("wait: redis client is required")
 	}
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -85,7 +85,7 @@ func Open(_ context.Context, cfg Config, options ...Option) (*Waits, error) {
 	return w, nil
 }
 
-// Close strikes off the chores that are done, ends the subscription of all
+// Close removes the completed actions, ends the subscription of all
 // watchers, and closes the client that Open made.
 func (w *Waits) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
@@ -136,7 +136,7 @@ func (w *Waits) Await(ctx context.Context, u Urgency) error { return w.admission
 // trading.Client.
 func (w *Waits) Pace(ctx context.Context) error { return w.admission.Await(ctx, Urgent) }
 
-// Report tells how a call to the API went where no step of a wait does; see
+// Report reports the outcome of an API call that no step of a wait reports; see
 // admission.Admission.Report.
 func (w *Waits) Report(ctx context.Context, b admission.Breaker, ok bool, retryAfter time.Duration) (time.Duration, error) {
 	return w.admission.Report(ctx, b, ok, retryAfter)
@@ -160,7 +160,7 @@ func (w *Waits) step(ctx context.Context, what string, s *redis.Script, jobID, i
 	return outcome, r, nil
 }
 
-var errAnswer = errors.New("unexpected answer of redis")
+var errAnswer = errors.New("unexpected redis reply")
 
 func (w *Waits) decodeStep(jobID string, reply []any) (int64, Record, error) {
 	if len(reply) < 3 {

@@ -12,15 +12,14 @@ const (
 	wakeDue   = "due"
 )
 
-// wake tells the supervisors at once what they would find out at their next
-// tick. That it may be lost is why its error does not count.
+// wake wakes the supervisors before their next tick. It may be lost, so its error is
+// ignored.
 func (w *Waits) wake(ctx context.Context, what string) {
 	_ = w.redis.Publish(ctx, w.keys.wakes(), what).Err()
 }
 
-// Wakes signals that there may be somebody to admit, and that a wait came due
-// out of turn. Signals may be lost or come for nothing, and several may be one:
-// they only save waiting for the next tick. Both channels are closed when ctx
+// Wakes signals that a job may be admitted, and that a wait came due before its time.
+// Signals may be lost, spurious or merged: they only save waiting for the next tick. Both channels are closed when ctx
 // ends.
 func (w *Waits) Wakes(ctx context.Context) (admit, due <-chan struct{}) {
 	a, d := make(chan struct{}, 1), make(chan struct{}, 1)

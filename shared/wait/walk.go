@@ -9,18 +9,18 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Glance is what Walk tells of a record.
+// Summary is what Walk returns of a record.
 type Summary struct {
 	JobID string
 	State State
 	// At is when the job ended, or, before its submission, when it was taken in;
 	// zero in the states between.
 	At time.Time
-	// CalledOff: see Record.
+	// EventRefused: see Record.
 	EventRefused bool
 }
 
-// Walk shows every record there is, in no order and a page at a time; one that
+// Walk visits every record, in no order and a page at a time; one that
 // is moved meanwhile may be shown twice or, if it is new, not at all. It costs
 // Redis a look at every key, in steps of about size, and a short read of each
 // record: not for use every minute. visit's error ends it.
@@ -102,7 +102,7 @@ func (w *Waits) summarize(ctx context.Context, node redis.Cmdable, keys []string
 		case state == Accepted:
 			h, err := decodeHeader(jobID, f[3])
 			if err != nil {
-				continue // Due tells of it
+				continue // Due logs it
 			}
 			g.At = h.CreatedAt
 		}

@@ -13,7 +13,7 @@ import (
 // readers is how many records are read at once for watchers.
 const readers = 8
 
-// board passes changes on to watchers. One subscription serves all watchers of
+// hub sends changes to watchers. One subscription serves all watchers of
 // a process, and one read all watchers of a job, so that a thousand of them
 // cost Redis as much as one. It runs while there are watchers.
 type hub struct {
@@ -168,8 +168,8 @@ func (b *hub) watched() []string {
 	return ids
 }
 
-// push reads a record once and gives it to all who watch it. A record that can't
-// be read now is passed over: watchers look for themselves from time to time.
+// push reads a record once and sends it to all its watchers. A record that can't be
+// read now is skipped: watchers poll from time to time.
 func (b *hub) push(ctx context.Context, id string) {
 	jobID, ok := unpack(id)
 	if !ok {

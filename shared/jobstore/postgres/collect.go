@@ -58,7 +58,7 @@ func (l *Store) collect(ctx context.Context, pages []jobstore.ResultPage) ([]job
 		return nil, fmt.Errorf("store %d pages of rows: %w", len(pages), err)
 	}
 	if len(stored) != len(pages) {
-		return nil, fmt.Errorf("store %d pages of rows: %d answers", len(pages), len(stored))
+		return nil, fmt.Errorf("store %d pages of rows: got %d results", len(pages), len(stored))
 	}
 	out := make([]jobstore.Collection, len(pages))
 	for i, at := range order {

@@ -78,9 +78,9 @@ func (l *Store) prepare(ctx context.Context) error {
 	case have == want:
 		return nil
 	case have > want:
-		return fmt.Errorf("%w: its schema has version %d, which is newer than this build's %d", jobstore.ErrUnusable, have, want)
+		return fmt.Errorf("%w: schema version %d is newer than version %d of this build", jobstore.ErrUnusable, have, want)
 	case !l.cfg.Migrate: // whoever may, will do it
-		return fmt.Errorf("%w: its schema has version %d and this build needs %d: run sweepline migrate up", jobstore.ErrUnavailable, have, want)
+		return fmt.Errorf("%w: schema version is %d, this build requires %d: run sweepline migrate up", jobstore.ErrUnavailable, have, want)
 	}
 	_, err = l.migrate(ctx)
 	return unusable(err)

@@ -75,7 +75,7 @@ func open(ctx context.Context, cfg Config, tune func(*pgxpool.Config)) (*Store, 
 	pc, err := pgxpool.ParseConfig(cfg.DatabaseURL)
 	if err != nil {
 		// pgx masks the password in its error, but not every form of a URL.
-		return nil, errors.New("DATABASE_URL is not a PostgreSQL URL or keyword string")
+		return nil, errors.New("DATABASE_URL must be a PostgreSQL URL or keyword string")
 	}
 	if pc.ConnConfig.ConnectTimeout == 0 {
 		pc.ConnConfig.ConnectTimeout = cfg.Timeout

@@ -36,7 +36,7 @@ func (l *Store) Lookup(ctx context.Context, jobIDs []string) ([]job.Job, error) 
 	}
 	jobs, err := l.list(ctx, service, lookup, names)
 	if err != nil {
-		return nil, fmt.Errorf("look %d jobs up: %w", len(names), err)
+		return nil, fmt.Errorf("look up %d jobs: %w", len(names), err)
 	}
 	return jobs, nil
 }

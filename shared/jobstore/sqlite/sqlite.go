@@ -42,7 +42,7 @@ var _ jobstore.Store = (*Store)(nil)
 // waits five seconds for the first.
 func Open(ctx context.Context, file string) (*Store, error) {
 	if file == "" {
-		return nil, errors.New("the job store needs a file")
+		return nil, errors.New("sqlite: file name is required")
 	}
 	writer, err := sql.Open("sqlite3", dsn(file, "journal_mode(wal)", "synchronous(full)", "foreign_keys(on)"))
 	if err != nil {

@@ -129,7 +129,7 @@ func (w Written) applied(x entry, winner bool) jobstore.Applied {
 	stored, ended := w.Ended[x.key()]
 	switch {
 	case w.Foreign[x.key()], x.End != nil && !ended:
-		return jobstore.Applied{Err: fmt.Errorf("%w: event %s: the job is another tenant's", jobstore.ErrUnreadable, x.Line.ID)}
+		return jobstore.Applied{Err: fmt.Errorf("%w: event %s: job belongs to another tenant", jobstore.ErrUnreadable, x.Line.ID)}
 	case x.End == nil:
 		return jobstore.Applied{}
 	}

@@ -172,7 +172,7 @@ func read(e cloudevents.Event) (Item, error) {
 			x.Line.Told = d.Left == 0
 		})
 	}
-	return Item{}, fmt.Errorf("event %s has the foreign type %s", e.ID(), e.Type())
+	return Item{}, fmt.Errorf("event %s has unexpected type %s", e.ID(), e.Type())
 }
 
 // turn is a count that fits a column; events from before turns count as one.
@@ -201,15 +201,15 @@ func of[D any](e cloudevents.Event, fill func(*D, *Item)) (Item, error) {
 func check(e cloudevents.Event, h job.Header) error {
 	switch {
 	case !job.ValidID(h.JobID):
-		return fmt.Errorf("event %s names no job", e.ID())
+		return fmt.Errorf("event %s has no valid job id", e.ID())
 	case !strings.HasPrefix(e.ID(), h.JobID+"/") || e.ID() != jobstore.Text(e.ID(), longestID):
-		return fmt.Errorf("event id %q is not of job %s", jobstore.Text(e.ID(), longestID), h.JobID)
+		return fmt.Errorf("event id %q does not belong to job %s", jobstore.Text(e.ID(), longestID), h.JobID)
 	case h.TenantID == "" || h.TenantID != jobstore.Text(h.TenantID, longestTenant):
-		return fmt.Errorf("event %s has no usable tenant", e.ID())
+		return fmt.Errorf("event %s has an invalid tenant", e.ID())
 	case h.JobType != job.Type:
-		return fmt.Errorf("event %s is of a foreign job type", e.ID())
+		return fmt.Errorf("event %s has an unexpected job type", e.ID())
 	case h.RetryOf != "" && !job.ValidID(h.RetryOf):
-		return fmt.Errorf("event %s repeats no job", e.ID())
+		return fmt.Errorf("event %s has an invalid retry_of", e.ID())
 	}
 	if err := h.Parameters.Validate(); err != nil {
 		return fmt.Errorf("event %s: parameters: %w", e.ID(), err)

@@ -84,7 +84,7 @@ func Each[T, R any](ctx context.Context, g *Group[T, R], values []T, failed func
 }
 
 func late(err error) error {
-	return fmt.Errorf("%w: wait for its turn: %w", jobstore.ErrUnavailable, err)
+	return fmt.Errorf("%w: wait for the batch: %w", jobstore.ErrUnavailable, err)
 }
 
 func (g *Group[T, R]) add(ctx context.Context, entries []*entry[T, R]) {
@@ -156,7 +156,7 @@ func (g *Group[T, R]) call(ctx context.Context, batch []*entry[T, R]) {
 	}
 	results, err := g.Run(ctx, values)
 	if err == nil && len(results) != len(batch) {
-		err = fmt.Errorf("%d results for %d values", len(results), len(batch))
+		err = fmt.Errorf("got %d results for %d values", len(results), len(batch))
 	}
 	if err != nil && len(batch) > 1 && !errors.Is(err, jobstore.ErrUnavailable) {
 		for _, x := range batch {
