@@ -34,7 +34,7 @@ type Config struct {
 	Timeout time.Duration `envconfig:"COLLECT_TIMEOUT" default:"3m"`
 	// Attempts is how often a page is asked for that the API refuses (4xx) or
 	// answers with what cannot be read, before the job fails. Attempts that find
-	// the API away or busy do not count.
+	// the API unavailable or busy do not count.
 	Attempts int `envconfig:"COLLECT_ATTEMPTS" default:"5"`
 }
 
@@ -122,7 +122,7 @@ func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevent
 // Delays until the next delivery of an event, where nobody else says how long.
 const (
 	soon   = time.Second      // there are more pages
-	later  = 5 * time.Second  // the database or the API is away
+	later  = 5 * time.Second  // the database or the API is unavailable
 	person = 30 * time.Second // it takes somebody to mend
 )
 

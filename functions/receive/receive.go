@@ -25,9 +25,9 @@ import (
 // path is the one address that receive answers at.
 const path = "/webhook/trading-sweep"
 
-// patience bounds the whole of taking a job in. A client should hear 503
+// acceptTimeout bounds accepting a job. A client should hear 503
 // rather than run into its own timeout.
-const patience = 8 * time.Second
+const acceptTimeout = 8 * time.Second
 
 // Config is read from the environment.
 type Config struct {
@@ -144,7 +144,7 @@ type accepted struct {
 }
 
 func (f *Function) take(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	ctx, cancel := context.WithTimeout(r.Context(), acceptTimeout)
 	defer cancel()
 	req, ctx, err := read(ctx, w, r)
 	if err != nil {

@@ -53,7 +53,7 @@ func New(l JobStore, log *slog.Logger) (*Function, error) {
 // Handle writes one event down. The reply, if any, is the job's end, given
 // again on every redelivery; its id is the same, so the broker drops repeats.
 //
-// An event that can never be stored is rejected (422). A database that is away
+// An event that can never be stored is rejected (422). An unavailable database
 // is answered with 503, anything unexpected with 500: the broker tries again.
 func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevents.Event, error) {
 	o := f.HandleBatch(ctx, []cloudevents.Event{e})[0]
@@ -102,7 +102,7 @@ func (f *Function) apply(ctx context.Context, events []cloudevents.Event) []jobs
 
 // Delays until the next attempt.
 const (
-	later  = 2 * time.Second  // the database is away
+	later  = 2 * time.Second  // the database is unavailable
 	person = 30 * time.Second // it takes somebody to mend
 )
 

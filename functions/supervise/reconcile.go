@@ -102,7 +102,7 @@ type JobStore interface {
 //   - ended in the job store, nobody told: the event of the end is sent again.
 //
 // Events are sent again under their own id first: a broker that has the event,
-// on its way or with a step that is behind or away, drops the repeat, and only
+// on its way or with a step that is behind or unavailable, drops the repeat, and only
 // one that has lost its memory takes it. What is missed for an hour is sent under
 // an id of its own (event.Again), after two hours under the next, and so on: a
 // handful a day. Whoever writes a step down tells it by job and state, so that
@@ -152,7 +152,7 @@ func (r Repairs) Jobs() (n int) {
 	return n
 }
 
-// run does a round whenever it is time and no other replica is at it, until ctx
+// run runs a round whenever one is due and no other replica runs it, until ctx
 // ends. The first failure and the recovery are logged.
 func (r *Reconciler) run(ctx context.Context) {
 	tick := time.NewTicker(reconcileLook)

@@ -107,7 +107,7 @@ func (b *bundle) states() map[string]job.State {
 
 func (b *bundle) until(ok func() bool, what string) {
 	b.t.Helper()
-	require.Eventually(b.t, ok, patience, 20*time.Millisecond, what)
+	require.Eventually(b.t, ok, jobTimeout, 20*time.Millisecond, what)
 }
 
 func count(states map[string]job.State, ids []string, s job.State) (n int) {

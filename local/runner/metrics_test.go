@@ -48,7 +48,7 @@ func TestMetricsAreThoseOfRulesAndPanels(t *testing.T) {
 		return have["sweepline_broker_dead_letters_total"] != nil && have["pipeline_results_total"] != nil &&
 			have["pipeline_job_duration_seconds"]["status"]["failed"] && have["sweepline_broker_trigger_dead_letters"] != nil &&
 			have["sweepline_broker_delivery_attempts_total"]["trigger"]["store"]
-	}, patience, 100*time.Millisecond)
+	}, jobTimeout, 100*time.Millisecond)
 
 	for where, expressions := range map[string][]string{"rules": ruleExpressions(t), "dashboard": panelExpressions(t)} {
 		require.NotEmpty(t, expressions)

@@ -50,7 +50,7 @@ func TestANotificationThatFailsForGoodLeavesItsJobAlone(t *testing.T) {
 	require.Eventually(t, func() bool {
 		call(http.MethodGet, "/api/dead-letters", &letters)
 		return len(letters.List) == 1
-	}, patience, 50*time.Millisecond)
+	}, jobTimeout, 50*time.Millisecond)
 	require.Equal(t, id, letters.List[0].JobID)
 	require.Contains(t, letters.List[0].Trigger, "notify")
 	require.EqualValues(t, 4, calls.Load(), "at 0, 2, 6 and 14 s")
@@ -61,5 +61,5 @@ func TestANotificationThatFailsForGoodLeavesItsJobAlone(t *testing.T) {
 
 	well.Store(true)
 	require.Equal(t, http.StatusAccepted, call(http.MethodPost, "/api/dead-letters/"+letters.List[0].ID+"/redrive", nil))
-	require.Eventually(t, func() bool { return calls.Load() == 5 }, patience, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return calls.Load() == 5 }, jobTimeout, 20*time.Millisecond)
 }

@@ -260,7 +260,7 @@ func (l *Local) Close() error {
 	if l.broker != nil {
 		err = errors.Join(err, l.broker.Close())
 	}
-	if lost := l.traces.Close(); lost != nil { // a collector that is away is nothing to fail for
+	if lost := l.traces.Close(); lost != nil { // an unavailable collector is no failure
 		l.log.WarnContext(ctx, "exporting spans failed", "error", lost)
 	}
 	if l.stores != nil {

@@ -28,8 +28,8 @@ func TestMain(m *testing.M) {
 	servertest.Main(m)
 }
 
-// patience is for a whole job on a loaded machine.
-const patience = time.Minute
+// jobTimeout is for a whole job on a loaded machine.
+const jobTimeout = time.Minute
 
 const sweep = `{"ticker":"DAX","fast_range":[5,20],"slow_range":[20,60],"step":5,"min_trades":10}`
 
@@ -163,7 +163,7 @@ func (b *bundle) types(id string) map[string]int {
 // ended waits until the job has ended and its people have been told.
 func (b *bundle) ended(id string) job.Job {
 	b.t.Helper()
-	require.Eventually(b.t, func() bool { return b.types(id)[event.JobNotified] == 1 }, patience, 20*time.Millisecond, "job %s", id)
+	require.Eventually(b.t, func() bool { return b.types(id)[event.JobNotified] == 1 }, jobTimeout, 20*time.Millisecond, "job %s", id)
 	return b.job(id)
 }
 
@@ -256,7 +256,7 @@ func TestRedisGoneIsRefusedAndServiceComesBackByItself(t *testing.T) {
 			second = answer["job_id"].(string)
 		}
 		return second != ""
-	}, patience, 100*time.Millisecond)
+	}, jobTimeout, 100*time.Millisecond)
 	require.Equal(t, job.Completed, b.ended(first).Status)
 	require.Equal(t, job.Completed, b.ended(second).Status)
 }

@@ -76,7 +76,7 @@ func TestStartWhileRedisLoads(t *testing.T) {
 	require.Eventually(t, func() bool {
 		c := s.client()
 		return redis.HasErrorPrefix(c.Ping(t.Context()).Err(), "LOADING")
-	}, patience, 10*time.Millisecond)
+	}, jobTimeout, 10*time.Millisecond)
 	b, log := startLogged(t, runner.Config{RedisURL: address, DatabaseURL: s.postgres.URL})
 	s.redis = <-started
 	require.Contains(t, log.String(), "Redis is starting, waiting")

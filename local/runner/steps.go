@@ -190,13 +190,13 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	add("collect", f8, err)
 	f4, err := store.New(l.stores.jobStore, l.log)
 	add("store", f4, err)
-	telling := []notify.Option{notify.WithLog(l.log), notify.WithMetrics(metrics), notify.WithRows(l.stores.jobStore)}
+	notifyOptions := []notify.Option{notify.WithLog(l.log), notify.WithMetrics(metrics), notify.WithRows(l.stores.jobStore)}
 	seen := status.Deps{Jobs: l.stores.jobStore, Waits: waits, Cancel: waits, Lost: lost, Enqueuer: in, Letters: inspector, Trading: tradingClient, Keys: keys}
 	if notifyConf.SlackWebhookURL == "" && notifyConf.SMTPURL == "" { // what cannot be sent can be looked at
 		box := &mailbox.Box{}
-		telling, seen.Mailbox = append(telling, notify.WithMailbox(box)), box
+		notifyOptions, seen.Mailbox = append(notifyOptions, notify.WithMailbox(box)), box
 	}
-	f5, err := notify.New(notifyConf, waits, accepted, telling...)
+	f5, err := notify.New(notifyConf, waits, accepted, notifyOptions...)
 	add("notify", f5, err)
 	if l.reconciler, err = supervise.NewReconciler(reconcileConf, l.stores.jobStore, waits, accepted, metrics); err != nil {
 		return nil, err

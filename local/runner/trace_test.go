@@ -42,7 +42,7 @@ func TestOneSweepIsOneTrace(t *testing.T) {
 	)
 	b := start(t, runner.Config{SimulatorDelay: delay})
 	ids := []string{b.postTraced(first, client, "01")}
-	require.Eventually(t, func() bool { return b.job(ids[0]).Status == job.Running }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return b.job(ids[0]).Status == job.Running }, jobTimeout, 10*time.Millisecond)
 	ids = append(ids, b.postTraced(parked, client, "01"), b.postTraced(unasked, client, "00"))
 	for _, id := range ids {
 		require.Equal(t, job.Completed, b.ended(id).Status)

@@ -20,7 +20,7 @@ type queue struct {
 	clock    *clock
 	limit    int
 	rpm      int
-	line     map[string][]string // job ids in the queue
+	queued   map[string][]string // job ids in the queue
 	tenant   map[string]string   // of a job
 	active   []string            // jobs with a slot
 	passed   map[string]int      // admissions of others since a tenant's last, while it was in the queue
@@ -40,16 +40,16 @@ func (q *queue) arrive(t *rapid.T, tenant string) {
 	q.tenant[h.JobID] = tenant
 	switch e.Decision {
 	case wait.SubmitNow:
-		for _, others := range q.line {
+		for _, others := range q.queued {
 			require.Empty(t, others, "a newcomer overtook the line")
 		}
 		q.spend(e.Calls)
 		q.active = append(q.active, h.JobID)
 	case wait.Queued:
-		if len(q.line[tenant]) == 0 {
+		if len(q.queued[tenant]) == 0 {
 			q.passed[tenant] = 0
 		}
-		q.line[tenant] = append(q.line[tenant], h.JobID)
+		q.queued[tenant] = append(q.queued[tenant], h.JobID)
 	default:
 		require.FailNow(t, "unexpected verdict", "%d", e.Decision)
 	}
@@ -63,24 +63,24 @@ func (q *queue) spend(calls admission.Calls) {
 
 // granted holds an admission to the rules: the oldest of its tenant, and no tenant waits
 // while another has two.
-func (q *queue) dealt(t *rapid.T, r wait.Record) {
+func (q *queue) granted(t *rapid.T, r wait.Record) {
 	tenant := r.Header.TenantID
-	require.NotEmpty(t, q.line[tenant], "a turn for nobody in line")
-	require.Equal(t, q.line[tenant][0], r.Header.JobID, "first come, first served")
-	q.line[tenant] = q.line[tenant][1:]
+	require.NotEmpty(t, q.queued[tenant], "an admission of a job that is not queued")
+	require.Equal(t, q.queued[tenant][0], r.Header.JobID, "first come, first served")
+	q.queued[tenant] = q.queued[tenant][1:]
 	q.passed[tenant] = 0
-	for other, jobs := range q.line {
+	for other, jobs := range q.queued {
 		if other == tenant || len(jobs) == 0 {
 			continue
 		}
 		q.passed[other]++
-		inLine := 0
-		for _, js := range q.line {
+		queuedTenants := 0
+		for _, js := range q.queued {
 			if len(js) > 0 {
-				inLine++
+				queuedTenants++
 			}
 		}
-		require.LessOrEqual(t, q.passed[other], len(q.line)+1, "%s is passed over, with %d tenants in line", other, inLine)
+		require.LessOrEqual(t, q.passed[other], len(q.queued)+1, "%s is passed over, with %d tenants queued", other, queuedTenants)
 	}
 	q.admitted++
 	e, err := q.Enter(context.Background(), r.Header)
@@ -94,7 +94,7 @@ func (q *queue) deal(t *rapid.T) {
 	d, err := q.AdmitNext(context.Background(), rapid.IntRange(1, 5).Draw(t, "at once"), 5, time.Minute)
 	require.NoError(t, err)
 	for _, r := range d.Admitted {
-		q.dealt(t, r)
+		q.granted(t, r)
 	}
 }
 
@@ -109,7 +109,7 @@ func (q *queue) end(t *rapid.T, i int) {
 
 func (q *queue) waiting() int {
 	n := 0
-	for _, jobs := range q.line {
+	for _, jobs := range q.queued {
 		n += len(jobs)
 	}
 	return n
@@ -141,7 +141,7 @@ func TestQueueIsFair(t *testing.T) {
 		runs++
 		q := &queue{
 			clock: newClock(), limit: rapid.IntRange(1, 4).Draw(t, "slots"), rpm: rapid.SampledFrom([]int{0, 3, 30, 100}).Draw(t, "requests per minute"),
-			line: map[string][]string{}, tenant: map[string]string{}, passed: map[string]int{},
+			queued: map[string][]string{}, tenant: map[string]string{}, passed: map[string]int{},
 		}
 		w, err := wait.Open(context.Background(), wait.Config{
 			RedisURL: url, KeyPrefix: fmt.Sprintf("fair%d:", runs), MaxConcurrent: q.limit, RequestsPerMinute: q.rpm,

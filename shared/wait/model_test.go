@@ -217,7 +217,7 @@ func (m *machine) byID(id string) *modelJob {
 }
 
 func (m *machine) resolve(t *rapid.T, j *modelJob, end wait.End) {
-	end.AdmitNext = rapid.Bool().Draw(t, "deals")
+	end.AdmitNext = rapid.Bool().Draw(t, "admit next")
 	res, err := m.Resolve(m.ctx, j.header.JobID, end)
 	if !j.known {
 		require.ErrorIs(t, err, wait.ErrUnknown)

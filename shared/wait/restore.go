@@ -33,7 +33,7 @@ type Lost struct {
 // a slot even above the limit, since the API counts it too, and is polled at
 // once; any other is queued at its old place, and its attempt looks for its
 // sweep at the API before it submits. Deadlines run from the times in l, not from
-// now: a job whose time was over while Redis was away ends timed out.
+// now: a job whose deadline passed while Redis was unavailable times out.
 //
 // It is false, and nothing happens, where there is a record.
 func (w *Waits) Restore(ctx context.Context, l Lost) (Record, bool, error) {
