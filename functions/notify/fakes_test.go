@@ -85,7 +85,7 @@ func (b *broker) Send(_ context.Context, events ...cloudevents.Event) error {
 	return nil
 }
 
-// left says of each note how many were still to be told.
+// left says of each note how many were still to be notified.
 func (b *broker) left(t *testing.T) (n []int) {
 	t.Helper()
 	b.mu.Lock()

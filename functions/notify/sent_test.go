@@ -174,7 +174,7 @@ func TestWithRedis(t *testing.T) {
 }
 
 // A process that dies between sending and noting it down leaves its claim to
-// run out. The message goes out once more then, and that is counted and told.
+// run out. The message goes out once more then, and that is counted and recorded.
 func TestACrashBetweenSendingAndNoting(t *testing.T) {
 	t.Parallel()
 	for name, url := range map[string]func(testing.TB) string{"miniredis": servertest.Miniredis, "redis": servertest.Redis} {
@@ -224,7 +224,7 @@ func TestACrashBetweenSendingAndNoting(t *testing.T) {
 			_, err = next.Handle(t.Context(), other)
 			require.NoError(t, err)
 			require.Equal(t, 1.0, counted(t, reg, "slack", "failed"))
-			require.Equal(t, 1.0, counted(t, reg, "slack", "sent"), "a failure that was told is no crash")
+			require.Equal(t, 1.0, counted(t, reg, "slack", "sent"), "a reported failure is no crash")
 		})
 	}
 }

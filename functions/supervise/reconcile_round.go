@@ -242,7 +242,7 @@ func (r *round) flush(ctx context.Context, all bool) error {
 	return nil
 }
 
-// announce sends the event of a stored end of which not all were told, always
+// announce sends the event of a stored end with missing notifications, always
 // under its own id: a dead letter of it is its operator's to redrive. It looks
 // back as far as the broker remembers: within that time an event that is on its
 // way, waits for Slack to come back, or is a dead letter, is not doubled by
@@ -259,11 +259,11 @@ func (r *round) announce(ctx context.Context, j job.Job) error {
 	if !r.resendDue(missed) {
 		return nil
 	}
-	told, err := r.told(ctx, j)
+	notified, err := r.notified(ctx, j)
 	if err != nil {
 		return err
 	}
-	e, err := event.NewFinished(j, told...)
+	e, err := event.NewFinished(j, notified...)
 	if err != nil {
 		return err
 	}
@@ -271,10 +271,10 @@ func (r *round) announce(ctx context.Context, j job.Job) error {
 	return r.flush(ctx, false)
 }
 
-// told are the channels of which the job store knows that they were told of the
-// job's end. A Redis that has lost its memory has lost who was told, and when one
-// channel waits for its server then, the others must not be told once more.
-func (r *round) told(ctx context.Context, j job.Job) (channels []string, err error) {
+// notified are the channels that were notified of the job's end, by the job store. A
+// Redis that has lost its data has lost the claims, and if one channel then waits for
+// its server, the others must not be notified again.
+func (r *round) notified(ctx context.Context, j job.Job) (channels []string, err error) {
 	timeline, err := r.jobStore.Timeline(ctx, j.TenantID, j.JobID)
 	if err != nil {
 		return nil, fmt.Errorf("read timeline: %w", err)

@@ -30,8 +30,8 @@ type book struct {
 	jobs   map[string]job.Job
 	told   map[string]bool
 	notes  map[string][]string // channels of which an event says that they were told
-	read   int // of the bus
-	pages  int // statements
+	read   int                 // of the bus
+	pages  int                 // statements
 	away   error
 	misses func(cloudevents.Event) bool
 }
