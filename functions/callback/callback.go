@@ -122,7 +122,7 @@ func (f *Function) Stop(context.Context) error {
 }
 
 // Handle answers 200 only once the broker keeps the event, or where there is
-// nothing to tell. The token is judged before anything of the body is read.
+// nothing to send. The token is verified before the body is read.
 func (f *Function) Handle(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path != trading.CallbackPath:

@@ -410,15 +410,15 @@ func TestConfig(t *testing.T) {
 	t.Parallel()
 	good := notify.Config{BaseURL: "http://localhost:8080", Timeout: 1, Keep: 1}
 	for want, change := range map[string]func(*notify.Config){
-		"WEBHOOK_BASE_URL":  func(c *notify.Config) { c.BaseURL = "/secret" },
-		"NOTIFY_TIMEOUT":    func(c *notify.Config) { c.Timeout = 0 },
-		"SLACK_WEBHOOK_URL": func(c *notify.Config) { c.SlackWebhookURL = "hooks.slack.com/secret" },
-		"NOTIFY_EMAIL_FROM": func(c *notify.Config) { c.SMTPURL, c.EmailTo = "smtp://h", []string{"a@example.com"} },
-		"NOTIFY_EMAIL_TO":   func(c *notify.Config) { c.SMTPURL, c.EmailFrom = "smtp://h", "a@example.com" },
-		"SMTP_URL is":       func(c *notify.Config) { mailTo(c); c.SMTPURL = "smtp://u:secret@h:port\x7f" },
-		"SMTP_URL is not":   func(c *notify.Config) { mailTo(c); c.SMTPURL = "h:25/secret" },
-		"SMTP_URL: tls":     func(c *notify.Config) { mailTo(c); c.SMTPURL = "smtp://u:secret@h?tls=maybe" },
-		"SMTP_URL: its":     func(c *notify.Config) { mailTo(c); c.SMTPURL = "smtp://u:secret@h:99999" },
+		"WEBHOOK_BASE_URL":       func(c *notify.Config) { c.BaseURL = "/secret" },
+		"NOTIFY_TIMEOUT":         func(c *notify.Config) { c.Timeout = 0 },
+		"SLACK_WEBHOOK_URL":      func(c *notify.Config) { c.SlackWebhookURL = "hooks.slack.com/secret" },
+		"NOTIFY_EMAIL_FROM":      func(c *notify.Config) { c.SMTPURL, c.EmailTo = "smtp://h", []string{"a@example.com"} },
+		"NOTIFY_EMAIL_TO":        func(c *notify.Config) { c.SMTPURL, c.EmailFrom = "smtp://h", "a@example.com" },
+		"SMTP_URL must":          func(c *notify.Config) { mailTo(c); c.SMTPURL = "smtp://u:secret@h:port\x7f" },
+		"SMTP_URL must have":     func(c *notify.Config) { mailTo(c); c.SMTPURL = "h:25/secret" },
+		"SMTP_URL: tls":          func(c *notify.Config) { mailTo(c); c.SMTPURL = "smtp://u:secret@h?tls=maybe" },
+		"SMTP_URL: invalid port": func(c *notify.Config) { mailTo(c); c.SMTPURL = "smtp://u:secret@h:99999" },
 	} {
 		cfg := good
 		change(&cfg)

@@ -129,7 +129,7 @@ func TestTheMessageGoesWithoutItsPicture(t *testing.T) {
 			require.NoError(t, err)
 			m := office.got()[0].read(t)
 			require.NotContains(t, partsOf(t, m.Header.Get("Content-Type"), m.Body)["text/html"], "<img")
-			require.Equal(t, c.logs, bytes.Contains(log.Bytes(), []byte("without its picture")), log.String())
+			require.Equal(t, c.logs, bytes.Contains(log.Bytes(), []byte("sending message without it")), log.String())
 		})
 	}
 }

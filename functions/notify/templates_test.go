@@ -55,7 +55,7 @@ func TestABrokenTemplateIsFoundAtStart(t *testing.T) {
 		"HTML":          {"mail.html", "<p>\n<a href='{{.Link}}", []string{"mail.html", "ends in"}},
 		"no JSON":       {"slack.json", "{\"text\": {{json .Subject}},\n \"x\": {{.Subject}}}", []string{"slack.json:2", "json .Subject"}},
 		"Slack's shape": {"slack.json", `{"text": "x", "blocks": [{"text": "x"}]}`, []string{"slack.json", "block 1"}},
-		"no text":       {"slack.json", `{}`, []string{"slack.json", "without text"}},
+		"no text":       {"slack.json", `{}`, []string{"slack.json", "must have text"}},
 		"name":          {"mail.htm", "x", []string{"mail.htm replaces no template", "mail.html"}},
 		"size":          {"mail.txt", strings.Repeat("x", 300<<10), []string{"mail.txt is larger"}},
 	} {

@@ -31,7 +31,7 @@ func (f *Function) cancel(ctx context.Context, c wait.Call) error {
 }
 
 // stopSweep stops the sweep at the API. A job that ended while it was being
-// submitted may have a sweep whose id nobody has written down.
+// submitted may have a sweep whose id is not recorded.
 func (f *Function) stopSweep(ctx context.Context, c *wait.Call) error {
 	r := c.Record
 	if r.TradingJobID != "" {

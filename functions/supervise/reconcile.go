@@ -37,7 +37,7 @@ const (
 	// an id of its own; then after twice that time, and so on. Before, whoever is
 	// to take it may just be behind.
 	escalateAfter = time.Hour
-	// walkEvery is how often all records are looked at.
+	// walkEvery is how often all records are checked.
 	walkEvery = time.Hour
 )
 
@@ -51,11 +51,11 @@ const (
 const (
 	// lostRecord: the job store has the job open and Redis knows nothing of it.
 	lostRecord = "record"
-	// lostRequest: the job was taken in and its event has come to nobody.
+	// lostRequest: the job was accepted and its event was lost.
 	lostRequest = "request"
 	// lostEnd: the wait has ended and the job store does not know.
 	lostEnd = "end"
-	// lostNotice: the job store knows the end and nobody was told.
+	// lostNotice: the job store has the end and a notification is missing.
 	lostNotice = "notice"
 )
 
@@ -98,8 +98,8 @@ type JobStore interface {
 //
 //   - open in the job store, no record: the record is made anew (package restore);
 //   - open in the job store, the wait has ended: the event of the end is sent again;
-//   - taken in, and nobody has begun: the request is sent again;
-//   - ended in the job store, nobody told: the event of the end is sent again.
+//   - accepted and not started: the request is resent;
+//   - ended in the job store, a notification missing: the event of the end is resent.
 //
 // Events are sent again under their own id first: a broker that has the event,
 // on its way or with a step that is behind or unavailable, drops the repeat, and only

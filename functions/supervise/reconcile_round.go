@@ -39,8 +39,8 @@ type repeat struct {
 	event cloudevents.Event
 }
 
-// pending goes through all jobs that the job store has open, or of whose end nobody
-// was told. Lost sweeps that are at the API are restored before lost jobs that are
+// pending goes through all jobs that the job store has open, or whose end
+// lacks a notification. Lost sweeps that are at the API are restored before lost jobs that are
 // not: they hold slots that the others must not be given.
 func (r *round) pending(ctx context.Context) error {
 	queued := 0

@@ -1,6 +1,6 @@
 // Package wait is what the pipeline remembers of a job while its sweep runs
 // somewhere else, for minutes or hours: a record for each job in Redis, and the
-// times at which somebody has to look again.
+// times at which it is due next.
 //
 // All steps that touch a job before its end use it: receive writes
 // the record (Accept), submit takes it through Enter, Note and Requeue, callback

@@ -65,7 +65,7 @@ func (c Actions) Has(others Actions) bool { return strings.ContainsAny(string(c)
 type Record struct {
 	Header job.Header
 	State  State
-	// Progress is 0–100, as the API told it last.
+	// Progress is 0–100, as the API reported it last.
 	Progress int
 	// Place is the job's position in the queue, from 1; 0 if it is not queued. Only
 	// Get and Watch fill it in.

@@ -122,7 +122,7 @@ func (w *Waits) Now() time.Time {
 	return w.clock()
 }
 
-// Allow takes one call from the API's budget if nobody waits for one. It returns
+// Allow takes one call from the API's budget if no party waits for one. It returns
 // 0, or how long there will be none.
 func (w *Waits) Allow(ctx context.Context, u Urgency) (time.Duration, error) {
 	return w.admission.Allow(ctx, u)
