@@ -48,7 +48,7 @@ func TestAStartThatCannotSucceed(t *testing.T) {
 	}{
 		"foreign tables": {spoil: "create table pipeline_jobs (id int)", says: "already exists"},
 		"missing rights": {spoil: "revoke create on schema public from pg_database_owner", says: "permission denied"},
-		"newer schema":   {spoil: "insert into goose_db_version (version_id, is_applied) values (99, true)", says: "newer than this build", migrated: true},
+		"newer schema":   {spoil: "insert into goose_db_version (version_id, is_applied) values (99, true)", says: "newer than version", migrated: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
