@@ -9,9 +9,9 @@ for tool in curl jq; do command -v $tool > /dev/null || die "needs $tool"; done
 [ -n "${REDIS_URL:-}" ] && [ -n "${DATABASE_URL:-}" ] || die 'set REDIS_URL and DATABASE_URL'
 [ -x bin/sweepline ] || die 'needs bin/sweepline: make build'
 BASE=${PORT_BASE:-18100}
-export K_SINK=http://127.0.0.1:$((BASE + 9))/sweepline/default
+export K_SINK=http://127.0.0.1:$((BASE + 10))/sweepline/default
 declare -A port
-functions=(receive submit callback collect store notify status supervise)
+functions=(receive submit callback collect store notify api dashboard supervise)
 for i in "${!functions[@]}"; do port[${functions[$i]}]=$((BASE + i)); done
 
 logs=$(mktemp -d)
@@ -49,24 +49,24 @@ awk -v ports="$(for f in "${functions[@]}"; do printf '%s=%s ' "$f" "${port[$f]}
   END { if (held) print held }' knative/config/base/200-triggers.yaml > "$logs/wiring/triggers.yaml"
 cp knative/config/base/100-broker.yaml "$logs/wiring/"
 
-start simulator bin/sweepline simulator --port $((BASE + 8)) --delay 1s
-start broker bin/sweepline broker --config "$logs/wiring" --port $((BASE + 9)) --admin-port $((BASE + 10))
+start simulator bin/sweepline simulator --port $((BASE + 9)) --delay 1s
+start broker bin/sweepline broker --config "$logs/wiring" --port $((BASE + 10)) --admin-port $((BASE + 11))
 for f in "${functions[@]}"; do
   start "$f" env CALLBACK_SECRET=only-for-this-run-1234567890 knative/scripts/func.sh run "$f" --address "127.0.0.1:${port[$f]}" \
-    -e REDIS_URL="$REDIS_URL" -e DATABASE_URL="$DATABASE_URL" -e TRADING_API_URL="http://127.0.0.1:$((BASE + 8))" \
+    -e REDIS_URL="$REDIS_URL" -e DATABASE_URL="$DATABASE_URL" -e TRADING_API_URL="http://127.0.0.1:$((BASE + 9))" \
     -e WEBHOOK_BASE_URL="http://127.0.0.1:${port[callback]}" -e CALLBACK_SECRET=only-for-this-run-1234567890
   answers "$f" "http://127.0.0.1:${port[$f]}/health/readiness"
   echo "ok  func run $f"
 done
-answers simulator "http://127.0.0.1:$((BASE + 8))/health"
+answers simulator "http://127.0.0.1:$((BASE + 9))/health"
 
-receive=http://127.0.0.1:${port[receive]} status=http://127.0.0.1:${port[status]}
+receive=http://127.0.0.1:${port[receive]} api=http://127.0.0.1:${port[api]}
 job=$(curl -sf --max-time 20 "$receive/webhook/trading-sweep" -H 'Content-Type: application/json' \
   -d '{"ticker":"DAX","fast_range":[5,10],"slow_range":[20,30],"step":5,"min_trades":10}' | jq -re .job_id)
 for _ in $(seq 300); do
-  types=$(curl -s --max-time 5 "$status/api/jobs/$job/events" | jq -r '.events[]?.type' | sort -u)
+  types=$(curl -s --max-time 5 "$api/api/jobs/$job/events" | jq -r '.events[]?.type' | sort -u)
   grep -q notified <<< "$types" && break
   sleep 0.2
 done
 grep -q notified <<< "$types" || { tail -3 "$logs"/*; die "job $job did not get through: $types"; }
-curl -s "$status/webhook/jobs/$job" | jq -r '"ok  job \(.status) in \(.duration_seconds) s, \(.results | length) results"'
+curl -s "$api/webhook/jobs/$job" | jq -r '"ok  job \(.status) in \(.duration_seconds) s, \(.results | length) results"'

@@ -64,9 +64,9 @@ demo() {
   job=$(sweep demo)
   echo "Job $job"
   until_true 120 'the job to complete' completed "$job"
-  call status "/webhook/jobs/$job" |
+  call api "/webhook/jobs/$job" |
     jq -r '"\(.ticker): \(.status) in \(.duration_seconds) s", (.results[:5][] | "  \(.strategy_type) \(.fast_period)/\(.slow_period)  score \(.score)  return \(.total_return_pct)%")'
-  echo "Dashboard: http://status.sweepline.127.0.0.1.sslip.io:8080/"
+  echo "Dashboard: http://dashboard.sweepline.127.0.0.1.sslip.io:8080/"
 }
 
 down() {

@@ -73,11 +73,14 @@ func forward(t http.RoundTripper) http.Handler {
 }
 
 // public sends each path to the function that owns it, as a gateway's routes do.
-func public(receive, callback, status []string) http.Handler {
+func public(receive, callback, api, dashboard []string) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/webhook/trading-sweep", forward(newRotation(receive...)))
 	mux.Handle("/webhook/sweep-callback", forward(newRotation(callback...)))
-	mux.Handle("/", forward(newRotation(status...)))
+	programs := forward(newRotation(api...))
+	mux.Handle("/webhook/jobs/", programs)
+	mux.Handle("/api/", programs)
+	mux.Handle("/", forward(newRotation(dashboard...)))
 	return mux
 }
 

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -43,11 +42,11 @@ func (w *world) nodes() error {
 			return err
 		}
 	}
-	return w.serve(w.frontAddr, public, public, public)
+	return w.serve(w.frontAddr, public, public, public, public)
 }
 
-func (w *world) serve(addr string, receive, callback, status []string) error {
-	stop, err := serve(addr, public(receive, callback, status))
+func (w *world) serve(addr string, receive, callback, api, dashboard []string) error {
+	stop, err := serve(addr, public(receive, callback, api, dashboard))
 	if err == nil {
 		w.stops = append(w.stops, stop)
 	}
@@ -126,7 +125,7 @@ func (w *world) apart() error {
 		return err
 	}
 	w.stops = append(w.stops, stop)
-	return w.serve(w.frontAddr, at["receive"], at["callback"], slices.Concat(at["status"], at["dashboard"], at["api"]))
+	return w.serve(w.frontAddr, at["receive"], at["callback"], at["api"], at["dashboard"])
 }
 
 // linkTo is what the links to a function are named by.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"path"
 	"strings"
 	"time"
 
@@ -62,7 +63,7 @@ func (e *endpoint) close(ctx context.Context) {
 
 // public sends each address to the step that owns it, as the gateway's routes
 // do on a cluster.
-func public(receive, callback, status http.Handler) http.Handler {
+func public(receive, callback, api, dashboard http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch strings.TrimSuffix(r.URL.Path, "/") { // some proxies append a slash
 		case "/webhook/trading-sweep":
@@ -72,7 +73,11 @@ func public(receive, callback, status http.Handler) http.Handler {
 		case "/health": // as the trading API and most load balancers call it
 			fmt.Fprintln(w, "ok")
 		default:
-			status.ServeHTTP(w, r)
+			if at := path.Clean(r.URL.Path); strings.HasPrefix(at, "/webhook/jobs/") || at == "/api" || strings.HasPrefix(at, "/api/") {
+				api.ServeHTTP(w, r)
+				return
+			}
+			dashboard.ServeHTTP(w, r)
 		}
 	})
 }

@@ -217,7 +217,7 @@ func (l *Local) open(ctx context.Context, profiles bool) error {
 	if l.role == Worker {
 		receive = http.NotFoundHandler()
 	}
-	front := public(receive, l.handler("callback"), l.handler("status"))
+	front := public(receive, l.handler("callback"), l.handler("api"), l.handler("dashboard"))
 	l.group.Go(func() error { return l.publicAt.serve(front, l.log) })
 	return nil
 }

@@ -7,11 +7,12 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/zixly/sweepline/functions/api"
 	"github.com/zixly/sweepline/functions/callback"
 	"github.com/zixly/sweepline/functions/collect"
+	"github.com/zixly/sweepline/functions/dashboard"
 	"github.com/zixly/sweepline/functions/notify"
 	"github.com/zixly/sweepline/functions/receive"
-	"github.com/zixly/sweepline/functions/status"
 	"github.com/zixly/sweepline/functions/store"
 	"github.com/zixly/sweepline/functions/submit"
 	"github.com/zixly/sweepline/functions/supervise"
@@ -19,6 +20,7 @@ import (
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/enqueue"
 	"github.com/zixly/sweepline/shared/function"
+	"github.com/zixly/sweepline/shared/jobs"
 	"github.com/zixly/sweepline/shared/mailbox"
 	"github.com/zixly/sweepline/shared/redisclient"
 	"github.com/zixly/sweepline/shared/restore"
@@ -78,7 +80,7 @@ func (l *Local) startSteps(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{"receive", "submit", "callback", "collect", "store", "notify", "supervise", "status"} {
+	for _, name := range []string{"receive", "submit", "callback", "collect", "store", "notify", "supervise", "api", "dashboard"} {
 		s := &step{name: name, fn: fns[name]}
 		tracer, err := l.traces.Service(ctx, name)
 		if err != nil {
@@ -107,7 +109,7 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	var (
 		out           sink.Config
 		waiting       wait.Config
-		api           trading.Config
+		tradingConf   trading.Config
 		tenants       auth.Config
 		receiveConf   receive.Config
 		submitConf    submit.Config
@@ -116,14 +118,15 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 		reconcileConf supervise.ReconcileConfig
 		collectConf   collect.Config
 		notifyConf    notify.Config
-		statusConf    status.Config
+		jobsConf      jobs.Config
+		dashboardConf dashboard.Config
 	)
 	set := map[string]string{
 		"K_SINK": l.BrokerURL, "REDIS_URL": l.stores.redisURL, "TRADING_API_URL": l.TradingURL,
 		"WEBHOOK_BASE_URL": cfg.WebhookBaseURL, "CALLBACK_SECRET": cfg.CallbackSecret,
 	}
-	if err := function.LoadWith(set, &out, &waiting, &api, &tenants, &receiveConf, &submitConf, &callbackConf, &superviseConf, &reconcileConf,
-		&collectConf, &notifyConf, &statusConf); err != nil {
+	if err := function.LoadWith(set, &out, &waiting, &tradingConf, &tenants, &receiveConf, &submitConf, &callbackConf, &superviseConf, &reconcileConf,
+		&collectConf, &notifyConf, &jobsConf, &dashboardConf); err != nil {
 		return nil, err
 	}
 	if l.Simulated {
@@ -161,7 +164,7 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	if err != nil {
 		return nil, err
 	}
-	tradingClient, err := trading.Open(api, waits, metrics)
+	tradingClient, err := trading.Open(tradingConf, waits, metrics)
 	if err != nil {
 		return nil, err
 	}
@@ -191,10 +194,10 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	f4, err := store.New(l.stores.jobStore, l.log)
 	add("store", f4, err)
 	notifyOptions := []notify.Option{notify.WithLog(l.log), notify.WithMetrics(metrics), notify.WithRows(l.stores.jobStore)}
-	seen := status.Deps{Jobs: l.stores.jobStore, Waits: waits, Cancel: waits, Lost: lost, Enqueuer: in, Letters: inspector, Trading: tradingClient, Keys: keys}
+	shown := dashboard.Deps{Trading: tradingClient}
 	if notifyConf.SlackWebhookURL == "" && notifyConf.SMTPURL == "" { // what cannot be sent can be looked at
 		box := &mailbox.Box{}
-		notifyOptions, seen.Mailbox = append(notifyOptions, notify.WithMailbox(box)), box
+		notifyOptions, shown.Mailbox = append(notifyOptions, notify.WithMailbox(box)), box
 	}
 	f5, err := notify.New(notifyConf, waits, accepted, notifyOptions...)
 	add("notify", f5, err)
@@ -203,7 +206,14 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	}
 	f6, err := supervise.New(superviseConf, waits, tradingClient, accepted, metrics, supervise.WithReconciler(l.reconciler))
 	add("supervise", f6, err)
-	f7, err := status.New(statusConf, seen)
-	add("status", f7, err)
+	// Both read the same jobs, so they share what is counted and bounded for a process.
+	read, err := jobs.New(jobsConf, jobs.Deps{Store: l.stores.jobStore, Waits: waits, Lost: lost, Enqueuer: in, DeadLetters: inspector, Keys: keys})
+	if err != nil {
+		return nil, err
+	}
+	f7, err := api.New(read)
+	add("api", f7, err)
+	f9, err := dashboard.New(dashboardConf, read, shown)
+	add("dashboard", f9, err)
 	return fns, errors.Join(errs...)
 }

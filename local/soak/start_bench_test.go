@@ -27,7 +27,7 @@ func BenchmarkStartToReady(b *testing.B) {
 	log, err := os.Create(filepath.Join(b.TempDir(), "log"))
 	require.NoError(b, err)
 	b.Cleanup(func() { _ = log.Close() })
-	for _, name := range []string{"receive", "submit", "callback", "collect", "store", "notify", "status", "supervise"} {
+	for _, name := range []string{"receive", "submit", "callback", "collect", "store", "notify", "api", "dashboard", "supervise"} {
 		b.Run(name, func(b *testing.B) {
 			port := servertest.Port(b)
 			p := &process{

@@ -48,7 +48,7 @@ until all_completed; do
 done
 ok "all $JOBS jobs completed" "$(($(date +%s) - start)) s after the last was accepted"
 for id in $(cat "$jobs.done"); do
-  call status "/api/jobs/$id/events" |
+  call api "/api/jobs/$id/events" |
     jq -e '.events | map(.type) | (map(select(. == "com.zixly.job.completed.v1")) | length == 1) and (index("com.zixly.job.failed.v1") | not)' \
       > /dev/null || die "job $id did not complete once"
 done

@@ -2,7 +2,7 @@
 NAMESPACE=${NAMESPACE:-sweepline}
 BROKER=${BROKER:-default}
 SCRATCH=sweepline-e2e-$$ # a namespace of its own for each run
-FUNCTIONS='receive submit callback collect store notify status'
+FUNCTIONS='receive submit callback collect store notify api dashboard'
 
 die() { echo "e2e: $*" >&2; exit 1; }
 need() { for tool; do command -v "$tool" > /dev/null || die "needs $tool"; done; }
@@ -45,7 +45,7 @@ sweep() {
     -d '{"ticker":"DAX","fast_range":[5,10],"slow_range":[20,30],"step":5,"min_trades":10}' | jq -re .job_id
 }
 
-state() { call status "/webhook/jobs/$1" | jq -r .status; }
+state() { call api "/webhook/jobs/$1" | jq -r .status; }
 completed() { [ "$(state "$1")" = COMPLETED ]; }
 
 # condition KIND NAME TYPE prints "status reason message".

@@ -35,9 +35,9 @@ rm -f /tmp/e2e-accept.$$ /tmp/e2e-whole.$$ /tmp/e2e-ready.$$
 
 job=$(sweep warm)
 until_true 60 "job $job completed" completed "$job"
-notified() { call status "/api/jobs/$job/events" | jq -e '.events | map(.type) | index("com.zixly.job.notified.v1")'; }
+notified() { call api "/api/jobs/$job/events" | jq -e '.events | map(.type) | index("com.zixly.job.notified.v1")'; }
 until_true 60 'the timeline to hold the notification' notified
-call status "/webhook/jobs/$job" | jq -e '.results | length > 0' > /dev/null || die "job $job has no results"
+call api "/webhook/jobs/$job" | jq -e '.results | length > 0' > /dev/null || die "job $job has no results"
 ok 'a sweep has results and a whole timeline'
 until_true 180 'all functions at zero again' at_zero
 ok 'all functions are at zero again'

@@ -1,0 +1,75 @@
+// Package api answers programs: jobs, their timelines, rows and event streams, dead
+// letters and the broker's state, as JSON, and takes what they want of them (cancel,
+// retry, redrive, pause). Who asks is told by a bearer key or by the dashboard's
+// session cookie. What it reads and acts on is shared/jobs.
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/zixly/sweepline/shared/jobs"
+)
+
+// Function serves the API.
+type Function struct {
+	jobs    *jobs.Service
+	handler http.Handler
+}
+
+// New serves what s reads. Stop stops s.
+func New(s *jobs.Service) (*Function, error) {
+	if s == nil {
+		return nil, errors.New("api needs jobs")
+	}
+	f := &Function{jobs: s}
+	f.handler = f.routes()
+	return f, nil
+}
+
+// FromEnv makes the function of a process of its own.
+func FromEnv(ctx context.Context) (*Function, error) {
+	s, err := jobs.FromEnv(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return New(s)
+}
+
+// routes lists every address of the function.
+func (f *Function) routes() http.Handler {
+	mux := http.NewServeMux()
+	handle := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, f.jobs.Require(h, jobs.Unauthorized)) }
+	handle("GET /webhook/jobs/{id}", jobs.OfJob(f.getJob))
+	handle("GET /api/jobs", f.listJobs)
+	handle("GET /api/jobs/{id}", jobs.OfJob(f.getJob))
+	handle("POST /api/jobs/{id}/cancel", jobs.OfJob(f.cancelJob))
+	handle("POST /api/jobs/{id}/retry", jobs.OfJob(f.retryJob))
+	if f.jobs.DeadLetters != nil {
+		handle("GET /api/dead-letters", f.listDeadLetters)
+		handle("POST /api/dead-letters/{id}/redrive", f.redrive)
+		handle("DELETE /api/dead-letters/{id}", f.discard)
+	}
+	f.jobs.Linked(mux) // streams, timelines, rows, one dead letter
+	if f.jobs.Broker != nil {
+		operators := func(pattern string, h http.HandlerFunc) { handle(pattern, f.jobs.OperatorsOnly(h, refuseNonOperators)) }
+		operators("GET /api/broker", f.getBroker)
+		for _, act := range []string{"pause", "resume", "replay"} {
+			operators("POST /api/broker"+jobs.TriggerPath+act, f.actOnTrigger(act))
+		}
+	}
+	return jobs.Guard(mux)
+}
+
+// Handle answers one request.
+func (f *Function) Handle(w http.ResponseWriter, r *http.Request) { f.handler.ServeHTTP(w, r) }
+
+// Ready reports whether Redis and the job store answer.
+func (f *Function) Ready(ctx context.Context) (bool, error) { return f.jobs.Ready(ctx) }
+
+// Drain ends all streams; browsers come back to another replica by themselves.
+func (f *Function) Drain() { f.jobs.Drain() }
+
+// Stop ends what the jobs are read with.
+func (f *Function) Stop(ctx context.Context) error { return f.jobs.Stop(ctx) }

@@ -1,0 +1,115 @@
+package api_test
+
+import (
+	"encoding/json"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/jobs/jobstest"
+)
+
+func TestDeadLetters(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "acme:one,globex:two")
+	for i := range 6 {
+		w.DeadLetters = append(w.DeadLetters, jobstest.DeadLetter(string(rune('a'+i)), []string{"acme", "globex"}[i%2], jobstest.Created.Add(-time.Duration(i)*time.Minute)))
+	}
+	list := func(query string) (ids []string, next string) {
+		body := jobstest.Decode[struct {
+			Letters []struct {
+				ID      string `json:"id"`
+				EventID string `json:"event_id"`
+			} `json:"dead_letters"`
+			Next string `json:"next_cursor"`
+		}](t, jobstest.Call(h, "GET", "/api/dead-letters?"+query, "X-API-Key", "one"))
+		for _, l := range body.Letters {
+			require.Equal(t, l.ID, l.EventID, "its event is named")
+			ids = append(ids, l.ID)
+		}
+		return ids, body.Next
+	}
+	ids, next := list("limit=2")
+	require.Equal(t, []string{"a", "c"}, ids)
+	ids, _ = list("limit=2&cursor=" + url.QueryEscape(next))
+	require.Equal(t, []string{"e"}, ids)
+	ids, next = list("")
+	require.Equal(t, []string{"a", "c", "e"}, ids)
+	require.Empty(t, next)
+	require.Equal(t, 400, jobstest.Call(h, "GET", "/api/dead-letters?limit=x", "X-API-Key", "one").Code)
+	require.Equal(t, 400, jobstest.Call(h, "GET", "/api/dead-letters?cursor=x", "X-API-Key", "one").Code)
+
+	require.Equal(t, 202, jobstest.Call(h, "POST", "/api/dead-letters/a/redrive", "X-API-Key", "one").Code)
+	require.Equal(t, 200, jobstest.Call(h, "DELETE", "/api/dead-letters/c", "X-API-Key", "one").Code)
+	require.Equal(t, 404, jobstest.Call(h, "POST", "/api/dead-letters/b/redrive", "X-API-Key", "one").Code, "another's")
+	require.Equal(t, 404, jobstest.Call(h, "DELETE", "/api/dead-letters/zz", "X-API-Key", "one").Code)
+	require.Equal(t, []string{"redrive a", "discard c"}, w.Acts)
+	w.Broken["redis"] = true
+	require.Equal(t, 503, jobstest.Call(h, "GET", "/api/dead-letters", "X-API-Key", "one").Code)
+}
+
+// A terminal state never changes: an event that would have brought its job on is
+// taken by everybody and does nothing. Whoever redrives it is told.
+func TestRedrivingAnEventOfAJobThatHasEnded(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "acme:one,globex:two")
+	over, open := newHeader(), newHeader()
+	w.Jobs[over.JobID] = job.Job{JobID: over.JobID, TenantID: "acme", Status: job.Failed, ErrorCode: job.Undeliverable}
+	w.Jobs[open.JobID] = job.Job{JobID: open.JobID, TenantID: "acme", Status: job.Running}
+	add := func(id string, e cloudevents.Event, err error) {
+		require.NoError(t, err)
+		l := jobstest.DeadLetter(id, "acme", jobstest.Created)
+		l.Event = e
+		w.DeadLetters = append(w.DeadLetters, l)
+	}
+	e, err := event.NewRequested(event.Requested{Header: over})
+	add("late", e, err)
+	e, err = event.NewRequested(event.Requested{Header: open})
+	add("open", e, err)
+	e, err = event.NewFinished(job.Job{JobID: over.JobID, TenantID: "acme", JobType: job.Type, Status: job.Failed, CreatedAt: jobstest.Created, Parameters: over.Parameters})
+	add("notice", e, err)
+	for id, want := range map[string]string{"late": "FAILED", "open": "", "notice": ""} {
+		r := jobstest.Call(h, "POST", "/api/dead-letters/"+id+"/redrive", "X-API-Key", "one")
+		require.Equal(t, 202, r.Code)
+		body := jobstest.Decode[map[string]string](t, r)
+		require.Equal(t, want, body["job_status"], id)
+		require.Equal(t, want != "", strings.Contains(body["message"], "its job has ended as FAILED"), body["message"])
+	}
+	require.Len(t, w.Acts, 3, "it is done as asked, all the same")
+	require.Equal(t, 200, jobstest.Call(h, "DELETE", "/api/dead-letters/late", "X-API-Key", "one").Code)
+}
+
+func newHeader() job.Header {
+	return job.Header{JobID: job.NewID(), TenantID: "acme", JobType: job.Type, Parameters: jobstest.Sweep, CreatedAt: jobstest.Created}
+}
+
+// One letter whose data is not what it says must not hide the others.
+func TestALetterThatIsNoJSON(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "acme:one")
+	bad, good := jobstest.DeadLetter("bad", "acme", jobstest.Created), jobstest.DeadLetter("good", "acme", jobstest.Created.Add(-time.Minute))
+	require.NoError(t, bad.Event.SetData("application/json", []byte("{bad")))
+	require.NoError(t, good.Event.SetData("application/json", []byte(`{"a":1}`)))
+	bad.Event.DataBase64, good.Event.DataBase64 = false, false // as they are read from a request
+	w.DeadLetters = append(w.DeadLetters, bad, good)
+	r := jobstest.Call(h, "GET", "/api/dead-letters", "X-API-Key", "one")
+	require.Equal(t, 200, r.Code, r.Body)
+	body := jobstest.Decode[struct {
+		Letters []struct {
+			ID    string
+			Event struct {
+				Data       json.RawMessage
+				DataBase64 []byte `json:"data_base64"`
+			}
+		} `json:"dead_letters"`
+	}](t, r)
+	require.Len(t, body.Letters, 2)
+	require.Equal(t, "{bad", string(body.Letters[0].Event.DataBase64))
+	require.JSONEq(t, `{"a":1}`, string(body.Letters[1].Event.Data))
+}

@@ -1,0 +1,175 @@
+package dashboard_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/functions/dashboard"
+	"github.com/zixly/sweepline/shared/enqueue"
+	"github.com/zixly/sweepline/shared/function"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/jobs"
+	"github.com/zixly/sweepline/shared/jobs/jobstest"
+)
+
+func setup(t *testing.T, keys string) (*jobstest.World, *dashboard.Function, http.Handler) {
+	t.Helper()
+	w := jobstest.New()
+	f, h := serve(t, dashboard.Config{}, w.Service(t, keys), dashboard.Deps{})
+	return w, f, h
+}
+
+func serve(t testing.TB, cfg dashboard.Config, s *jobs.Service, d dashboard.Deps) (*dashboard.Function, http.Handler) {
+	t.Helper()
+	f, err := dashboard.New(cfg, s, d)
+	require.NoError(t, err)
+	h, err := function.Handler("dashboard", f, prometheus.NewRegistry())
+	require.NoError(t, err)
+	return f, h
+}
+
+func operated(t *testing.T, keys string, operators ...string) (*jobstest.World, http.Handler) {
+	t.Helper()
+	w := jobstest.New()
+	_, h := serve(t, dashboard.Config{TraceURL: "https://traces.example/t/{trace_id}"}, w.OperatedService(t, keys, operators...),
+		dashboard.Deps{Trading: jobstest.Broker{World: w}})
+	return w, h
+}
+
+func TestOnlyOperatorsSteerTheBroker(t *testing.T) {
+	t.Parallel()
+	w, h := operated(t, "acme:one,default:two,ops:three", "ops")
+	for _, c := range [][2]string{{"GET", "/broker"}, {"POST", "/broker/triggers/n/b/store/pause"}} {
+		require.Equal(t, 401, jobstest.Call(h, c[0], c[1]).Code, c)
+		require.Equal(t, 403, jobstest.Call(h, c[0], c[1], "X-API-Key", "one").Code, c)
+		require.Equal(t, 403, jobstest.Call(h, c[0], c[1], "X-API-Key", "two").Code, "default is a tenant as any other")
+	}
+	require.Empty(t, w.Acts)
+	require.Equal(t, 200, jobstest.Call(h, "GET", "/broker", "X-API-Key", "three").Code)
+	require.NotContains(t, jobstest.Call(h, "GET", "/", "X-API-Key", "one").Body.String(), `href="/broker"`)
+	require.Contains(t, jobstest.Call(h, "GET", "/", "X-API-Key", "three").Body.String(), `href="/broker"`)
+}
+
+func TestBrokerPage(t *testing.T) {
+	t.Parallel()
+	w, h := operated(t, "")
+	page := jobstest.Call(h, "GET", "/broker").Body.String()
+	for _, want := range []string{"3 of 5", "12 in line", "Trading API", "1 min 30 s", "disk &lt;full&gt;", "Pause store"} {
+		require.Contains(t, page, want)
+	}
+	require.NotContains(t, page, "does not answer")
+	r := jobstest.Call(h, "POST", "/broker/triggers/n/b/store/pause")
+	require.Equal(t, "/broker?done=pause", r.Header().Get("Location"))
+	require.Contains(t, jobstest.Call(h, "GET", "/broker?done=pause").Body.String(), "Events wait in the stream")
+	require.Equal(t, 303, jobstest.Form(h, "/broker/triggers/n/b/store/replay", url.Values{"since": {"15m"}}).Code)
+	require.Equal(t, 404, jobstest.Form(h, "/broker/triggers/n/b/other/resume", nil).Code)
+	w.Broken["trading"] = true
+	require.Equal(t, 1, strings.Count(jobstest.Call(h, "GET", "/broker").Body.String(), "does not answer"))
+	w.Broken["redis"] = true
+	page = jobstest.Call(h, "GET", "/broker").Body.String()
+	require.Contains(t, page, "cannot be read now")
+	require.NotContains(t, page, "10.0.0.7")
+}
+
+func TestDeadLettersPage(t *testing.T) {
+	t.Parallel()
+	w, h := operated(t, "acme:one,globex:two")
+	for _, id := range []string{"a", "b", "c"} {
+		w.DeadLetters = append(w.DeadLetters, jobstest.DeadLetter(id, "acme", jobstest.Created))
+	}
+	w.DeadLetters = append(w.DeadLetters, jobstest.DeadLetter("x", "globex", jobstest.Created))
+	send := func(v url.Values) string {
+		login := jobstest.Form(h, "/login", url.Values{"key": {"one"}}).Result().Cookies()
+		r := jobstest.Form(h, "/dead-letters", v, login...)
+		return r.Header().Get("Location")
+	}
+	page := jobstest.Call(h, "GET", "/dead-letters", "X-API-Key", "one").Body.String()
+	require.Contains(t, page, `value="a"`)
+	require.NotContains(t, page, `value="x"`)
+	require.Equal(t, "/dead-letters?did=redrive&n=2", send(url.Values{"act": {"redrive"}, "id": {"a", "b"}}))
+	require.Equal(t, "/dead-letters?did=discard&n=1", send(url.Values{"discard": {"c"}, "id": {"a", "b"}}), "the button of a row means that row")
+	require.Equal(t, "/dead-letters?did=redrive&gone=2&n=0", send(url.Values{"act": {"redrive"}, "id": {"x", "zz"}}))
+	require.Empty(t, send(url.Values{"act": {"eat"}, "id": {"a"}}))
+	require.Equal(t, []string{"redrive a", "redrive b", "discard c"}, w.Acts)
+	for query, want := range map[string]string{
+		"did=redrive&n=2": "2 events were sent again.", "did=discard&n=1&gone=1": "1 event was discarded. 1 was not there any more.",
+		"did=discard&n=0": "Nothing was ticked", "did=%3Cb%3E&n=1": `role="status"></p>`,
+	} {
+		require.Contains(t, jobstest.Call(h, "GET", "/dead-letters?"+query, "X-API-Key", "one").Body.String(), want)
+	}
+	require.Equal(t, 400, jobstest.Call(h, "GET", "/dead-letters?cursor=x", "X-API-Key", "one").Code)
+}
+
+func TestNewSweep(t *testing.T) {
+	t.Parallel()
+	w, h := operated(t, "")
+	good := url.Values{
+		"ticker": {" DAX "}, "fast_from": {"10"}, "fast_to": {"20"}, "slow_from": {"30"}, "slow_to": {"60"}, "step": {"5"},
+		"min_trades": {""}, "strategy_type": {"MACD"}, "config_path": {""}, "key": {"0190a6f0-0000-7000-8000-000000000001"},
+	}
+	require.Contains(t, jobstest.Call(h, "GET", "/new?"+good.Encode()).Body.String(), "<strong>21</strong> combinations")
+	bad := url.Values{"ticker": {"<b>"}, "fast_from": {"1.5"}, "slow_from": {"30"}, "slow_to": {"20"}, "step": {"0"}, "min_trades": {"9"}, "strategy_type": {"X"}}
+	r := jobstest.Form(h, "/new", bad)
+	require.Equal(t, 422, r.Code)
+	page := r.Body.String()
+	require.Contains(t, page, "6 fields need another look")
+	for _, want := range []string{"must be two whole numbers", "its first number must not be above its second", "must be 1 to 50", "must be 10 to 1000", `value="&lt;b&gt;"`} {
+		require.Contains(t, page, want)
+	}
+	require.Contains(t, jobstest.Call(h, "GET", "/new?check=1&"+bad.Encode()).Body.String(), "must be 1 to 50")
+	require.Empty(t, w.Taken)
+
+	require.Equal(t, 303, jobstest.Form(h, "/new", good).Code)
+	require.Equal(t, 303, jobstest.Form(h, "/new", good).Code)
+	require.Equal(t, job.Sweep{Ticker: "DAX", FastRange: [2]int{10, 20}, SlowRange: [2]int{30, 60}, Step: 5, MinTrades: 50, StrategyType: "MACD"}, w.Taken[0].Sweep)
+	require.Equal(t, w.Taken[0], w.Taken[1], "a double click asks for the same job")
+	require.True(t, strings.HasPrefix(w.Taken[0].Key, "form\n"), "apart from the webhook's keys")
+
+	w.TakeErr = enqueue.ErrConflict
+	r = jobstest.Form(h, "/new", good)
+	require.Equal(t, 409, r.Code)
+	require.NotContains(t, r.Body.String(), good.Get("key"), "another job needs another key")
+	w.TakeErr = jobstest.ErrGone
+	r = jobstest.Form(h, "/new", good)
+	require.Equal(t, 503, r.Code)
+	require.Contains(t, r.Body.String(), good.Get("key"), "sent again it is the same job")
+	require.NotContains(t, r.Body.String(), "10.0.0.7")
+}
+
+func TestPagesRefuseOtherSites(t *testing.T) {
+	t.Parallel()
+	w, h := operated(t, "")
+	for _, path := range []string{"/new", "/dead-letters", "/broker/triggers/n/b/store/pause"} {
+		require.Equal(t, 403, jobstest.Call(h, "POST", path, "Sec-Fetch-Site", "cross-site").Code, path)
+	}
+	require.Empty(t, w.Acts)
+}
+
+func TestJobsPageFilters(t *testing.T) {
+	t.Parallel()
+	w, h := operated(t, "")
+	head := w.Recorded("default")
+	w.Set(func() {
+		w.Jobs[head.JobID] = job.Job{JobID: head.JobID, TenantID: "default", Status: job.Queued, Parameters: jobstest.Sweep, CreatedAt: jobstest.Created}
+		rec := w.Records[head.JobID]
+		rec.Place = 4
+		w.Records[head.JobID] = rec
+	})
+	page := jobstest.Call(h, "GET", "/?within=1h&q=x&until=2026-01-02T03:00").Body.String()
+	require.Contains(t, page, "number 4 in line")
+	require.Contains(t, page, "3 of 5 slots in use")
+	require.Equal(t, jobstest.Created.Add(-time.Hour).Truncate(time.Minute), w.Query.Since)
+	require.Equal(t, time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC), w.Query.Until)
+	require.Contains(t, page, `href="/?q=x&amp;status=FAILED&amp;until=2026-01-02T03%3A00&amp;within=1h"`, "a tab keeps the other filters")
+	require.Equal(t, 400, jobstest.Call(h, "GET", "/?since=soon").Code)
+	w.Broken["redis"] = true
+	page = jobstest.Call(h, "GET", "/").Body.String()
+	require.Contains(t, page, head.JobID, "the list needs no Redis")
+	require.NotContains(t, page, "in line")
+}

@@ -1,0 +1,74 @@
+package dashboard
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/zixly/sweepline/shared/trading"
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+// healthPatience is how long a page waits for one part to answer.
+const healthPatience = 2 * time.Second
+
+// health is whether one part answers.
+type health struct {
+	Name string
+	// What says what it is for.
+	What  string
+	OK    bool
+	Delay time.Duration
+}
+
+// health asks all parts at once.
+func (f *Function) health(ctx context.Context) []health {
+	parts := []health{
+		{Name: "Redis", What: "streams, waits, slots"},
+		{Name: "JobStore", What: "jobs, results, timelines"},
+	}
+	asks := []func(context.Context) error{f.jobs.Waits.Ping, f.jobs.Store.Ping}
+	if f.Trading != nil {
+		parts = append(parts, health{Name: "Trading API", What: "runs the sweeps"})
+		asks = append(asks, f.Trading.Health)
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthPatience)
+	defer cancel()
+	var wg sync.WaitGroup
+	for i, ask := range asks {
+		wg.Go(func() {
+			begun := time.Now()
+			err := ask(ctx)
+			// A budget of calls that is used up says nothing of the API.
+			parts[i].OK, parts[i].Delay = err == nil || trading.Unasked(err), time.Since(begun)
+			if !parts[i].OK {
+				slog.WarnContext(ctx, "Part does not answer", "part", parts[i].Name, "error", err)
+			}
+		})
+	}
+	wg.Wait()
+	return parts
+}
+
+// slotsView is how full the trading API is of our sweeps.
+type slotsView struct {
+	wait.Counts
+	// Most is the number of slots; 0 means no limit.
+	Most int
+}
+
+// slotsInUse is nil where nobody can tell.
+func (f *Function) slotsInUse(ctx context.Context) *slotsView {
+	if f.jobs.Slots == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthPatience)
+	defer cancel()
+	n, err := f.jobs.Slots.Count(ctx)
+	if err != nil {
+		slog.WarnContext(ctx, "Slots not counted", "error", err)
+		return nil
+	}
+	return &slotsView{Counts: n, Most: f.jobs.Slots.Config().MaxConcurrent}
+}

@@ -1,0 +1,157 @@
+package dashboard
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/jobs"
+	"github.com/zixly/sweepline/shared/jobstore"
+)
+
+const (
+	// tracePatience is how long a page waits for its job's trace id.
+	tracePatience = 500 * time.Millisecond
+	// formTime is what browsers send for a local date and time. We mean UTC.
+	formTime = "2006-01-02T15:04"
+)
+
+// withins are the time filter's choices, besides exact times.
+var withins = []struct{ Value, Label string }{
+	{"", "any time"}, {"1h", "last hour"}, {"24h", "last day"}, {"168h", "last 7 days"}, {"720h", "last 30 days"},
+}
+
+type jobsView struct {
+	view
+	Jobs []jobs.Found
+	Tabs []tab
+	// Ticker, Text, Within, Since and Until are the filters as they were sent.
+	Ticker, Text, Within, Since, Until, Status string
+	// Next and First are links to pages, or empty.
+	Next, First string
+	Filtered    bool
+	Slots       *slotsView
+}
+
+// tab is one state to filter by, with the number of jobs in it.
+type tab struct {
+	Label, State, Href string
+	Count              int
+	// Counted is false where the number is not known.
+	Counted, Current bool
+}
+
+// Withins are the time filter's choices.
+func (jobsView) Withins() []struct{ Value, Label string } { return withins }
+
+// pageQuery turns the form's filters into those of the API.
+func pageQuery(v url.Values, now time.Time) url.Values {
+	out := url.Values{}
+	for name, values := range v {
+		out[name] = values
+	}
+	if d, err := time.ParseDuration(v.Get("within")); err == nil && d > 0 {
+		out.Set("since", now.Add(-d).Truncate(time.Minute).UTC().Format(time.RFC3339)) // whole minutes, so that counts can be remembered
+	}
+	for _, name := range []string{"since", "until"} {
+		if at, err := time.Parse(formTime, v.Get(name)); err == nil && out.Get(name) == v.Get(name) {
+			out.Set(name, at.Format(time.RFC3339))
+		}
+	}
+	return out
+}
+
+func (f *Function) jobsPage(w http.ResponseWriter, r *http.Request) {
+	ctx, sent := r.Context(), r.URL.Query()
+	q, err := jobs.ParseQuery(pageQuery(sent, f.jobs.Now()))
+	if err != nil {
+		f.problem(w, r, http.StatusBadRequest, "These filters make no sense", err.Error())
+		return
+	}
+	v := jobsView{
+		view: f.view(r), Ticker: q.Ticker, Text: q.Text, Within: sent.Get("within"), Since: sent.Get("since"), Until: sent.Get("until"),
+		Filtered: q.Ticker != "" || q.Text != "" || len(q.Status) > 0 || !q.Since.IsZero() || !q.Until.IsZero(),
+	}
+	if len(q.Status) == 1 {
+		v.Status = string(q.Status[0])
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { v.Slots = f.slotsInUse(ctx) })
+	page, err := f.jobs.Store.Jobs(ctx, auth.FromContext(ctx), q)
+	counts, whole := jobs.CountsOf(q, page)
+	if err == nil {
+		if !whole {
+			wg.Go(func() { counts = f.jobs.Counts(ctx, q) })
+		}
+		v.Jobs = f.jobs.Live(ctx, page.Jobs)
+	}
+	wg.Wait()
+	switch {
+	case errors.Is(err, jobstore.ErrCursor):
+		f.problem(w, r, http.StatusBadRequest, "There is no such page", "The link is damaged. Start from the first page.")
+		return
+	case err != nil:
+		slog.WarnContext(ctx, "Jobs not listed", "error", err)
+		f.problem(w, r, http.StatusServiceUnavailable, "The list is not available", "The database does not answer. Jobs run on and none is lost; try again in a moment.")
+		return
+	}
+	v.Tabs = tabs(r.URL, q.Status, counts)
+	if page.Next != "" {
+		v.Next = listLink(r.URL, "cursor", page.Next)
+	}
+	if q.Cursor != "" {
+		v.First = listLink(r.URL, "cursor", "")
+	}
+	render(w, r, http.StatusOK, "jobs.html", v)
+}
+
+func tabs(u *url.URL, chosen []job.State, counts map[job.State]int) []tab {
+	all := tab{Label: "All", Href: listLink(u, "status", ""), Current: len(chosen) == 0, Counted: counts != nil}
+	out := []tab{all}
+	for _, s := range []struct {
+		state job.State
+		label string
+	}{{job.Queued, "Queued"}, {job.Running, "Running"}, {job.Completed, "Completed"}, {job.Failed, "Failed"}} {
+		out[0].Count += counts[s.state]
+		out = append(out, tab{
+			Label: s.label, State: string(s.state), Href: listLink(u, "status", string(s.state)), Count: counts[s.state],
+			Counted: counts != nil, Current: len(chosen) == 1 && chosen[0] == s.state,
+		})
+	}
+	return out
+}
+
+// listLink is this list with one filter changed; but for the cursor, that
+// starts at the first page again.
+func listLink(u *url.URL, name, value string) string {
+	v := u.Query()
+	v.Del("cursor")
+	v.Del(name)
+	if value != "" {
+		v.Set(name, value)
+	}
+	for key := range v { // a form sends what was left empty, too
+		if v.Get(key) == "" {
+			v.Del(key)
+		}
+	}
+	if len(v) == 0 {
+		return u.Path
+	}
+	return u.Path + "?" + v.Encode()
+}
+
+// grouped writes a number with its thousands apart.
+func grouped(n int) string {
+	text := strconv.Itoa(n)
+	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
+		text = text[:i] + "\u202f" + text[i:]
+	}
+	return text
+}

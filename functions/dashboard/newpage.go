@@ -1,0 +1,182 @@
+package dashboard
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/enqueue"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/telemetry"
+)
+
+// sweepForm is the form as its sender left it.
+type sweepForm struct {
+	Ticker, Strategy, Config           string
+	FastFrom, FastTo, SlowFrom, SlowTo string
+	Step, MinTrades                    string
+}
+
+var emptyForm = sweepForm{FastFrom: "5", FastTo: "50", SlowFrom: "20", SlowTo: "200", Step: "5", MinTrades: "50", Strategy: job.SMA}
+
+// fields ties the form's inputs to their names.
+func (s *sweepForm) fields() map[string]*string {
+	return map[string]*string{
+		"ticker": &s.Ticker, "strategy_type": &s.Strategy, "config_path": &s.Config, "fast_from": &s.FastFrom, "fast_to": &s.FastTo,
+		"slow_from": &s.SlowFrom, "slow_to": &s.SlowTo, "step": &s.Step, "min_trades": &s.MinTrades,
+	}
+}
+
+func readForm(v url.Values, s sweepForm) sweepForm {
+	for name, into := range s.fields() {
+		if v.Has(name) {
+			*into = strings.TrimSpace(v.Get(name))
+		}
+	}
+	return s
+}
+
+// sweep reads the form by the rules of the webhook: it is put in the form that
+// a client would send. The error is a job.Invalid.
+func (s sweepForm) sweep() (job.Sweep, error) {
+	body := map[string]any{}
+	set := func(name, text string) {
+		if text != "" {
+			body[name] = text
+		}
+	}
+	set("ticker", s.Ticker)
+	set("strategy_type", s.Strategy)
+	set("config_path", s.Config)
+	for name, text := range map[string]string{"step": s.Step, "min_trades": s.MinTrades} {
+		if text != "" {
+			body[name] = whole(text)
+		}
+	}
+	for name, two := range map[string][2]string{"fast_range": {s.FastFrom, s.FastTo}, "slow_range": {s.SlowFrom, s.SlowTo}} {
+		if two != [2]string{} {
+			body[name] = []any{whole(two[0]), whole(two[1])}
+		}
+	}
+	data, err := json.Marshal(body)
+	if err != nil {
+		return job.Sweep{}, job.Invalid{{Field: "body", Message: "is not text"}}
+	}
+	return job.ParseSweep(data)
+}
+
+// whole is a number where text is one; anything else is left to the rules.
+func whole(text string) any {
+	if n, err := strconv.Atoi(text); err == nil {
+		return n
+	}
+	return text
+}
+
+type newView struct {
+	view
+	Form sweepForm
+	// Problems are by the rules' names of the fields.
+	Problems map[string][]string
+	// Combinations counts what the sweep would compute; 0 if it is not valid.
+	Combinations int
+	Notice       string
+	Key          string
+	Strategies   []string
+}
+
+// Problem joins the problems of one field.
+func (v newView) Problem(field string) string { return strings.Join(v.Problems[field], "; ") }
+
+func (f *Function) newView(r *http.Request, s sweepForm) newView {
+	v := newView{view: f.view(r), Form: s, Key: uuid.NewString(), Strategies: []string{job.SMA, job.EMA, job.MACD}}
+	if sweep, err := s.sweep(); err == nil {
+		v.Combinations = sweep.Combinations()
+	}
+	return v
+}
+
+// explain shows every problem at its field.
+func (v *newView) explain(err error) {
+	var invalid job.Invalid
+	if !errors.As(err, &invalid) {
+		return
+	}
+	v.Problems = map[string][]string{}
+	for _, p := range invalid {
+		message := strings.Replace(p.Message, "two integers, [first, last]", "two whole numbers", 1)
+		message = strings.Replace(message, "an integer", "a whole number", 1)
+		v.Problems[p.Field] = append(v.Problems[p.Field], message)
+	}
+}
+
+// newPage shows the form, filled from the query: a job's page links to it with
+// that job's parameters, and the estimate is kept up to date that way. With
+// "check" it shows problems, too.
+func (f *Function) newPage(w http.ResponseWriter, r *http.Request) {
+	s := readForm(r.URL.Query(), emptyForm)
+	v := f.newView(r, s)
+	if r.URL.Query().Has("check") {
+		_, err := s.sweep()
+		v.explain(err)
+	}
+	render(w, r, http.StatusOK, "new.html", v)
+}
+
+// submitFromPage takes the sweep in. The form's key makes a double click, or a
+// reload, one job.
+func (f *Function) submitFromPage(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		f.problem(w, r, http.StatusBadRequest, "That was not understood", "The form is damaged. Nothing was started.")
+		return
+	}
+	s := readForm(r.PostForm, sweepForm{})
+	v := f.newView(r, s)
+	key := r.PostForm.Get("key")
+	if uuid.Validate(key) == nil {
+		v.Key = key
+	}
+	sweep, err := s.sweep()
+	if err != nil {
+		v.explain(err)
+		render(w, r, http.StatusUnprocessableEntity, "new.html", v)
+		return
+	}
+	got, err := f.takeIn(r.Context(), sweep, v.Key)
+	switch {
+	case errors.Is(err, enqueue.ErrConflict):
+		v.Key = uuid.NewString()
+		v.Notice = "This form has started a job already, with other values. Send it again to start another one."
+		render(w, r, http.StatusConflict, "new.html", v)
+	case err != nil:
+		slog.WarnContext(r.Context(), "Sweep not taken in", "error", err)
+		v.Notice = "The queue does not answer, so nothing is started yet. Send the form again in a moment: it will be one job, however often you do."
+		render(w, r, http.StatusServiceUnavailable, "new.html", v)
+	default:
+		http.Redirect(w, r, "/jobs/"+got.Header.JobID, http.StatusSeeOther)
+	}
+}
+
+func (f *Function) takeIn(ctx context.Context, sweep job.Sweep, key string) (enqueue.Accepted, error) {
+	ctx, cancel := context.WithTimeout(telemetry.Start(ctx), 8*time.Second)
+	defer cancel()
+	// No header holds a newline, so the key is none of the webhook's.
+	got, err := f.jobs.Enqueuer.Enqueue(ctx, enqueue.Request{Tenant: auth.FromContext(ctx), Key: "form\n" + key, Sweep: sweep})
+	if err != nil {
+		return got, err
+	}
+	h := got.Header
+	slog.InfoContext(ctx, "Job queued", "job_id", h.JobID, "job_type", h.JobType, "tenant_id", h.TenantID,
+		"ticker", h.Parameters.Ticker, "status", string(job.Queued))
+	return got, nil
+}

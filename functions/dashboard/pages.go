@@ -1,0 +1,107 @@
+package dashboard
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"html/template"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/jobs"
+)
+
+var (
+	//go:embed pages/*.html
+	pageFiles embed.FS
+	//go:embed assets/*
+	assetFiles embed.FS
+
+	// pages are parsed for the first of them: the API alone needs none.
+	pages = sync.OnceValue(parsePages)
+)
+
+// parsePages joins each page with the layout.
+func parsePages() map[string]*template.Template {
+	layout := template.Must(template.New("layout.html").Funcs(words).ParseFS(pageFiles, "pages/layout.html"))
+	all := map[string]*template.Template{}
+	for _, name := range []string{"jobs.html", "job.html", "new.html", "deadletters.html", "broker.html", "mailbox.html", "message.html", "login.html", "problem.html"} {
+		all[name] = template.Must(template.Must(layout.Clone()).ParseFS(pageFiles, "pages/"+name))
+	}
+	return all
+}
+
+// view is what the layout needs of every page.
+type view struct {
+	// SignedIn says that a cookie, not a header, named the tenant, so there is
+	// something to sign out of.
+	SignedIn bool
+	Tenant   string
+	// Path is the page's own address, to mark it in the navigation.
+	Path string
+	// These say which pages there are for the caller.
+	HasDeadLetters, HasBroker, HasMailbox bool
+}
+
+func (f *Function) view(r *http.Request) view {
+	return view{
+		SignedIn: !f.jobs.Keys.Open(), Tenant: auth.FromContext(r.Context()), Path: r.URL.Path,
+		HasDeadLetters: f.jobs.DeadLetters != nil, HasBroker: f.jobs.Broker != nil && f.jobs.Operates(r.Context()), HasMailbox: f.Mailbox != nil,
+	}
+}
+
+// render writes a page as a whole, so that a template's mistake is not half a
+// page.
+func render(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+	var out bytes.Buffer
+	if err := pages()[name].Execute(&out, data); err != nil {
+		slog.ErrorContext(r.Context(), "Page not rendered", "page", name, "error", err)
+		http.Error(w, "this page could not be made", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = out.WriteTo(w)
+}
+
+// assetServer serves style, script and icon.
+func assetServer() http.Handler {
+	files, err := fs.Sub(assetFiles, "assets")
+	if err != nil {
+		panic(err) // the folder is embedded above
+	}
+	server := http.StripPrefix("/assets/", http.FileServerFS(files))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/assets/" {
+			jobs.NotFound(w)
+			return
+		}
+		w.Header().Set("Cache-Control", "public, max-age=300")
+		server.ServeHTTP(w, r)
+	})
+}
+
+type problemView struct {
+	view
+	Title, Text string
+}
+
+func (f *Function) problem(w http.ResponseWriter, r *http.Request, status int, title, text string) {
+	render(w, r, status, "problem.html", problemView{f.view(r), title, text})
+}
+
+func (f *Function) problemOf(w http.ResponseWriter, r *http.Request, err error) {
+	var no jobs.Conflict
+	switch {
+	case errors.Is(err, jobs.ErrNoJob):
+		f.problem(w, r, http.StatusNotFound, "No such job", "It does not exist, or it is not yours.")
+	case errors.As(err, &no):
+		f.problem(w, r, http.StatusConflict, "That cannot be done now", "Nothing was changed: "+no.Error()+".")
+	default:
+		slog.WarnContext(r.Context(), "Page not shown", "error", err)
+		f.problem(w, r, http.StatusServiceUnavailable, "Not available now", "A store does not answer. Try again in a moment.")
+	}
+}

@@ -1,0 +1,104 @@
+package dashboard_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/jobs/jobstest"
+)
+
+func TestPages(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "")
+	require.Contains(t, jobstest.Call(h, "GET", "/").Body.String(), "No jobs yet")
+	failed, early := w.Stored("default", job.Failed), w.Recorded("default")
+	done := w.Stored("default", job.Completed)
+	done.ErrorMessage, done.Ticker = "", "<script>alert(1)</script>"
+	w.Rows = []job.Row{{FastPeriod: 10, SlowPeriod: 20, Score: 1.234}, {FastPeriod: 11, SlowPeriod: 20, Score: 0.5}}
+	done.Results, done.Metrics = w.Rows[:1], &job.Metrics{Combinations: 2, BestScore: 1.234}
+	w.Set(func() { w.Jobs[done.JobID] = done })
+	w.Events[done.JobID] = []job.TimelineEvent{{Type: "com.zixly.sweep.failed.v1", Time: jobstest.Created, Attempt: 2, Error: "timeout"}}
+
+	list := jobstest.Call(h, "GET", "/?status=FAILED&ticker=DAX")
+	require.Equal(t, 200, list.Code)
+	require.Contains(t, list.Header().Get("Content-Security-Policy"), "script-src 'self'")
+	body := list.Body.String()
+	require.Contains(t, body, "/jobs/"+failed.JobID)
+	require.Contains(t, body, "cursor=next")
+	require.Contains(t, body, `href="/?status=FAILED&amp;ticker=DAX" aria-current="true">Failed`)
+	require.Eventually(t, func() bool { // a page does not wait for counts for ever
+		return strings.Contains(jobstest.Call(h, "GET", "/?status=FAILED&ticker=DAX").Body.String(), `Failed <span class="count">1</span>`)
+	}, 10*time.Second, time.Millisecond)
+	require.NotContains(t, body, "<script>alert")
+	require.Equal(t, 400, jobstest.Call(h, "GET", "/?status=odd").Code)
+	require.Equal(t, 400, jobstest.Call(h, "GET", "/?cursor=bad").Code)
+
+	page := jobstest.Call(h, "GET", "/jobs/"+done.JobID).Body.String()
+	require.Contains(t, page, "1.23")
+	require.Contains(t, page, "results.csv")
+	require.Contains(t, page, "attempt 2")
+	require.NotContains(t, page, "data-stream", "nothing more to come")
+	require.NotContains(t, page, ">Retry<")
+	page = jobstest.Call(h, "GET", "/jobs/"+early.JobID).Body.String()
+	require.Contains(t, page, `data-stream="/api/jobs/`+early.JobID+`/stream"`)
+	require.Contains(t, page, ">Cancel<")
+	page = jobstest.Call(h, "GET", "/jobs/"+failed.JobID).Body.String()
+	require.Contains(t, page, ">Retry<")
+	require.Contains(t, page, "no result within an hour")
+	require.Equal(t, 404, jobstest.Call(h, "GET", "/jobs/"+job.NewID()).Code)
+
+	w.Broken["job store"] = true
+	require.Equal(t, 503, jobstest.Call(h, "GET", "/").Code)
+	require.Contains(t, jobstest.Call(h, "GET", "/jobs/"+early.JobID).Body.String(), "timeline is not available")
+}
+
+func TestActsFromPages(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "")
+	failed, early := w.Stored("default", job.Failed), w.Recorded("default")
+	r := jobstest.Call(h, "POST", "/jobs/"+early.JobID+"/cancel")
+	require.Equal(t, 303, r.Code)
+	require.Equal(t, "/jobs/"+early.JobID, r.Header().Get("Location"))
+	r = jobstest.Form(h, "/jobs/"+failed.JobID+"/retry", url.Values{"key": {"once"}})
+	require.Equal(t, 303, r.Code)
+	require.Contains(t, w.Taken[0].Key, "once")
+	require.Equal(t, 409, jobstest.Call(h, "POST", "/jobs/"+failed.JobID+"/cancel").Code)
+	require.Equal(t, 404, jobstest.Call(h, "POST", "/jobs/"+job.NewID()+"/cancel").Code)
+}
+
+func TestSignIn(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "acme:one,globex:two")
+	j := w.Stored("acme", job.Failed)
+	asked := jobstest.Call(h, "GET", "/jobs/"+j.JobID)
+	require.Equal(t, 401, asked.Code)
+	require.Contains(t, asked.Body.String(), `name="next" value="/jobs/`+j.JobID+`"`)
+	wrong := jobstest.Form(h, "/login", url.Values{"key": {"three"}, "next": {"/"}})
+	require.Equal(t, 401, wrong.Code)
+	require.Empty(t, wrong.Header().Get("Set-Cookie"))
+	require.NotContains(t, wrong.Body.String(), "three")
+
+	in := jobstest.Form(h, "/login", url.Values{"key": {"one"}, "next": {"/jobs/" + j.JobID}})
+	require.Equal(t, 303, in.Code)
+	require.Equal(t, "/jobs/"+j.JobID, in.Header().Get("Location"))
+	cookie := in.Result().Cookies()[0]
+	page := httptest.NewRequest(http.MethodGet, "/jobs/"+j.JobID, http.NoBody)
+	page.AddCookie(cookie)
+	shown := httptest.NewRecorder()
+	h.ServeHTTP(shown, page)
+	require.Equal(t, 200, shown.Code)
+	require.Contains(t, shown.Body.String(), "Sign out")
+	out := jobstest.Form(h, "/logout", nil, cookie)
+	require.Negative(t, out.Result().Cookies()[0].MaxAge)
+
+	for _, evil := range []string{"//evil.example", "https://evil.example/", `/\evil.example`, "evil", "javascript:alert(1)", "/\t/evil", ""} {
+		require.Equal(t, "/", jobstest.Form(h, "/login", url.Values{"key": {"one"}, "next": {evil}}).Header().Get("Location"), evil)
+	}
+}

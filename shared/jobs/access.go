@@ -1,0 +1,44 @@
+package jobs
+
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	"github.com/zixly/sweepline/shared/auth"
+)
+
+// Operates reports whether the caller may look at what is not one tenant's: the
+// broker. Where no keys are asked for there is one tenant, and it may.
+func (s *Service) Operates(ctx context.Context) bool {
+	return s.Keys.Open() || slices.Contains(s.cfg.Operators, auth.FromContext(ctx))
+}
+
+// OperatorsOnly stands behind Require.
+func (s *Service) OperatorsOnly(next, refuse http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !s.Operates(r.Context()) {
+			refuse(w, r)
+			return
+		}
+		next(w, r)
+	}
+}
+
+// OperatorsRule is why others are refused.
+const OperatorsRule = "the broker serves every tenant, so only tenants named in OPERATOR_TENANTS may see and steer it"
+
+// Require lets requests through that name a tenant by key or cookie.
+func (s *Service) Require(next, refuse http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name, ok := s.Sessions.Identify(r)
+		if !ok {
+			refuse(w, r)
+			return
+		}
+		next(w, r.WithContext(auth.NewContext(r.Context(), name)))
+	})
+}
+
+// Unauthorized refuses a program that names no tenant.
+func Unauthorized(w http.ResponseWriter, _ *http.Request) { auth.Unauthorized(w) }

@@ -1,0 +1,160 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"time"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/broker"
+	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/job"
+)
+
+const (
+	// MaxDeadLetters is the most that one request lists or acts on.
+	MaxDeadLetters = 500
+	// maxDeadLetterPages bounds how far one request looks past others' letters.
+	maxDeadLetterPages = 20
+)
+
+// owns reports whether a dead letter is the caller's: of its tenant, or of none
+// if the caller is an operator.
+func (s *Service) owns(ctx context.Context, l broker.DeadLetter) bool {
+	owner, _ := l.Event.Extensions()[event.ExtTenant].(string)
+	if owner == "" {
+		return s.Operates(ctx)
+	}
+	return owner == auth.FromContext(ctx)
+}
+
+// DeadLetter is a dead letter as its owner sees it: the broker's inside, such
+// as the address of a subscriber, is left out.
+type DeadLetter struct {
+	ID       string            `json:"id"`
+	Trigger  string            `json:"trigger"`
+	Type     string            `json:"type"`
+	EventID  string            `json:"event_id"`
+	JobID    string            `json:"job_id"`
+	Attempts int               `json:"attempts"`
+	Code     int               `json:"code"`
+	Reason   string            `json:"reason"`
+	Taken    bool              `json:"taken"`
+	Time     time.Time         `json:"time"`
+	Event    cloudevents.Event `json:"event"`
+	// DataBytes is the size of the event's data where a list leaves it out.
+	DataBytes int `json:"data_bytes,omitempty"`
+}
+
+// listedData is the most of an event's data that a list shows.
+const listedData = 4 << 10
+
+// listed is viewOf without large data: a page holds many.
+func listed(l broker.DeadLetter) DeadLetter {
+	v := viewOf(l)
+	if n := len(l.Event.DataEncoded); n > listedData {
+		v.DataBytes = n
+		v.Event.DataEncoded = nil
+	}
+	return v
+}
+
+func viewOf(l broker.DeadLetter) DeadLetter {
+	return DeadLetter{
+		ID: l.ID, Trigger: l.Trigger, Type: l.Event.Type(), EventID: l.Event.ID(), JobID: l.Event.Subject(),
+		Attempts: l.Attempts, Code: l.Code, Reason: l.Reason, Taken: l.Taken, Time: l.Died.UTC(), Event: shown(l.Event),
+	}
+}
+
+// shown is an event that can be written as JSON: data that says it is JSON and is
+// not would spoil the whole list, so it goes as bytes.
+func shown(e cloudevents.Event) cloudevents.Event {
+	if !e.DataBase64 && !json.Valid(e.Data()) {
+		e = e.Clone()
+		e.DataBase64 = true
+	}
+	return e
+}
+
+// OwnDeadLetters pages through all letters until it has q.Limit of the caller's.
+func (s *Service) OwnDeadLetters(ctx context.Context, q broker.DeadLetterQuery) (own []DeadLetter, next string, err error) {
+	own = []DeadLetter{}
+	for range maxDeadLetterPages {
+		page, err := s.DeadLetters.DeadLetters(ctx, q)
+		if err != nil {
+			return nil, "", fmt.Errorf("list dead letters: %w", err)
+		}
+		for _, l := range page {
+			if s.owns(ctx, l) {
+				own = append(own, listed(l))
+			}
+			q.Before = l.Position
+			if len(own) == q.Limit {
+				return own, q.Before, nil
+			}
+		}
+		if len(page) < q.Limit {
+			return own, "", nil
+		}
+	}
+	return own, q.Before, nil
+}
+
+// What was done with a dead letter, as answers and the log say it.
+const (
+	Redriven  = "Dead letter redriven"
+	Discarded = "Dead letter discarded"
+)
+
+// Redrive gives one of the caller's dead letters to its subscriber again; it is
+// broker.ErrNotFound if the caller has no such letter. ended is how the letter's job
+// has ended, where that makes its event too late to change anything.
+func (s *Service) Redrive(ctx context.Context, id string) (ended job.State, err error) {
+	return s.onOwn(ctx, id, Redriven, s.DeadLetters.Redrive)
+}
+
+// Discard forgets one of the caller's dead letters for good. Its results are those
+// of Redrive.
+func (s *Service) Discard(ctx context.Context, id string) (ended job.State, err error) {
+	return s.onOwn(ctx, id, Discarded, s.DeadLetters.Discard)
+}
+
+func (s *Service) onOwn(ctx context.Context, id, done string, act func(ctx context.Context, id string) error) (ended job.State, err error) {
+	l, err := s.DeadLetters.DeadLetter(ctx, id)
+	if err != nil {
+		return "", fmt.Errorf("read dead letter: %w", err)
+	}
+	if !s.owns(ctx, l) {
+		return "", broker.ErrNotFound
+	}
+	ended = s.ended(ctx, l)
+	if err := act(ctx, id); err != nil {
+		return "", fmt.Errorf("act on dead letter: %w", err)
+	}
+	slog.InfoContext(ctx, "Dead letter handled", "dead_letter", id, "event_id", l.Event.ID(), "act", done, "job_ended", ended != "")
+	return ended, nil
+}
+
+// ended is how the job of a dead event has ended, for an event that would have
+// brought the job on; empty for others, while the job is open, and where that
+// cannot be told now. A terminal state never changes, so that such an event is
+// taken and changes nothing.
+func (s *Service) ended(ctx context.Context, l broker.DeadLetter) job.State {
+	switch l.Event.Type() {
+	case event.SweepRequested, event.SweepAdmitted, event.SweepSubmitted, event.SweepCompleted, event.SweepFailed:
+	default:
+		return ""
+	}
+	owner, _ := l.Event.Extensions()[event.ExtTenant].(string)
+	ctx, cancel := context.WithTimeout(ctx, storePatience)
+	defer cancel()
+	j, err := s.Store.Job(ctx, owner, l.Event.Subject())
+	if err != nil || !j.Status.Terminal() {
+		return ""
+	}
+	return j.Status
+}

@@ -1,0 +1,156 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/jobstore"
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+// storePatience is how long one look into the job store may keep a reader
+// waiting before the wait record has to do.
+const storePatience = 2 * time.Second
+
+const (
+	// livePatience is how long a list waits for what the wait records know.
+	livePatience = 500 * time.Millisecond
+	// lookers is how many wait records are read at once.
+	lookers = 8
+)
+
+// ErrNoJob: the tenant has no such job, as far as all stores say.
+var ErrNoJob = errors.New("no such job")
+
+// Found is a job as all that is known of it tells.
+type Found struct {
+	job.Job
+	// Settled says that the end is written in the job store: nothing will change.
+	Settled bool
+	// Ending says that the wait record knows an end that the job store does not.
+	Ending bool
+	// Place is the place in the line of those that wait for a free slot, from
+	// 1; 0 for a job that does not stand in it.
+	Place int
+}
+
+// Find reads a job from the job store and, while it has not ended there, adds
+// what its wait record knows. The job store may lag or be gone: then the record
+// alone must do. A job of another tenant is ErrNoJob; any other error means
+// that it cannot be told whether there is such a job.
+func (s *Service) Find(ctx context.Context, id string) (Found, error) {
+	if !job.ValidID(id) {
+		return Found{}, ErrNoJob
+	}
+	owner := auth.FromContext(ctx)
+	storeCtx, cancel := context.WithTimeout(ctx, storePatience)
+	j, storeErr := s.Store.Job(storeCtx, owner, id)
+	cancel()
+	if storeErr == nil && j.Status.Terminal() {
+		return Found{Job: j, Settled: true}, nil
+	}
+	if storeErr != nil && !errors.Is(storeErr, jobstore.ErrNotFound) {
+		slog.WarnContext(ctx, "JobStore does not answer", "job_id", id, "error", storeErr)
+	}
+	rec, waitErr := s.Waits.Get(ctx, id)
+	known := waitErr == nil && rec.Header.TenantID == owner
+	switch {
+	case storeErr == nil && known:
+		return merge(j, rec), nil
+	case storeErr == nil:
+		return Found{Job: j}, nil
+	case known:
+		return merge(jobOf(rec.Header), rec), nil
+	case waitErr != nil && !errors.Is(waitErr, wait.ErrUnknown):
+		return Found{}, fmt.Errorf("read wait record: %w", waitErr)
+	case errors.Is(storeErr, jobstore.ErrNotFound), waitErr == nil: // nobody's, or somebody else's
+		return Found{}, ErrNoJob
+	default:
+		return Found{}, fmt.Errorf("read job store: %w", storeErr)
+	}
+}
+
+// jobOf is a job of which nothing is known but that it was taken in.
+func jobOf(h job.Header) job.Job {
+	return job.Job{
+		JobID: h.JobID, TenantID: h.TenantID, JobType: h.JobType, Status: job.Queued, Ticker: h.Parameters.Ticker,
+		Parameters: h.Parameters, RetryOf: h.RetryOf, CreatedAt: h.CreatedAt, Results: []job.Row{},
+	}
+}
+
+// merge moves j forward by its wait record, never back. A sweep whose end is
+// known but not stored still runs: its results are on their way, and storing
+// them may yet fail.
+func merge(j job.Job, rec wait.Record) Found {
+	out := Found{Job: j, Place: rec.Place, Ending: rec.JobState().Terminal()}
+	switch rec.JobState() {
+	case job.Failed:
+		out.Status, out.ErrorCode, out.ErrorMessage = job.Failed, rec.ErrorCode, rec.ErrorMessage
+	case job.Running, job.Completed:
+		out.Status = job.Running
+	}
+	out.Progress = max(j.Progress, rec.Progress)
+	if out.TradingJobID == "" {
+		out.TradingJobID = rec.TradingJobID
+	}
+	if out.SweepRunID == "" {
+		out.SweepRunID = rec.SweepRunID
+	}
+	if out.StartedAt == nil && !rec.StartedAt.IsZero() {
+		at := rec.StartedAt.UTC()
+		out.StartedAt = &at
+	}
+	return out
+}
+
+// Live adds to open jobs what their wait records know: progress, place in
+// line. Redis may be away; the job store's word stands then.
+func (s *Service) Live(ctx context.Context, jobs []job.Job) []Found {
+	ctx, cancel := context.WithTimeout(ctx, livePatience)
+	defer cancel()
+	out := make([]Found, len(jobs))
+	slots := make(chan struct{}, lookers)
+	var wg sync.WaitGroup
+	for i, j := range jobs {
+		out[i] = Found{Job: j, Settled: j.Status.Terminal()}
+		if out[i].Settled {
+			continue
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if ctx.Err() != nil {
+				return
+			}
+			if rec, err := s.Waits.Get(ctx, j.JobID); err == nil && rec.Header.TenantID == j.TenantID {
+				out[i] = merge(j, rec)
+			}
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// Timeline is empty, and not missing, for a job the job store has yet to hear of.
+func (s *Service) Timeline(ctx context.Context, id string) ([]job.TimelineEvent, error) {
+	if !job.ValidID(id) {
+		return nil, ErrNoJob
+	}
+	events, err := s.Store.Timeline(ctx, auth.FromContext(ctx), id)
+	if errors.Is(err, jobstore.ErrNotFound) {
+		_, err = s.Find(ctx, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if events == nil {
+		events = []job.TimelineEvent{}
+	}
+	return events, nil
+}

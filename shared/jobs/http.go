@@ -1,0 +1,96 @@
+package jobs
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/zixly/sweepline/shared/function"
+	"github.com/zixly/sweepline/shared/job"
+)
+
+// Guard stands around all addresses of a function: it sets the headers of every
+// answer, refuses what a browser sends from another site, and answers for addresses
+// and methods that mux does not know in our own form. A page of another site must
+// not act with our cookie, nor, where no key is asked for, with nothing at all.
+func Guard(mux *http.ServeMux) http.Handler {
+	guard := http.NewCrossOriginProtection()
+	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		function.WriteError(w, http.StatusForbidden, "cross_origin", "requests from other sites are refused")
+	}))
+	return secure(guard.Handler(jsonErrors(mux)))
+}
+
+// OfJob is h for an address that names a job.
+// Rule: RFC 9562, 4: a UUID is read without regard to case.
+func OfJob(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		r.SetPathValue("id", strings.ToLower(r.PathValue("id")))
+		h(w, r)
+	}
+}
+
+// Policy allows what the pages are made of: our own files and nothing inline.
+const Policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+func secure(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", Policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store") // answers depend on whose key asked; assets say otherwise
+		next.ServeHTTP(w, r)
+	})
+}
+
+// jsonErrors answers what the mux has no handler for in our own form.
+func jsonErrors(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h, pattern := mux.Handler(r)
+		if pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		probe := &headerOnly{header: http.Header{}}
+		h.ServeHTTP(probe, r)
+		if probe.status == http.StatusMethodNotAllowed {
+			w.Header().Set("Allow", probe.header.Get("Allow"))
+			function.WriteError(w, probe.status, function.CodeMethod, "this address takes "+probe.header.Get("Allow"))
+			return
+		}
+		NotFound(w)
+	})
+}
+
+// headerOnly keeps a handler's status and headers and drops its body.
+type headerOnly struct {
+	header http.Header
+	status int
+}
+
+func (h *headerOnly) Header() http.Header         { return h.header }
+func (h *headerOnly) WriteHeader(status int)      { h.status = status }
+func (h *headerOnly) Write(b []byte) (int, error) { return len(b), nil }
+
+// NotFound answers for an address that is none.
+func NotFound(w http.ResponseWriter) {
+	function.WriteError(w, http.StatusNotFound, function.CodeNotFound, "no such address")
+}
+
+// AnswerMissing answers for a job that cannot be shown.
+func AnswerMissing(w http.ResponseWriter, err error) {
+	if errors.Is(err, ErrNoJob) {
+		function.WriteError(w, http.StatusNotFound, function.CodeNotFound, "no such job")
+		return
+	}
+	function.WriteUnavailable(w, err)
+}
+
+// AnswerBadQuery answers with the problems of a query, a job.Invalid.
+func AnswerBadQuery(w http.ResponseWriter, err error) {
+	var invalid job.Invalid
+	errors.As(err, &invalid)
+	function.WriteError(w, http.StatusBadRequest, function.CodeInvalid, "the query is not valid", invalid...)
+}

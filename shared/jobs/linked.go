@@ -1,0 +1,125 @@
+package jobs
+
+import (
+	"encoding/csv"
+	"errors"
+	"iter"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/broker"
+	"github.com/zixly/sweepline/shared/function"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/jobstore"
+)
+
+// Linked adds the addresses that pages link to and listen at. They are the API's; a
+// dashboard on a host of its own has them as well, since its pages speak to no other
+// host (Content-Security-Policy, SameSite).
+func (s *Service) Linked(mux *http.ServeMux) {
+	handle := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, s.Require(h, Unauthorized)) }
+	handle("GET /api/jobs/{id}/events", OfJob(s.getTimeline))
+	handle("GET /api/jobs/{id}/stream", OfJob(s.stream))
+	handle("GET /api/jobs/{id}/results.csv", OfJob(s.getResults))
+	handle("GET /api/stream", s.streamOverview)
+	if s.DeadLetters != nil {
+		handle("GET /api/dead-letters/{id}", s.getDeadLetter)
+	}
+}
+
+func (s *Service) getTimeline(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	events, err := s.Timeline(r.Context(), id)
+	if err != nil {
+		AnswerMissing(w, err)
+		return
+	}
+	function.WriteJSON(w, http.StatusOK, struct {
+		JobID  string              `json:"job_id"`
+		Events []job.TimelineEvent `json:"events"`
+	}{id, events})
+}
+
+// resultColumns are the CSV's columns, named as in the JSON.
+var resultColumns = []string{
+	"ticker", "strategy_type", "fast_period", "slow_period", "signal_period", "score", "sharpe_ratio", "sortino_ratio",
+	"total_return_pct", "annualized_return", "max_drawdown_pct", "win_rate_pct", "profit_factor", "total_trades",
+	"trades_per_month", "avg_trade_duration", "expectancy_per_trade", "calmar_ratio", "result_id",
+}
+
+func record(r job.Row) []string {
+	number := func(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
+	maybe := func(f *float64) string {
+		if f == nil {
+			return ""
+		}
+		return number(*f)
+	}
+	signal := ""
+	if r.SignalPeriod != nil {
+		signal = strconv.Itoa(*r.SignalPeriod)
+	}
+	return []string{
+		csvText(r.Ticker), csvText(r.StrategyType), strconv.Itoa(r.FastPeriod), strconv.Itoa(r.SlowPeriod), signal, number(r.Score),
+		number(r.SharpeRatio), number(r.SortinoRatio), number(r.TotalReturnPct), maybe(r.AnnualizedReturn),
+		number(r.MaxDrawdownPct), number(r.WinRatePct), number(r.ProfitFactor), strconv.Itoa(r.TotalTrades),
+		maybe(r.TradesPerMonth), maybe(r.AvgTradeDuration), maybe(r.ExpectancyPerTrade), maybe(r.CalmarRatio), csvText(r.ResultID),
+	}
+}
+
+// csvText is a text that no spreadsheet takes for a formula.
+// Rule: OWASP, "CSV Injection".
+func csvText(text string) string {
+	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
+		return "'" + text
+	}
+	return text
+}
+
+// getResults writes all rows of a job as CSV, best first, as they are read.
+func (s *Service) getResults(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	if _, err := s.Find(r.Context(), id); err != nil {
+		AnswerMissing(w, err)
+		return
+	}
+	next, stop := iter.Pull2(s.Store.Results(r.Context(), auth.FromContext(r.Context()), id, jobstore.ByScore))
+	defer stop()
+	row, err, more := next() // before the header is out, trouble can still be a 503
+	if err != nil {
+		slog.WarnContext(r.Context(), "Results not read", "job_id", id, "error", err)
+		function.WriteUnavailable(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/csv; charset=utf-8; header=present")
+	w.Header().Set("Content-Disposition", `attachment; filename="sweep-`+id+`.csv"`)
+	out := csv.NewWriter(w)
+	_ = out.Write(resultColumns)
+	for ; more; row, err, more = next() {
+		if err == nil {
+			err = out.Write(record(row))
+		}
+		if err != nil {
+			slog.WarnContext(r.Context(), "Results cut off", "job_id", id, "error", err)
+			panic(http.ErrAbortHandler) // the client must see that rows are missing
+		}
+	}
+	out.Flush()
+}
+
+// getDeadLetter answers one whole letter.
+func (s *Service) getDeadLetter(w http.ResponseWriter, r *http.Request) {
+	l, err := s.DeadLetters.DeadLetter(r.Context(), r.PathValue("id"))
+	switch {
+	case errors.Is(err, broker.ErrNotFound), err == nil && !s.owns(r.Context(), l):
+		function.WriteError(w, http.StatusNotFound, function.CodeNotFound, "no such dead letter")
+	case err != nil:
+		slog.WarnContext(r.Context(), "dead letter not read", "error", err)
+		function.WriteUnavailable(w, err)
+	default:
+		function.WriteJSON(w, http.StatusOK, viewOf(l))
+	}
+}

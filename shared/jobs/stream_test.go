@@ -1,0 +1,128 @@
+package jobs_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/jobs"
+	"github.com/zixly/sweepline/shared/jobs/jobstest"
+	"github.com/zixly/sweepline/shared/wait"
+)
+
+// setup serves what pages link to.
+func setup(t *testing.T) (*jobstest.World, *jobs.Service, http.Handler) {
+	t.Helper()
+	w := jobstest.New()
+	s := w.Service(t, "")
+	mux := http.NewServeMux()
+	s.Linked(mux)
+	return w, s, jobs.Guard(mux)
+}
+
+func TestStreamTellsAJobFromBeginningToEnd(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t)
+	head := w.Recorded("default")
+	id := head.JobID
+	s, code := jobstest.Open(t, h, id, "")
+	require.Equal(t, 200, code)
+	s.Want("status", "0", `{"job_id":"`+id+`","status":"QUEUED","progress":0}`)
+	w.Changes <- wait.Record{Header: head, Place: 3}
+	s.Want("status", "0", `{"job_id":"`+id+`","status":"QUEUED","progress":0,"place":3}`)
+	w.Changes <- jobstest.Running(head, 0)
+	s.Want("status", "1000", `{"job_id":"`+id+`","status":"RUNNING","progress":0}`)
+	w.Changes <- jobstest.Running(head, 40)
+	s.Want("progress", "1040", `{"job_id":"`+id+`","progress":40}`)
+	w.Changes <- jobstest.Running(head, 40) // says nothing new
+	w.Changes <- jobstest.Running(head, 20) // never goes back
+	w.Changes <- jobstest.Running(head, 60)
+	s.Want("progress", "1060", `{"job_id":"`+id+`","progress":60}`)
+
+	// The wait record knows the end first; the result is shown once stored.
+	w.Set(func() {
+		w.Jobs[id] = job.Job{JobID: id, TenantID: "default", Status: job.Completed, Progress: 100, CreatedAt: jobstest.Created, Results: []job.Row{{FastPeriod: 10}}}
+	})
+	w.Changes <- jobstest.Ended(head)
+	s.Want("status", "2000", `{"job_id":"`+id+`","status":"COMPLETED","progress":100}`)
+	name, eventID, data := s.Next()
+	require.Equal(t, "result 3000", name+" "+eventID)
+	var j job.Job
+	require.NoError(t, json.Unmarshal([]byte(data), &j))
+	require.Equal(t, 10, j.Results[0].FastPeriod)
+	name, _, _ = s.Next()
+	require.Empty(t, name, "nothing follows the result")
+}
+
+func TestStreamWaitsForTheJobStore(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t)
+	head := w.Recorded("default")
+	s, _ := jobstest.Open(t, h, head.JobID, "0")
+	w.Set(func() { w.Records[head.JobID] = jobstest.Ended(head) })
+	w.Changes <- jobstest.Ended(head)
+	s.Want("status", "1100", `{"job_id":"`+head.JobID+`","status":"RUNNING","progress":100}`)
+	w.Set(func() {
+		w.Jobs[head.JobID] = job.Job{JobID: head.JobID, TenantID: "default", Status: job.Completed, CreatedAt: jobstest.Created, Results: []job.Row{}}
+	})
+	name, _, _ := s.Next()
+	require.Equal(t, "status", name)
+	name, _, _ = s.Next()
+	require.Equal(t, "result", name)
+}
+
+func TestStreamResumes(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t)
+	done := w.Stored("default", job.Completed)
+	s, _ := jobstest.Open(t, h, done.JobID, "1040")
+	name, id, _ := s.Next()
+	require.Equal(t, "status 2000", name+" "+id)
+	s, _ = jobstest.Open(t, h, done.JobID, "2000")
+	name, id, _ = s.Next()
+	require.Equal(t, "result 3000", name+" "+id)
+	_, code := jobstest.Open(t, h, done.JobID, "3000")
+	require.Equal(t, 204, code, "a browser must not come back for ever")
+
+	head := w.Recorded("default")
+	w.Set(func() { w.Records[head.JobID] = jobstest.Running(head, 40) })
+	s, _ = jobstest.Open(t, h, head.JobID, "1040")
+	w.Changes <- jobstest.Running(head, 50)
+	s.Want("progress", "1050", `{"job_id":"`+head.JobID+`","progress":50}`)
+}
+
+func TestStreamHeartbeatsAndDrains(t *testing.T) {
+	t.Parallel()
+	w, svc, h := setup(t)
+	w.Broken["redis"] = false
+	s, _ := jobstest.Open(t, h, w.Recorded("default").JobID, "")
+	beats := 0
+	for beats < 3 && s.Lines.Scan() {
+		if s.Lines.Text() == ": alive" {
+			beats++
+		}
+	}
+	require.Equal(t, 3, beats)
+	svc.Drain()
+	svc.Drain()          // and again
+	for s.Lines.Scan() { //nolint:revive // reads on to the end
+	}
+	require.NoError(t, s.Lines.Err(), "an orderly end")
+}
+
+func TestStreamsAreBounded(t *testing.T) {
+	t.Parallel()
+	w, svc, h := setup(t)
+	id := w.Recorded("default").JobID
+	one, _ := jobstest.Open(t, h, id, "")
+	two, _ := jobstest.Open(t, h, id, "")
+	one.Next()
+	two.Next()
+	r := jobstest.Call(h, "GET", "/api/jobs/"+id+"/stream")
+	require.Equal(t, 503, r.Code)
+	require.Equal(t, "5", r.Header().Get("Retry-After"))
+	svc.Drain()
+}
