@@ -9,12 +9,12 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"path"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/zixly/sweepline/functions"
 	"github.com/zixly/sweepline/shared/transport"
 )
 
@@ -63,22 +63,22 @@ func (e *endpoint) close(ctx context.Context) {
 
 // public sends each address to the step that owns it, as the gateway's routes
 // do on a cluster.
-func public(receive, callback, api, dashboard http.Handler) http.Handler {
+func public(handler func(step string) http.Handler) http.Handler {
+	steps := map[string]http.Handler{}
+	for name := range functions.Names() {
+		steps[name] = handler(name)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch strings.TrimSuffix(r.URL.Path, "/") { // some proxies append a slash
-		case "/webhook/trading-sweep":
-			receive.ServeHTTP(w, r)
-		case "/webhook/sweep-callback":
-			callback.ServeHTTP(w, r)
-		case "/health": // as the trading API and most load balancers call it
+		at := path.Clean(r.URL.Path) // some proxies append a slash
+		if at == "/health" {         // as the trading API and most load balancers call it
 			fmt.Fprintln(w, "ok")
-		default:
-			if at := path.Clean(r.URL.Path); strings.HasPrefix(at, "/webhook/jobs/") || at == "/api" || strings.HasPrefix(at, "/api/") {
-				api.ServeHTTP(w, r)
-				return
-			}
-			dashboard.ServeHTTP(w, r)
+			return
 		}
+		owner, ok := steps[functions.Owner(at)]
+		if !ok { // "*" of OPTIONS is at no path
+			owner = http.NotFoundHandler()
+		}
+		owner.ServeHTTP(w, r)
 	})
 }
 

@@ -213,11 +213,12 @@ func (l *Local) open(ctx context.Context, profiles bool) error {
 	l.group.Go(func() error {
 		return l.adminAt.serve(admin(prometheus.Gatherers{prometheus.DefaultGatherer, l.metrics}, checks, profiles), l.log)
 	})
-	receive := l.handler("receive")
-	if l.role == Worker {
-		receive = http.NotFoundHandler()
-	}
-	front := public(receive, l.handler("callback"), l.handler("api"), l.handler("dashboard"))
+	front := public(func(step string) http.Handler {
+		if step == "receive" && l.role == Worker {
+			return http.NotFoundHandler()
+		}
+		return l.handler(step)
+	})
 	l.group.Go(func() error { return l.publicAt.serve(front, l.log) })
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/zixly/sweepline/functions"
 	"github.com/zixly/sweepline/functions/api"
 	"github.com/zixly/sweepline/functions/callback"
 	"github.com/zixly/sweepline/functions/collect"
@@ -80,7 +81,7 @@ func (l *Local) startSteps(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{"receive", "submit", "callback", "collect", "store", "notify", "supervise", "api", "dashboard"} {
+	for name := range functions.Names() {
 		s := &step{name: name, fn: fns[name]}
 		tracer, err := l.traces.Service(ctx, name)
 		if err != nil {
