@@ -23,6 +23,7 @@ import (
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/servers/servertest"
+	"github.com/zixly/sweepline/shared/seal"
 	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/wait"
 )
@@ -54,7 +55,7 @@ func through(t testing.TB, redisURL string) line {
 	inspector, err := broker.NewInspector(client)
 	require.NoError(t, err)
 
-	sender, err := sink.New(sink.Config{Sink: ingress.URL + "/" + space + "/default"})
+	sender, err := sink.New(sink.Config{Sink: ingress.URL + "/" + space + "/default"}, sink.WithSeals(seal.Without()))
 	require.NoError(t, err)
 	waits, err := wait.Open(t.Context(), wait.Config{RedisURL: redisURL, KeyPrefix: "sweepline:" + space + ":"})
 	require.NoError(t, err)

@@ -103,6 +103,9 @@ func (f *Function) handleDeadLetter(ctx context.Context, e cloudevents.Event) er
 	if err != nil {
 		return cehttp.NewResult(http.StatusUnprocessableEntity, "%w", err)
 	}
+	if err := f.ofTenant(ctx, d.Header); err != nil {
+		return err
+	}
 	slog.ErrorContext(ctx, "event undeliverable", "job_id", d.JobID, "tenant_id", d.TenantID, "event_id", e.ID(),
 		"event_type", e.Type(), "at", letter.step, "absent", letter.absent)
 	switch {
@@ -122,6 +125,21 @@ func (f *Function) handleDeadLetter(ctx context.Context, e cloudevents.Event) er
 	default:
 		return f.failUncollected(ctx, d.Header, e)
 	}
+}
+
+// ofTenant returns why a dead letter of h may not end its job, if it is another
+// tenant's. The job store looks for itself.
+func (f *Function) ofTenant(ctx context.Context, h job.Header) error {
+	r, err := f.waits.Get(ctx, h.JobID)
+	switch {
+	case errors.Is(err, wait.ErrUnknown):
+		return nil
+	case err != nil:
+		return err
+	case r.Header.TenantID != h.TenantID:
+		return cehttp.NewResult(http.StatusUnprocessableEntity, "the job is of another tenant")
+	}
+	return nil
 }
 
 // undeliverable is the end of a job whose event could not be delivered.

@@ -172,7 +172,7 @@ func TestDeadLettersAndBroker(t *testing.T) {
 // their ids are another job's. The jobs fail for it.
 func bury(t *testing.T, v *visitor, url string, n int) {
 	t.Helper()
-	sender, err := sink.New(sink.Config{Sink: v.local.BrokerURL})
+	sender, err := sink.New(sink.Config{Sink: v.local.BrokerURL}, sink.WithSeals(v.local.Seals))
 	require.NoError(t, err)
 	for range n {
 		h := job.Header{

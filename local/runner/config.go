@@ -68,6 +68,9 @@ type Config struct {
 	TradingURL     string `envconfig:"TRADING_API_URL"`
 	WebhookBaseURL string `envconfig:"WEBHOOK_BASE_URL"`
 	CallbackSecret string `envconfig:"CALLBACK_SECRET"`
+	// AllowedHosts are names to answer for beside those of loopback and the host of
+	// WebhookBaseURL: what a proxy in front puts in Host.
+	AllowedHosts []string `envconfig:"ALLOWED_HOSTS"`
 }
 
 // Folder makes the data folder and gives its path.

@@ -41,28 +41,33 @@ func lock(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// secret gives the key that signs callback tokens: made once, kept in dir, so
-// that callbacks of sweeps from before a restart are still taken.
-func secret(dir string) (string, error) {
-	file := filepath.Join(dir, "callback-secret")
-	raw, err := os.ReadFile(file)
+// secret gives a key, such as the one that signs callback tokens: made once, kept in
+// dir, so that what was signed before a restart is still taken.
+func secret(dir, name string) (string, error) {
+	raw, err := os.ReadFile(filepath.Join(dir, name))
 	if err == nil && len(strings.TrimSpace(string(raw))) >= 32 {
 		return strings.TrimSpace(string(raw)), nil
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("read callback secret: %w", err)
+		return "", fmt.Errorf("read %s: %w", name, err)
 	}
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails, see crypto/rand
 	text := base64.RawURLEncoding.EncodeToString(key)
-	// Written beside and renamed: a crash leaves the old one or the new one.
+	return text, keep(dir, name, text)
+}
+
+// keep writes a secret beside its file and renames it: a crash leaves the old one or
+// the new one.
+func keep(dir, name, text string) error {
+	file := filepath.Join(dir, name)
 	if err := os.WriteFile(file+".new", []byte(text+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("store callback secret: %w", err)
+		return fmt.Errorf("keep %s: %w", name, err)
 	}
 	if err := os.Rename(file+".new", file); err != nil {
-		return "", fmt.Errorf("store callback secret: %w", err)
+		return fmt.Errorf("keep %s: %w", name, err)
 	}
-	return text, nil
+	return nil
 }
 
 // instance names the process by its folder, which it has locked: restarted, it has

@@ -24,6 +24,7 @@ import (
 	"github.com/zixly/sweepline/shared/handover"
 	"github.com/zixly/sweepline/shared/redisclient"
 	"github.com/zixly/sweepline/shared/servers/servertest"
+	"github.com/zixly/sweepline/shared/seal"
 	"github.com/zixly/sweepline/shared/sink"
 )
 
@@ -115,6 +116,8 @@ func throughBroker(t *testing.T, batch int, hand bool) seen {
 		require.NoError(t, srv.Close())
 	})
 
+	seals, err := seal.New(seal.Config{Key: "a-key-for-tests-only"})
+	require.NoError(t, err)
 	var requests, handed atomic.Int64
 	at := func(name string, h http.Handler) string {
 		counted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -135,7 +138,7 @@ func throughBroker(t *testing.T, batch int, hand bool) seen {
 	fn := &batchAnswers{answers{seen: map[string]string{}}}
 	replies := &answers{seen: map[string]string{}}
 	of := func(name string, fn any) string {
-		h, err := function.Handler(name, fn, prometheus.NewRegistry())
+		h, err := function.Handler(name, fn, prometheus.NewRegistry(), function.WithSeals(seals))
 		require.NoError(t, err)
 		return at(name, h)
 	}
@@ -156,7 +159,7 @@ func throughBroker(t *testing.T, batch int, hand bool) seen {
 	}}))
 	ingress := at("ingress", srv.Handler())
 
-	var options []sink.Option
+	options := []sink.Option{sink.WithSeals(seals)}
 	if hand {
 		options = append(options, sink.WithTransport(local))
 	}

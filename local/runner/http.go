@@ -40,8 +40,9 @@ func (e *endpoint) url() string { return "http://" + e.host() }
 func (e *endpoint) host() string { return e.l.Addr().String() }
 
 // serve answers with h until the endpoint is closed, and at once if it is.
-func (e *endpoint) serve(h http.Handler, log *slog.Logger) error {
-	e.srv.Handler, e.srv.ErrorLog = transport.BoundBodies(h), slog.NewLogLogger(log.Handler(), slog.LevelDebug)
+// It answers for our hosts only.
+func (e *endpoint) serve(h http.Handler, of hosts, log *slog.Logger) error {
+	e.srv.Handler, e.srv.ErrorLog = transport.BoundBodies(of.only(h)), slog.NewLogLogger(log.Handler(), slog.LevelDebug)
 	if err := e.srv.Serve(e.l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", e.l.Addr(), err)
 	}

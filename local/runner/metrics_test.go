@@ -85,7 +85,7 @@ func (b *bundle) die() {
 	e.SetSource("/test")
 	e.SetType(event.JobCompleted)
 	require.NoError(b.t, e.SetData(cloudevents.ApplicationJSON, json.RawMessage(`{"job": 7}`)))
-	sender, err := sink.New(sink.Config{Sink: b.local.BrokerURL})
+	sender, err := sink.New(sink.Config{Sink: b.local.BrokerURL}, sink.WithSeals(b.local.Seals))
 	require.NoError(b.t, err)
 	require.NoError(b.t, sender.Send(b.t.Context(), e))
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/zixly/sweepline/shared/broker/dispatch"
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/redisclient"
+	"github.com/zixly/sweepline/shared/seal"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
@@ -37,6 +38,8 @@ type Local struct {
 	DataDir string
 	// Resumed counts the unfinished jobs of an earlier process that were restored.
 	Resumed int
+	// Seals are the keys of this pipeline's events.
+	Seals *seal.Keys
 
 	log    *slog.Logger
 	role   Role
@@ -52,6 +55,9 @@ type Local struct {
 
 	// metrics are the broker's; the steps have theirs in the default registry.
 	metrics *prometheus.Registry
+
+	// hosts are the names that we answer for.
+	hosts hosts
 
 	// local is how parts of this process reach each other.
 	local *loopback
@@ -113,7 +119,7 @@ func (l *Local) prepare(ctx context.Context, cfg *Config) (err error) {
 		return err
 	}
 	if cfg.CallbackSecret == "" {
-		if cfg.CallbackSecret, err = secret(l.DataDir); err != nil {
+		if cfg.CallbackSecret, err = secret(l.DataDir, "callback-secret"); err != nil {
 			return err
 		}
 	}
@@ -141,7 +147,8 @@ func (l *Local) prepare(ctx context.Context, cfg *Config) (err error) {
 		return err
 	}
 	l.Mode = l.stores.mode
-	return nil
+	l.hosts = newHosts(cfg.WebhookBaseURL, cfg.AllowedHosts)
+	return l.openSeals(ctx, *cfg)
 }
 
 // startBroker opens the ingress and begins to deliver, by the same manifests
@@ -156,7 +163,7 @@ func (l *Local) startBroker(ctx context.Context, cfg Config) error {
 		bcfg.Instance = instance(l.DataDir)
 	}
 	if l.stores.embedded {
-		bcfg.Journal = journal(l.stores.jobStore)
+		bcfg.Journal = journal(l.stores.jobStore, l.Seals)
 	}
 	client, err := redisclient.New(l.stores.redisURL)
 	if err != nil {
@@ -183,7 +190,7 @@ func (l *Local) startBroker(ctx context.Context, cfg Config) error {
 	if err := l.broker.Apply(ctx, set); err != nil {
 		return err
 	}
-	l.group.Go(func() error { return l.brokerAt.serve(l.broker.Handler(), l.log) })
+	l.group.Go(func() error { return l.brokerAt.serve(l.broker.Handler(), l.hosts, l.log) })
 	if l.role == Receiver {
 		return nil
 	}
@@ -211,7 +218,7 @@ func (l *Local) open(ctx context.Context, profiles bool) error {
 	}
 	checks := map[string]func(context.Context) error{"broker": l.broker.Ready, "job store": l.stores.jobStore.Ping}
 	l.group.Go(func() error {
-		return l.adminAt.serve(admin(prometheus.Gatherers{prometheus.DefaultGatherer, l.metrics}, checks, profiles), l.log)
+		return l.adminAt.serve(admin(prometheus.Gatherers{prometheus.DefaultGatherer, l.metrics}, checks, profiles), l.hosts, l.log)
 	})
 	front := public(func(step string) http.Handler {
 		if step == "receive" && l.role == Worker {
@@ -219,7 +226,7 @@ func (l *Local) open(ctx context.Context, profiles bool) error {
 		}
 		return l.handler(step)
 	})
-	l.group.Go(func() error { return l.publicAt.serve(front, l.log) })
+	l.group.Go(func() error { return l.publicAt.serve(front, l.hosts, l.log) })
 	return nil
 }
 

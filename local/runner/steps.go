@@ -87,7 +87,7 @@ func (l *Local) startSteps(ctx context.Context, cfg Config) error {
 		if err != nil {
 			return err
 		}
-		if s.handler, err = function.Handler(name, s.fn, function.ProcessMetrics()); err != nil {
+		if s.handler, err = function.Handler(name, s.fn, function.ProcessMetrics(), function.WithSeals(l.Seals)); err != nil {
 			return err
 		}
 		s.handler = function.Traced(s.handler, tracer)
@@ -96,7 +96,7 @@ func (l *Local) startSteps(ctx context.Context, cfg Config) error {
 		}
 		l.steps = append(l.steps, s)
 		l.local.handle(s.at.host(), s.handler)
-		l.group.Go(func() error { return s.at.serve(s.handler, l.log) })
+		l.group.Go(func() error { return s.at.serve(s.handler, l.hosts, l.log) })
 		if f, ok := s.fn.(starter); ok && l.role != Receiver {
 			if err := f.Start(telemetry.WithTracer(ctx, tracer), nil); err != nil {
 				return fmt.Errorf("start %s: %w", name, err)
@@ -143,11 +143,11 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	if err != nil {
 		return nil, err
 	}
-	sender, err := sink.New(out, sink.WithTransport(l.local))
+	sender, err := sink.New(out, sink.WithTransport(l.local), sink.WithSeals(l.Seals))
 	if err != nil {
 		return nil, err
 	}
-	accepted, err := sink.New(out, sink.WithTransport(l.local), sink.OfAcceptedWork())
+	accepted, err := sink.New(out, sink.WithTransport(l.local), sink.WithSeals(l.Seals), sink.OfAcceptedWork())
 	if err != nil {
 		return nil, err
 	}

@@ -30,6 +30,6 @@ func (l *Local) startTrading(cfg Config) error {
 	if l.sim, err = simulator.New(sim, l.log); err != nil {
 		return err
 	}
-	l.group.Go(func() error { return l.tradingAt.serve(l.sim.Handler(), l.log) })
+	l.group.Go(func() error { return l.tradingAt.serve(l.sim.Handler(), l.hosts, l.log) })
 	return nil
 }

@@ -5,6 +5,7 @@ package event
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -156,6 +157,9 @@ type Finished struct {
 	Told []string `json:"told,omitempty"`
 }
 
+// Tenant is whose job it is.
+func (f Finished) Tenant() string { return f.Job.TenantID }
+
 // Notified is the data of JobNotified: one channel was told.
 type Notified struct {
 	job.Header
@@ -271,14 +275,21 @@ func build(function, typ, step string, h job.Header, at time.Time, data any) (cl
 }
 
 // Data reads an event's data into D. The error is permanent: the same event
-// will never become readable.
-func Data[D any](e cloudevents.Event) (D, error) {
+// will never become readable. An event whose data is of another tenant than its
+// attribute says is an ErrTenant: brokers and filters have gone by the attribute.
+func Data[D interface{ Tenant() string }](e cloudevents.Event) (D, error) {
 	var d D
 	if err := json.Unmarshal(e.Data(), &d); err != nil {
 		return d, fmt.Errorf("read data of %s %s: %w", e.Type(), e.ID(), err)
 	}
+	if d.Tenant() != Extension(&e, ExtTenant) {
+		return d, fmt.Errorf("read data of %s %s: %w", e.Type(), e.ID(), ErrTenant)
+	}
 	return d, nil
 }
+
+// ErrTenant is what Data returns for an event of two tenants.
+var ErrTenant = errors.New("the data is not of the event's " + ExtTenant)
 
 // Extension returns a text extension, "" where there is none. Unlike
 // Event.Extensions it copies nothing.

@@ -33,7 +33,7 @@ type wireOutcome struct {
 	Error      string `json:"error,omitempty"`
 }
 
-func handleBatch(name string, fn EventFunction, w http.ResponseWriter, r *http.Request) {
+func handleBatch(g *guard, fn EventFunction, w http.ResponseWriter, r *http.Request) {
 	batch, ok := fn.(BatchFunction)
 	if !ok {
 		WriteError(w, http.StatusUnsupportedMediaType, CodeMediaType, "this function takes one event at a time")
@@ -45,12 +45,18 @@ func handleBatch(name string, fn EventFunction, w http.ResponseWriter, r *http.R
 		return
 	}
 	apart := acceptsOutcomes(r)
-	events, outcomes, at := readMembers(members)
+	events, outcomes, at := g.readMembers(r.Context(), members)
 	if len(events) < len(members) && !apart {
+		for _, o := range outcomes {
+			if isForeign(o.Err) {
+				writeOutcome(r.Context(), w, o.Err)
+				return
+			}
+		}
 		refuseEvent(w, errors.New("a member of the batch is not a valid event"))
 		return
 	}
-	for i, o := range runBatch(r.Context(), name, batch, events) {
+	for i, o := range runBatch(r.Context(), g, batch, events) {
 		outcomes[at[i]] = o
 	}
 	if apart {
@@ -73,8 +79,8 @@ func acceptsOutcomes(r *http.Request) bool {
 }
 
 // readMembers parses each member by itself. at says which member each event is;
-// members that are not events have their outcome already.
-func readMembers(members []json.RawMessage) (events []event.Event, outcomes []Outcome, at []int) {
+// members that are not events, or not ours, have their outcome already.
+func (g *guard) readMembers(ctx context.Context, members []json.RawMessage) (events []event.Event, outcomes []Outcome, at []int) {
 	outcomes = make([]Outcome, len(members))
 	for i, raw := range members {
 		var e event.Event
@@ -86,19 +92,22 @@ func readMembers(members []json.RawMessage) (events []event.Event, outcomes []Ou
 			outcomes[i].Err = cehttp.NewResult(http.StatusBadRequest, "not a valid event: %w", err)
 			continue
 		}
+		if outcomes[i].Err = g.check(ctx, &e); outcomes[i].Err != nil {
+			continue
+		}
 		events, at = append(events, e), append(at, i)
 	}
 	return events, outcomes, at
 }
 
 // runBatch calls fn with the events, each under a span of its own.
-func runBatch(ctx context.Context, name string, fn BatchFunction, events []event.Event) []Outcome {
+func runBatch(ctx context.Context, g *guard, fn BatchFunction, events []event.Event) []Outcome {
 	if len(events) == 0 {
 		return nil
 	}
 	spans := make([]trace.Span, len(events))
 	for i := range events {
-		_, spans[i] = eventSpan(ctx, name, &events[i])
+		_, spans[i] = eventSpan(ctx, g.name, &events[i])
 	}
 	outcomes := fn.HandleBatch(ctx, events)
 	if len(outcomes) != len(events) { // nobody can tell which event each one belongs to
@@ -108,7 +117,7 @@ func runBatch(ctx context.Context, name string, fn BatchFunction, events []event
 		}
 	}
 	for i, o := range outcomes {
-		outcomes[i] = o.checked()
+		outcomes[i] = o.checked(g)
 		telemetry.End(spans[i], failure(outcomes[i].Err))
 	}
 	return outcomes
@@ -123,7 +132,7 @@ func writeApart(ctx context.Context, w http.ResponseWriter, events []event.Event
 	answers := make([]wireOutcome, len(outcomes))
 	for i, o := range outcomes {
 		answers[i] = wire(o)
-		if answers[i].Status >= 300 {
+		if answers[i].Status >= 300 && !isForeign(o.Err) {
 			slog.WarnContext(ctx, "Event not taken", "event_id", ids[i], "status", answers[i].Status, "error", o.Err)
 		}
 	}

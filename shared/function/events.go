@@ -27,7 +27,7 @@ const maxReason = 1 << 10
 // two differences: each call gets its own request's context, which in the
 // SDK's receiver may be that of another request under way; and a Retry-After
 // is passed on.
-func eventHandler(name string, fn EventFunction) http.Handler {
+func eventHandler(g *guard, fn EventFunction) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
@@ -36,12 +36,12 @@ func eventHandler(name string, fn EventFunction) http.Handler {
 		}
 		if handover.Handed(r) {
 			if to := handover.WriterOf(w); to != nil {
-				handleHanded(name, fn, to, w, r)
+				handleHanded(g, fn, to, w, r)
 				return
 			}
 		}
 		if mediaType(r) == event.ApplicationCloudEventsBatchJSON {
-			handleBatch(name, fn, w, r)
+			handleBatch(g, fn, w, r)
 			return
 		}
 		e, err := binding.ToEvent(r.Context(), cehttp.NewMessageFromHttpRequest(r))
@@ -52,7 +52,11 @@ func eventHandler(name string, fn EventFunction) http.Handler {
 			refuseEvent(w, err)
 			return
 		}
-		ctx, o := handle(r.Context(), name, fn, e)
+		if err := g.check(r.Context(), e); err != nil {
+			writeOutcome(r.Context(), w, err)
+			return
+		}
+		ctx, o := handle(r.Context(), g, fn, e)
 		if writeOutcome(ctx, w, o.Err) && o.Reply != nil {
 			_ = cehttp.WriteResponseWriter(binding.WithForceBinary(ctx), binding.ToMessage(o.Reply), http.StatusOK, w)
 		}
@@ -60,19 +64,24 @@ func eventHandler(name string, fn EventFunction) http.Handler {
 }
 
 // handle calls fn under a span of its own. It returns the context for logs, too.
-func handle(ctx context.Context, name string, fn EventFunction, e *event.Event) (context.Context, Outcome) {
-	ctx, span := eventSpan(ctx, name, e)
+func handle(ctx context.Context, g *guard, fn EventFunction, e *event.Event) (context.Context, Outcome) {
+	ctx, span := eventSpan(ctx, g.name, e)
 	ctx = telemetry.With(ctx, slog.String("event_id", e.ID()))
 	reply, err := fn.Handle(ctx, *e)
 	telemetry.End(span, failure(err))
-	return ctx, Outcome{reply, err}.checked()
+	return ctx, Outcome{reply, err}.checked(g)
 }
 
-// checked makes an error of a reply that would be lost at the broker.
-func (o Outcome) checked() Outcome {
-	if o.Reply != nil && failure(o.Err) == nil && o.Reply.Validate() != nil {
+// checked makes an error of a reply that would be lost at the broker, and seals one
+// that would not.
+func (o Outcome) checked(g *guard) Outcome {
+	if o.Reply == nil || failure(o.Err) != nil {
+		return o
+	}
+	if o.Reply.Validate() != nil {
 		return Outcome{Err: errors.New("the reply is not a valid event")}
 	}
+	g.seals.Seal(o.Reply)
 	return o
 }
 
@@ -104,7 +113,9 @@ func writeOutcome(ctx context.Context, w http.ResponseWriter, err error) bool {
 	if after > 0 {
 		setRetryAfter(w, after)
 	}
-	slog.WarnContext(ctx, "Event not taken", "status", status, "error", err)
+	if !isForeign(err) {
+		slog.WarnContext(ctx, "Event not taken", "status", status, "error", err)
+	}
 	WriteError(w, status, outcomeCode(status), reason(err))
 	return false
 }

@@ -14,7 +14,7 @@ import (
 // handleHanded gives fn the events that a broker in this process has handed over, and
 // hands the outcomes back. It does what eventHandler and handleBatch do, without the
 // encoding.
-func handleHanded(name string, fn EventFunction, to handover.Writer, w http.ResponseWriter, r *http.Request) {
+func handleHanded(g *guard, fn EventFunction, to handover.Writer, w http.ResponseWriter, r *http.Request) {
 	events, _, err := handover.Events(r, maxRequest)
 	if err != nil {
 		WriteError(w, http.StatusRequestEntityTooLarge, CodeTooLarge, "the event is too large")
@@ -32,14 +32,18 @@ func handleHanded(name string, fn EventFunction, to handover.Writer, w http.Resp
 			outcomes[i].Err = cehttp.NewResult(http.StatusBadRequest, "not a valid event: %w", err)
 			continue
 		}
+		// They have been in the broker, like any others.
+		if outcomes[i].Err = g.check(r.Context(), &e); outcomes[i].Err != nil {
+			continue
+		}
 		valid, at = append(valid, e), append(at, i)
 	}
 	switch {
 	case len(valid) == 0:
 	case len(events) == 1:
-		_, outcomes[0] = handle(r.Context(), name, fn, &valid[0])
+		_, outcomes[0] = handle(r.Context(), g, fn, &valid[0])
 	default:
-		for i, o := range runBatch(r.Context(), name, batch, valid) {
+		for i, o := range runBatch(r.Context(), g, batch, valid) {
 			outcomes[at[i]] = o
 		}
 	}
@@ -50,8 +54,10 @@ func handleHanded(name string, fn EventFunction, to handover.Writer, w http.Resp
 		a.Status, a.RetryAfter = judge(o.Err)
 		if a.Status >= http.StatusMultipleChoices {
 			a.Reason = reason(o.Err)
-			ctx := telemetry.With(r.Context(), slog.String("event_id", events[i].ID()))
-			slog.WarnContext(ctx, "Event not taken", "status", a.Status, "error", o.Err)
+			if !isForeign(o.Err) {
+				ctx := telemetry.With(r.Context(), slog.String("event_id", events[i].ID()))
+				slog.WarnContext(ctx, "Event not taken", "status", a.Status, "error", o.Err)
+			}
 		} else {
 			a.Reply = o.Reply
 		}

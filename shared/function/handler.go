@@ -43,14 +43,18 @@ func ProcessMetrics() Metrics {
 //	/healthz, /health/liveness    is the process all right?
 //	/readyz, /health/readiness    can it work? 503 names what is missing
 //	/metrics                      Prometheus text
-//	everything else               fn
+//	everything else               fn; an EventFunction gets what is sealed only
 //
 // A panic in fn is logged with its stack and answered with a bare 500.
-func Handler(name string, fn any, m Metrics) (http.Handler, error) {
+func Handler(name string, fn any, m Metrics, options ...Option) (http.Handler, error) {
 	var inner http.Handler
 	switch f := fn.(type) {
 	case EventFunction:
-		inner = eventHandler(name, f)
+		g := newGuard(name, m, options)
+		if g.seals == nil {
+			return nil, fmt.Errorf("serve %s: a function that takes events needs seals", name)
+		}
+		inner = eventHandler(g, f)
 	case HTTPFunction:
 		inner = http.HandlerFunc(f.Handle)
 		inner = spanned(name, inner)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/seal"
 	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
@@ -61,7 +62,7 @@ func (f *batchFunc) HandleBatch(_ context.Context, es []cloudevents.Event) []fun
 
 func handler(t *testing.T, fn any) http.Handler {
 	t.Helper()
-	h, err := function.Handler("step", fn, prometheus.NewRegistry())
+	h, err := function.Handler("step", fn, prometheus.NewRegistry(), function.WithSeals(seal.Without()))
 	require.NoError(t, err)
 	return h
 }
@@ -273,4 +274,6 @@ func TestHandlerRefusesWhatIsNoFunction(t *testing.T) {
 	t.Parallel()
 	_, err := function.Handler("step", struct{}{}, prometheus.NewRegistry())
 	require.Error(t, err)
+	_, err = function.Handler("step", &batchFunc{}, prometheus.NewRegistry())
+	require.ErrorContains(t, err, "needs seals")
 }

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/zixly/sweepline/shared/seal"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
@@ -69,11 +70,16 @@ func Run[F any](ctx context.Context, name string, fromEnv func(context.Context) 
 		return fmt.Errorf("start %s: %w", name, err)
 	}
 	ctx = telemetry.WithTracer(ctx, tracer)
+	var kind F
+	options, err := sealing(name, kind)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", name, err)
+	}
 	fn, err := fromEnv(ctx)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
-	h, err := Handler(name, fn, ProcessMetrics())
+	h, err := Handler(name, fn, ProcessMetrics(), options...)
 	if err != nil {
 		return err
 	}
@@ -83,6 +89,25 @@ func Run[F any](ctx context.Context, name string, fromEnv func(context.Context) 
 	}
 	slog.InfoContext(ctx, "Function stopped", "step", name)
 	return nil
+}
+
+// sealing reads the keys that a function of fn's kind needs.
+func sealing(name string, fn any) ([]Option, error) {
+	if _, ok := fn.(EventFunction); !ok {
+		return nil, nil
+	}
+	var cfg seal.Config
+	if err := Load(&cfg); err != nil {
+		return nil, err
+	}
+	seals, err := seal.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if seals.Mode() != seal.Required {
+		slog.Warn("Events need no seal: whoever reaches the broker or this function is believed", "step", name, "EVENT_SEALS", seals.Mode())
+	}
+	return []Option{WithSeals(seals)}, nil
 }
 
 // serve listens, starts fn and answers requests until ctx ends or one of them cannot go

@@ -39,6 +39,8 @@ func TestMain(m *testing.M) {
 		function.Main("stream", func(context.Context) (*streaming, error) {
 			return &streaming{make(chan struct{})}, nil
 		})
+	case "events":
+		function.Main("events", func(context.Context) (*batchFunc, error) { return &batchFunc{}, nil })
 	case "broken":
 		function.Main("broken", func(context.Context) (*streaming, error) {
 			return nil, errors.New("REDIS_URL is required")
@@ -91,9 +93,12 @@ func TestProcessServesDrainsAndStops(t *testing.T) {
 func TestProcessEndsWithOneAndNamesTheReason(t *testing.T) {
 	t.Parallel()
 	for name, env := range map[string][]string{
-		"REDIS_URL is required":   {"SERVE_TEST_PROCESS=broken"},
-		"LOG_LEVEL is not one of": {"SERVE_TEST_PROCESS=broken", "LOG_LEVEL=loud"},
-		"PORT is not a valid":     {"SERVE_TEST_PROCESS=broken", "PORT=99999999"},
+		"REDIS_URL is required":      {"SERVE_TEST_PROCESS=broken"},
+		"EVENT_SEAL_KEY is required": {"SERVE_TEST_PROCESS=events"},
+		"EVENT_SEAL_KEY is shorter":  {"SERVE_TEST_PROCESS=events", "EVENT_SEAL_KEY=99999999"},
+		"EVENT_SEALS is none of":     {"SERVE_TEST_PROCESS=events", "EVENT_SEALS=99999999"},
+		"LOG_LEVEL is not one of":    {"SERVE_TEST_PROCESS=broken", "LOG_LEVEL=loud"},
+		"PORT is not a valid":        {"SERVE_TEST_PROCESS=broken", "PORT=99999999"},
 	} {
 		cmd, out := process(t, env...)
 		err := cmd.Wait()

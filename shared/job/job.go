@@ -65,6 +65,9 @@ type Header struct {
 	RetryOf string `json:"retry_of,omitempty"`
 }
 
+// Tenant is whose job it is.
+func (h Header) Tenant() string { return h.TenantID }
+
 // Job is a job as its owner sees it: the JSON of GET /webhook/jobs/{id}.
 type Job struct {
 	JobID        string     `json:"job_id"`

@@ -22,6 +22,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/zixly/sweepline/shared/handover"
+	"github.com/zixly/sweepline/shared/seal"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/transport"
 )
@@ -48,6 +49,8 @@ type Config struct {
 	SinkCACerts string `envconfig:"K_CA_CERTS"`
 	// SinkTimeout bounds one try of posting to the sink.
 	SinkTimeout time.Duration `envconfig:"K_SINK_TIMEOUT" default:"5s"`
+	// Seals are the keys that events are sealed with.
+	Seals seal.Config
 }
 
 // Sink posts events to K_SINK. It is safe for concurrent use.
@@ -56,6 +59,7 @@ type Sink struct {
 	address *url.URL
 	timeout time.Duration
 	client  *http.Client
+	seals   *seal.Keys
 	// priority is the header of that name, empty for none.
 	priority string
 }
@@ -72,6 +76,9 @@ func WithTransport(rt http.RoundTripper) Option {
 // takes them where it has no room for new work. Others ignore the mark.
 // Rule: RFC 9218, urgency 1 of 0 to 7, where 3 is what is not marked.
 func OfAcceptedWork() Option { return func(s *Sink) { s.priority = "u=1" } }
+
+// WithSeals has events sealed with other keys than Config's.
+func WithSeals(k *seal.Keys) Option { return func(s *Sink) { s.seals = k } }
 
 // New checks cfg and does no I/O.
 func New(cfg Config, options ...Option) (*Sink, error) {
@@ -102,10 +109,15 @@ func New(cfg Config, options ...Option) (*Sink, error) {
 	for _, o := range options {
 		o(s)
 	}
+	if s.seals == nil {
+		if s.seals, err = seal.New(cfg.Seals); err != nil {
+			return nil, err
+		}
+	}
 	return s, nil
 }
 
-// Send posts the events: one in binary mode, several as one batch, which the
+// Send seals the events and posts them: one in binary mode, several as one batch, which the
 // sink takes all or none of. A sink that knows no batches gets them one by
 // one, in order; then an error may come after some were taken. nil means that
 // the sink has answered 2xx for every event, so it keeps them.
@@ -120,6 +132,9 @@ func (s *Sink) Send(ctx context.Context, events ...cloudevents.Event) (err error
 		ctx, span = telemetry.Span(telemetry.FromEvent(ctx, events[0]), "send "+events[0].Type(), trace.SpanKindProducer,
 			attribute.String("cloudevents.event_id", events[0].ID()), attribute.Int("messaging.batch.message_count", len(events)))
 		defer func() { telemetry.End(span, err) }()
+	}
+	for i := range events {
+		s.seals.Seal(&events[i])
 	}
 	switch {
 	case len(events) == 0:

@@ -16,9 +16,12 @@ import (
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	"github.com/stretchr/testify/require"
 
+	"github.com/zixly/sweepline/shared/seal"
 	"github.com/zixly/sweepline/shared/servers/servertest"
 	"github.com/zixly/sweepline/shared/sink"
 )
+
+var sealed = seal.Config{Key: "a-key-for-tests-only"}
 
 func newEvent(id string) cloudevents.Event {
 	e := cloudevents.New()
@@ -36,7 +39,7 @@ func newSink(t *testing.T, h http.HandlerFunc) *sink.Sink {
 	t.Helper()
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
-	s, err := sink.New(sink.Config{Sink: srv.URL + "/ns/broker", SinkTimeout: time.Second})
+	s, err := sink.New(sink.Config{Sink: srv.URL + "/ns/broker", SinkTimeout: time.Second, Seals: sealed})
 	require.NoError(t, err)
 	return s
 }
@@ -64,11 +67,11 @@ func TestSinkTrustsWhatItIsTold(t *testing.T) {
 	t.Cleanup(srv.Close)
 	certs := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))
 	for _, c := range []string{certs, ""} {
-		s, err := sink.New(sink.Config{Sink: srv.URL + "/ns/broker", SinkCACerts: c})
+		s, err := sink.New(sink.Config{Sink: srv.URL + "/ns/broker", SinkCACerts: c, Seals: sealed})
 		require.NoError(t, err)
 		require.Equal(t, c != "", s.Send(t.Context(), newEvent("a/requested")) == nil)
 	}
-	_, err := sink.New(sink.Config{Sink: srv.URL, SinkCACerts: "none"})
+	_, err := sink.New(sink.Config{Sink: srv.URL, SinkCACerts: "none", Seals: sealed})
 	require.ErrorContains(t, err, "K_CA_CERTS")
 }
 
@@ -175,7 +178,7 @@ func TestSinkWaitsForTheNetwork(t *testing.T) {
 		}
 		up <- err
 	})
-	s, err := sink.New(sink.Config{Sink: "http://" + addr})
+	s, err := sink.New(sink.Config{Sink: "http://" + addr, Seals: sealed})
 	require.NoError(t, err)
 	sent := s.Send(t.Context(), newEvent("a"))
 	require.NoError(t, <-up)
@@ -184,7 +187,7 @@ func TestSinkWaitsForTheNetwork(t *testing.T) {
 
 func TestSinkThatIsGoneIsUnavailableAndUnnamed(t *testing.T) {
 	t.Parallel()
-	s, err := sink.New(sink.Config{Sink: fmt.Sprintf("http://user:hushhush@127.0.0.1:%d/x", servertest.Port(t))})
+	s, err := sink.New(sink.Config{Sink: fmt.Sprintf("http://user:hushhush@127.0.0.1:%d/x", servertest.Port(t)), Seals: sealed})
 	require.NoError(t, err)
 	err = s.Send(t.Context(), newEvent("a"))
 	var later *sink.Unavailable
@@ -199,7 +202,7 @@ func TestSinkBoundsEachTry(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	t.Cleanup(srv.Close)
 	t.Cleanup(func() { close(release) })
-	s, err := sink.New(sink.Config{Sink: srv.URL, SinkTimeout: 20 * time.Millisecond})
+	s, err := sink.New(sink.Config{Sink: srv.URL, SinkTimeout: 20 * time.Millisecond, Seals: sealed})
 	require.NoError(t, err)
 	var later *sink.Unavailable
 	require.ErrorAs(t, s.Send(t.Context(), newEvent("a")), &later)
@@ -208,7 +211,7 @@ func TestSinkBoundsEachTry(t *testing.T) {
 func TestNewSinkRefusesWhatIsNoURL(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{"", "broker:8081", "ftp://x", "http://", "hushhush\x7f"} {
-		_, err := sink.New(sink.Config{Sink: bad})
+		_, err := sink.New(sink.Config{Sink: bad, Seals: sealed})
 		require.ErrorContains(t, err, "K_SINK")
 		require.NotContains(t, err.Error(), "hushhush")
 	}
@@ -224,7 +227,7 @@ func TestSinkMarksAcceptedWork(t *testing.T) {
 	}))
 	t.Cleanup(srv.Close)
 	for _, options := range [][]sink.Option{nil, {sink.OfAcceptedWork()}} {
-		sender, err := sink.New(sink.Config{Sink: srv.URL}, options...)
+		sender, err := sink.New(sink.Config{Sink: srv.URL, Seals: sealed}, options...)
 		require.NoError(t, err)
 		e := cloudevents.New()
 		e.SetID("1")
@@ -234,4 +237,37 @@ func TestSinkMarksAcceptedWork(t *testing.T) {
 	}
 	require.Empty(t, <-got)
 	require.Equal(t, "u=1", <-got)
+}
+
+// What leaves by a sink is sealed, in each way that events can leave.
+func TestWhatIsSentIsSealed(t *testing.T) {
+	t.Parallel()
+	keys, err := seal.New(sealed)
+	require.NoError(t, err)
+	var got []cloudevents.Event
+	batches := true
+	s := newSink(t, func(w http.ResponseWriter, r *http.Request) {
+		if !cehttp.IsHTTPBatch(r.Header) {
+			e, err := cehttp.NewEventFromHTTPRequest(r)
+			if err == nil {
+				got = append(got, *e)
+			}
+			return
+		}
+		if !batches {
+			w.WriteHeader(http.StatusUnsupportedMediaType)
+			return
+		}
+		_ = json.NewDecoder(r.Body).Decode(&got)
+	})
+	require.NoError(t, s.Send(t.Context(), newEvent("a")))
+	require.NoError(t, s.Send(t.Context(), newEvent("b"), newEvent("c")))
+	batches = false
+	require.NoError(t, s.Send(t.Context(), newEvent("d"), newEvent("e")))
+	require.Len(t, got, 4, "a batch has taken the place of the first")
+	for _, e := range got {
+		require.NoError(t, keys.Check(&e), e.ID())
+	}
+	_, err = sink.New(sink.Config{Sink: "http://x"})
+	require.ErrorContains(t, err, "EVENT_SEAL_KEY is required")
 }

@@ -30,6 +30,11 @@ const (
 	DefaultTTL   = 255
 )
 
+// ErrorPrefix begins the names of the attributes by which a dead letter tells how its
+// delivery ended. They are taken off what comes in: a publisher who could set them
+// would make dead letters.
+const ErrorPrefix = "knativeerror"
+
 // kind is the CloudEvents type of an attribute as far as the wire told it.
 type kind byte
 

@@ -311,6 +311,9 @@ func (m *Message) normalize() error {
 		if v == "" && standard(a.name) {
 			continue // not set
 		}
+		if strings.HasPrefix(a.name, ErrorPrefix) {
+			continue
+		}
 		if err := checkAttribute(a.name, v); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", a.name, err))
 		}

@@ -181,7 +181,7 @@ func turn(n int) int { return max(1, min(n, math.MaxInt32)) }
 // of decodes the data of e, lets fill say what it means, and keeps it for the
 // timeline in the form that our own types give it: no unknown members, nothing
 // that cannot be read back.
-func of[D any](e cloudevents.Event, fill func(*D, *Item)) (Item, error) {
+func of[D interface{ Tenant() string }](e cloudevents.Event, fill func(*D, *Item)) (Item, error) {
 	d, err := event.Data[D](e)
 	if err != nil {
 		return Item{}, err

@@ -1,0 +1,66 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/zixly/sweepline/shared/redisclient"
+	"github.com/zixly/sweepline/shared/seal"
+)
+
+// openSeals makes the keys of this pipeline's events, by EVENT_SEAL_KEY or without it.
+//
+// A key that nobody has set is made here and kept in the folder, for what the queues
+// still hold at the next start. Processes on one Redis must have the same, so there it
+// is in that Redis as well: the first to come sets it, the others take it over. Whoever
+// can read it there could as well write the queues and the records; a stranger at the
+// ingress or at a function's port can do neither. Each keeps what it took over, so that
+// a Redis that has lost its data is given the same key again.
+func (l *Local) openSeals(ctx context.Context, cfg Config) (err error) {
+	var c seal.Config
+	if err := load(nil, &c); err != nil {
+		return err
+	}
+	if c.Key == "" && c.Mode != seal.Off {
+		if cfg.RedisURL == "" {
+			c.Key, err = secret(l.DataDir, "event-seal-key")
+		} else {
+			c.Key, err = l.sharedKey(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	l.Seals, err = seal.New(c)
+	return err
+}
+
+func (l *Local) sharedKey(ctx context.Context) (string, error) {
+	const file = "event-seal-key-shared"
+	ours, err := secret(l.DataDir, file)
+	if err != nil {
+		return "", err
+	}
+	var prefix struct {
+		Keys string `envconfig:"REDIS_KEY_PREFIX" default:"sweepline:"`
+	}
+	if err := load(nil, &prefix); err != nil {
+		return "", err
+	}
+	client, err := redisclient.New(l.stores.redisURL)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = client.Close() }()
+	if err := redisclient.Await(ctx, client, l.log); err != nil {
+		return "", err
+	}
+	key, err := redisclient.Agree(ctx, client, prefix.Keys+"event-seal-key", ours)
+	if err != nil {
+		return "", fmt.Errorf("agree on EVENT_SEAL_KEY (set it to the same in all processes): %w", err)
+	}
+	if key == ours {
+		return key, nil
+	}
+	return key, keep(l.DataDir, file, key)
+}
