@@ -115,6 +115,7 @@ func crashAt(t *testing.T, at int, after bool, change func(*options), act func(*
 func requireStart(t *testing.T, e cloudevents.Event, where string) {
 	t.Helper()
 	d, err := event.Data[struct {
+		job.Header
 		TradingJobID string     `json:"trading_job_id"`
 		SubmittedAt  *time.Time `json:"submitted_at"`
 	}](e)

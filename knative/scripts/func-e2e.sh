@@ -52,9 +52,10 @@ cp knative/config/base/100-broker.yaml "$logs/wiring/"
 start simulator bin/sweepline simulator --port $((BASE + 9)) --delay 1s
 start broker bin/sweepline broker --config "$logs/wiring" --port $((BASE + 10)) --admin-port $((BASE + 11))
 for f in "${functions[@]}"; do
-  start "$f" env CALLBACK_SECRET=only-for-this-run-1234567890 knative/scripts/func.sh run "$f" --address "127.0.0.1:${port[$f]}" \
+  start "$f" env CALLBACK_SECRET=only-for-this-run-1234567890 EVENT_SEAL_KEY=only-for-this-run-1234567890 knative/scripts/func.sh run "$f" --address "127.0.0.1:${port[$f]}" \
     -e REDIS_URL="$REDIS_URL" -e DATABASE_URL="$DATABASE_URL" -e TRADING_API_URL="http://127.0.0.1:$((BASE + 9))" \
-    -e WEBHOOK_BASE_URL="http://127.0.0.1:${port[callback]}" -e CALLBACK_SECRET=only-for-this-run-1234567890
+    -e WEBHOOK_BASE_URL="http://127.0.0.1:${port[callback]}" -e CALLBACK_SECRET=only-for-this-run-1234567890 \
+    -e EVENT_SEAL_KEY=only-for-this-run-1234567890
   answers "$f" "http://127.0.0.1:${port[$f]}/health/readiness"
   echo "ok  func run $f"
 done

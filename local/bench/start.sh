@@ -20,6 +20,7 @@ export WEBHOOK_BASE_URL=${WEBHOOK_BASE_URL:-http://127.0.0.1:$PORT}
 export TRADING_API_MAX_CONCURRENT=0 TRADING_API_REQUESTS_PER_MINUTE=0
 # Roles of one pipeline sign for each other.
 export CALLBACK_SECRET=${CALLBACK_SECRET:-a-secret-for-benchmarks-that-guards-nothing}
+export EVENT_SEAL_KEY=${EVENT_SEAL_KEY:-a-secret-for-benchmarks-that-guards-nothing}
 if [ -z "${SWEEPLINE:-}" ]; then
   root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
   SWEEPLINE=$root/bin/sweepline

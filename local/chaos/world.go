@@ -221,7 +221,7 @@ func (w *world) env(name string) ([]string, error) {
 		fmt.Sprintf("TRADING_API_REQUESTS_PER_MINUTE=%d", w.o.Budget),
 		"SLACK_WEBHOOK_URL=http://" + at[slack] + "/hook", "SMTP_URL=smtp://" + at[email] + "?tls=none",
 		"NOTIFY_EMAIL_FROM=sweepline@example.com", "NOTIFY_EMAIL_TO=desk@example.com",
-		"WEBHOOK_BASE_URL=http://" + front, "CALLBACK_SECRET=chaos-chaos-chaos-chaos-chaos-chaos",
+		"WEBHOOK_BASE_URL=http://" + front, "CALLBACK_SECRET=chaos-chaos-chaos-chaos-chaos-chaos", "EVENT_SEAL_KEY=chaos-chaos-chaos-chaos-chaos-seals",
 		// The first of several keeps its name over restarts, the others have none.
 		"BROKER_INSTANCE=" + map[bool]string{true: name}[strings.HasSuffix(name, "-1")],
 		"TENANT_KEYS=" + strings.Join(keys, ","), "OPERATOR_TENANTS=" + operator, "CALLBACK_TIMEOUT=30m",

@@ -79,7 +79,7 @@ func newWorld(t *testing.T, cfg simulator.Config, extra ...string) *world {
 	callbackPort := servertest.Port(t)
 	env := []string{
 		"REDIS_URL=" + store.URL, "DATABASE_URL=" + database,
-		"TRADING_API_URL=" + w.api.URL, "CALLBACK_SECRET=soak", "TENANT_KEYS=big:key-of-big,small:key-of-small",
+		"TRADING_API_URL=" + w.api.URL, "CALLBACK_SECRET=soak", "EVENT_SEAL_KEY=soak-soak-soak-soak", "TENANT_KEYS=big:key-of-big,small:key-of-small",
 		fmt.Sprintf("K_SINK=http://127.0.0.1:%d/sweepline/default", brokerPort),
 		fmt.Sprintf("WEBHOOK_BASE_URL=http://127.0.0.1:%d", callbackPort),
 	}

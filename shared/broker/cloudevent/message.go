@@ -30,6 +30,9 @@ const (
 	DefaultTTL   = 255
 )
 
+// SealAttribute is where the pipeline's events prove whose they are (shared/seal).
+const SealAttribute = "sweepseal"
+
 // ErrorPrefix begins the names of the attributes by which a dead letter tells how its
 // delivery ended. They are taken off what comes in: a publisher who could set them
 // would make dead letters.
@@ -112,11 +115,17 @@ func (m *Message) set(name string, k kind, value string) {
 // Digest is the deduplication identity of an event: 128 bits of SHA-256 over
 // source and id, which are told apart by a byte that neither can hold.
 // Rule: CloudEvents 1.0.2, "source + id is unique for each distinct event".
+//
+// Where an event proves who made it, the proof belongs to its identity: else whoever
+// guesses an id could have the real event taken for a repeat of a forged one.
 func (m *Message) Digest() string {
 	buf := make([]byte, 0, 256)
 	buf = append(buf, m.Get("source")...)
 	buf = append(buf, 0)
 	buf = append(buf, m.Get("id")...)
+	if proof := m.Get(SealAttribute); proof != "" {
+		buf = append(append(buf, 0), proof...)
+	}
 	sum := sha256.Sum256(buf)
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
