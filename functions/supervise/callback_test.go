@@ -144,3 +144,33 @@ func TestBrokerDownAtLateCallback(t *testing.T) {
 		w.onlyEnd(id)
 	})
 }
+
+// TestCallbackOfAnotherSweep: a token is of a job, not of a sweep. Whatever another
+// sweep has come to, the job goes on.
+func TestCallbackOfAnotherSweep(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, on func(*options)) {
+		w := newWorld(t, on, func(o *options) { o.sim.Delay = time.Minute })
+		id := w.request("a")
+		w.turn()
+		before := w.record(id)
+		for _, body := range []string{
+			`{"job_id":"another","status":"completed","sweep_run_id":"run-of-another"}`,
+			`{"job_id":"another","status":"completed"}`,
+			`{"job_id":"another","status":"failed","error_message":"no data"}`,
+			`{"job_id":"another","event_type":"sweep.cancelled","status":"cancelled"}`,
+		} {
+			require.Equal(t, http.StatusOK, w.post(id, body), body)
+			r := w.record(id)
+			require.Equal(t, wait.Waiting, r.State, body)
+			require.Equal(t, before.TradingJobID, r.TradingJobID, body)
+		}
+		require.Empty(t, w.bus.ended(id))
+		require.Empty(t, w.bus.lates)
+		w.clock.Advance(time.Minute)
+		w.idle()
+		w.pass(time.Minute, time.Second, id)
+		require.Equal(t, event.SweepCompleted, w.onlyEnd(id).Type())
+		require.Equal(t, before.TradingJobID, w.record(id).TradingJobID)
+	})
+}

@@ -303,3 +303,29 @@ func TestRedrivenEventsOfAJobThatHasEnded(t *testing.T) {
 	require.Equal(t, job.Undeliverable, w.record(id).ErrorCode)
 	w.onlyEnd(id)
 }
+
+// TestDeadLettersOfAnotherTenant: a dead letter ends a job of its own tenant only,
+// whether its data says whose it is or lies.
+func TestDeadLettersOfAnotherTenant(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, on func(*options)) {
+		w := newWorld(t, on, func(o *options) { o.sim.Delay = time.Hour })
+		id := w.request("a")
+		h := w.record(id).Header
+		h.TenantID = "b"
+		requested, err := event.NewRequested(event.Requested{Header: h})
+		require.NoError(t, err)
+		completed, err := event.NewCompleted(event.Completed{Header: h, SweepRunID: "run-1", CompletedAt: start, Via: event.ViaPoll})
+		require.NoError(t, err)
+		lying := w.find(event.SweepRequested).Clone()
+		lying.SetExtension(event.ExtTenant, "b")
+		for _, e := range []cloudevents.Event{requested, completed, lying} {
+			_, err := w.proc.supervise.Handle(t.Context(), dead(e))
+			var result *cehttp.Result
+			require.ErrorAs(t, err, &result, e.Type())
+			require.Equal(t, 422, result.StatusCode)
+			require.Equal(t, wait.Accepted, w.record(id).State)
+		}
+		require.Empty(t, w.bus.ended(id))
+	})
+}

@@ -126,3 +126,24 @@ func TestDataRefusesForeignData(t *testing.T) {
 	_, err = event.Data[event.Requested](e)
 	require.Error(t, err)
 }
+
+func TestDataOfTwoTenantsIsRefused(t *testing.T) {
+	t.Parallel()
+	h := job.Header{JobID: job.NewID(), TenantID: "acme", JobType: job.Type}
+	requested, err := event.NewRequested(event.Requested{Header: h})
+	require.NoError(t, err)
+	_, err = event.Data[event.Requested](requested)
+	require.NoError(t, err)
+	finished, err := event.NewFinished(job.Job{JobID: h.JobID, TenantID: "acme", JobType: job.Type, Status: job.Failed})
+	require.NoError(t, err)
+	_, err = event.Data[event.Finished](finished)
+	require.NoError(t, err)
+	for _, tenant := range []any{"globex", nil} {
+		requested.SetExtension(event.ExtTenant, tenant)
+		_, err = event.Data[event.Requested](requested)
+		require.ErrorIs(t, err, event.ErrTenant)
+		finished.SetExtension(event.ExtTenant, tenant)
+		_, err = event.Data[event.Finished](finished)
+		require.ErrorIs(t, err, event.ErrTenant)
+	}
+}
