@@ -3,6 +3,7 @@ package supervise_test
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -53,7 +54,7 @@ func (b *book) catchUp(w *world) {
 
 func (b *book) resolve(t *testing.T, e cloudevents.Event) {
 	t.Helper()
-	d, err := event.Data[struct {
+	var d struct {
 		job.Header
 		TradingJobID string        `json:"trading_job_id"`
 		SubmittedAt  *time.Time    `json:"submitted_at"`
@@ -62,8 +63,8 @@ func (b *book) resolve(t *testing.T, e cloudevents.Event) {
 		ErrorCode    job.ErrorCode `json:"error_code"`
 		Turn         int           `json:"turn"`
 		Late         bool          `json:"late"`
-	}](e)
-	require.NoError(t, err)
+	}
+	require.NoError(t, json.Unmarshal(e.Data(), &d))
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	j, ok := b.jobs[d.JobID]
