@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/redisclient"
 	"github.com/zixly/sweepline/shared/seal"
 )
@@ -18,7 +19,7 @@ import (
 // a Redis that has lost its data is given the same key again.
 func (l *Local) openSeals(ctx context.Context, cfg Config) (err error) {
 	var c seal.Config
-	if err := load(nil, &c); err != nil {
+	if err := function.Load(&c); err != nil {
 		return err
 	}
 	if c.Key == "" && c.Mode != seal.Off {
@@ -49,7 +50,7 @@ func (l *Local) sharedKey(ctx context.Context) (string, error) {
 	var prefix struct {
 		Keys string `envconfig:"REDIS_KEY_PREFIX" default:"sweepline:"`
 	}
-	if err := load(nil, &prefix); err != nil {
+	if err := function.Load(&prefix); err != nil {
 		return "", err
 	}
 	client, err := redisclient.New(l.stores.redisURL)
