@@ -41,7 +41,7 @@ func TestEventsOfStrangersChangeNothing(t *testing.T) {
 		cfg.SimulatorDelay = 20 * time.Second
 		b := start(t, cfg)
 		id := b.submit()
-		require.Eventually(t, func() bool { return b.job(id).Status == job.Running }, patience, 20*time.Millisecond)
+		require.Eventually(t, func() bool { return b.job(id).Status == job.Running }, jobTimeout, 20*time.Millisecond)
 		was := b.job(id)
 		h := job.Header{JobID: id, TenantID: was.TenantID, JobType: was.JobType, Parameters: was.Parameters, CreatedAt: was.CreatedAt}
 		at := time.Now().UTC()
@@ -84,11 +84,11 @@ func TestEventsOfStrangersChangeNothing(t *testing.T) {
 		require.Eventually(t, func() bool {
 			var l list
 			return b.get("/api/dead-letters?limit=100", &l) == http.StatusOK && len(l.DeadLetters) >= 8
-		}, patience, 50*time.Millisecond)
+		}, jobTimeout, 50*time.Millisecond)
 		require.Equal(t, http.StatusNotFound, b.get("/api/jobs/"+other.JobID, nil))
 		require.NotEqual(t, job.Failed, b.job(id).Status)
 		// The real end has the id and the source of the forged ones, and counts.
-		require.Eventually(t, func() bool { return b.job(id).Status == job.Completed }, patience, 50*time.Millisecond)
+		require.Eventually(t, func() bool { return b.job(id).Status == job.Completed }, jobTimeout, 50*time.Millisecond)
 		require.NotEqual(t, "forged", b.job(id).SweepRunID)
 	})
 }
