@@ -435,6 +435,7 @@ func TestConfig(t *testing.T) {
 func TestFromEnv(t *testing.T) {
 	t.Setenv("REDIS_URL", servertest.Miniredis(t))
 	t.Setenv("K_SINK", "http://127.0.0.1:1")
+	t.Setenv("EVENT_SEAL_KEY", "0123456789abcdef")
 	t.Setenv("SMTP_URL", "smtp://127.0.0.1:1")
 	_, err := notify.FromEnv(t.Context())
 	require.ErrorContains(t, err, "NOTIFY_EMAIL_FROM")
