@@ -2,29 +2,53 @@ package runner
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/jobstore"
+	"github.com/zixly/sweepline/shared/jobstore/readable"
 	"github.com/zixly/sweepline/shared/seal"
 )
 
 // journal writes each request and each sent notification into the
 // job store before the broker answers 202 for it: an embedded Redis forgets its
-// streams with the process, and resume only knows
-// what is in the job store. Events of strangers are left to the steps to refuse.
-func journal(l jobstore.Store, seals *seal.Keys) func(context.Context, []cloudevents.Event) error {
+// streams with the process, and resume can only bring back, or leave alone, what
+// the job store knows. Events of strangers are left to the steps to refuse. What can
+// never be written is not waited for: it goes its way, which ends among the dead
+// letters.
+func journal(l jobstore.Store, seals *seal.Keys, log *slog.Logger) func(context.Context, []cloudevents.Event) error {
 	return func(ctx context.Context, events []cloudevents.Event) error {
 		var keep []cloudevents.Event
 		for _, e := range events {
-			if (e.Type() == event.SweepRequested || e.Type() == event.JobNotified) && seals.Check(&e) == nil {
+			if journalled(e) && seals.Check(&e) == nil {
 				keep = append(keep, e)
 			}
 		}
 		if len(keep) == 0 {
 			return nil
 		}
-		return jobstore.Errors(l.Apply(ctx, keep...))
+		applied := l.Apply(ctx, keep...)
+		for i, a := range applied {
+			if errors.Is(a.Err, jobstore.ErrUnreadable) {
+				log.WarnContext(ctx, "event not journalled", "event_id", keep[i].ID(), "event_type", keep[i].Type(), "error", a.Err)
+				applied[i].Err = nil
+			}
+		}
+		return jobstore.Errors(applied)
 	}
+}
+
+func journalled(e cloudevents.Event) bool {
+	return e.Type() == event.SweepRequested || e.Type() == event.JobNotified
+}
+
+// checkJournalled says why an event that would be journalled can never be.
+func checkJournalled(e cloudevents.Event) error {
+	if !journalled(e) {
+		return nil
+	}
+	return readable.Check(e)
 }

@@ -163,7 +163,7 @@ func (l *Local) startBroker(ctx context.Context, cfg Config) error {
 		bcfg.Instance = instance(l.DataDir)
 	}
 	if l.stores.embedded {
-		bcfg.Journal = journal(l.stores.jobStore, l.Seals)
+		bcfg.Journal, bcfg.Check = journal(l.stores.jobStore, l.Seals, l.log), checkJournalled
 	}
 	client, err := redisclient.New(l.stores.redisURL)
 	if err != nil {

@@ -82,6 +82,9 @@ type Config struct {
 	// appended; an error refuses the group with 503. It lets a local mode whose
 	// Redis forgets keep a record of its own. Set before New.
 	Journal func(context.Context, []event.Event) error `ignored:"true"`
+	// Check, if set, says of a published event why nobody could ever read it; it is
+	// refused with 400, and its request with it. Set before New.
+	Check func(event.Event) error `ignored:"true"`
 	// Transport, if set, makes the deliveries in place of the network.
 	Transport http.RoundTripper `ignored:"true"`
 }

@@ -176,13 +176,18 @@ const (
 // ErrCorrupt is wrapped by Decode where the text is not of an encoded Message.
 var ErrCorrupt = errors.New("corrupt entry")
 
-// Encode returns the stored form.
-func (m *Message) Encode() []byte {
+// EncodedSize is how long the stored form is at most.
+func (m *Message) EncodedSize() int {
 	size := 16 + len(m.Traceparent) + len(m.Tracestate) + len(m.Data)
 	for _, a := range m.attrs {
 		size += len(a.name) + len(a.value) + 5
 	}
-	b := make([]byte, 0, size)
+	return size
+}
+
+// Encode returns the stored form.
+func (m *Message) Encode() []byte {
+	b := make([]byte, 0, m.EncodedSize())
 	var flags byte
 	if m.base64 {
 		flags |= flagBase64

@@ -24,14 +24,22 @@ const (
 // ErrUnsupported is wrapped for a body that could be an event in a format not known here.
 var ErrUnsupported = errors.New("unsupported media type")
 
-// ErrTooMany is a batch of more events, or an event with more attributes, than
-// one request may hold.
-var ErrTooMany = errors.New("too many events or attributes")
+// Why a request asks for more than one may, though its body is short enough: an
+// event costs more than it measures.
+var (
+	ErrTooMany  = errors.New("too many events or attributes")
+	ErrTooLarge = errors.New("the events or their attributes are too large")
+)
 
-// What one request may make of its bytes: an event costs more than it measures.
+// What one request may make of its bytes.
 const (
 	maxBatch      = 1000
 	maxAttributes = 150
+	// maxAttributeBytes bounds the names and values of one event's attributes: no
+	// server of ours, a subscriber's least of all, takes longer headers.
+	maxAttributeBytes = 60 << 10
+	// maxEncoded bounds what the events of one request are stored as.
+	maxEncoded = 4 << 20
 	// maxTracestate is what the W3C asks to be kept at least.
 	maxTracestate = 512
 )
@@ -50,15 +58,12 @@ func ParseHTTP(h http.Header, body []byte, batch bool) ([]*Message, error) {
 		}
 		return finish(h, m)
 	case media == MediaBatch && batch:
-		if bytes.Count(body, []byte{'{'}) > maxBatch*64 { // far more objects than a batch may have
+		if members(body, maxBatch) > maxBatch {
 			return nil, ErrTooMany
 		}
 		var raw []json.RawMessage
 		if err := json.Unmarshal(body, &raw); err != nil {
 			return nil, fmt.Errorf("parse batch: %w", err)
-		}
-		if len(raw) > maxBatch {
-			return nil, ErrTooMany
 		}
 		messages := make([]*Message, 0, len(raw))
 		for i, r := range raw {
@@ -139,6 +144,10 @@ func (m *Message) add(name, v string) {
 }
 
 func parseJSON(body []byte) (*Message, error) {
+	const besides = 4 // specversion, data, data_base64, the TTL
+	if len(body) > 16<<10 && members(body, maxAttributes+besides) > maxAttributes+besides {
+		return nil, ErrTooMany
+	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil {
 		return nil, fmt.Errorf("parse event: %w", err)
@@ -247,8 +256,36 @@ func IsJSON(contentType string) bool {
 	return media == "application/json" || media == "text/json" || strings.HasSuffix(media, "+json")
 }
 
+// members counts the members of a JSON array or object without reading them, up to
+// one more than most. Of what is no JSON the count means nothing.
+func members(text []byte, most int) int {
+	depth, n := 0, 0
+	for i := 0; i < len(text) && n <= most; i++ {
+		switch text[i] {
+		case '"':
+			for i++; i < len(text) && text[i] != '"'; i++ {
+				if text[i] == '\\' {
+					i++
+				}
+			}
+		case '[', '{':
+			if depth++; depth == 1 {
+				n = 1
+			}
+		case ']', '}':
+			depth--
+		case ',':
+			if depth == 1 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // finish checks the messages, takes the TTL off and adds the trace headers.
 func finish(h http.Header, messages ...*Message) ([]*Message, error) {
+	size := 0
 	for i, m := range messages {
 		if err := m.normalize(); err != nil {
 			if len(messages) > 1 {
@@ -258,19 +295,26 @@ func finish(h http.Header, messages ...*Message) ([]*Message, error) {
 		}
 		if parent := h.Get("Traceparent"); validTraceparent(parent) {
 			m.Traceparent = parent
-			if state := h.Get("Tracestate"); len(state) <= maxTracestate {
+			if state := strings.Join(h.Values("Tracestate"), ","); len(state) <= maxTracestate {
 				m.Tracestate = state
 			}
+		}
+		if size += m.EncodedSize(); size > maxEncoded && len(messages) > 1 {
+			return nil, ErrTooLarge
 		}
 	}
 	return messages, nil
 }
 
 // validTraceparent reports whether v has the form of a traceparent header.
-// Rule: W3C Trace Context, 3.2: version, trace id, parent id and flags in hex; a
-// later version may append to them.
+// Rule: W3C Trace Context, 3.2: version, trace id, parent id and flags in hex; no
+// version ff, no id of zeros; a later version may append to them.
 func validTraceparent(v string) bool {
-	if len(v) < 55 || len(v) > 128 || (len(v) > 55 && v[55] != '-') {
+	const noTrace, noParent = "00000000000000000000000000000000", "0000000000000000"
+	if len(v) < 55 || len(v) > 128 || (len(v) > 55 && (v[55] != '-' || v[:2] == "00")) {
+		return false
+	}
+	if v[:2] == "ff" || v[3:35] == noTrace || v[36:52] == noParent {
 		return false
 	}
 	for i := range 55 {
@@ -292,6 +336,13 @@ func validTraceparent(v string) bool {
 func (m *Message) normalize() error {
 	if len(m.attrs) > maxAttributes {
 		return ErrTooMany
+	}
+	size := 0
+	for _, a := range m.attrs {
+		size += len(a.name) + len(a.value)
+	}
+	if size > maxAttributeBytes {
+		return ErrTooLarge
 	}
 	var errs []error
 	kept := m.attrs[:0]

@@ -39,9 +39,9 @@ func (b *Broker) bind(h *Handler) {
 	b.accepted = h.requests.WithLabelValues(b.name.Namespace, b.name.Name, http.StatusText(http.StatusAccepted))
 }
 
-// Publish stores all messages or returns an error. With several partitions a
-// failure may leave some stored: the caller's repeat finds those to be
-// duplicates and completes the rest.
+// Publish stores all messages or returns an error. With several partitions, or more
+// messages than one commit takes, a failure may leave some stored: the caller's
+// repeat finds those to be duplicates and completes the rest.
 func (b *Broker) Publish(ctx context.Context, priority bool, messages []*cloudevent.Message) error {
 	messages, err := b.unknown(ctx, messages)
 	if err != nil || len(messages) == 0 {

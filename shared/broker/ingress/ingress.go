@@ -14,7 +14,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/zixly/sweepline/shared/broker/cloudevent"
 	"github.com/zixly/sweepline/shared/broker/stream"
@@ -35,6 +37,9 @@ import (
 type Handler struct {
 	maxBytes int64
 	timeout  time.Duration
+	check    func(event.Event) error
+	// large has room for what large bodies hold at once.
+	large    *semaphore.Weighted
 	log      *slog.Logger
 	requests *prometheus.CounterVec
 	received *prometheus.CounterVec
@@ -49,12 +54,15 @@ type Config struct {
 	MaxEventBytes int64
 	// RedisTimeout bounds one call to Redis, and so how late a 503 can be.
 	RedisTimeout time.Duration
+	// Check, if set, says of an event why nobody could ever read it: its request is
+	// refused with 400.
+	Check func(event.Event) error
 }
 
 // New makes a Handler without Brokers. reg may be nil.
 func New(cfg Config, reg prometheus.Registerer, log *slog.Logger) (*Handler, error) {
 	h := &Handler{
-		maxBytes: cfg.MaxEventBytes, timeout: 3 * cfg.RedisTimeout, log: log,
+		maxBytes: cfg.MaxEventBytes, timeout: 3 * cfg.RedisTimeout, check: cfg.Check, large: semaphore.NewWeighted(max(largeBodies, cfg.MaxEventBytes)), log: log,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "sweepline", Subsystem: "broker", Name: "requests_total", Help: "Requests to the ingress, by status text.",
 		}, []string{"namespace", "broker", "status"}),
@@ -119,10 +127,42 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	refuse(w, status, reason)
 }
 
+const (
+	// smallBody is the largest event that everybody takes (CloudEvents, Size Limits);
+	// a body of up to it needs no room.
+	smallBody = 64 << 10
+	// largeBodies is how much the larger bodies may have at once, from before they
+	// are read until they are stored: what is made of them is a few times that.
+	largeBodies = 24 << 20
+)
+
+// room waits until there is room for the request's body. done gives it back; it is
+// nil where there is none in time.
+func (h *Handler) room(r *http.Request) (done func()) {
+	size := r.ContentLength
+	if size < 0 {
+		size = h.maxBytes
+	}
+	if size <= smallBody || size > h.maxBytes || handover.Handed(r) {
+		return func() {}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), h.timeout)
+	defer cancel()
+	if h.large.Acquire(ctx, size) != nil {
+		return nil
+	}
+	return func() { h.large.Release(size) }
+}
+
 func (h *Handler) accept(w http.ResponseWriter, r *http.Request, b *Broker) (int, string) {
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
 		return http.StatusUnsupportedMediaType, "content encodings are not supported"
 	}
+	done := h.room(r)
+	if done == nil {
+		return http.StatusServiceUnavailable, "too many large bodies at once"
+	}
+	defer done()
 	messages, err := h.read(w, r)
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -132,7 +172,7 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, b *Broker) (int
 		return http.StatusBadRequest, "body cannot be read"
 	case errors.Is(err, cloudevent.ErrUnsupported):
 		return http.StatusUnsupportedMediaType, err.Error()
-	case errors.Is(err, cloudevent.ErrTooMany):
+	case errors.Is(err, cloudevent.ErrTooMany), errors.Is(err, cloudevent.ErrTooLarge):
 		return http.StatusRequestEntityTooLarge, err.Error()
 	case err != nil:
 		return http.StatusBadRequest, err.Error()
@@ -145,6 +185,11 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, b *Broker) (int
 		}
 		if m.TTL <= 0 {
 			return http.StatusBadRequest, cloudevent.TTLAttribute + " is used up"
+		}
+		if h.check != nil {
+			if err := h.check(m.EventWithData()); err != nil {
+				return http.StatusBadRequest, err.Error()
+			}
 		}
 	}
 	// Not the request's own context: a client that goes away must not keep the
@@ -222,7 +267,13 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	return io.ReadAll(limited)
 }
 
+// maxReason bounds what an answer tells of what is wrong.
+const maxReason = 1 << 10
+
 func refuse(w http.ResponseWriter, status int, reason string) {
+	if len(reason) > maxReason {
+		reason = strings.ToValidUTF8(reason[:maxReason], "") + "…"
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	// A client that has gone cannot be told.

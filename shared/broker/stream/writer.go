@@ -132,12 +132,40 @@ func (w *Writer) Deliver(c Claimer) {
 	w.claimer = c
 }
 
-// Publish stores the messages, all or none, and returns when they are durable. It
-// returns ErrFull, ErrNoMemory, ErrClosed or what Redis or the journal said; then
-// none may be taken for stored. Should ctx end first they may be stored all the
-// same, which a repeat finds out. Priority messages belong to work that was accepted
-// before: they have room beyond the cap.
+// Publish stores the messages and returns when they are durable: all or none of up to
+// groupWrites of them or groupBytes, more one such group after the other, so that
+// others' events go between. It returns ErrFull, ErrNoMemory, ErrClosed or what Redis
+// or the journal said; then only what groups before it hold is stored. Should ctx end
+// first they may be stored all the same, which a repeat finds out. Priority messages
+// belong to work that was accepted before: they have room beyond the cap.
 func (w *Writer) Publish(ctx context.Context, priority bool, messages ...*cloudevent.Message) ([]Stored, error) {
+	if len(messages) <= 1 {
+		return w.publish(ctx, priority, messages)
+	}
+	all := make([]Stored, 0, len(messages))
+	for len(messages) > 0 {
+		n := groupOf(messages)
+		stored, err := w.publish(ctx, priority, messages[:n])
+		if err != nil {
+			return nil, err
+		}
+		all, messages = append(all, stored...), messages[n:]
+	}
+	return all, nil
+}
+
+// groupOf is how many of the messages go with one commit.
+func groupOf(messages []*cloudevent.Message) int {
+	bytes := 0
+	for i, m := range messages {
+		if bytes += m.EncodedSize(); i == groupWrites || i > 0 && bytes > groupBytes {
+			return i
+		}
+	}
+	return len(messages)
+}
+
+func (w *Writer) publish(ctx context.Context, priority bool, messages []*cloudevent.Message) ([]Stored, error) {
 	wr := &write{priority: priority, done: make(chan struct{})}
 	wr.prepare(messages)
 	if err := w.enqueue(wr, true); err != nil {
