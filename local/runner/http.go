@@ -32,7 +32,7 @@ func listen(ctx context.Context, what string, port int, flag string) (*endpoint,
 	}
 	// Event streams are long, so there is no write timeout; handlers have
 	// deadlines of their own.
-	return &endpoint{l: l, srv: &http.Server{ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}}, nil
+	return &endpoint{l: l, srv: &http.Server{ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: transport.MaxHeaderBytes}}, nil
 }
 
 func (e *endpoint) url() string { return "http://" + e.host() }

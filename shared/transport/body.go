@@ -8,6 +8,10 @@ import (
 	"time"
 )
 
+// MaxHeaderBytes is what a server of ours takes in headers. net/http's own bound is a
+// MiB, and headers are kept longer than the bytes of a body.
+const MaxHeaderBytes = 64 << 10
+
 // BodyPatience is how long the body of a request may take to come.
 const BodyPatience = 30 * time.Second
 

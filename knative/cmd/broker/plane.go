@@ -19,6 +19,7 @@ import (
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/broker/inspect"
 	"github.com/zixly/sweepline/shared/redisclient"
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 // Role says what a process of the data plane does.
@@ -186,6 +187,7 @@ func newServer(h http.Handler) *http.Server {
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      time.Minute,
 		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    transport.MaxHeaderBytes,
 	}
 }
 

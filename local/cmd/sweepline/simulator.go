@@ -83,7 +83,10 @@ func listen(ctx context.Context, address string, port int) (net.Listener, error)
 
 // serveUntil serves h on l until ctx ends, then lets requests finish.
 func serveUntil(ctx context.Context, l net.Listener, h http.Handler) error {
-	srv := &http.Server{Handler: transport.BoundBodies(h), ReadHeaderTimeout: 5 * time.Second}
+	srv := &http.Server{
+		Handler: transport.BoundBodies(h), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: transport.MaxHeaderBytes,
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
