@@ -3,7 +3,6 @@ package trading
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,13 +16,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/zixly/sweepline/shared/telemetry"
-)
-
-// Bounds of what is read from the API: a list of a thousand jobs or a page of
-// 500 rows fits many times over.
-const (
-	maxAnswer      = 16 << 20
-	maxErrorAnswer = 64 << 10
 )
 
 // Endpoints are the values that an [Observer] gets to see, all of them.
@@ -119,6 +111,7 @@ type call struct {
 	kind     string // content type of body
 	body     []byte
 	timeout  time.Duration
+	most     int // bytes of the answer; 0 for maxAnswer
 }
 
 // do makes the call and decodes a 2xx answer into into, unless that is nil. Its
@@ -171,20 +164,26 @@ func (c *Client) do(ctx context.Context, r call, into any) (err error) {
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return readError(r.op, resp)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	if err != nil {
-		return fail(fmt.Errorf("read response: %w", err))
+	body := &answer{body: resp.Body, left: r.most}
+	if body.left == 0 {
+		body.left = maxAnswer
 	}
-	if len(body) > maxAnswer {
-		return &Error{Op: r.op, Status: resp.StatusCode, sent: true, cause: errors.New("response is too large")}
+	if into == nil { // what it says does not matter; read, it leaves the connection to others
+		_, err = io.Copy(io.Discard, body)
+	} else {
+		err = body.decode(into)
 	}
-	if into == nil {
+	switch {
+	case err == nil:
 		return nil
+	case body.failed != nil:
+		return fail(fmt.Errorf("read response: %w", body.failed))
+	case body.over:
+		return &Error{Op: r.op, Status: resp.StatusCode, sent: true, cause: errTooLarge}
+	case errors.Is(err, io.EOF): // nothing at all
+		err = io.ErrUnexpectedEOF
 	}
-	if err := json.Unmarshal(body, into); err != nil {
-		return &Error{Op: r.op, Status: resp.StatusCode, sent: true, cause: fmt.Errorf("read response: %w", err)}
-	}
-	return nil
+	return &Error{Op: r.op, Status: resp.StatusCode, sent: true, cause: fmt.Errorf("read response: %w", err)}
 }
 
 // url joins the base with the path, each element escaped: ids come from outside.

@@ -1,7 +1,6 @@
 package trading
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -135,39 +134,12 @@ func (c *Client) jobsFrom(ctx context.Context, offset int) ([]Job, int, error) {
 	}
 	var list jobList
 	err := c.do(ctx, call{
-		op: "list sweeps", endpoint: "jobs", method: http.MethodGet, path: []string{"api", "v1", "jobs", ""}, query: query,
+		op: "list sweeps", endpoint: "jobs", method: http.MethodGet, path: []string{"api", "v1", "jobs", ""}, query: query, most: maxList,
 	}, &list)
 	if err != nil {
 		return nil, 0, err
 	}
-	jobs := make([]Job, 0, len(list))
-	for _, raw := range list {
-		var body jobBody
-		if json.Unmarshal(raw, &body) == nil && validJobID(body.JobID) {
-			jobs = append(jobs, body.job())
-		}
-	}
-	return jobs, len(list), nil
-}
-
-// jobList is an array, bare or as the member "jobs".
-type jobList []json.RawMessage
-
-func (l *jobList) UnmarshalJSON(data []byte) error {
-	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
-		var wrapped struct {
-			Jobs []json.RawMessage `json:"jobs"`
-		}
-		if err := json.Unmarshal(data, &wrapped); err != nil {
-			return err
-		}
-		if wrapped.Jobs == nil {
-			return errors.New("response has no list of jobs")
-		}
-		*l = wrapped.Jobs
-		return nil
-	}
-	return json.Unmarshal(data, (*[]json.RawMessage)(l))
+	return list.jobs, list.entries, nil
 }
 
 // ErrTruncated: the list of jobs ends before it could tell. A sweep that is not on

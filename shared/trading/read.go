@@ -6,7 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
+
+	"github.com/zixly/sweepline/shared/job"
 )
 
 // maxMessage bounds texts of the API that we keep, in bytes.
@@ -93,16 +94,12 @@ func runID(top string, d resultData) string {
 	return ""
 }
 
-// clean makes a text from outside fit for logs, pages and the job store: valid
-// UTF-8, no control characters (PostgreSQL refuses NUL), at most limit bytes.
+// clean makes a text from outside fit for logs, pages, terminals, sheets and the job
+// store: valid UTF-8, no control characters (PostgreSQL refuses NUL), none that is
+// unseen and turns what stands around it, at most limit bytes.
 func clean(s string, limit int) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, s)
+	s = strings.Map(job.Printable, s)
 	if len(s) > limit {
 		s = strings.ToValidUTF8(s[:limit], "") + "…"
 	}

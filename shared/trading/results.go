@@ -36,28 +36,17 @@ func (c *Client) Best(ctx context.Context, runID, ticker string) (Best, error) {
 	if !runIDForm().MatchString(runID) {
 		return Best{}, badID(op)
 	}
-	var body struct {
-		RunID     string    `json:"sweep_run_id"`
-		Ticker    string    `json:"ticker"`
-		RunDate   stamp     `json:"run_date"`
-		Total     int       `json:"total_results"`
-		Synthetic bool      `json:"synthetic"`
-		Rows      []rowBody `json:"results"`
-	}
+	var body pageBody
 	err := c.do(ctx, call{
-		op: op, endpoint: "best", method: http.MethodGet,
+		op: op, endpoint: "best", method: http.MethodGet, most: maxPage,
 		path: []string{"api", "v1", "sweeps", runID, "best"}, query: tickerQuery(ticker),
 	}, &body)
 	if err != nil {
 		return Best{}, err
 	}
-	b := Best{RunID: runID, Ticker: body.Ticker, RunDate: body.RunDate.Time, Total: body.Total, Synthetic: body.Synthetic}
-	for _, r := range body.Rows {
-		row, err := r.row()
-		if err != nil {
-			return Best{}, &Error{Op: op, Status: http.StatusOK, cause: err}
-		}
-		b.Rows = append(b.Rows, row)
+	b := Best{RunID: runID, Ticker: body.ticker, RunDate: body.runDate.Time, Synthetic: body.synthetic, Rows: body.rows}
+	if body.total != nil {
+		b.Total = *body.total
 	}
 	return b, nil
 }
@@ -83,32 +72,24 @@ func (c *Client) Page(ctx context.Context, runID, ticker string, offset int) (Pa
 	query := tickerQuery(ticker)
 	query.Set("limit", strconv.Itoa(pageSize))
 	query.Set("offset", strconv.Itoa(offset))
-	var body struct {
-		Total     *int      `json:"total_count"`
-		Synthetic bool      `json:"synthetic"`
-		Rows      []rowBody `json:"results"`
-	}
+	var body pageBody
 	err := c.do(ctx, call{
-		op: op, endpoint: "results", method: http.MethodGet,
+		op: op, endpoint: "results", method: http.MethodGet, most: maxPage,
 		path: []string{"api", "v1", "sweeps", runID}, query: query,
 	}, &body)
 	if err != nil {
 		return Page{}, err
 	}
-	p := Page{Total: -1, Synthetic: body.Synthetic, Rows: make([]job.Row, 0, len(body.Rows))}
-	if body.Total != nil {
-		p.Total = *body.Total
+	p := Page{Total: -1, Synthetic: body.synthetic, Rows: body.rows}
+	if body.total != nil {
+		p.Total = *body.total
 	}
-	for _, r := range body.Rows {
-		row, err := r.row()
-		row.Synthetic = body.Synthetic
-		if err != nil {
-			return Page{}, &Error{Op: op, Status: http.StatusOK, sent: true, cause: err}
-		}
-		p.Rows = append(p.Rows, row)
+	for i := range p.Rows {
+		p.Rows[i].Synthetic = body.synthetic
 	}
 	next := offset + len(p.Rows)
 	switch {
+	case body.more: // it gives more than it is asked for; what it left out here comes with the next page
 	case len(p.Rows) == 0 && offset < p.Total:
 		// A run cut short in the middle must not pass for the whole.
 		return Page{}, &Error{Op: op, Status: http.StatusOK, sent: true, Detail: fmt.Sprintf("no rows after %d of %d", offset, p.Total)}
