@@ -37,7 +37,7 @@ type errorBody struct {
 // of a secret. Headers such as Allow or Retry-After are set before the call.
 func WriteError(w http.ResponseWriter, status int, code, message string, details ...job.Problem) {
 	w.Header().Set("Cache-Control", "no-store")
-	WriteJSON(w, status, errorBody{Error: message, Code: code, Details: details, Timestamp: time.Now().UTC()})
+	WriteJSON(w, status, errorBody{Error: message, Code: code, Details: job.Invalid(details).Few(), Timestamp: time.Now().UTC()})
 }
 
 // WriteJSON answers with v as JSON. v must be encodable: a value that is not

@@ -4,19 +4,25 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
 )
 
+// mostFields bounds the members of a payload that are looked at: there are seven, and
+// each costs more than its bytes.
+const mostFields = 64
+
 // longestName bounds how much of an unknown field's name is sent back.
 const longestName = 40
 
 // ParseSweep reads a trigger payload. It is strict: one JSON object, no unknown
 // and no repeated field, exact types; defaults are filled in. Its error is
-// always an Invalid that names every problem at once. Problems repeat no value
-// of the input, only (clipped) names of unknown fields.
+// always an Invalid that names every problem at once (of more than mostFields fields,
+// only that). Problems repeat no value of the input, only (clipped) names of unknown
+// fields.
 func ParseSweep(data []byte) (Sweep, error) {
 	var p Invalid
 	fields, err := objectFields(data, &p)
@@ -75,6 +81,9 @@ func objectFields(data []byte, p *Invalid) (map[string]json.RawMessage, error) {
 	fields := map[string]json.RawMessage{}
 	repeated := map[string]bool{}
 	for dec.More() {
+		if len(fields) == mostFields {
+			return nil, fmt.Errorf("has more than %d fields", mostFields)
+		}
 		t, err := dec.Token()
 		if err != nil {
 			return nil, errors.New("is not valid JSON")

@@ -56,8 +56,9 @@ type Problem struct {
 // Invalid is the error of a payload that breaks rules; it names all of them.
 type Invalid []Problem
 
-// Error joins all problems in one line.
+// Error joins the problems in one line.
 func (p Invalid) Error() string {
+	p = p.Few()
 	lines := make([]string, len(p))
 	for i, q := range p {
 		lines[i] = q.Field + ": " + q.Message
@@ -67,11 +68,26 @@ func (p Invalid) Error() string {
 
 var tickerPattern = regexp.MustCompile(`^[A-Za-z0-9.\-^=/]{3,20}$`)
 
+// ValidTicker reports whether a sweep's ticker can be named so.
+func ValidTicker(s string) bool { return tickerPattern.MatchString(s) }
+
 // Validate returns nil or an Invalid with every problem of s.
 func (s Sweep) Validate() error {
 	var p Invalid
 	s.check(&p, func(string) bool { return true })
 	return p.orNil()
+}
+
+// mostProblems is how many problems one answer names.
+const mostProblems = 20
+
+// Few is p, or its first problems and how many more there are: whoever sends
+// thousands of mistakes is not answered with as many sentences.
+func (p Invalid) Few() Invalid {
+	if len(p) <= mostProblems {
+		return p
+	}
+	return append(p[:mostProblems:mostProblems], Problem{Field: "body", Message: fmt.Sprintf("and %d more problems", len(p)-mostProblems)})
 }
 
 func (p Invalid) orNil() error {
@@ -88,7 +104,7 @@ func (p *Invalid) add(field, format string, args ...any) {
 // check adds the rules that s breaks. known says whether a field has a value
 // worth checking, so that a missing field is not reported twice.
 func (s Sweep) check(p *Invalid, known func(field string) bool) {
-	if known("ticker") && !tickerPattern.MatchString(s.Ticker) {
+	if known("ticker") && !ValidTicker(s.Ticker) {
 		p.add("ticker", "must be 3 to 20 characters of A-Z a-z 0-9 . - ^ = /")
 	}
 	fast := known("fast_range") && checkRange(p, "fast_range", s.FastRange)
