@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
@@ -38,15 +39,17 @@ type metrics struct {
 	seen  map[string]struct{}
 	order []string // ring of what is in seen
 	next  int
-	// tickers are those that have a series of their own.
-	tickers map[string]bool
+	// tickers and tenants are those that have a series of their own.
+	tickers, tenants map[string]bool
 }
 
-// otherTickers is the series of all tickers after the first maxTickers: what
-// people send must not grow the metrics without bound.
+// other is the series of all tickers and tenants after the first maxSeries, of those
+// that can be none, and of types and states that there are not: what people send must
+// not grow the metrics without end.
 const (
-	maxTickers   = 50
-	otherTickers = "other"
+	maxSeries     = 50
+	longestTenant = 64
+	other         = "other"
 )
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -82,6 +85,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		seen:    map[string]struct{}{},
 		order:   make([]string, remembered),
 		tickers: map[string]bool{},
+		tenants: map[string]bool{},
 	}
 	for _, status := range []string{"completed", "failed"} { // a rate needs the 0 before the first
 		m.processed.WithLabelValues(job.Type, status)
@@ -99,7 +103,7 @@ func (m *metrics) count(e cloudevents.Event) error {
 			return cehttp.NewResult(http.StatusUnprocessableEntity, "%w", err)
 		}
 		if m.first(e) {
-			m.queued.WithLabelValues(d.JobType, d.TenantID).Inc()
+			m.queued.WithLabelValues(typeLabel(d.JobType), m.tenant(d.TenantID)).Inc()
 		}
 	case event.JobCompleted, event.JobFailed:
 		d, err := event.Data[event.Finished](e)
@@ -109,10 +113,10 @@ func (m *metrics) count(e cloudevents.Event) error {
 		if !m.first(e) {
 			return nil
 		}
-		status := strings.ToLower(string(d.Job.Status))
-		m.processed.WithLabelValues(d.Job.JobType, status).Inc()
+		jobType, status := typeLabel(d.Job.JobType), statusLabel(d.Job.Status)
+		m.processed.WithLabelValues(jobType, status).Inc()
 		if d.Job.DurationSeconds != nil {
-			m.duration.WithLabelValues(d.Job.JobType, status).Observe(*d.Job.DurationSeconds)
+			m.duration.WithLabelValues(jobType, status).Observe(*d.Job.DurationSeconds)
 		}
 		if d.Job.Status == job.Completed && d.Job.Metrics != nil {
 			ticker := m.ticker(d.Job.Ticker)
@@ -123,15 +127,37 @@ func (m *metrics) count(e cloudevents.Event) error {
 	return nil
 }
 
+func typeLabel(t string) string {
+	if t != job.Type {
+		return other
+	}
+	return t
+}
+
+func statusLabel(s job.State) string {
+	if !s.Terminal() {
+		return other
+	}
+	return strings.ToLower(string(s))
+}
+
 // ticker is the label of a ticker.
 func (m *metrics) ticker(name string) string {
-	name = strings.ToUpper(name)
+	return m.among(m.tickers, strings.ToUpper(name), job.ValidTicker(name))
+}
+
+func (m *metrics) tenant(name string) string {
+	return m.among(m.tenants, name, name != "" && len(name) <= longestTenant && utf8.ValidString(name))
+}
+
+// among is a label that is one of few.
+func (m *metrics) among(known map[string]bool, name string, valid bool) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.tickers[name] && len(m.tickers) >= maxTickers {
-		return otherTickers
+	if !valid || !known[name] && len(known) >= maxSeries {
+		return other
 	}
-	m.tickers[name] = true
+	known[name] = true
 	return name
 }
 

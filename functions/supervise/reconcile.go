@@ -57,6 +57,9 @@ const (
 	lostEnd = "end"
 	// lostNotice: the job store has the end and a notification is missing.
 	lostNotice = "notice"
+	// setAside: a job that can never be brought on, for what stands in the job store
+	// or in its record. It is counted and logged, and the round goes on with others.
+	setAside = "set_aside"
 )
 
 // ReconcileConfig is read from the environment.
@@ -107,6 +110,8 @@ type JobStore interface {
 // an id of its own (event.Again), after two hours under the next, and so on: a
 // handful a day. Whoever writes a step down tells it by job and state, so that
 // repeats change nothing.
+//
+// A job of which no record or event can be made is set aside, and costs only itself.
 //
 // Any number of replicas may run: rounds are claimed in Redis, and a round that
 // two do at once does no harm.

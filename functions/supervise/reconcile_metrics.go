@@ -35,6 +35,7 @@ func newReconcileMetrics(reg prometheus.Registerer) *reconcileMetrics {
 		m.found.WithLabelValues(kind)
 		m.repaired.WithLabelValues(kind)
 	}
+	m.found.WithLabelValues(setAside)
 	for _, outcome := range []string{"done", "failed"} {
 		m.rounds.WithLabelValues(outcome)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/once"
+	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/wait"
 )
@@ -152,6 +154,10 @@ func (r *round) restore(ctx context.Context, lost []job.Job) error {
 			if ok {
 				made.Add(1)
 			}
+			if errors.Is(err, wait.ErrUnfit) {
+				r.aside(ctx, j.JobID, err)
+				return nil
+			}
 			return err
 		})
 	}
@@ -168,20 +174,20 @@ func (r *round) restore(ctx context.Context, lost []job.Job) error {
 func (r *round) check(ctx context.Context, rec wait.Record, due func(time.Duration) bool) error {
 	switch {
 	case rec.State == wait.Accepted && !rec.EventRefused:
-		return r.again(ctx, lostRequest, rec.Header.CreatedAt, r.cfg.Grace, due, func() (cloudevents.Event, error) {
+		return r.again(ctx, rec.Header.JobID, lostRequest, rec.Header.CreatedAt, r.cfg.Grace, due, func() (cloudevents.Event, error) {
 			e, err := event.NewRequested(event.Requested{Header: rec.Header})
 			telemetry.IntoEvent(rec.Trace(ctx), &e)
 			return e, err
 		})
 	case rec.State.Ended() && !rec.Actions.Has(wait.ActionEvent): // which the supervisor sends until it has got through
-		return r.again(ctx, lostEnd, rec.EndedAt, r.grace, due, func() (cloudevents.Event, error) { return rec.Event(ctx) })
+		return r.again(ctx, rec.Header.JobID, lostEnd, rec.EndedAt, r.grace, due, func() (cloudevents.Event, error) { return rec.Event(ctx) })
 	}
 	return nil
 }
 
 // again sends an event again that was sent at a time and is missed since, for
 // longer than a grace, if it is due.
-func (r *round) again(ctx context.Context, kind string, sent time.Time, grace time.Duration, due func(time.Duration) bool, build func() (cloudevents.Event, error)) error {
+func (r *round) again(ctx context.Context, jobID, kind string, sent time.Time, grace time.Duration, due func(time.Duration) bool, build func() (cloudevents.Event, error)) error {
 	missed := r.now.Sub(sent)
 	if missed < grace {
 		return nil
@@ -191,8 +197,9 @@ func (r *round) again(ctx context.Context, kind string, sent time.Time, grace ti
 		return nil
 	}
 	e, err := build()
-	if err != nil {
-		return err
+	if err != nil { // nothing is asked for it: what stands in the record is no event
+		r.aside(ctx, jobID, err)
+		return nil
 	}
 	r.out = append(r.out, repeat{kind, event.Again(e, repetition(missed))})
 	return r.flush(ctx, false)
@@ -222,7 +229,15 @@ func (r *round) resendDue(missed time.Duration) bool {
 	return false
 }
 
-// flush sends what has gathered, in batches; all of it or only full ones.
+// aside leaves a job out that can never be brought on.
+func (r *round) aside(ctx context.Context, jobID string, err error) {
+	r.metrics.found.WithLabelValues(setAside).Inc()
+	slog.ErrorContext(ctx, "Job set aside: it can never be brought on", "job_id", jobID, "error", err)
+}
+
+// flush sends what has gathered, in batches; all of it or only full ones. Where the
+// broker refuses a batch for good, each event goes alone, and those that it refuses
+// are left out.
 func (r *round) flush(ctx context.Context, all bool) error {
 	for len(r.out) >= reconcileSend || all && len(r.out) > 0 {
 		n := min(reconcileSend, len(r.out))
@@ -230,16 +245,45 @@ func (r *round) flush(ctx context.Context, all bool) error {
 		for i, o := range r.out[:n] {
 			events[i] = o.event
 		}
-		if err := r.sink.Send(ctx, events...); err != nil {
+		refused, err := r.send(ctx, events)
+		if err != nil {
 			return fmt.Errorf("resend %d events: %w", n, err)
 		}
-		for _, o := range r.out[:n] {
+		for i, o := range r.out[:n] {
+			if refused[i] {
+				continue
+			}
 			slog.InfoContext(ctx, "event resent", "kind", o.kind, "job_id", o.event.Subject(), "event_id", o.event.ID())
 			r.repaired(o.kind, 1)
 		}
 		r.out = r.out[n:]
 	}
 	return nil
+}
+
+// send sends events together or, where one of them is refused for good, each alone.
+// It gives those that were refused by their places.
+func (r *round) send(ctx context.Context, events []cloudevents.Event) (refused map[int]bool, err error) {
+	if err := r.sink.Send(ctx, events...); !refusedEvent(err) {
+		return nil, err
+	}
+	refused = map[int]bool{}
+	for i, e := range events {
+		switch err := r.sink.Send(ctx, e); {
+		case refusedEvent(err):
+			refused[i] = true
+			r.aside(ctx, e.Subject(), err)
+		case err != nil:
+			return nil, err
+		}
+	}
+	return refused, nil
+}
+
+// refusedEvent reports that the broker refused what it was sent for what is in it.
+func refusedEvent(err error) bool {
+	var r *sink.Refused
+	return errors.As(err, &r) && (r.Status == http.StatusBadRequest || r.Status == http.StatusRequestEntityTooLarge)
 }
 
 // announce sends the event of a stored end with missing notifications, always
@@ -265,7 +309,8 @@ func (r *round) announce(ctx context.Context, j job.Job) error {
 	}
 	e, err := event.NewFinished(j, notified...)
 	if err != nil {
-		return err
+		r.aside(ctx, j.JobID, err)
+		return nil
 	}
 	r.out = append(r.out, repeat{lostNotice, e})
 	return r.flush(ctx, false)

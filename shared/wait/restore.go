@@ -2,6 +2,7 @@ package wait
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -17,6 +18,10 @@ var (
 	restoreScript = step("restore")
 	refusedScript = redis.NewScript(admission.Clock + redisclient.Lua(sources, "refused"))
 )
+
+// ErrUnfit is wrapped for a job that no record can be made of, however often it is
+// tried.
+var ErrUnfit = errors.New("no record can be made of the job")
 
 // Lost is what is known of a job whose record Redis has lost.
 type Lost struct {
@@ -40,11 +45,11 @@ func (w *Waits) Restore(ctx context.Context, l Lost) (Record, bool, error) {
 	h := l.Header
 	id, ok := pack(h.JobID)
 	if !ok {
-		return Record{}, false, fmt.Errorf("restore job: %q is not a job id", h.JobID)
+		return Record{}, false, fmt.Errorf("%w: restore job: %q is not a job id", ErrUnfit, h.JobID)
 	}
 	header, err := encodeHeader(h)
 	if err != nil {
-		return Record{}, false, fmt.Errorf("restore job %s: %w", h.JobID, err)
+		return Record{}, false, fmt.Errorf("%w: restore job %s: %w", ErrUnfit, h.JobID, err)
 	}
 	tradingJob, started := "", int64(0)
 	if l.TradingJobID != "" && !l.StartedAt.IsZero() {
