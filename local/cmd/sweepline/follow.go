@@ -162,20 +162,20 @@ func (f *follower) ended(ctx context.Context, id string) error {
 // printChange writes a line for people, or one of JSON for programs.
 func printChange(w io.Writer, asJSON bool) func(change) error {
 	if asJSON {
-		enc := json.NewEncoder(w)
+		enc := json.NewEncoder(plainJSON{w})
 		return func(c change) error { return enc.Encode(c) }
 	}
 	return func(c change) error {
 		more := ""
 		switch {
 		case c.ErrorCode != "":
-			more = string(c.ErrorCode)
+			more = printable(string(c.ErrorCode))
 		case c.Place > 0:
 			more = fmt.Sprintf("place %d in line", c.Place)
 		case c.Status == job.Running:
 			more = fmt.Sprintf("%d %%", c.Progress)
 		}
-		_, err := fmt.Fprintf(w, "%s  %s  %-10s %s %s\n", c.Time.Local().Format(time.TimeOnly), c.JobID, printable(c.Ticker),
+		_, err := fmt.Fprintf(w, "%s  %s  %-10s %s %s\n", c.Time.Local().Format(time.TimeOnly), printable(c.JobID), printable(c.Ticker),
 			paint(w, c.Status, fmt.Sprintf("%-9s", c.Status)), more)
 		return err
 	}

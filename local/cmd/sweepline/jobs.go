@@ -60,7 +60,7 @@ func newJobs() *cobra.Command {
 			g.right = []string{"progress", "took"}
 			g.spare = []string{"strategy", "created", "progress", "took"}
 			for _, j := range p.Jobs {
-				g.add(j.JobID, printable(j.Ticker), j.Parameters.StrategyType, paint(w, j.Status, statusText(j)), fmt.Sprintf("%d %%", j.Progress),
+				g.add(j.JobID, printable(j.Ticker), j.Parameters.StrategyType, coloured(paint(w, j.Status, statusText(j))), fmt.Sprintf("%d %%", j.Progress),
 					j.CreatedAt.Local().Format(time.DateTime), took(j))
 			}
 			g.print()

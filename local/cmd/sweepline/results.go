@@ -28,7 +28,7 @@ func newResults() *cobra.Command {
 					return err
 				}
 				defer func() { _ = resp.Body.Close() }()
-				if _, err := io.Copy(cmd.OutOrStdout(), resp.Body); err != nil {
+				if _, err := io.Copy(cmd.OutOrStdout(), plainText(resp.Body)); err != nil {
 					return fmt.Errorf("read results: %w", err)
 				}
 				return nil

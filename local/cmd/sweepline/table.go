@@ -8,18 +8,67 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/term"
+	"golang.org/x/text/runes"
+	"golang.org/x/text/transform"
 
 	"github.com/zixly/sweepline/shared/job"
 )
 
 func printJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
+	enc := json.NewEncoder(plainJSON{w})
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
+}
+
+// plainJSON writes JSON with the characters that could steer a terminal, or turn what
+// stands around them, as escapes: the same JSON to a program.
+type plainJSON struct{ w io.Writer }
+
+func (p plainJSON) Write(text []byte) (int, error) {
+	var out []byte // nil while it is as text
+	for i := 0; i < len(text); {
+		r, n := utf8.DecodeRune(text[i:])
+		plain := r == '\n' || job.Printable(r) == r
+		switch {
+		case !plain && out == nil:
+			out = append(make([]byte, 0, len(text)+16), text[:i]...)
+			fallthrough
+		case !plain:
+			for _, unit := range utf16.AppendRune(nil, r) {
+				out = fmt.Appendf(out, "\\u%04x", unit)
+			}
+		case out != nil:
+			out = append(out, text[i:i+n]...)
+		}
+		i += n
+	}
+	if out == nil {
+		out = text
+	}
+	if _, err := p.w.Write(out); err != nil {
+		return 0, err
+	}
+	return len(text), nil
+}
+
+// plainText gives a text of others without what could steer a terminal or turn what
+// stands around it, and with its lines and tabs.
+func plainText(r io.Reader) io.Reader {
+	return transform.NewReader(r, transform.Chain(
+		runes.Remove(runes.Predicate(func(r rune) bool { return job.Printable(r) < 0 })),
+		runes.Map(func(r rune) rune {
+			if r == '\n' || r == '\r' || r == '\t' {
+				return r
+			}
+			return job.Printable(r)
+		}),
+	))
 }
 
 // narrowest is how far a column that wraps is made narrower before columns are
@@ -41,7 +90,18 @@ type grid struct {
 
 func newGrid(w io.Writer, header ...any) *grid { return &grid{w: w, header: header} }
 
-func (g *grid) add(cells ...any) { g.rows = append(g.rows, cells) }
+// coloured is a cell that steers the terminal and may.
+type coloured string
+
+// add adds a row; its texts are made printable.
+func (g *grid) add(cells ...any) {
+	for i, c := range cells {
+		if text, ok := c.(string); ok {
+			cells[i] = printable(text)
+		}
+	}
+	g.rows = append(g.rows, cells)
+}
 
 func (g *grid) print() {
 	width, narrow := terminalWidth(g.w)
@@ -129,9 +189,9 @@ func paint(w io.Writer, s job.State, what string) string {
 
 func statusText(j job.Job) string {
 	if j.ErrorCode != "" {
-		return fmt.Sprintf("%s (%s)", j.Status, j.ErrorCode)
+		return printable(fmt.Sprintf("%s (%s)", j.Status, j.ErrorCode))
 	}
-	return string(j.Status)
+	return printable(string(j.Status))
 }
 
 func took(j job.Job) string {
@@ -144,7 +204,7 @@ func took(j job.Job) string {
 func printJob(w io.Writer, j job.Job) {
 	p := j.Parameters
 	fmt.Fprintf(w, "Job      %s\nStatus   %s\nSweep    %s %s, fast %d:%d, slow %d:%d, step %d, at least %d trades\n",
-		j.JobID, paint(w, j.Status, statusText(j)), p.Ticker, p.StrategyType, p.FastRange[0], p.FastRange[1], p.SlowRange[0], p.SlowRange[1], p.Step, p.MinTrades)
+		printable(j.JobID), paint(w, j.Status, statusText(j)), printable(p.Ticker), printable(p.StrategyType), p.FastRange[0], p.FastRange[1], p.SlowRange[0], p.SlowRange[1], p.Step, p.MinTrades)
 	if j.ErrorMessage != "" {
 		fmt.Fprintf(w, "Error    %s\n", printable(j.ErrorMessage))
 	}
@@ -153,7 +213,7 @@ func printJob(w io.Writer, j job.Job) {
 		fmt.Fprintf(w, "Took     %s\n", t)
 	}
 	if j.RetryOf != "" {
-		fmt.Fprintf(w, "Repeats  %s\n", j.RetryOf)
+		fmt.Fprintf(w, "Repeats  %s\n", printable(j.RetryOf))
 	}
 	if j.Metrics != nil {
 		synthetic := ""
@@ -185,15 +245,15 @@ func printRows(w io.Writer, rows []job.Row) {
 
 func figure(f float64) string { return fmt.Sprintf("%.2f", f) }
 
-// printable takes control characters from a text of others, so that it cannot
-// steer the terminal.
+// printable takes control characters, and those that turn the text around them, from
+// a text of others, so that it cannot steer the terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\n' || r >= 0x7f && r < 0xa0 {
-			return ' '
+		if r == '\n' {
+			return r
 		}
-		return r
-	}, s)
+		return job.Printable(r)
+	}, strings.ToValidUTF8(s, "\uFFFD"))
 }
 
 func printTimeline(w io.Writer, events []job.TimelineEvent) {

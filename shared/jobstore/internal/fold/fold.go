@@ -158,7 +158,7 @@ func read(e cloudevents.Event) (Item, error) {
 			}
 			x.Change.running(d.TradingJobID, d.Turn, d.SubmittedAt)
 			x.End = &End{Status: job.Failed, SweepRunID: jobstore.Text(d.SweepRunID, longestID), CompletedAt: d.FailedAt, Failure: jobstore.Failure{
-				Code: job.ErrorCode(jobstore.Text(string(d.ErrorCode), longestCode)), Message: x.Line.Error,
+				Code: errorCode(d.ErrorCode), Message: x.Line.Error,
 			}}
 		})
 	case event.JobCompleted, event.JobFailed:
@@ -173,6 +173,19 @@ func read(e cloudevents.Event) (Item, error) {
 		})
 	}
 	return Item{}, fmt.Errorf("event %s has unexpected type %s", e.ID(), e.Type())
+}
+
+// errorCode keeps a code that could be one of ours, of this version or a later one.
+func errorCode(c job.ErrorCode) job.ErrorCode {
+	for _, r := range c {
+		if (r < 'a' || r > 'z') && r != '_' {
+			return job.SweepFailed
+		}
+	}
+	if len(c) > longestCode {
+		return job.SweepFailed
+	}
+	return c
 }
 
 // turn is a count that fits a column; events from before turns count as one.
