@@ -14,8 +14,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/zixly/sweepline/shared/memory"
 	"github.com/zixly/sweepline/shared/seal"
 	"github.com/zixly/sweepline/shared/telemetry"
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 // processStart is as early as Go code can look at the clock.
@@ -52,6 +54,7 @@ func Run[F any](ctx context.Context, name string, fromEnv func(context.Context) 
 		return errors.New("LOG_LEVEL is not one of debug, info, warn, error")
 	}
 	slog.SetDefault(telemetry.NewLogger(os.Stderr, level))
+	memory.Bound()
 	var traced telemetry.TraceConfig
 	if err := Load(&traced); err != nil {
 		return err
@@ -160,7 +163,7 @@ func newServer(name string, fn any, h http.Handler) *http.Server {
 		// streams off.
 		WriteTimeout:   slowest,
 		IdleTimeout:    2 * time.Minute, // above the senders', who should be the ones to close
-		MaxHeaderBytes: 64 << 10,
+		MaxHeaderBytes: transport.MaxHeaderBytes,
 		ErrorLog:       slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
 	}
 	if d, ok := fn.(Drainer); ok {

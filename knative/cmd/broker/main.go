@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/zixly/sweepline/shared/function"
+	"github.com/zixly/sweepline/shared/memory"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
@@ -39,6 +40,7 @@ func run(ctx context.Context) error {
 	}
 	log := telemetry.NewLogger(os.Stderr, level)
 	slog.SetDefault(log)
+	memory.Bound()
 	redis.SetLogger(quiet{}) // what matters of it comes as errors, too
 	traces, err := telemetry.NewTraces(ctx, traced)
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/zixly/sweepline/shared/memory"
 )
 
 // Exit codes.
@@ -23,6 +25,7 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	memory.Bound()
 	started := false
 	cmd := newRoot(&started)
 	err := cmd.ExecuteContext(ctx)
@@ -37,7 +40,7 @@ func run() int {
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return exitFailed
 	default:
-		fmt.Fprintf(os.Stderr, "sweepline: %s\n", err)
+		fmt.Fprintf(os.Stderr, "sweepline: %s\n", printable(err.Error())) // it may hold what a server said
 		return exitFailed
 	}
 }
