@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"sync"
 	"testing"
@@ -13,6 +15,7 @@ import (
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -21,6 +24,7 @@ import (
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/servers/servertest"
+	refusal "github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -470,6 +474,79 @@ func TestEndsWithoutNotification(t *testing.T) {
 	repairs, err = r.Round(t.Context(), true)
 	require.NoError(t, err)
 	require.Equal(t, supervise.Repairs{"notice": 2}, repairs, "in a Redis that has lost everything nothing is on its way")
+}
+
+// What somebody else wrote into the job store costs only itself, also at the first
+// round after a start.
+func TestAJobThatCanNeverBeBroughtOnIsSetAside(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := newBook()
+	add := func(change func(*job.Job)) string {
+		h := header(w)
+		j := job.Job{JobID: h.JobID, TenantID: h.TenantID, JobType: h.JobType, Parameters: h.Parameters, CreatedAt: h.CreatedAt, Status: job.Queued}
+		change(&j)
+		b.jobs[j.JobID] = j
+		return j.JobID
+	}
+	add(func(j *job.Job) { j.TenantID = "a/b" })
+	add(func(j *job.Job) { j.JobID = "no id" })
+	far := time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
+	end := w.clock.Now().Add(-time.Hour)
+	add(func(j *job.Job) { j.Status, j.CompletedAt, j.StartedAt = job.Completed, &end, &far })
+	good := add(func(*job.Job) {})
+	r, reg := w.reconciler(b)
+	repairs, err := r.Round(t.Context(), true)
+	require.NoError(t, err)
+	require.Equal(t, supervise.Repairs{"record": 1}, repairs)
+	require.Equal(t, good, w.record(good).Header.JobID)
+	require.Contains(t, exposition(t, reg), `pipeline_reconcile_found_total{kind="set_aside"} 3`)
+}
+
+// The broker refuses one event of a batch: the others go on their way.
+func TestAnEventThatTheBrokerRefusesKeepsNoOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := newBook()
+	end := w.clock.Now().Add(-time.Hour)
+	bad := ""
+	for range 3 {
+		h := header(w)
+		bad = h.JobID
+		b.jobs[bad] = job.Job{
+			JobID: bad, TenantID: h.TenantID, JobType: h.JobType, Parameters: h.Parameters, CreatedAt: h.CreatedAt.Add(-2 * time.Hour),
+			Status: job.Completed, CompletedAt: &end, Results: []job.Row{},
+		}
+	}
+	to := &choosy{sink: &sink{bus: w.bus, faults: w.proc.faults}, refuse: bad}
+	r, err := supervise.NewReconciler(supervise.ReconcileConfig{Grace: time.Minute}, b, w.proc.waits, to, prometheus.NewRegistry())
+	require.NoError(t, err)
+	repairs, err := r.Round(t.Context(), true)
+	require.NoError(t, err)
+	require.Equal(t, supervise.Repairs{"notice": 2}, repairs)
+}
+
+func exposition(t *testing.T, reg *prometheus.Registry) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+	return w.Body.String()
+}
+
+// choosy refuses what tells of one job, and the whole batch with it.
+type choosy struct {
+	*sink
+
+	refuse string
+}
+
+func (c *choosy) Send(ctx context.Context, events ...cloudevents.Event) error {
+	for _, e := range events {
+		if e.Subject() == c.refuse {
+			return &refusal.Refused{Status: http.StatusBadRequest}
+		}
+	}
+	return c.sink.Send(ctx, events...)
 }
 
 func TestRoundsGoByPages(t *testing.T) {

@@ -1,11 +1,13 @@
 package broker
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 
+	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/shared/broker/cloudevent"
@@ -121,4 +123,37 @@ func TestBatchIsAllOrNothing(t *testing.T) {
 	length, err := b.rdb.XLen(t.Context(), b.key(0, "history")).Result()
 	require.NoError(t, err)
 	require.Zero(t, length)
+}
+
+// An event that nobody could read is refused with its request, and no other's.
+func TestWhatNobodyCouldReadIsRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t, servertest.Miniredis(t))
+	b.cfg.Check = func(e event.Event) error {
+		if e.Type() == "bad" {
+			return errors.New("nobody can read it")
+		}
+		return nil
+	}
+	n := b.serve()
+	post := func(body string) (int, string) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, n.url(), strings.NewReader(body))
+		require.NoError(t, err)
+		req.Header.Set("Content-Type", cloudevent.MediaBatch)
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		text, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		return resp.StatusCode, string(text)
+	}
+	const good, bad = `{"specversion":"1.0","id":"1","source":"/s","type":"t"}`, `{"specversion":"1.0","id":"2","source":"/s","type":"bad"}`
+	status, text := post("[" + good + "," + bad + "]")
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, text, "nobody can read it")
+	length, err := b.rdb.XLen(t.Context(), b.key(0, "history")).Result()
+	require.NoError(t, err)
+	require.Zero(t, length)
+	status, _ = post("[" + good + "]")
+	require.Equal(t, http.StatusAccepted, status)
 }

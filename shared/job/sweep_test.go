@@ -2,6 +2,7 @@ package job_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -143,4 +144,35 @@ func FuzzParseSweep(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, s, back)
 	})
+}
+
+func TestManyMistakesAreToldInFewWords(t *testing.T) {
+	t.Parallel()
+	var names strings.Builder
+	for i := range mostUnknown {
+		fmt.Fprintf(&names, `"f%d":1,`, i)
+	}
+	_, err := job.ParseSweep([]byte("{" + strings.TrimSuffix(names.String(), ",") + "}"))
+	var p job.Invalid
+	require.ErrorAs(t, err, &p)
+	require.Greater(t, len(p), 40)
+	few := p.Few()
+	require.Len(t, few, 21)
+	require.Equal(t, job.Problem{Field: "body", Message: fmt.Sprintf("and %d more problems", len(p)-20)}, few[20])
+	require.Less(t, len(p.Error()), 2000)
+
+	_, err = job.ParseSweep([]byte("{" + names.String() + strings.ReplaceAll(names.String(), "f", "g") + `"x":1}`))
+	require.EqualError(t, err, "body: has more than 64 fields")
+	require.Equal(t, p[:3], p[:3].Few())
+}
+
+const mostUnknown = 60
+
+func TestPrintable(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"Ä € 日本": "Ä € 日本", "a\x1b[2J\x07": "a [2J ", "a\u009b\u0085b": "a  b", "\u202ea\u2066b\u200fc": "abc", "\ufeffa\u00ad": "a", "a\u2028b": "a b",
+	} {
+		require.Equal(t, want, strings.Map(job.Printable, in))
+	}
 }

@@ -11,11 +11,11 @@ import (
 )
 
 // Bounds of what is read of one answer, unpacked. 500 rows are 350 KB, a list of a
-// thousand jobs a MiB; neither is ever held as a whole.
+// thousand jobs is a MiB or two; neither is ever held as a whole.
 const (
 	maxAnswer      = 1 << 20
 	maxPage        = 2 << 20
-	maxList        = 16 << 20
+	maxList        = 8 << 20
 	maxErrorAnswer = 64 << 10
 )
 
@@ -141,27 +141,10 @@ func kindOf(t json.Token) string {
 	return "a number"
 }
 
-// deepest is how deep a value may be that nobody looks at.
-const deepest = 1000
-
-// skip passes one value over, member by member: none is held.
+// skip passes one value over, which is held until it ends.
 func skip(dec *json.Decoder) error {
-	for depth := 0; depth < deepest; {
-		t, err := dec.Token()
-		if err != nil {
-			return err
-		}
-		switch t {
-		case json.Delim('['), json.Delim('{'):
-			depth++
-		case json.Delim(']'), json.Delim('}'):
-			depth--
-		}
-		if depth == 0 {
-			return nil
-		}
-	}
-	return errors.New("nested too deep")
+	var raw json.RawMessage
+	return dec.Decode(&raw)
 }
 
 // pageBody is a page of rows as it is read: what stands beyond pageSize rows is left

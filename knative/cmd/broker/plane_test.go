@@ -237,3 +237,18 @@ func TestRunStopsWhenToldTo(t *testing.T) {
 
 // serverTimeout is generous: a real Redis on a busy machine is outside.
 const serverTimeout = 20 * time.Second
+
+func TestServersTakeFewHeaders(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
+	srv.Config = newServer(http.NotFoundHandler())
+	srv.Start()
+	t.Cleanup(srv.Close)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL, http.NoBody)
+	require.NoError(t, err)
+	req.Header.Set("Tracestate", strings.Repeat("x", 80<<10))
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, resp.StatusCode)
+}

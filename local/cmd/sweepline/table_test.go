@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -8,6 +11,8 @@ import (
 	"github.com/creack/pty"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/shared/job"
 )
 
 // screen runs print on a terminal of so many columns and gives what it wrote.
@@ -72,4 +77,45 @@ func TestATableFitsTheTerminal(t *testing.T) {
 func TestPrintable(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "a [31mb c\nd", printable("a\x1b[31mb\u009bc\nd"))
+	require.Equal(t, "abc\uFFFD", printable("a\u202eb\u2066c\xff"))
+}
+
+// hostile is what a terminal would obey.
+const hostile = "\x1b]0;owned\x07\x1b[2J\u009b31m\u202e"
+
+// Whatever text a job has, it does not steer the terminal, in no form of output.
+func TestTextsOfOthersDoNotSteerTheTerminal(t *testing.T) {
+	t.Parallel()
+	seconds := 1.0
+	j := job.Job{
+		JobID: "id" + hostile, Status: "FAILED" + hostile, ErrorCode: "x" + hostile, ErrorMessage: "m" + hostile, RetryOf: "r" + hostile,
+		Parameters: job.Sweep{Ticker: "T" + hostile, StrategyType: "S" + hostile}, DurationSeconds: &seconds,
+		Results: []job.Row{{StrategyType: "S" + hostile}},
+	}
+	var out bytes.Buffer
+	printJob(&out, j)
+	printTimeline(&out, []job.TimelineEvent{{Type: "t" + hostile, Error: "e" + hostile}})
+	g := newGrid(&out, "text")
+	g.add("cell" + hostile)
+	g.print()
+	require.NoError(t, printJSON(&out, map[string]any{"text": "ä" + hostile + "\U000e0041", "raw": json.RawMessage(`"` + "\u202e" + `"`)}))
+	require.NoError(t, printChange(&out, false)(change{JobID: "id" + hostile, Ticker: "T" + hostile, Status: "FAILED", ErrorCode: "x" + hostile}))
+	require.NoError(t, printChange(&out, true)(change{JobID: "id" + hostile}))
+	_, err := io.Copy(&out, plainText(strings.NewReader("a,b\r\n\"=1\t2\",ä€"+hostile+"\n")))
+	require.NoError(t, err)
+	for _, bad := range []string{"\x1b", "\x07", "\u009b", "\u202e", "\U000e0041"} {
+		require.NotContains(t, out.String(), bad)
+	}
+	require.Contains(t, out.String(), "a,b\r\n\"=1\t2\",ä€")
+}
+
+// Escapes are the same JSON to a program.
+func TestPlainJSONIsTheSame(t *testing.T) {
+	t.Parallel()
+	in := map[string]string{"ä\n": "ä" + hostile + "\U000e0041\u2028 end"}
+	var out bytes.Buffer
+	require.NoError(t, printJSON(&out, in))
+	var back map[string]string
+	require.NoError(t, json.Unmarshal(out.Bytes(), &back))
+	require.Equal(t, in, back)
 }

@@ -3,6 +3,7 @@ package cloudevent
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -227,4 +228,91 @@ func TestFromEventsIsJSON(t *testing.T) {
 		require.Equal(t, read.DataBase64, handed.DataBase64, name)
 		require.Equal(t, read.Context.AsV1().String(), handed.Context.AsV1().String(), name)
 	}
+}
+
+// batchOf is a batch of n events, each with more members.
+func batchOf(n int, more string) []byte {
+	var b bytes.Buffer
+	b.WriteByte('[')
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `{"specversion":"1.0","id":"%d","source":"/s","type":"t"%s}`, i, more)
+	}
+	b.WriteByte(']')
+	return b.Bytes()
+}
+
+func TestWhatOneRequestMayAskFor(t *testing.T) {
+	t.Parallel()
+	batch, single := http.Header{"Content-Type": {MediaBatch}}, http.Header{"Content-Type": {MediaStructured}}
+	var names strings.Builder
+	for i := range 60_000 {
+		fmt.Fprintf(&names, `,"a%d":1`, i)
+	}
+	for name, c := range map[string]struct {
+		header http.Header
+		body   string
+		want   error
+	}{
+		"as many as may be":      {batch, string(batchOf(maxBatch, "")), nil},
+		"one too many":           {batch, string(batchOf(maxBatch+1, "")), ErrTooMany},
+		"half a million numbers": {batch, "[" + strings.Repeat("1,", 500_000) + "1]", ErrTooMany},
+		"members of data":        {single, `{"specversion":"1.0","id":"1","source":"/s","type":"t","data":{"x":1` + names.String() + `}}`, nil},
+		"members of an event":    {single, `{"specversion":"1.0","id":"1","source":"/s","type":"t"` + names.String() + `}`, ErrTooMany},
+		"a long attribute":       {single, `{"specversion":"1.0","id":"1","source":"/s","type":"t","x":"` + strings.Repeat("x", maxAttributeBytes) + `"}`, ErrTooLarge},
+		"large events":           {batch, string(batchOf(6, `,"data":"`+strings.Repeat("x", maxEncoded/5)+`"`)), ErrTooLarge},
+	} {
+		messages, err := ParseHTTP(c.header, []byte(c.body), true)
+		require.ErrorIs(t, err, c.want, name)
+		require.Equal(t, c.want == nil, len(messages) > 0, name)
+	}
+}
+
+// What a few headers say is kept with each event of a batch.
+func TestTraceHeadersAreKeptAsFarAsTheyAreSome(t *testing.T) {
+	t.Parallel()
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	for name, c := range map[string]struct {
+		parent        string
+		state         []string
+		parentIs, tag bool
+	}{
+		"both":                {parent, []string{"a=1"}, true, true},
+		"a state of two":      {parent, []string{"a=1", "b=2"}, true, true},
+		"a later version":     {"01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more", []string{"a=1"}, true, true},
+		"a long state":        {parent, []string{"a=" + strings.Repeat("x", maxTracestate)}, true, false},
+		"long together":       {parent, []string{"a=" + strings.Repeat("x", 300), "b=" + strings.Repeat("x", 300)}, true, false},
+		"a state alone":       {"", []string{"a=1"}, false, false},
+		"no hex":              {strings.Replace(parent, "a", "g", 1), []string{"a=1"}, false, false},
+		"version ff":          {"ff" + parent[2:], []string{"a=1"}, false, false},
+		"no trace":            {"00-00000000000000000000000000000000-b7ad6b7169203331-01", []string{"a=1"}, false, false},
+		"no parent":           {"00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", []string{"a=1"}, false, false},
+		"this version longer": {parent + "-more", []string{"a=1"}, false, false},
+	} {
+		h := http.Header{"Content-Type": {MediaBatch}, "Traceparent": {c.parent}, "Tracestate": c.state}
+		messages, err := ParseHTTP(h, batchOf(3, ""), true)
+		require.NoError(t, err, name)
+		for _, m := range messages {
+			require.Equal(t, c.parentIs, m.Traceparent != "", name)
+			require.Equal(t, c.tag, m.Tracestate != "", name)
+		}
+	}
+}
+
+func FuzzMembers(f *testing.F) {
+	f.Add(`[1,[2,3],"a,\"]",{"x":[]}]`)
+	f.Add(`{"a":"\\","b":{"c":1,"d":2}}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		n := members([]byte(text), 1000)
+		var list []json.RawMessage
+		if json.Unmarshal([]byte(text), &list) == nil && list != nil && len(list) <= 1000 {
+			require.Equal(t, max(len(list), 1), n)
+		}
+		var object map[string]json.RawMessage
+		if json.Unmarshal([]byte(text), &object) == nil && object != nil {
+			require.LessOrEqual(t, min(len(object), 1000), n, "a name may stand twice")
+		}
+	})
 }
