@@ -17,7 +17,11 @@ import (
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/telemetry"
+	"github.com/zixly/sweepline/shared/transport"
 )
+
+// maxAttributes bounds the attributes of an event: each costs more than its bytes.
+const maxAttributes = 160
 
 // maxBody is the largest body that is taken.
 const maxBody = 64 << 10
@@ -136,6 +140,10 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 // readEvent reads a CloudEvent 1.0 in either mode. Its errors are for the
 // client and repeat nothing of the event.
 func readEvent(ctx context.Context, h http.Header, body []byte) (*cloudevents.Event, error) {
+	if e := h.Get("Content-Type"); strings.HasPrefix(strings.ToLower(e), cloudevents.ApplicationCloudEventsJSON) &&
+		transport.Members(body, maxAttributes) > maxAttributes {
+		return nil, errors.New("has too many attributes")
+	}
 	e, err := binding.ToEvent(ctx, cehttp.NewMessage(h, io.NopCloser(bytes.NewReader(body))))
 	if err != nil {
 		return nil, errors.New("is not a readable CloudEvent")

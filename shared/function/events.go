@@ -40,6 +40,10 @@ func eventHandler(g *guard, fn EventFunction) http.Handler {
 				return
 			}
 		}
+		if err := countMembers(r); err != nil {
+			refuseEvent(w, err)
+			return
+		}
 		if mediaType(r) == event.ApplicationCloudEventsBatchJSON {
 			handleBatch(g, fn, w, r)
 			return
@@ -94,7 +98,7 @@ func mediaType(r *http.Request) string {
 func refuseEvent(w http.ResponseWriter, err error) {
 	var tooLarge *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooLarge):
+	case errors.As(err, &tooLarge), errors.Is(err, errTooMany):
 		WriteError(w, http.StatusRequestEntityTooLarge, CodeTooLarge, "the event is too large")
 	case errors.Is(err, binding.ErrUnknownEncoding):
 		WriteError(w, http.StatusUnsupportedMediaType, CodeMediaType, "not a CloudEvent")

@@ -300,19 +300,3 @@ func TestTraceHeadersAreKeptAsFarAsTheyAreSome(t *testing.T) {
 		}
 	}
 }
-
-func FuzzMembers(f *testing.F) {
-	f.Add(`[1,[2,3],"a,\"]",{"x":[]}]`)
-	f.Add(`{"a":"\\","b":{"c":1,"d":2}}`)
-	f.Fuzz(func(t *testing.T, text string) {
-		n := members([]byte(text), 1000)
-		var list []json.RawMessage
-		if json.Unmarshal([]byte(text), &list) == nil && list != nil && len(list) <= 1000 {
-			require.Equal(t, max(len(list), 1), n)
-		}
-		var object map[string]json.RawMessage
-		if json.Unmarshal([]byte(text), &object) == nil && object != nil {
-			require.LessOrEqual(t, min(len(object), 1000), n, "a name may stand twice")
-		}
-	})
-}

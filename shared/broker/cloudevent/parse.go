@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 // The media types of the structured and the batched mode, without parameters.
@@ -58,7 +60,7 @@ func ParseHTTP(h http.Header, body []byte, batch bool) ([]*Message, error) {
 		}
 		return finish(h, m)
 	case media == MediaBatch && batch:
-		if members(body, maxBatch) > maxBatch {
+		if transport.Members(body, maxBatch) > maxBatch {
 			return nil, ErrTooMany
 		}
 		var raw []json.RawMessage
@@ -145,7 +147,7 @@ func (m *Message) add(name, v string) {
 
 func parseJSON(body []byte) (*Message, error) {
 	const besides = 4 // specversion, data, data_base64, the TTL
-	if len(body) > 16<<10 && members(body, maxAttributes+besides) > maxAttributes+besides {
+	if len(body) > 16<<10 && transport.Members(body, maxAttributes+besides) > maxAttributes+besides {
 		return nil, ErrTooMany
 	}
 	var fields map[string]json.RawMessage
@@ -254,33 +256,6 @@ func (m *Message) setJSONData(data, encoded json.RawMessage) error {
 func IsJSON(contentType string) bool {
 	media := mediaType(contentType)
 	return media == "application/json" || media == "text/json" || strings.HasSuffix(media, "+json")
-}
-
-// members counts the members of a JSON array or object without reading them, up to
-// one more than most. Of what is no JSON the count means nothing.
-func members(text []byte, most int) int {
-	depth, n := 0, 0
-	for i := 0; i < len(text) && n <= most; i++ {
-		switch text[i] {
-		case '"':
-			for i++; i < len(text) && text[i] != '"'; i++ {
-				if text[i] == '\\' {
-					i++
-				}
-			}
-		case '[', '{':
-			if depth++; depth == 1 {
-				n = 1
-			}
-		case ']', '}':
-			depth--
-		case ',':
-			if depth == 1 {
-				n++
-			}
-		}
-	}
-	return n
 }
 
 // finish checks the messages, takes the TTL off and adds the trace headers.
