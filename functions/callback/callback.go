@@ -53,6 +53,8 @@ type Function struct {
 	outcomes *prometheus.CounterVec
 	lost     finder // may be nil
 	close    func() error
+	// large has room for bodies above smallBody.
+	large chan struct{}
 }
 
 // finder brings back the wait record of a job that Redis has lost: restore.Jobs.
@@ -67,6 +69,13 @@ type Option func(*Function)
 // such a job is unknown (404), and the supervisor learns of its end by a poll.
 func WithLost(f finder) Option { return func(c *Function) { c.lost = f } }
 
+const (
+	// smallBody is what nearly every callback fits into.
+	smallBody = 64 << 10
+	// largeBodies is how many larger ones are read at once; others wait.
+	largeBodies = 8
+)
+
 // New refuses missing dependencies and bad configuration, and does no I/O. The
 // caller closes what it hands in.
 func New(cfg Config, waits *wait.Waits, api jobGetter, sink wait.Sender, reg prometheus.Registerer, options ...Option) (*Function, error) {
@@ -76,7 +85,7 @@ func New(cfg Config, waits *wait.Waits, api jobGetter, sink wait.Sender, reg pro
 	if cfg.Secret == "" {
 		return nil, errors.New("CALLBACK_SECRET is required")
 	}
-	f := &Function{cfg: cfg, waits: waits, api: api, sink: sink}
+	f := &Function{cfg: cfg, waits: waits, api: api, sink: sink, large: make(chan struct{}, largeBodies)}
 	for _, option := range options {
 		option(f)
 	}
@@ -189,6 +198,14 @@ func (f *Function) read(w http.ResponseWriter, r *http.Request) (trading.Callbac
 	if err != nil || kind != "application/json" || r.Header.Get("Content-Encoding") != "" {
 		function.WriteError(w, http.StatusUnsupportedMediaType, function.CodeMediaType, "the body must be application/json, not compressed")
 		return trading.Callback{}, false
+	}
+	if r.ContentLength < 0 || r.ContentLength > smallBody {
+		select {
+		case f.large <- struct{}{}:
+			defer func() { <-f.large }()
+		case <-r.Context().Done():
+			return trading.Callback{}, false
+		}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, trading.MaxCallback))
 	var tooLarge *http.MaxBytesError
