@@ -15,8 +15,8 @@ import (
 	"github.com/zixly/sweepline/shared/job"
 )
 
-// publish posts an event of the pipeline's types by hand.
-func (b *bundle) publish(typ, id, tenant, data string) int {
+// publishRaw posts an event of the pipeline's types by hand.
+func (b *bundle) publishRaw(typ, id, tenant, data string) int {
 	b.t.Helper()
 	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, b.local.BrokerURL, strings.NewReader(data))
 	require.NoError(b.t, err)
@@ -48,7 +48,7 @@ func TestUnreadableEventsKeepNoOtherOut(t *testing.T) {
 		"the year 10000 in UTC": requested(one, "default", "9999-12-31T23:59:59-10:00"),
 		"the year 1":            requested(one, "default", "0001-01-01T00:00:00Z"),
 	} {
-		require.Equal(t, http.StatusBadRequest, b.publish(event.SweepRequested, one+"/requested", "default", data), name)
+		require.Equal(t, http.StatusBadRequest, b.publishRaw(event.SweepRequested, one+"/requested", "default", data), name)
 	}
 	stop := make(chan struct{})
 	var beside sync.WaitGroup
@@ -59,7 +59,7 @@ func TestUnreadableEventsKeepNoOtherOut(t *testing.T) {
 				case <-stop:
 					return
 				default:
-					b.publish(event.SweepRequested, fmt.Sprint(w, "-", n), "default", `"x"`)
+					b.publishRaw(event.SweepRequested, fmt.Sprint(w, "-", n), "default", `"x"`)
 				}
 			}
 		})

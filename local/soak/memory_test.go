@@ -25,6 +25,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/seal"
 	"github.com/zixly/sweepline/shared/servers"
 	"github.com/zixly/sweepline/shared/servers/servertest"
 	"github.com/zixly/sweepline/shared/sink"
@@ -188,6 +189,7 @@ spec: {broker: default, subscriber: {uri: %q}}
 		p.env = append([]string{
 			"REDIS_URL=" + store.URL, "DATABASE_URL=" + database, "TRADING_API_URL=" + trader.URL, "K_SINK=" + taken.URL, "CALLBACK_SECRET=" + secret,
 			"WEBHOOK_BASE_URL=http://127.0.0.1:1", fmt.Sprintf("PORT=%d", port), fmt.Sprintf("GOMEMLIMIT=%d", p.limit*mebi/10*9), "TRADING_API_REQUESTS_PER_MINUTE=0",
+			"EVENT_SEALS=off", // what is refused for its seal costs less
 		}, extra...)
 		if name == "broker" {
 			admin := servertest.Port(t)
@@ -331,7 +333,7 @@ func completed(t *testing.T, p *small) {
 		t.Error(err)
 		return
 	}
-	to, err := sink.New(sink.Config{Sink: p.url(), SinkTimeout: 30 * time.Second})
+	to, err := sink.New(sink.Config{Sink: p.url(), SinkTimeout: 30 * time.Second}, sink.WithSeals(seal.Without()))
 	if err != nil {
 		t.Error(err)
 		return
