@@ -144,6 +144,32 @@ func exerciseAllHeartbeatsRunOut(t *testing.T, b *bundle) {
 	s.none(t)
 }
 
+// A Redis that was restored from a copy older than a Trigger gets it again, from
+// whichever process has it: events go to it, and what it has in flight stops nobody.
+func exerciseOlderCopy(t *testing.T, b *bundle) {
+	first, second := subscribe(t, nil), subscribe(t, nil)
+	n := b.start(b.trigger("first", first))
+	n.publish(http.StatusAccepted, "1")
+	first.next(t)
+	b.settled("first")
+	meta, routes := b.key(0, "meta"), b.key(0, "routes")
+	copied, err := b.rdb.HGetAll(t.Context(), meta).Result()
+	require.NoError(t, err)
+	n.apply(b.trigger("first", first), b.trigger("second", second))
+	n.publish(http.StatusAccepted, "2")
+	require.Equal(t, "2", first.next(t).id())
+	require.Equal(t, "2", second.next(t).id())
+	b.settled("second")
+
+	require.NoError(t, b.rdb.Del(t.Context(), b.key(0, "q:second"), meta).Err())
+	require.NoError(t, b.rdb.HDel(t.Context(), routes, "second").Err())
+	require.NoError(t, b.rdb.HSet(t.Context(), meta, copied).Err())
+	n.publish(http.StatusAccepted, "3")
+	require.Equal(t, "3", first.next(t).id())
+	require.Equal(t, "3", second.next(t).id())
+	b.settled("second")
+}
+
 // TestLostAnswer cuts connections to Redis after it has stored and claimed events and
 // before the answer: the client repeats the call by itself, and what the first had claimed
 // must be found.

@@ -76,6 +76,7 @@ func exercise(t *testing.T, open func(testing.TB) string) {
 		"immediate retries":  exerciseImmediateRetries,
 		"partitions":         exercisePartitions,
 		"poison":             exercisePoison,
+		"older copy":         exerciseOlderCopy,
 		"queue is gone":      exerciseQueueIsGone,
 		"ordered replay":     exerciseOrderedReplay,
 		"heartbeats ran out": exerciseAllHeartbeatsRunOut,

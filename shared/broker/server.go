@@ -163,6 +163,9 @@ func (s *Server) Apply(ctx context.Context, set Set) error {
 			b = s.newServed(name, registered.Partitions)
 			fresh = append(fresh, b)
 		}
+		for i, w := range b.writers {
+			w.Expect(registered.Generations[i])
+		}
 		b.mu.Lock()
 		b.routes, b.former = routes, registered.Former
 		b.mu.Unlock()
@@ -209,8 +212,11 @@ func (s *Server) newServed(name Broker, partitions []*stream.Partition) *served 
 func (b *served) restore(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	_, err := b.store.Register(ctx, b.broker, len(b.writers), b.routes)
-	return err
+	if _, err := b.store.Register(ctx, b.broker, len(b.writers), b.routes); err != nil {
+		return err
+	}
+	b.dispatcher.Reattach()
+	return nil
 }
 
 func (b *served) close(patience time.Duration) {

@@ -155,6 +155,16 @@ func (s *subscription) attach() {
 	}
 }
 
+// Reattach goes on with Triggers that had gone: they are registered again.
+func (d *Dispatcher) Reattach() {
+	for _, s := range d.subscriptions() {
+		s.attach()
+	}
+	for _, p := range d.parts {
+		p.reader.changed()
+	}
+}
+
 // Start begins to claim and deliver, until Stop: ctx gives its values to the
 // deliveries and does not end them. It returns at once; where Redis is away it
 // begins when Redis is there.

@@ -67,7 +67,15 @@ func (r *reader) loop(ctx context.Context) {
 		}
 		var gone *stream.GoneError
 		if errors.As(err, &gone) {
-			r.d.detach(gone.Triggers, watched)
+			switch recovered, err := r.p.writer.Recover(ctx); {
+			case err != nil:
+				r.d.log.WarnContext(ctx, "redis read failed, retrying", "read", "routes", "broker", r.d.broker.String(), "error", err)
+				if !wait.sleep(ctx) {
+					return
+				}
+			case !recovered:
+				r.d.detach(gone.Triggers, watched)
+			}
 			continue
 		}
 		if errors.Is(err, stream.ErrLost) {

@@ -90,6 +90,7 @@ func (s *Store) Register(ctx context.Context, b Broker, n int, set RouteSet) (Re
 			return r, layoutError(err)
 		}
 		r.Partitions = append(r.Partitions, p)
+		r.Generations = append(r.Generations, answer[0])
 		r.Old = r.Old || answer[1] == "old"
 		for _, name := range answer[2:] {
 			if after, ok := starts[name]; ok {
@@ -105,6 +106,8 @@ func (s *Store) Register(ctx context.Context, b Broker, n int, set RouteSet) (Re
 // Registered is the outcome of Register.
 type Registered struct {
 	Partitions []*Partition
+	// Generations are those of the partitions' routes.
+	Generations []string
 	// Former are numbers of partitions that the identities of events may still be
 	// spread over.
 	Former []int
@@ -242,16 +245,62 @@ func (w *Writer) table(ctx context.Context) (*routes, error) {
 		if err != nil {
 			return nil, err
 		}
-		if r.gen != "" {
+		if r.gen != "" && !w.isOlder(r.gen) {
+			w.expect(r.gen)
 			w.routes = r
 			return r, nil
 		}
-		// Redis has lost them, or never had them.
+		// Redis has lost them, never had them, or was restored from a copy that is older
+		// than they are: then Triggers may be missing.
+		w.log.WarnContext(ctx, "redis had older routes or none, registering again", "broker", w.p.Broker.String())
+		w.generation = ""
 		if err := w.restore(ctx); err != nil {
 			return nil, fmt.Errorf("register routes again: %w", err)
 		}
 	}
 	return nil, errors.New("no routes are registered")
+}
+
+// Expect tells which generation of the routes is in force.
+func (w *Writer) Expect(generation string) {
+	w.routesMu.Lock()
+	defer w.routesMu.Unlock()
+	w.expect(generation)
+}
+
+func (w *Writer) expect(generation string) {
+	if !w.isOlder(generation) {
+		w.generation = generation
+	}
+}
+
+// isOlder reports whether a generation is before one that this process has seen.
+func (w *Writer) isOlder(generation string) bool {
+	ms, seq, ok := SplitID(generation)
+	lastMs, lastSeq, seen := SplitID(w.generation)
+	return ok && seen && (ms < lastMs || ms == lastMs && seq < lastSeq)
+}
+
+// Recover looks whether the routes are older than this process knows them to be, and
+// registers them again then, which it reports.
+func (w *Writer) Recover(ctx context.Context) (bool, error) {
+	ctx, cancel := w.p.store.call(ctx)
+	defer cancel()
+	generation, err := w.p.store.rdb.HGet(ctx, w.p.keys.meta(), "gen").Result()
+	if err != nil && !isNil(err) {
+		return false, fmt.Errorf("read generation of routes: %w", err)
+	}
+	w.routesMu.Lock()
+	older := w.isOlder(generation)
+	if older {
+		w.routes = nil
+	}
+	w.routesMu.Unlock()
+	if !older {
+		return false, nil
+	}
+	_, err = w.table(ctx)
+	return err == nil, err
 }
 
 // Restore registers the routes again where Redis has lost them.

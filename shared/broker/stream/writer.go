@@ -52,6 +52,8 @@ type Writer struct {
 
 	routesMu sync.Mutex
 	routes   *routes
+	// generation is the latest of the routes that was seen.
+	generation string
 
 	mu      sync.Mutex
 	queue   []*write
