@@ -101,7 +101,7 @@ func pretty(data any) string {
 
 // eventNames are the timeline's words for people.
 var eventNames = map[string]string{
-	"com.zixly.sweep.requested.v1": "Taken in",
+	"com.zixly.sweep.requested.v1": "Accepted",
 	"com.zixly.sweep.admitted.v1":  "Admitted to a free slot",
 	"com.zixly.sweep.submitted.v1": "Submitted to the trading API",
 	"com.zixly.sweep.completed.v1": "Sweep completed",

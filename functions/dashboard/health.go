@@ -26,7 +26,7 @@ type health struct {
 func (f *Function) health(ctx context.Context) []health {
 	parts := []health{
 		{Name: "Redis", What: "streams, waits, slots"},
-		{Name: "JobStore", What: "jobs, results, timelines"},
+		{Name: "Job store", What: "jobs, results, timelines"},
 	}
 	asks := []func(context.Context) error{f.jobs.Waits.Ping, f.jobs.Store.Ping}
 	if f.Trading != nil {

@@ -180,7 +180,7 @@ func (f *Function) cancelFromPage(w http.ResponseWriter, r *http.Request) {
 		f.problemOf(w, r, err)
 		return
 	}
-	http.Redirect(w, r, "/jobs/"+id, http.StatusSeeOther)
+	http.Redirect(w, r, "/jobs/"+id, http.StatusSeeOther) //nolint:gosec // below our own path, of a job that was found
 }
 
 func (f *Function) retryFromPage(w http.ResponseWriter, r *http.Request) {

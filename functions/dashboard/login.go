@@ -31,7 +31,7 @@ func (f *Function) login(w http.ResponseWriter, r *http.Request) {
 		render(w, r, http.StatusUnauthorized, "login.html", loginView{Next: next, Wrong: true})
 		return
 	}
-	http.Redirect(w, r, next, http.StatusSeeOther)
+	http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // localPath lets no other host through
 }
 
 func (f *Function) logout(w http.ResponseWriter, r *http.Request) {

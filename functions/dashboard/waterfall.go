@@ -161,6 +161,10 @@ func via(word string) string {
 		return "retries exhausted"
 	case event.ViaSubmit:
 		return "at submission"
+	case event.ViaCollect:
+		return "its results could not be fetched"
+	case event.ViaJobStore:
+		return "found in the job store"
 	}
 	return ""
 }

@@ -1,4 +1,4 @@
-// Package tenant tells whose request it is. Keys name tenants; without keys
+// Package auth tells whose request it is. Keys name tenants; without keys
 // everything belongs to one tenant, job.DefaultTenant. It guards the webhook
 // and the jobs API, before either looks at a body.
 package auth

@@ -47,8 +47,9 @@ const (
 	ViaDeadline   Via = "deadline"
 	ViaOwner      Via = "owner"
 	ViaDeadLetter Via = "dead-letter"
-	// ViaLedger: Redis had lost the end, and the job store knew of it.
-	ViaJobStore Via = "job store"
+	// ViaJobStore: Redis had lost the end, and the job store knew of it. The word is that of
+	// this version of the events.
+	ViaJobStore Via = "ledger"
 )
 
 // function names the step that speaks for v: the event's source.

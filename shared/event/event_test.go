@@ -93,6 +93,29 @@ func TestEventsMatchTheirSchemaAndGoldenFile(t *testing.T) {
 	}
 }
 
+// TestEveryWayOfEndingMatchesItsSchema: the word for who brought the end is part of the
+// events' form, whatever our constants are called.
+func TestEveryWayOfEndingMatchesItsSchema(t *testing.T) {
+	t.Parallel()
+	matches := func(e cloudevents.Event, err error) {
+		t.Helper()
+		require.NoError(t, err)
+		raw, err := event.Schemas.ReadFile("schemas/" + e.Type() + ".json")
+		require.NoError(t, err)
+		data, err := jsonschema.UnmarshalJSON(bytes.NewReader(e.Data()))
+		require.NoError(t, err)
+		require.NoError(t, compile(t, e.DataSchema(), raw).Validate(data), string(e.Data()))
+	}
+	for _, via := range []event.Via{event.ViaCallback, event.ViaPoll, event.ViaJobStore} {
+		matches(event.NewCompleted(event.Completed{Header: header(), TradingJobID: "t", SweepRunID: "r", CompletedAt: at, Via: via}))
+	}
+	for _, via := range []event.Via{
+		event.ViaCallback, event.ViaPoll, event.ViaSubmit, event.ViaCollect, event.ViaDeadline, event.ViaOwner, event.ViaDeadLetter,
+	} {
+		matches(event.NewFailed(event.Failed{Header: header(), ErrorCode: job.SweepFailed, ErrorMessage: "m", FailedAt: at, Via: via}))
+	}
+}
+
 func compile(t *testing.T, urn string, raw []byte) *jsonschema.Schema {
 	t.Helper()
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))

@@ -23,7 +23,7 @@ var errTooMany = errors.New("too many events or attributes")
 // countMembers refuses a structured event of too many attributes, and a batch of too
 // many events, before anything is made of them. The body is there afterwards.
 func countMembers(r *http.Request) error {
-	most := 0
+	var most int
 	switch mediaType(r) {
 	case event.ApplicationCloudEventsJSON:
 		most = maxAttributes

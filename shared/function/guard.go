@@ -47,7 +47,7 @@ func newGuard(name string, m Metrics, options []Option) *guard {
 }
 
 // foreign is the outcome of an event that is not of the pipeline. No retry mends it.
-type foreign struct{ error } //nolint:errname // an outcome, as cehttp.Result is
+type foreign struct{ error }
 
 func (f foreign) Unwrap() error { return f.error }
 

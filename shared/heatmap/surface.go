@@ -1,4 +1,4 @@
-// Package surface lays the rows of a sweep out as a heat map: the score over
+// Package heatmap lays the rows of a sweep out as a heat map: the score over
 // fast and slow periods. The dashboard draws it as SVG, messages carry it as a
 // picture; what stands where, and in which shade, is decided here.
 package heatmap

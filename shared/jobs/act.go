@@ -16,7 +16,7 @@ import (
 )
 
 // Conflict is the error of an act that the job's state does not allow.
-type Conflict string
+type Conflict string //nolint:errname // jobs.Conflict says it
 
 // Error says what stands against it.
 func (c Conflict) Error() string { return string(c) }

@@ -56,7 +56,7 @@ func (s *Service) Find(ctx context.Context, id string) (Found, error) {
 		return Found{Job: j, Settled: true}, nil
 	}
 	if storeErr != nil && !errors.Is(storeErr, jobstore.ErrNotFound) {
-		slog.WarnContext(ctx, "JobStore does not answer", "job_id", id, "error", storeErr)
+		slog.WarnContext(ctx, "job store does not answer", "job_id", id, "error", storeErr)
 	}
 	rec, waitErr := s.Waits.Get(ctx, id)
 	known := waitErr == nil && rec.Header.TenantID == owner

@@ -1,6 +1,6 @@
-// Package job store is the pipeline's memory in SQL: jobs, their timeline and the
-// rows of their sweeps. The function store writes it from events, status reads
-// it. It is a projection: everything in it comes from events, which may arrive
+// Package jobstore is the pipeline's memory in SQL: jobs, their timeline and the
+// rows of their sweeps. The function store writes it from events, api, dashboard
+// and notify read it. It is a projection: everything in it comes from events, which may arrive
 // twice, late and out of order, and the job store comes out the same.
 //
 // There are two implementations, jobstore/postgres and jobstore/sqlite, held to one

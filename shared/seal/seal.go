@@ -175,7 +175,8 @@ func pool(key string) *sync.Pool {
 
 // of gives the seal's text, valid until m is used again.
 func (m *mac) of(c *cloudevents.EventContextV1, data []byte) []byte {
-	a := append(m.attrs[:0], "sweepline event 1\n"...) // keeps other uses of the same key apart
+	a := m.attrs[:0]
+	a = append(a, "sweepline event 1\n"...) // keeps other uses of the same key apart
 	a = field(a, c.ID)
 	a = field(a, c.Source.String())
 	a = field(a, c.Type)

@@ -5,7 +5,7 @@
 // All steps that touch a job before its end use it: receive writes
 // the record (Accept), submit takes it through Enter, Note and Requeue, callback
 // and the supervisor end it (Resolve), owners too (Cancel). Nothing here calls the
-// trading API, and nothing here runs by itself: the supervisor drives it by Due,
+// trading API, and nothing here brings a wait on by itself: the supervisor drives it by Due,
 // for what needs no API call, and AdmitNext, which admits jobs and grants calls.
 //
 // Each step is one Lua script, so it happens as a whole or not at all, and the

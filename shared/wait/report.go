@@ -31,8 +31,6 @@ func (r Report) text() string {
 	return strconv.FormatInt(r.retryAfter.Milliseconds(), 10)
 }
 
-// Allow, Await and the breakers are those of admission, on the waits' own keys.
-
 // Urgency is how soon a call is needed.
 type Urgency = admission.Urgency
 

@@ -171,7 +171,7 @@ func printChange(w io.Writer, asJSON bool) func(change) error {
 		case c.ErrorCode != "":
 			more = printable(string(c.ErrorCode))
 		case c.Place > 0:
-			more = fmt.Sprintf("place %d in line", c.Place)
+			more = fmt.Sprintf("number %d in the queue", c.Place)
 		case c.Status == job.Running:
 			more = fmt.Sprintf("%d %%", c.Progress)
 		}

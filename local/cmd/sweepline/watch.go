@@ -102,7 +102,7 @@ func lines(w io.Writer) func(update) {
 
 func describe(u update) string {
 	if u.Status == job.Queued && u.Place > 0 {
-		return fmt.Sprintf("%-9s (place %d in line)", strings.ToLower(string(u.Status)), u.Place)
+		return fmt.Sprintf("%-9s (number %d in the queue)", strings.ToLower(string(u.Status)), u.Place)
 	}
 	return fmt.Sprintf("%-9s", strings.ToLower(string(u.Status)))
 }

@@ -58,7 +58,8 @@ func TestAForgedEventIsNoRepeat(t *testing.T) {
 		}
 		return m.Digest()
 	}
-	require.Equal(t, of("a"), of("a"))
+	first := of("a")
+	require.Equal(t, first, of("a"))
 	require.NotEqual(t, of("a"), of("b"))
 	require.NotEqual(t, of("a"), of(""))
 }

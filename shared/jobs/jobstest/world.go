@@ -291,7 +291,7 @@ func (w *World) Recorded(owner string) job.Header {
 
 // Call asks h for a path, with pairs of names and values as headers.
 func Call(h http.Handler, method, path string, header ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, path, http.NoBody)
+	r := httptest.NewRequestWithContext(context.Background(), method, path, http.NoBody)
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
@@ -320,7 +320,7 @@ func Ended(h job.Header) wait.Record {
 
 // Form sends a form as a browser does.
 func Form(h http.Handler, path string, v url.Values, cookies ...*http.Cookie) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(v.Encode()))
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, path, strings.NewReader(v.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	for _, c := range cookies {
 		r.AddCookie(c)
