@@ -60,7 +60,7 @@ func TestBrokerPage(t *testing.T) {
 	t.Parallel()
 	w, h := operated(t, "")
 	page := jobstest.Call(h, "GET", "/broker").Body.String()
-	for _, want := range []string{"3 of 5", "12 in line", "Trading API", "1 min 30 s", "disk &lt;full&gt;", "Pause store"} {
+	for _, want := range []string{"3 of 5", "12 queued", "Trading API", "1 min 30 s", "disk &lt;full&gt;", "Pause store"} {
 		require.Contains(t, page, want)
 	}
 	require.NotContains(t, page, "does not answer")
@@ -162,7 +162,7 @@ func TestJobsPageFilters(t *testing.T) {
 		w.Records[head.JobID] = rec
 	})
 	page := jobstest.Call(h, "GET", "/?within=1h&q=x&until=2026-01-02T03:00").Body.String()
-	require.Contains(t, page, "number 4 in line")
+	require.Contains(t, page, "number 4 in the queue")
 	require.Contains(t, page, "3 of 5 slots in use")
 	require.Equal(t, jobstest.Created.Add(-time.Hour).Truncate(time.Minute), w.Query.Since)
 	require.Equal(t, time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC), w.Query.Until)
@@ -171,5 +171,5 @@ func TestJobsPageFilters(t *testing.T) {
 	w.Broken["redis"] = true
 	page = jobstest.Call(h, "GET", "/").Body.String()
 	require.Contains(t, page, head.JobID, "the list needs no Redis")
-	require.NotContains(t, page, "in line")
+	require.NotContains(t, page, "in the queue")
 }

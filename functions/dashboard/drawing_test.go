@@ -38,7 +38,7 @@ func TestWaterfall(t *testing.T) {
 	}, at(1000))
 	require.Len(t, w.Bars, 6)
 	require.Equal(t, "1 min 40 s", w.Total)
-	require.Equal(t, bar{Name: "Waited in line for a slot", Kind: "wait", From: "0.000%", Width: "50.000%", Took: "50.0 s", At: at(50)}, w.Bars[1])
+	require.Equal(t, bar{Name: "Waited for a slot", Kind: "wait", From: "0.000%", Width: "50.000%", Took: "50.0 s", At: at(50)}, w.Bars[1])
 	require.Equal(t, 3, w.Bars[2].Attempt)
 	require.Equal(t, "bad the deadline passed too slow", w.Bars[3].Kind+" "+w.Bars[3].Note+" "+w.Bars[3].Error)
 	require.Equal(t, "51.000%", w.Bars[3].From)
@@ -55,7 +55,7 @@ func TestWaterfallOfAnOpenJob(t *testing.T) {
 	t.Parallel()
 	events := []job.TimelineEvent{{Type: event.SweepRequested, Time: at(0)}}
 	for name, j := range map[string]jobs.Found{
-		"Waiting in line for a slot":    {Job: job.Job{Status: job.Queued}, Place: 2},
+		"Waiting for a slot":    {Job: job.Job{Status: job.Queued}, Place: 2},
 		"On its way to the trading API": {Job: job.Job{Status: job.Queued}},
 		"Running at the trading API":    {Job: job.Job{Status: job.Running, Progress: 40}},
 		"Fetching and storing results":  {Job: job.Job{Status: job.Running}, Ending: true},

@@ -93,7 +93,7 @@ func stepOf(e job.TimelineEvent, before time.Time) step {
 	text := func(name string) string { t, _ := e.Data[name].(string); return t }
 	switch e.Type {
 	case event.SweepAdmitted:
-		s.Name, s.Kind = "Waited in line for a slot", "wait"
+		s.Name, s.Kind = "Waited for a slot", "wait"
 	case event.SweepSubmitted:
 		s.Name = "Submitted to the trading API"
 	case event.SweepCompleted:
@@ -125,7 +125,7 @@ func openStep(j jobs.Found, from, to time.Time) step {
 	s.bar = bar{Kind: "open", At: from}
 	switch {
 	case j.Place > 0:
-		s.Name, s.Note = "Waiting in line for a slot", fmt.Sprintf("number %d", j.Place)
+		s.Name, s.Note = "Waiting for a slot", fmt.Sprintf("number %d", j.Place)
 	case j.Ending:
 		s.Name, s.Note = "Fetching and storing results", collected(j.Collecting)
 	case j.Status == job.Running:
