@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -280,9 +281,18 @@ func (l *Local) Close() error {
 	return err
 }
 
+// bare is an address without what may be secret in it: user, password, query.
+func bare(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return "(an address that cannot be read)"
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}
+
 // Summary says where everything is, a line each.
 func (l *Local) Summary() string {
-	trading := l.TradingURL
+	trading := bare(l.TradingURL)
 	if l.Simulated {
 		trading += "  (simulator)"
 	}

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -72,11 +73,14 @@ func (s *stores) openRedis(ctx context.Context, cfg Config, dir string) (string,
 	default:
 		m := miniredis.NewMiniRedis()
 		m.ClockTTL(true) // keys expire as time passes
+		// It listens on loopback, which every user of the machine reaches.
+		password := rand.Text()
+		m.RequireAuth(password)
 		if err := m.Start(); err != nil {
 			return "", fmt.Errorf("start embedded redis: %w", err)
 		}
 		s.close = append(s.close, m.Close)
-		s.redisURL = "redis://" + m.Addr()
+		s.redisURL = (&url.URL{Scheme: "redis", User: url.UserPassword("default", password), Host: m.Addr()}).String()
 		s.embedded = true
 		return "embedded Redis (in memory)", nil
 	}

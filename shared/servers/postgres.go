@@ -3,6 +3,7 @@ package servers
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -127,7 +128,7 @@ func initdb(ctx context.Context, dir string, as *syscall.Credential) error {
 	}
 	// Only who may enter the socket's folder can connect, hence trust.
 	cmd := exec.CommandContext(ctx, program, "-D", dir, "-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-instructions")
-	cmd.Dir = dir
+	cmd.Dir, cmd.Env = dir, environment()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
@@ -151,7 +152,7 @@ SELECT 'CREATE ROLE sweepline LOGIN CREATEDB' WHERE NOT EXISTS (SELECT FROM pg_r
 SELECT 'CREATE DATABASE sweepline OWNER sweepline' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'sweepline') \gexec
 `
 	cmd := exec.CommandContext(ctx, psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", socket, "-U", "postgres", "-d", "postgres")
-	cmd.Stdin = strings.NewReader(script)
+	cmd.Stdin, cmd.Env = strings.NewReader(script), environment()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("make database: %w: %s", err, out)
 	}
@@ -168,7 +169,7 @@ func ownDir(dir string, as *syscall.Credential) (string, error) {
 	if as != nil && !open(filepath.Dir(dir)) {
 		dir = filepath.Join("/var/lib/sweepline", shortName(dir))
 	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil { //nolint:gosec // the other user must pass
+	if err := passable(filepath.Dir(dir)); err != nil {
 		return "", fmt.Errorf("make postgres folder: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -180,6 +181,23 @@ func ownDir(dir string, as *syscall.Credential) (string, error) {
 		}
 	}
 	return dir, nil
+}
+
+// passable makes dir, and what is missing above it, so that another user may
+// pass, whatever the umask is. Folders that are there stay as they are.
+func passable(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if up := filepath.Dir(dir); up != dir {
+		if err := passable(up); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) { //nolint:gosec // the other user must pass
+		return err
+	}
+	return os.Chmod(dir, 0o755) //nolint:gosec // see above
 }
 
 // open reports whether every folder up from dir lets other users pass; one

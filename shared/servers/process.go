@@ -55,11 +55,28 @@ type process struct {
 	stop sync.Once
 }
 
+// environment is what our servers and their tools get of our environment:
+// enough to find programs and to speak a language, none of our settings, since
+// some of those are secrets and the server runs as another user.
+func environment() []string {
+	var env []string
+	for _, name := range []string{"PATH", "LANG", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TZ", "TMPDIR", "LD_LIBRARY_PATH"} {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	if env == nil {
+		return []string{"LC_ALL=C"} // nil would be all of ours
+	}
+	return env
+}
+
 // start runs cmd so that it ends with us: PDEATHSIG is tied to the thread that
 // forked, so that thread is held until the process has ended.
 func start(name string, cmd *exec.Cmd, death syscall.Signal) (*process, error) {
 	p := &process{name: name, cmd: cmd, out: &tail{}, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p.out, p.out
+	cmd.Env = environment()
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}

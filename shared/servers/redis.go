@@ -62,6 +62,9 @@ func startRedis(ctx context.Context, dir string, args []string, first ...string)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make redis folder: %w", err)
 	}
+	if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a folder: Redis' own files follow the umask
+		return nil, fmt.Errorf("make redis folder private: %w", err)
+	}
 	pidFile := filepath.Join(dir, "redis.pid")
 	if err := waitGone(ctx, pidFile, "redis-server"); err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -42,6 +43,8 @@ start.`,
 			if cfg.Role, err = runner.ParseRole(role); err != nil {
 				return usageError{err}
 			}
+			// What is made from here on, by our servers too, is its owner's alone.
+			syscall.Umask(0o077)
 			out := cmd.OutOrStdout()
 			w, file, err := openLog(cfg, logs)
 			if err != nil {

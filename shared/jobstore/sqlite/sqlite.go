@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"runtime"
 	"time"
 
@@ -44,6 +45,9 @@ func Open(ctx context.Context, file string) (*Store, error) {
 	if file == "" {
 		return nil, errors.New("sqlite: file name is required")
 	}
+	if err := private(file); err != nil {
+		return nil, err
+	}
 	writer, err := sql.Open("sqlite3", dsn(file, "journal_mode(wal)", "synchronous(full)", "foreign_keys(on)"))
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", file, err)
@@ -56,6 +60,32 @@ func Open(ctx context.Context, file string) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", file, err), l.Close())
 	}
 	return l, nil
+}
+
+// private makes the file readable by its owner only. SQLite gives the files
+// beside it (-wal, -shm) the mode of the first one; those that an earlier
+// release made are narrowed.
+func private(file string) error {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("make %s: %w", file, err)
+	}
+	for _, name := range []string{file, file + "-wal", file + "-shm"} {
+		info, err := os.Stat(name)
+		if errors.Is(err, os.ErrNotExist) || err == nil && info.Mode().Perm()&0o077 == 0 {
+			continue
+		}
+		if err == nil {
+			err = os.Chmod(name, 0o600)
+		}
+		if err != nil {
+			return fmt.Errorf("make %s private: %w", name, err)
+		}
+	}
+	return nil
 }
 
 func (l *Store) prepare(ctx context.Context, file string) error {
