@@ -81,11 +81,16 @@ func (w *world) apart() error {
 			if err != nil {
 				return err
 			}
+			metrics, err := w.ports.next()
+			if err != nil {
+				return err
+			}
 			at[fn] = append(at[fn], addr)
-			env = append(env, "K_SINK=http://"+sink+"/sweepline/default", "PORT="+portOf(addr))
+			env = append(env, "K_SINK=http://"+sink+"/sweepline/default", "PORT="+portOf(addr), "METRICS_PORT="+portOf(metrics))
 			if err := w.add(name, fn, env, addr, "/readyz"); err != nil {
 				return err
 			}
+			w.admin[name] = metrics
 			if i == 0 { // events go to the first
 				w.procs[name].addr, w.procs[name].gate = addr, w.links.gate(linkTo(fn), w.log)
 			}

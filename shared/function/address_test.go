@@ -17,3 +17,20 @@ func TestAddress(t *testing.T) {
 		require.Equal(t, want, l.address())
 	}
 }
+
+func TestMetricsAddress(t *testing.T) {
+	t.Parallel()
+	none, some := uint16(0), uint16(9999)
+	for _, c := range []struct {
+		l    listener
+		want string
+	}{
+		{listener{Port: 8080}, ""},
+		{listener{Port: 8080, MetricsPort: &none, Service: "receive"}, ""},
+		{listener{Port: 8080, MetricsPort: &some}, "127.0.0.1:9999"},
+		{listener{Port: 8080, Service: "receive"}, "[::]:9464"},
+		{listener{Port: 8080, Cluster: "10.0.0.1", MetricsPort: &some, Address: "[::1]:7"}, "[::]:9999"},
+	} {
+		require.Equal(t, c.want, c.l.metricsAddress())
+	}
+}

@@ -10,12 +10,19 @@ import (
 	"github.com/kelseyhightower/envconfig"
 )
 
+// metricsPort is the one of exporters of metrics in general.
+const metricsPort = 9464
+
 // listener is where a function's process listens, and how it talks.
 type listener struct {
 	// Address wins over Port.
 	Address string `envconfig:"LISTEN_ADDRESS"`
 	// Port is listened on at loopback, or on all interfaces in a cluster.
 	Port uint16 `envconfig:"PORT" default:"8080"`
+	// MetricsPort serves /metrics, and health: never the port of the function, which
+	// may be public. 0 is none; unset it is 9464 in a cluster and none elsewhere.
+	// (Not 9090 and 9091: there Knative's queue-proxy listens in the same pod.)
+	MetricsPort *uint16 `envconfig:"METRICS_PORT"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `envconfig:"LOG_LEVEL" default:"info"`
 	// Service and Cluster tell that we run in a cluster: Knative sets the one,
@@ -27,14 +34,31 @@ type listener struct {
 // address is where to listen: on a laptop nobody else can reach the
 // function, in a pod everybody must.
 func (l listener) address() string {
-	switch {
-	case l.Address != "":
+	if l.Address != "" {
 		return l.Address
-	case l.Service != "" || l.Cluster != "":
-		return fmt.Sprintf("[::]:%d", l.Port)
-	default:
-		return fmt.Sprintf("127.0.0.1:%d", l.Port)
 	}
+	return l.at(l.Port)
+}
+
+// metricsAddress is where metrics are shown, empty where they are not.
+func (l listener) metricsAddress() string {
+	switch {
+	case l.MetricsPort == nil && l.inCluster():
+		return l.at(metricsPort)
+	case l.MetricsPort == nil || *l.MetricsPort == 0:
+		return ""
+	default:
+		return l.at(*l.MetricsPort)
+	}
+}
+
+func (l listener) inCluster() bool { return l.Service != "" || l.Cluster != "" }
+
+func (l listener) at(port uint16) string {
+	if l.inCluster() {
+		return fmt.Sprintf("[::]:%d", port)
+	}
+	return fmt.Sprintf("127.0.0.1:%d", port)
 }
 
 // Load fills structs with envconfig tags from the environment. Its error joins

@@ -20,7 +20,7 @@ import (
 // on is 64 KiB (CloudEvents, Size Limits), results are larger.
 const maxRequest = 1 << 20
 
-// Metrics is where a Handler counts and what it shows at /metrics.
+// Metrics is where a Handler counts and what Operations shows at /metrics.
 type Metrics interface {
 	prometheus.Registerer
 	prometheus.Gatherer
@@ -42,10 +42,10 @@ func ProcessMetrics() Metrics {
 //
 //	/healthz, /health/liveness    is the process all right?
 //	/readyz, /health/readiness    can it work? 503 names what is missing
-//	/metrics                      Prometheus text
 //	everything else               fn; an EventFunction gets what is sealed only
 //
-// A panic in fn is logged with its stack and answered with a bare 500.
+// Metrics are not here: they name tenants and tickers, and this port may be
+// public. See Operations. A panic in fn is logged with its stack and answered with a bare 500.
 func Handler(name string, fn any, m Metrics, options ...Option) (http.Handler, error) {
 	var inner http.Handler
 	switch f := fn.(type) {
@@ -62,7 +62,6 @@ func Handler(name string, fn any, m Metrics, options ...Option) (http.Handler, e
 		return nil, fmt.Errorf("serve %s: %T has no Handle for events or requests", name, fn)
 	}
 	inner = observe(name, inner, m)
-	metrics := promhttp.HandlerFor(m, promhttp.HandlerOpts{})
 	ready, alive := readyz(fn), healthz(fn)
 	// A plain switch: a ServeMux would clean paths and redirect on its own.
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -72,12 +71,22 @@ func Handler(name string, fn any, m Metrics, options ...Option) (http.Handler, e
 			alive(w, r)
 		case "/readyz", "/health/readiness":
 			ready(w, r)
-		case "/metrics":
-			metrics.ServeHTTP(w, r)
+		case "/metrics": // not fn's either, whatever it would say
+			WriteError(w, http.StatusNotFound, CodeNotFound, "nothing here")
 		default:
 			inner.ServeHTTP(w, r)
 		}
 	}), nil
+}
+
+// Operations serves what is for those who run fn: /metrics as Prometheus text,
+// and health as Handler does.
+func Operations(fn any, m prometheus.Gatherer) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", healthz(fn))
+	mux.HandleFunc("GET /readyz", readyz(fn))
+	return mux
 }
 
 // observe bounds the body, takes up the trace, counts, times and recovers.

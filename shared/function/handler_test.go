@@ -256,16 +256,21 @@ func TestCheckDoesNotWaitForever(t *testing.T) {
 func TestMetricsAndTrace(t *testing.T) {
 	t.Parallel()
 	var traceID string
-	h := handler(t, httpFunc(func(w http.ResponseWriter, r *http.Request) {
+	reg := prometheus.NewRegistry()
+	fn := httpFunc(func(w http.ResponseWriter, r *http.Request) {
 		traceID = telemetry.TraceID(r.Context())
 		function.WriteError(w, http.StatusTeapot, "teapot", "short and stout", job.Problem{Field: "f", Message: "m"})
-	}))
+	})
+	h, err := function.Handler("step", fn, reg)
+	require.NoError(t, err)
 	r := httptest.NewRequest(http.MethodGet, "/x", http.NoBody)
 	r.Header.Set("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	w := do(h, r)
 	require.Equal(t, "0af7651916cd43dd8448eb211c80319c", traceID)
 	require.Contains(t, w.Body.String(), `"details":[{"field":"f","message":"m"}]`)
-	text, err := io.ReadAll(do(h, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody)).Result().Body)
+	r = httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody)
+	require.Equal(t, http.StatusNotFound, do(h, r).Code, "the function's own port may be public")
+	text, err := io.ReadAll(do(function.Operations(fn, reg), r).Result().Body)
 	require.NoError(t, err)
 	require.Contains(t, string(text), `pipeline_function_requests_total{code="418",function="step"} 1`)
 }

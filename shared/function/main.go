@@ -87,7 +87,7 @@ func Run[F any](ctx context.Context, name string, fromEnv func(context.Context) 
 		return err
 	}
 	slog.InfoContext(ctx, "Function starting", "step", name)
-	if err := serve(ctx, name, cfg.address(), fn, Traced(h, tracer)); err != nil {
+	if err := serve(ctx, name, cfg, fn, Traced(h, tracer)); err != nil {
 		return fmt.Errorf("serve %s: %w", name, err)
 	}
 	slog.InfoContext(ctx, "Function stopped", "step", name)
@@ -115,11 +115,16 @@ func sealing(name string, fn any) ([]Option, error) {
 
 // serve listens, starts fn and answers requests until ctx ends or one of them cannot go
 // on. Then requests under way are finished, and fn is stopped.
-func serve(ctx context.Context, name, address string, fn any, h http.Handler) error {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+func serve(ctx context.Context, name string, cfg listener, fn any, h http.Handler) error {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.address())
 	if err != nil {
 		return err
 	}
+	closeMetrics, err := serveMetrics(ctx, cfg.metricsAddress(), Operations(fn, ProcessMetrics()))
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	defer closeMetrics()
 	server := newServer(name, fn, h)
 	g, ctx := errgroup.WithContext(ctx)
 	if f, ok := fn.(Starter); ok {
@@ -145,6 +150,28 @@ func serve(ctx context.Context, name, address string, fn any, h http.Handler) er
 		err = errors.Join(err, f.Stop(stop))
 	}
 	return err
+}
+
+// serveMetrics answers with h at address, if there is one, until the returned
+// func is called: metrics can be read to the end.
+func serveMetrics(ctx context.Context, address string, h http.Handler) (func(), error) {
+	if address == "" {
+		return func() {}, nil
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("METRICS_PORT: %w", err)
+	}
+	s := &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
+	}
+	go func() {
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			slog.ErrorContext(ctx, "Metrics are not served any more", "error", err)
+		}
+	}()
+	return func() { _ = s.Close() }, nil
 }
 
 // newServer has our limits.

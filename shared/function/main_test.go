@@ -62,7 +62,8 @@ func process(t *testing.T, env ...string) (*exec.Cmd, *bytes.Buffer) {
 func TestProcessServesDrainsAndStops(t *testing.T) {
 	t.Parallel()
 	port := strconv.Itoa(servertest.Port(t))
-	cmd, out := process(t, "SERVE_TEST_PROCESS=stream", "PORT="+port)
+	metrics := strconv.Itoa(servertest.Port(t))
+	cmd, out := process(t, "SERVE_TEST_PROCESS=stream", "PORT="+port, "METRICS_PORT="+metrics)
 	base := "http://127.0.0.1:" + port
 	require.Eventually(t, func() bool {
 		resp, err := http.Get(base + "/readyz")
@@ -71,6 +72,15 @@ func TestProcessServesDrainsAndStops(t *testing.T) {
 		}
 		return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
 	}, 10*time.Second, 20*time.Millisecond)
+
+	for at, status := range map[string]int{
+		base + "/metrics": http.StatusNotFound, "http://127.0.0.1:" + metrics + "/metrics": http.StatusOK, "http://127.0.0.1:" + metrics + "/readyz": http.StatusOK,
+	} {
+		resp, err := http.Get(at)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, status, resp.StatusCode, at)
+	}
 
 	resp, err := http.Get(base + "/") // answers its header and then holds on
 	require.NoError(t, err)
