@@ -38,6 +38,8 @@ type brokers struct {
 	triggers eventinglisters.TriggerLister
 	resolver *resolver.URIResolver
 	tracker  tracker.Interface
+	// system is the controller's own namespace.
+	system string
 }
 
 var (
@@ -105,6 +107,11 @@ func (r *brokers) settings(b *eventingv1.Broker) (Settings, error) {
 	namespace := ref.Namespace
 	if namespace == "" {
 		namespace = b.Namespace
+	}
+	// Whoever may make a Broker here need not be one who may read there. The
+	// controller's own namespace is where Eventing's defaults point to.
+	if namespace != b.Namespace && namespace != r.system {
+		return Settings{}, fmt.Errorf("names a ConfigMap of namespace %s: it must be one of %s", namespace, b.Namespace)
 	}
 	if err := r.tracker.TrackReference(tracker.Reference{
 		APIVersion: ref.APIVersion, Kind: ref.Kind, Namespace: namespace, Name: ref.Name,

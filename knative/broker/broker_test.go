@@ -71,6 +71,34 @@ func TestReconcileBroker(t *testing.T) {
 		},
 	}, {
 		TableRow: TableRow{
+			Name: "the configuration of another namespace is not read", Key: key,
+			Objects: []runtime.Object{broker(func(b *eventingv1.Broker) { b.Spec.Config.Namespace = "bank" }), &corev1.ConfigMap{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "bank", Name: "settings"}, Data: map[string]string{"account": "17"},
+			}},
+			WantStatusUpdates: status(broker(func(b *eventingv1.Broker) {
+				b.Spec.Config.Namespace = "bank"
+				mark(b).MarkFalse(ConditionConfig, "ConfigInvalid", "names a ConfigMap of namespace bank: it must be one of shop")
+				waitingForConfig(b)
+			})),
+			WantEvents: []string{Eventf(corev1.EventTypeWarning, "ConfigInvalid", "spec.config: names a ConfigMap of namespace bank: it must be one of shop")},
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "what the pods may not be given is named", Key: key,
+			Objects: []runtime.Object{broker(), &corev1.ConfigMap{
+				ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "settings"},
+				Data:       map[string]string{"redis-secret": "redis", "pod": "spec: {hostPID: true}"},
+			}},
+			WantStatusUpdates: status(broker(func(b *eventingv1.Broker) {
+				mark(b).MarkFalse(ConditionConfig, "ConfigInvalid", "ConfigMap shop/settings: pod: may not set spec.hostPID "+
+					"(only labels, annotations, resources and what is about scheduling)")
+				waitingForConfig(b)
+			})),
+			WantEvents: []string{Eventf(corev1.EventTypeWarning, "ConfigInvalid", "spec.config: ConfigMap shop/settings: pod: may not set spec.hostPID "+
+				"(only labels, annotations, resources and what is about scheduling)")},
+		},
+	}, {
+		TableRow: TableRow{
 			Name: "a new Broker gets a data plane", Key: key,
 			Objects: []runtime.Object{broker(), settings()},
 			WantCreates: []runtime.Object{

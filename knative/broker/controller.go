@@ -27,6 +27,7 @@ import (
 	"knative.dev/pkg/logging"
 	"knative.dev/pkg/reconciler"
 	"knative.dev/pkg/resolver"
+	"knative.dev/pkg/system"
 )
 
 // Our finalizers have names of their own: other classes put theirs on the same
@@ -66,7 +67,7 @@ func newDataPlane(ctx context.Context, image string, acks *Acks) *dataPlane {
 }
 
 func newBrokers(ctx context.Context, watcher configmap.Watcher, image string, acks *Acks) *controller.Impl {
-	r := &brokers{dataPlane: newDataPlane(ctx, image, acks), triggers: triggerinformer.Get(ctx).Lister()}
+	r := &brokers{dataPlane: newDataPlane(ctx, image, acks), triggers: triggerinformer.Get(ctx).Lister(), system: system.Namespace()}
 	mine := reconciler.AnnotationFilterFunc(eventing.BrokerClassKey, Class, false)
 	var resync func()
 	features := feature.NewStore(logging.FromContext(ctx), func(string, any) { resync() })

@@ -17,6 +17,8 @@ import (
 )
 
 const (
+	containerName = "broker"
+
 	ingressPort  = 8080
 	tlsPort      = 8443
 	contractPath = "/etc/sweepline/contract"
@@ -109,7 +111,7 @@ func container(b *eventingv1.Broker, s Settings, role, image string) corev1.Cont
 		{Name: "REDIS_URL", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &s.RedisSecret}},
 	}
 	return corev1.Container{
-		Name:  "broker",
+		Name:  containerName,
 		Image: image,
 		Env:   append(env, s.Env...),
 		Ports: []corev1.ContainerPort{

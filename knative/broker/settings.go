@@ -2,9 +2,11 @@ package broker
 
 import (
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -27,7 +29,8 @@ import (
 //	                     Broker's address; none: senders trust it already
 //	ingress-replicas     2
 //	dispatcher-replicas  2; "autoscaled" leaves the number to an autoscaler
-//	pod                  YAML, merged into the template of both roles' pods
+//	pod                  YAML, merged into the template of both roles' pods: labels,
+//	                     annotations, resources and scheduling (podAllowed)
 //	BROKER_…             the data plane's own settings, as in shared/broker.Config
 type Settings struct {
 	RedisSecret        corev1.SecretKeySelector
@@ -95,7 +98,7 @@ func readSettings(data map[string]string) (Settings, error) {
 func replicas(value string) (*int32, error) {
 	n, err := strconv.ParseInt(value, 10, 32)
 	if err != nil || n < 0 {
-		return nil, fmt.Errorf("%q is no number of replicas", value)
+		return nil, errors.New("is no number of replicas")
 	}
 	v := int32(n)
 	return &v, nil
@@ -108,12 +111,112 @@ func certificates(value string) (*string, error) {
 	return &value, nil
 }
 
+// podAllowed is what the patch may hold: how much, where, and what the pods are
+// called. All else would lend the controller's rights to whoever edits the
+// ConfigMap: host folders, other accounts, Secrets and images are not theirs to
+// give.
+var podAllowed = allowed{
+	"metadata": allowed{"labels": nil, "annotations": nil},
+	"spec": allowed{
+		"affinity": nil, "nodeSelector": nil, "priorityClassName": nil, "tolerations": nil, "topologySpreadConstraints": nil,
+		"containers": allowed{"name": nil, "resources": allowed{"requests": nil, "limits": nil}},
+	},
+}
+
+// allowed is a field's fields; nil allows all below it.
+type allowed map[string]allowed
+
+// beyond names the fields of node that are not allowed. An element of a list is
+// looked at as if it stood alone. Directives of a strategic merge ($patch) are
+// fields like others, and names are compared to the letter.
+func (a allowed) beyond(at string, node any) (found []string) {
+	switch n := node.(type) {
+	case map[string]any:
+		for name, below := range n {
+			next, ok := a[name]
+			path := strings.TrimPrefix(at+"."+name, ".")
+			switch {
+			case !ok:
+				found = append(found, path)
+			case next != nil:
+				found = append(found, next.beyond(path, below)...)
+			default:
+				found = append(found, directives(path, below)...)
+			}
+		}
+	case []any:
+		for _, element := range n {
+			found = append(found, a.beyond(at, element)...)
+		}
+	}
+	return found
+}
+
+// directives names what in node would be taken for an instruction of a strategic
+// merge: with one, what we have set could be removed.
+func directives(at string, node any) (found []string) {
+	switch n := node.(type) {
+	case map[string]any:
+		for name, below := range n {
+			if strings.HasPrefix(name, "$") {
+				found = append(found, at+"."+name)
+				continue
+			}
+			found = append(found, directives(at+"."+name, below)...)
+		}
+	case []any:
+		for _, element := range n {
+			found = append(found, directives(at, element)...)
+		}
+	}
+	return found
+}
+
+// podPatch reads the patch and names every field that it may not hold.
 func podPatch(value string) ([]byte, error) {
 	var pod corev1.PodTemplateSpec
 	if err := yaml.UnmarshalStrict([]byte(value), &pod); err != nil {
-		return nil, fmt.Errorf("is no pod template: %w", err)
+		return nil, errors.New("is no pod template") // the parser repeats values
 	}
-	return yaml.YAMLToJSON([]byte(value))
+	var raw map[string]any
+	if err := yaml.Unmarshal([]byte(value), &raw); err != nil {
+		return nil, errors.New("is no pod template")
+	}
+	found := podAllowed.beyond("", raw)
+	for name := range pod.Labels {
+		if ownLabel(name) {
+			found = append(found, "metadata.labels."+name)
+		}
+	}
+	for name := range pod.Annotations {
+		if ownAnnotation(name) {
+			found = append(found, "metadata.annotations."+name)
+		}
+	}
+	for _, c := range pod.Spec.Containers {
+		if c.Name != containerName {
+			found = append(found, "spec.containers (only "+containerName+" is there)")
+		}
+	}
+	if len(found) > 0 {
+		sort.Strings(found)
+		return nil, fmt.Errorf("may not set %s (only labels, annotations, resources and what is about scheduling)", strings.Join(slices.Compact(found), ", "))
+	}
+	return json.Marshal(raw)
+}
+
+// ownLabel reports whether Services, policies and the controller know pods by a
+// label.
+func ownLabel(name string) bool {
+	domain, _, _ := strings.Cut(name, "/")
+	return domain == "app.kubernetes.io" || domain == "sweepline.dev" || strings.HasSuffix(domain, "knative.dev") || name == "pod-template-hash"
+}
+
+// ownAnnotation reports whether an annotation is the controller's, or one by which
+// a runtime loosens a pod's confinement (AppArmor, seccomp).
+func ownAnnotation(name string) bool {
+	domain, _, _ := strings.Cut(name, "/")
+	return domain == "sweepline.dev" || strings.Contains(domain, "security.") && strings.HasSuffix(domain, "kubernetes.io")
 }
 
 // variables are the environment variables of the data plane's Config.
@@ -127,7 +230,8 @@ func variables() map[string]reflect.Type {
 	return known
 }
 
-// parses reports what would keep the data plane from starting.
+// parses reports what would keep the data plane from starting. It does not repeat
+// the value: conditions are read by more people than ConfigMaps.
 func parses(value string, kind reflect.Type) error {
 	var err error
 	switch {
@@ -139,7 +243,7 @@ func parses(value string, kind reflect.Type) error {
 		_, err = strconv.ParseInt(value, 10, 64)
 	}
 	if err != nil {
-		return fmt.Errorf("%q is no %s", value, strings.TrimPrefix(kind.String(), "time."))
+		return fmt.Errorf("is no %s", strings.TrimPrefix(kind.String(), "time."))
 	}
 	return nil
 }

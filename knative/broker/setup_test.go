@@ -98,7 +98,7 @@ func runBrokers(t *testing.T, rows []row) {
 				return brokerreconciler.NewReconciler(ctx, zap.NewNop().Sugar(), fakeeventingclient.Get(ctx), l.GetBrokerLister(),
 					controller.GetEventRecorder(ctx), &brokers{
 						dataPlane: planeFor(ctx, l, r.pods), triggers: l.GetTriggerLister(),
-						resolver: resolver.NewURIResolverFromTracker(ctx, track), tracker: track,
+						resolver: resolver.NewURIResolverFromTracker(ctx, track), tracker: track, system: "knative-eventing",
 					}, Class, controller.Options{FinalizerName: brokerFinalizer, ConfigStore: flags{r.flags}})
 			}, false, zap.NewNop().Sugar()))
 		})
