@@ -27,14 +27,12 @@ func (f *Function) listDeadLetters(w http.ResponseWriter, r *http.Request) {
 		limit = n
 	}
 	q := broker.DeadLetterQuery{Trigger: r.URL.Query().Get("trigger"), Limit: limit}
-	if text := r.URL.Query().Get("cursor"); text != "" {
-		if !broker.ValidPosition(text) {
-			jobs.AnswerBadQuery(w, job.Invalid{{Field: "cursor", Message: "is not one that this list gave"}})
-			return
-		}
-		q.Before = text
+	own, next, err := f.jobs.OwnDeadLetters(r.Context(), q, r.URL.Query().Get("cursor"))
+	var invalid job.Invalid
+	if errors.As(err, &invalid) {
+		jobs.AnswerBadQuery(w, err)
+		return
 	}
-	own, next, err := f.jobs.OwnDeadLetters(r.Context(), q)
 	if err != nil {
 		slog.WarnContext(r.Context(), "Dead letters not listed", "error", err)
 		function.WriteUnavailable(w, err)

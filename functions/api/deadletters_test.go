@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"net/url"
 	"strings"
@@ -112,4 +113,72 @@ func TestALetterThatIsNoJSON(t *testing.T) {
 	require.Len(t, body.Letters, 2)
 	require.Equal(t, "{bad", string(body.Letters[0].Event.DataBase64))
 	require.JSONEq(t, `{"a":1}`, string(body.Letters[1].Event.Data))
+}
+
+// Between two of a tenant's letters stand others', and the place where a page
+// ends may be one of those: a cursor tells nothing, and is of use to its tenant
+// alone.
+func TestACursorOfDeadLettersTellsNothingOfOthers(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "acme:one,globex:two")
+	for i := range 40 { // more than one request looks past
+		owner := "globex"
+		if i == 39 {
+			owner = "acme"
+		}
+		w.DeadLetters = append(w.DeadLetters, jobstest.DeadLetter(string(rune('A'+i)), owner, jobstest.Created.Add(-time.Duration(i)*time.Minute)))
+	}
+	next := func(query, key string) string {
+		r := jobstest.Call(h, "GET", "/api/dead-letters?limit=1"+query, "X-API-Key", key)
+		require.Equal(t, 200, r.Code, r.Body)
+		return jobstest.Decode[struct {
+			Letters []json.RawMessage `json:"dead_letters"`
+			Next    string            `json:"next_cursor"`
+		}](t, r).Next
+	}
+	cursor := next("", "one")
+	require.NotEmpty(t, cursor)
+	for _, l := range w.DeadLetters {
+		require.NotContains(t, cursor, l.Position)
+		raw, err := base64.RawURLEncoding.DecodeString(cursor)
+		require.NoError(t, err)
+		require.NotContains(t, string(raw), l.Position)
+		require.Equal(t, 400, jobstest.Call(h, "GET", "/api/dead-letters?cursor="+l.Position, "X-API-Key", "one").Code, "a position is no cursor")
+	}
+	require.NotEqual(t, cursor, next("", "one"), "nor can two be compared")
+	require.NotEmpty(t, next("&cursor="+cursor, "one"))
+	require.Equal(t, 400, jobstest.Call(h, "GET", "/api/dead-letters?cursor="+cursor, "X-API-Key", "two").Code)
+}
+
+// A dead letter that says it is one tenant's and holds what is another's is shown
+// to those who operate the broker, and can be handled by them alone.
+func TestADisputedDeadLetterIsForOperators(t *testing.T) {
+	t.Parallel()
+	for data, want := range map[string]int{
+		`{"tenant_id":"acme","ticker":"DAX"}`: 1,
+		`{"ticker":"DAX"}`:                    1,
+		`[1]`:                                 1,
+		`not JSON`:                            1,
+		`{"tenant_id":"globex","ticker":"SECRET"}`:                    0,
+		`{"Tenant_ID":"globex","ticker":"SECRET"}`:                    0,
+		`{"tenant_id":["acme"],"ticker":"SECRET"}`:                    0,
+		`{"tenant_id":"acme","TENANT_ID":"globex","ticker":"SECRET"}`: 0,
+		`{"tenantid":"globex","ticker":"SECRET"}`:                     0,
+	} {
+		w := jobstest.New()
+		_, h := serve(t, w.OperatedService(t, "acme:one,globex:two,ops:three", "ops"))
+		l := jobstest.DeadLetter("a", "acme", jobstest.Created)
+		require.NoError(t, l.Event.SetData("application/json", []byte(data)))
+		w.DeadLetters = append(w.DeadLetters, l)
+		seen := func(key string) int {
+			return strings.Count(jobstest.Call(h, "GET", "/api/dead-letters", "X-API-Key", key).Body.String(), `"event_id"`)
+		}
+		require.Equal(t, want, seen("one"), data)
+		require.Zero(t, seen("two"), data)
+		require.Equal(t, 1-want, seen("three"), data)
+		if want == 0 {
+			require.Equal(t, 404, jobstest.Call(h, "POST", "/api/dead-letters/a/redrive", "X-API-Key", "one").Code, data)
+			require.Equal(t, 202, jobstest.Call(h, "POST", "/api/dead-letters/a/redrive", "X-API-Key", "three").Code, data)
+		}
+	}
 }

@@ -173,3 +173,26 @@ func TestJobsPageFilters(t *testing.T) {
 	require.Contains(t, page, head.JobID, "the list needs no Redis")
 	require.NotContains(t, page, "in the queue")
 }
+
+// The slots and the line are everybody's: how full they are tells a tenant what
+// others do, so only those who operate the broker are shown it.
+func TestSlotsAndPlacesAreForOperators(t *testing.T) {
+	t.Parallel()
+	w, h := operated(t, "acme:one,ops:three", "ops")
+	var ids []string
+	for _, owner := range []string{"acme", "ops"} {
+		head := w.Recorded(owner)
+		w.Jobs[head.JobID] = job.Job{JobID: head.JobID, TenantID: owner, Status: job.Queued, Parameters: jobstest.Sweep, CreatedAt: jobstest.Created}
+		rec := w.Records[head.JobID]
+		rec.Place = 4
+		w.Records[head.JobID] = rec
+		ids = append(ids, head.JobID)
+	}
+	page := jobstest.Call(h, "GET", "/", "X-API-Key", "one").Body.String()
+	require.Contains(t, page, ids[0])
+	require.NotContains(t, page, "slots in use")
+	require.NotContains(t, page, "in line")
+	page = jobstest.Call(h, "GET", "/", "X-API-Key", "three").Body.String()
+	require.Contains(t, page, "3 of 5 slots in use")
+	require.Contains(t, page, "number 4 in line")
+}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/zixly/sweepline/shared/broker"
+	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobs"
 )
 
@@ -26,14 +27,16 @@ type deadLettersPageView struct {
 func (f *Function) deadLettersPage(w http.ResponseWriter, r *http.Request) {
 	v := deadLettersPageView{view: f.view(r), Done: deadLettersDone(r.URL.Query())}
 	q := broker.DeadLetterQuery{Limit: deadLettersPerPage}
-	if text := r.URL.Query().Get("cursor"); text != "" {
-		if !broker.ValidPosition(text) {
-			f.problem(w, r, http.StatusBadRequest, "There is no such page", "The link is damaged. Start from the first page.")
-			return
-		}
-		q.Before, v.First = text, "/dead-letters"
+	cursor := r.URL.Query().Get("cursor")
+	if cursor != "" {
+		v.First = "/dead-letters"
 	}
-	own, next, err := f.jobs.OwnDeadLetters(r.Context(), q)
+	own, next, err := f.jobs.OwnDeadLetters(r.Context(), q, cursor)
+	var invalid job.Invalid
+	if errors.As(err, &invalid) {
+		f.problem(w, r, http.StatusBadRequest, "There is no such page", "The link is damaged. Start from the first page.")
+		return
+	}
 	if err != nil {
 		f.problemOf(w, r, err)
 		return

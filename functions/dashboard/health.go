@@ -58,9 +58,10 @@ type slotsView struct {
 	Most int
 }
 
-// slotsInUse is nil where nobody can tell.
+// slotsInUse is nil where nobody can tell, and for those who do not operate the
+// broker: the slots are everybody's, so they tell how much others run.
 func (f *Function) slotsInUse(ctx context.Context) *slotsView {
-	if f.jobs.Slots == nil {
+	if f.jobs.Slots == nil || !f.jobs.Operates(ctx) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, healthPatience)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
@@ -22,14 +23,35 @@ const (
 	maxDeadLetterPages = 20
 )
 
-// owns reports whether a dead letter is the caller's: of its tenant, or of none
-// if the caller is an operator.
+// owns reports whether a dead letter is the caller's: of its tenant, or, if the
+// caller is an operator, of none or of a disputed one.
 func (s *Service) owns(ctx context.Context, l broker.DeadLetter) bool {
 	owner, _ := l.Event.Extensions()[event.ExtTenant].(string)
-	if owner == "" {
-		return s.Operates(ctx)
+	mine := owner == auth.FromContext(ctx)
+	if s.Operates(ctx) {
+		return mine || owner == "" || disputed(owner, l.Event)
 	}
-	return owner == auth.FromContext(ctx)
+	return mine && owner != "" && !disputed(owner, l.Event)
+}
+
+// disputed reports whether an event's data names another tenant than its
+// extension, at the top, where our own events name theirs: it may be that one's
+// data.
+func disputed(owner string, e cloudevents.Event) bool {
+	var data map[string]json.RawMessage
+	if json.Unmarshal(e.Data(), &data) != nil {
+		return false // no object: it names nobody
+	}
+	for name, value := range data {
+		if !strings.EqualFold(name, "tenant_id") && !strings.EqualFold(name, event.ExtTenant) {
+			continue
+		}
+		var named string
+		if json.Unmarshal(value, &named) != nil || named != owner {
+			return true
+		}
+	}
+	return false
 }
 
 // DeadLetter is a dead letter as its owner sees it: the broker's inside, such
@@ -81,7 +103,20 @@ func shown(e cloudevents.Event) cloudevents.Event {
 }
 
 // OwnDeadLetters pages through all letters until it has q.Limit of the caller's.
-func (s *Service) OwnDeadLetters(ctx context.Context, q broker.DeadLetterQuery) (own []DeadLetter, next string, err error) {
+// cursor is the next of the page before, empty for the first one; a job.Invalid
+// says that it is none. The letter where a page ends may be another tenant's, so
+// that a cursor is sealed.
+func (s *Service) OwnDeadLetters(ctx context.Context, q broker.DeadLetterQuery, cursor string) (own []DeadLetter, next string, err error) {
+	if cursor != "" {
+		if q.Before, err = s.cursors.open(ctx, cursor); err != nil {
+			return nil, "", job.Invalid{{Field: "cursor", Message: err.Error()}}
+		}
+	}
+	own, next, err = s.ownDeadLetters(ctx, q)
+	return own, s.cursors.seal(ctx, next), err
+}
+
+func (s *Service) ownDeadLetters(ctx context.Context, q broker.DeadLetterQuery) (own []DeadLetter, next string, err error) {
 	own = []DeadLetter{}
 	for range maxDeadLetterPages {
 		page, err := s.DeadLetters.DeadLetters(ctx, q)

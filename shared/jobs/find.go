@@ -36,7 +36,8 @@ type Found struct {
 	// Ending says that the wait record knows an end that the job store does not.
 	Ending bool
 	// Place is the place in the line of those that wait for a free slot, from
-	// 1; 0 for a job that does not stand in it.
+	// 1; 0 for a job that does not stand in it, and for callers who do not operate
+	// the broker: it would tell them how much others want.
 	Place int
 }
 
@@ -62,11 +63,11 @@ func (s *Service) Find(ctx context.Context, id string) (Found, error) {
 	known := waitErr == nil && rec.Header.TenantID == owner
 	switch {
 	case storeErr == nil && known:
-		return merge(j, rec), nil
+		return s.merge(ctx, j, rec), nil
 	case storeErr == nil:
 		return Found{Job: j}, nil
 	case known:
-		return merge(jobOf(rec.Header), rec), nil
+		return s.merge(ctx, jobOf(rec.Header), rec), nil
 	case waitErr != nil && !errors.Is(waitErr, wait.ErrUnknown):
 		return Found{}, fmt.Errorf("read wait record: %w", waitErr)
 	case errors.Is(storeErr, jobstore.ErrNotFound), waitErr == nil: // nobody's, or somebody else's
@@ -87,8 +88,11 @@ func jobOf(h job.Header) job.Job {
 // merge moves j forward by its wait record, never back. A sweep whose end is
 // known but not stored still runs: its results are on their way, and storing
 // them may yet fail.
-func merge(j job.Job, rec wait.Record) Found {
-	out := Found{Job: j, Place: rec.Place, Ending: rec.JobState().Terminal()}
+func (s *Service) merge(ctx context.Context, j job.Job, rec wait.Record) Found {
+	out := Found{Job: j, Ending: rec.JobState().Terminal()}
+	if s.Operates(ctx) { // all tenants stand in the one line
+		out.Place = rec.Place
+	}
 	switch rec.JobState() {
 	case job.Failed:
 		out.Status, out.ErrorCode, out.ErrorMessage = job.Failed, rec.ErrorCode, rec.ErrorMessage
@@ -129,7 +133,7 @@ func (s *Service) Live(ctx context.Context, jobs []job.Job) []Found {
 				return
 			}
 			if rec, err := s.Waits.Get(ctx, j.JobID); err == nil && rec.Header.TenantID == j.TenantID {
-				out[i] = merge(j, rec)
+				out[i] = s.merge(ctx, j, rec)
 			}
 		})
 	}

@@ -128,6 +128,7 @@ type Service struct {
 	Sessions *auth.Sessions
 
 	cfg       Config
+	cursors   cursors
 	counts    countsCache
 	overviews overviewCache
 	streams   chan struct{}
@@ -157,6 +158,9 @@ func New(cfg Config, d Deps) (*Service, error) {
 	s := &Service{Deps: d, cfg: cfg, streams: make(chan struct{}, cfg.MaxStreams), drain: make(chan struct{})}
 	var err error
 	if s.Sessions, err = auth.NewSessions(d.Keys, cfg.SessionSecret, d.Now); err != nil {
+		return nil, err
+	}
+	if s.cursors, err = newCursors(cfg.SessionSecret); err != nil {
 		return nil, err
 	}
 	return s, nil

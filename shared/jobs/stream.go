@@ -118,7 +118,7 @@ func (s *Service) follow(ctx context.Context, out *eventWriter, j Found, last in
 		case rec, ok := <-changes:
 			if !ok {
 				changes = nil
-			} else if j = merge(j.Job, rec); j.Ending {
+			} else if j = s.merge(ctx, j.Job, rec); j.Ending {
 				look()
 			}
 		case <-again.C:

@@ -147,7 +147,7 @@ func (s *subscription) delivered(work context.Context, c *conf, d *delivery, rep
 // refused counts an attempt, or the time that nobody was there.
 func (s *subscription) refused(work context.Context, c *conf, d *delivery, r result, took time.Duration) {
 	st := &d.state
-	st.Code, st.Data, st.Dest = r.code, []byte(clip(r.data, errorDataBytes)), c.trigger.Subscriber
+	st.Code, st.Data, st.Dest = r.code, []byte(clip(r.data, errorDataBytes)), WithoutCredentials(c.trigger.Subscriber)
 	if st.First == 0 {
 		st.First = time.Now().UnixMilli()
 	}
@@ -310,7 +310,7 @@ func (s *subscription) bury(work context.Context, c *conf, d *delivery) {
 // Rule: Knative Eventing, "Error signalling" of the delivery specification.
 func withError(d *delivery) *cloudevent.Message {
 	m := *d.entry.Message
-	m.SetText("knativeerrordest", withoutCredentials(d.state.Dest))
+	m.SetText("knativeerrordest", WithoutCredentials(d.state.Dest))
 	m.SetInt("knativeerrorcode", d.state.Code)
 	m.SetText("knativeerrordata", base64.StdEncoding.EncodeToString(d.state.Data))
 	return &m

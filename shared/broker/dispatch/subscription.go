@@ -437,8 +437,9 @@ func (s *subscription) await(ctx context.Context) bool {
 	}
 }
 
-// withoutCredentials is a URL without its user information.
-func withoutCredentials(address string) string {
+// WithoutCredentials is a URL without its user information: what is kept and shown
+// of an address that events are posted to.
+func WithoutCredentials(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || u.User == nil {
 		return address

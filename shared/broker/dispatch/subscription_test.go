@@ -63,3 +63,12 @@ func TestDetachIsOfOneNaming(t *testing.T) {
 	s.attach()
 	require.False(t, s.gone)
 }
+
+// What is kept of a Trigger, and shown of it, holds no password.
+func TestARegistrationHoldsNoCredentials(t *testing.T) {
+	t.Parallel()
+	tr := Trigger{Subscriber: "http://me:hush@store/x", Delivery: Delivery{DeadLetterSink: "http://me:hush@sink"}}
+	r := tr.Registration().Record
+	require.Equal(t, "http://store/x", r.Subscriber)
+	require.Equal(t, "http://sink", r.DeadLetterSink)
+}

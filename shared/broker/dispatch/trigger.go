@@ -67,7 +67,8 @@ func (t Trigger) Registration() stream.Registration {
 	return stream.Registration{
 		Name: t.Name, StartFrom: t.StartFrom,
 		Record: stream.Record{
-			Subscriber: t.Subscriber, Filter: t.Filter.String(), DeadLetterSink: t.Delivery.DeadLetterSink, Ordered: t.Ordered,
+			Subscriber: WithoutCredentials(t.Subscriber), Filter: t.Filter.String(),
+			DeadLetterSink: WithoutCredentials(t.Delivery.DeadLetterSink), Ordered: t.Ordered,
 		},
 	}
 }

@@ -124,7 +124,7 @@ func view(d stream.DeadLetter) DeadLetter {
 	s := dispatch.DecodeState(d.Record)
 	v := DeadLetter{
 		ID: d.ID, Namespace: d.Broker.Namespace, Broker: d.Broker.Name, Trigger: d.Trigger,
-		Subscriber: s.Dest, Code: s.Code, Reason: text(s.Data), Attempts: s.Attempts,
+		Subscriber: dispatch.WithoutCredentials(s.Dest), Code: s.Code, Reason: text(s.Data), Attempts: s.Attempts,
 		Taken: s.Taken, Stored: d.Stored, First: time.UnixMilli(s.First).UTC(), Died: d.Died, Position: d.Position(),
 	}
 	if at := stream.IDTime(s.Origin); !at.IsZero() {

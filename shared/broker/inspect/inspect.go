@@ -132,7 +132,9 @@ func (i *Inspector) TriggersOf(ctx context.Context, b stream.Broker) ([]TriggerI
 	for n, q := range queues {
 		out[n] = TriggerInfo{
 			Namespace: b.Namespace, Broker: b.Name, Name: q.Trigger,
-			Subscriber: q.Record.Subscriber, Filter: q.Record.Filter, DeadLetterSink: q.Record.DeadLetterSink, Ordered: q.Record.Ordered,
+			// Earlier releases kept addresses as they were written.
+			Subscriber: dispatch.WithoutCredentials(q.Record.Subscriber), Filter: q.Record.Filter,
+			DeadLetterSink: dispatch.WithoutCredentials(q.Record.DeadLetterSink), Ordered: q.Record.Ordered,
 			Removed: q.Removed, Paused: paused[q.Trigger],
 			Lag: q.Lag, Pending: q.Pending, Retries: q.Retries, DeadLetters: q.DeadLetters, Consumers: q.Consumers, OldestAge: q.Age,
 		}
