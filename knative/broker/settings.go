@@ -32,6 +32,7 @@ import (
 //	pod                  YAML, merged into the template of both roles' pods: labels,
 //	                     annotations, resources and scheduling (podAllowed)
 //	BROKER_…             the data plane's own settings, as in shared/broker.Config
+//	OTEL_…               where traces go: traceVariables
 type Settings struct {
 	RedisSecret        corev1.SecretKeySelector
 	TLSSecret          string
@@ -219,9 +220,18 @@ func ownAnnotation(name string) bool {
 	return domain == "sweepline.dev" || strings.Contains(domain, "security.") && strings.HasSuffix(domain, "kubernetes.io")
 }
 
+// traceVariables say where traces go: shared/telemetry, and OpenTelemetry's SDK.
+var traceVariables = []string{
+	"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_COMPRESSION", "OTEL_EXPORTER_OTLP_TIMEOUT",
+	"OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG", "OTEL_RESOURCE_ATTRIBUTES",
+}
+
 // variables are the environment variables of the data plane's Config.
 func variables() map[string]reflect.Type {
 	known := make(map[string]reflect.Type)
+	for _, name := range traceVariables {
+		known[name] = reflect.TypeFor[string]()
+	}
 	for f := range reflect.TypeFor[dataplane.Config]().Fields() {
 		if name := f.Tag.Get("envconfig"); name != "" {
 			known[name] = f.Type
@@ -237,6 +247,7 @@ func parses(value string, kind reflect.Type) error {
 	switch {
 	case kind == reflect.TypeFor[time.Duration]():
 		_, err = time.ParseDuration(value)
+	case kind.Kind() == reflect.String:
 	case kind.Kind() == reflect.Bool:
 		_, err = strconv.ParseBool(value)
 	default:

@@ -12,6 +12,7 @@ func TestReadSettings(t *testing.T) {
 	s, err := readSettings(map[string]string{
 		"redis-secret": "mine", "redis-secret-key": "url", "ingress-replicas": "3", "dispatcher-replicas": autoscaled,
 		"BROKER_RETENTION": "1h", "BROKER_PARTITIONS": "4", "BROKER_REQUIRE_DURABLE": "true",
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
 	})
 	require.NoError(t, err)
 	require.Equal(t, "mine", s.RedisSecret.Name)
@@ -20,6 +21,7 @@ func TestReadSettings(t *testing.T) {
 	require.Nil(t, s.DispatcherReplicas)
 	require.Equal(t, []corev1.EnvVar{
 		{Name: "BROKER_PARTITIONS", Value: "4"}, {Name: "BROKER_REQUIRE_DURABLE", Value: "true"}, {Name: "BROKER_RETENTION", Value: "1h"},
+		{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Value: "http://collector:4318"},
 	}, s.Env)
 }
 
