@@ -9,6 +9,8 @@ import (
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/enqueue"
 	"github.com/zixly/sweepline/shared/function"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/jobstore/postgres"
 	"github.com/zixly/sweepline/shared/redisclient"
 	"github.com/zixly/sweepline/shared/restore"
@@ -49,6 +51,8 @@ func FromEnv(ctx context.Context, more ...any) (*Service, error) {
 	if err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
+	// The role may be one that reads, and that of one tenant at a time.
+	store.Migrate = false
 	stored, err := postgres.Open(ctx, store)
 	if err != nil {
 		return nil, errors.Join(err, records.Close(), client.Close())
@@ -58,7 +62,7 @@ func FromEnv(ctx context.Context, more ...any) (*Service, error) {
 	if err != nil {
 		return nil, errors.Join(err, closeAll())
 	}
-	lost, err := restore.New(stored, records, sender)
+	lost, err := restore.New(ownJobs{stored}, records, sender)
 	if err != nil {
 		return nil, errors.Join(err, closeAll())
 	}
@@ -68,4 +72,20 @@ func FromEnv(ctx context.Context, more ...any) (*Service, error) {
 	}
 	s.close = closeAll
 	return s, nil
+}
+
+// ownJobs looks up jobs of the caller alone, which needs no view of all tenants.
+type ownJobs struct{ store Store }
+
+func (o ownJobs) Lookup(ctx context.Context, ids []string) ([]job.Job, error) {
+	var found []job.Job
+	for _, id := range ids {
+		switch j, err := o.store.Job(ctx, auth.FromContext(ctx), id); {
+		case err == nil:
+			found = append(found, j)
+		case !errors.Is(err, jobstore.ErrNotFound):
+			return nil, err
+		}
+	}
+	return found, nil
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"github.com/zixly/sweepline/shared/function"
@@ -28,17 +30,47 @@ func newMigrate() *cobra.Command {
 				return migrations(cmd, asJSON, func(l *postgres.Store) ([]jobstore.Migration, error) { return l.Status(cmd.Context()) })
 			},
 		},
+		&cobra.Command{
+			Use: "roles", Short: "Give the roles " + postgres.RoleStore + ", " + postgres.RoleSurvey + " and " + postgres.RoleRead + " what they need", Args: cobra.NoArgs,
+			Long: "Where these roles are in the server, logins that are their members can do what their functions need and nothing else.\n" +
+				"`migrate up` does the same. $DATABASE_URL must be of the tables' owner.",
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				l, err := openForMigration(cmd)
+				if err != nil {
+					return err
+				}
+				defer func() { _ = l.Close() }()
+				found, err := l.Roles(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return printJSON(cmd.OutOrStdout(), append([]string{}, found...))
+				}
+				if len(found) == 0 {
+					fmt.Fprintln(cmd.OutOrStdout(), "None of these roles is there: one role does all.")
+				}
+				for _, role := range found {
+					fmt.Fprintln(cmd.OutOrStdout(), role)
+				}
+				return nil
+			},
+		},
 	)
 	cmd.PersistentFlags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
-func migrations(cmd *cobra.Command, asJSON bool, do func(*postgres.Store) ([]jobstore.Migration, error)) error {
+func openForMigration(cmd *cobra.Command) (*postgres.Store, error) {
 	var cfg postgres.Config
 	if err := function.Load(&cfg); err != nil {
-		return usagef("%w (DATABASE_URL names the PostgreSQL: postgres://user@host/database)", err)
+		return nil, usagef("%w (DATABASE_URL names the PostgreSQL: postgres://user@host/database)", err)
 	}
-	l, err := postgres.Open(cmd.Context(), cfg)
+	return postgres.Open(cmd.Context(), cfg)
+}
+
+func migrations(cmd *cobra.Command, asJSON bool, do func(*postgres.Store) ([]jobstore.Migration, error)) error {
+	l, err := openForMigration(cmd)
 	if err != nil {
 		return err
 	}

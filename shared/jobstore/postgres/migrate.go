@@ -143,6 +143,10 @@ func (l *Store) migrate(ctx context.Context) ([]jobstore.Migration, error) {
 	if err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}
+	// What is new is for the same roles as the rest.
+	if err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error { _, err := grant(ctx, tx); return err }); err != nil {
+		return nil, fmt.Errorf("grant roles: %w", err)
+	}
 	return jobstore.AppliedMigrations(results), nil
 }
 

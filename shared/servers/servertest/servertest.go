@@ -89,8 +89,27 @@ var postgres = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	atEnd(p.Stop)
+	superuser = p.SuperURL
 	return p.URL, nil
 })
+
+// superuser is of the private PostgreSQL, empty while there is none.
+var superuser string
+
+// Administer runs a statement as superuser in the database of a URL that Postgres
+// gave. With a PostgreSQL that is not ours the test is skipped.
+func Administer(t testing.TB, database, statement string) {
+	t.Helper()
+	if superuser == "" {
+		t.Skip("left out: needs a PostgreSQL of the tests' own, and DATABASE_URL names another")
+	}
+	u, err := url.Parse(superuser)
+	require.NoError(t, err)
+	at, err := url.Parse(database)
+	require.NoError(t, err)
+	u.Path = at.Path
+	execute(t, u.String(), statement)
+}
 
 // Main runs the tests of a package and then stops its servers and removes
 // their files: call it from TestMain.
