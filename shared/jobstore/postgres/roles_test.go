@@ -21,9 +21,6 @@ func withRoles(t *testing.T) (owner string, login map[string]string) {
 	t.Helper()
 	owner = servertest.Postgres(t)
 	login = map[string]string{}
-	t.Cleanup(func() { // the owner may not end other roles' connections, which take a moment to go
-		servertest.Administer(t, owner, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
-	})
 	for _, role := range []string{postgres.RoleStore, postgres.RoleSurvey, postgres.RoleRead} {
 		name := role + "_login"
 		servertest.Administer(t, owner, fmt.Sprintf(`do $$ begin

@@ -158,7 +158,11 @@ func Postgres(t testing.TB) string {
 	base = orSkip(t, "PostgreSQL", base, err)
 	name := fmt.Sprintf("sweepline_test_%d_%d", os.Getpid(), databases.Add(1))
 	execute(t, base, "CREATE DATABASE "+name)
-	t.Cleanup(func() { execute(t, base, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
+	dropper := base
+	if superuser != "" { // who may end other roles' connections, which take a moment to go
+		dropper = superuser
+	}
+	t.Cleanup(func() { execute(t, dropper, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
 	u, err := url.Parse(base)
 	require.NoError(t, err)
 	u.Path = "/" + name
