@@ -96,7 +96,7 @@ func TestOnlySealedEventsReachTheFunction(t *testing.T) {
 
 	require.Equal(t, 2, strings.Count(log.String(), "\n"), "one line a minute from each: %s", &log)
 	require.NotContains(t, log.String(), "CONTENT")
-	metrics, err := io.ReadAll(do(one, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody)).Result().Body)
+	metrics, err := io.ReadAll(do(function.Operations(single, registry), httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody)).Result().Body)
 	require.NoError(t, err)
 	require.Contains(t, string(metrics), `pipeline_events_refused_total{function="step",reason="unsealed"} 3`)
 	require.Contains(t, string(metrics), `pipeline_events_refused_total{function="step",reason="forged"} 4`)
