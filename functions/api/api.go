@@ -40,7 +40,7 @@ func FromEnv(ctx context.Context) (*Function, error) {
 // routes lists every address of the function.
 func (f *Function) routes() http.Handler {
 	mux := http.NewServeMux()
-	handle := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, f.jobs.Require(h, jobs.Unauthorized)) }
+	handle := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, f.jobs.Require(h, jobs.Refuse)) }
 	handle("GET /webhook/jobs/{id}", jobs.OfJob(f.getJob))
 	handle("GET /api/jobs", f.listJobs)
 	handle("GET /api/jobs/{id}", jobs.OfJob(f.getJob))

@@ -12,6 +12,7 @@ import (
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobs"
 	"github.com/zixly/sweepline/shared/jobstore"
+	"github.com/zixly/sweepline/shared/quota"
 )
 
 func (f *Function) getJob(w http.ResponseWriter, r *http.Request) {
@@ -89,7 +90,10 @@ func (f *Function) retryJob(w http.ResponseWriter, r *http.Request) {
 func answerAct(ctx context.Context, w http.ResponseWriter, err error) {
 	var no jobs.Conflict
 	var invalid job.Invalid
+	full, isFull := errors.AsType[*quota.Exceeded](err)
 	switch {
+	case isFull:
+		full.Write(w)
 	case errors.Is(err, jobs.ErrNoJob):
 		jobs.AnswerMissing(w, err)
 	case errors.As(err, &no):

@@ -19,7 +19,7 @@ func TestASessionOfTheDashboard(t *testing.T) {
 	_, h := serve(t, w.Service(t, "acme:one,globex:two"))
 	elsewhere := jobstest.New().Service(t, "acme:one,globex:two")
 	in := httptest.NewRecorder()
-	require.True(t, elsewhere.Sessions.Begin(in, httptest.NewRequest(http.MethodPost, "/login", http.NoBody), "one"))
+	require.NoError(t, elsewhere.Sessions.Begin(in, httptest.NewRequest(http.MethodPost, "/login", http.NoBody), "one"))
 	own, foreign := w.Stored("acme", job.Failed), w.Stored("globex", job.Failed)
 	ask := func(method, path string, header ...string) int {
 		r := httptest.NewRequest(method, path, http.NoBody)

@@ -105,18 +105,91 @@ type heatMaps struct {
 	mu    sync.Mutex
 	kept  map[string]*heatMap
 	order []string
+	// drawing are those being drawn, each once for all who look.
+	drawing map[string]*drawing
 }
 
-// heatMap reads all rows of a job and draws them; nil where that is not
-// possible.
+// drawing is a heat map that is being drawn.
+type drawing struct {
+	// done is closed when drawn and err are set.
+	done  chan struct{}
+	drawn *heatMap
+	err   error
+	// askers are those who wait for it. When the last one goes, cancel ends it.
+	askers int
+	cancel context.CancelFunc
+}
+
+// heatMap reads all rows of a job and draws them; nil where that is not possible. It
+// does so once for all who ask meanwhile, and for no longer than one of them waits.
 func (f *Function) heatMap(ctx context.Context, owner, id string) (*heatMap, error) {
-	key := owner + "/" + id
-	f.heatMaps.mu.Lock()
-	s, ok := f.heatMaps.kept[key]
-	f.heatMaps.mu.Unlock()
-	if ok {
-		return s, nil
+	key, s := owner+"/"+id, &f.heatMaps
+	s.mu.Lock()
+	if drawn, ok := s.kept[key]; ok {
+		s.mu.Unlock()
+		return drawn, nil
 	}
+	d := s.drawing[key]
+	if d == nil {
+		work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		d = &drawing{done: make(chan struct{}), cancel: cancel}
+		if s.drawing == nil {
+			s.drawing = map[string]*drawing{}
+		}
+		s.drawing[key] = d
+		go func() {
+			drawn, err := f.draw(work, owner, id)
+			cancel()
+			s.finish(key, d, drawn, err)
+		}()
+	}
+	d.askers++
+	s.mu.Unlock()
+	select {
+	case <-d.done:
+		return d.drawn, d.err
+	case <-ctx.Done():
+		s.leave(key, d)
+		return nil, context.Cause(ctx)
+	}
+}
+
+// leave is called by an asker who does not wait any longer.
+func (s *heatMaps) leave(key string, d *drawing) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d.askers--; d.askers == 0 {
+		d.cancel()
+		if s.drawing[key] == d {
+			delete(s.drawing, key) // who comes now begins anew
+		}
+	}
+}
+
+func (s *heatMaps) finish(key string, d *drawing, drawn *heatMap, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.drawing[key] == d {
+		delete(s.drawing, key)
+	}
+	if d.drawn, d.err = drawn, err; drawn != nil {
+		s.keep(key, drawn)
+	}
+	close(d.done)
+}
+
+// draw reads and draws within the owner's share of large reads.
+func (f *Function) draw(ctx context.Context, owner, id string) (_ *heatMap, err error) {
+	defer func() {
+		if p := recover(); p != nil { // as net/http does for a handler
+			err = fmt.Errorf("drawing panicked: %v", p)
+		}
+	}()
+	release, err := f.jobs.TakeRead(ctx, owner)
+	if err != nil {
+		return nil, fmt.Errorf("read results: %w", err)
+	}
+	defer release()
 	var points []heatmap.Point
 	for r, err := range f.jobs.Store.Results(ctx, owner, id, jobstore.ByScore) {
 		if err != nil {
@@ -128,13 +201,11 @@ func (f *Function) heatMap(ctx context.Context, owner, id string) (*heatMap, err
 	if !ok {
 		return nil, nil //nolint:nilnil // nothing to draw is no mistake
 	}
-	f.heatMaps.keep(key, &drawn)
 	return &drawn, nil
 }
 
+// keep is called with the lock.
 func (s *heatMaps) keep(key string, drawn *heatMap) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.kept == nil {
 		s.kept = map[string]*heatMap{}
 	}

@@ -10,7 +10,15 @@ import (
 const maxForm = 4 << 10
 
 // askForKey shows the form that asks for a tenant's key, in place of the page.
-func (f *Function) askForKey(w http.ResponseWriter, r *http.Request) {
+func (f *Function) askForKey(w http.ResponseWriter, r *http.Request, err error) {
+	if tooMuch(w, err) {
+		if _, named := f.jobs.Sessions.Identify(r); named == nil { // it asks too often
+			f.problem(w, r, http.StatusTooManyRequests, "Too much at once", "Nothing was changed: "+err.Error()+". Try again in a moment.")
+			return
+		}
+		render(w, r, http.StatusTooManyRequests, "login.html", loginView{Next: "/", Wait: true})
+		return
+	}
 	next := r.URL.RequestURI()
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		next = "/"
@@ -22,12 +30,19 @@ type loginView struct {
 	view
 	Next  string
 	Wrong bool
+	// Wait says that too many wrong keys came from where this one did.
+	Wait bool
 }
 
 func (f *Function) login(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	next := localPath(r.PostFormValue("next"))
-	if !f.jobs.Sessions.Begin(w, r, strings.TrimSpace(r.PostFormValue("key"))) {
+	err := f.jobs.Sessions.Begin(w, r, strings.TrimSpace(r.PostFormValue("key")))
+	switch {
+	case err != nil && tooMuch(w, err):
+		render(w, r, http.StatusTooManyRequests, "login.html", loginView{Next: next, Wait: true})
+		return
+	case err != nil:
 		render(w, r, http.StatusUnauthorized, "login.html", loginView{Next: next, Wrong: true})
 		return
 	}

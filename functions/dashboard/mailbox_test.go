@@ -19,7 +19,7 @@ func withMailbox(t *testing.T) (*mailbox.Box, http.Handler) {
 	t.Helper()
 	d := jobstest.New().Deps(t, "acme:aaaaaaaaaaaaaaaa,globex:gggggggggggggggg")
 	d.DeadLetters = nil
-	s, err := jobs.New(jobs.Config{Heartbeat: time.Second, MaxStreams: 2, SessionSecret: "secret"}, d)
+	s, err := jobs.New(jobs.Config{Heartbeat: time.Second, MaxStreams: 2, SessionSecret: "a secret of the tests"}, d)
 	require.NoError(t, err)
 	box := &mailbox.Box{}
 	_, h := serve(t, dashboard.Config{}, s, dashboard.Deps{Mailbox: box})

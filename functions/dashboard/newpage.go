@@ -158,6 +158,9 @@ func (f *Function) submitFromPage(w http.ResponseWriter, r *http.Request) {
 		v.Key = uuid.NewString()
 		v.Notice = "This form has started a job already, with other values. Send it again to start another one."
 		render(w, r, http.StatusConflict, "new.html", v)
+	case tooMuch(w, err):
+		v.Notice = "You have as many open jobs as one tenant may, so nothing is started yet. Send the form again when some have ended."
+		render(w, r, http.StatusTooManyRequests, "new.html", v)
 	case err != nil:
 		slog.WarnContext(r.Context(), "Sweep not taken in", "error", err)
 		v.Notice = "The queue does not answer, so nothing is started yet. Send the form again in a moment: it will be one job, however often you do."
@@ -171,7 +174,7 @@ func (f *Function) takeIn(ctx context.Context, sweep job.Sweep, key string) (enq
 	ctx, cancel := context.WithTimeout(telemetry.Start(ctx), 8*time.Second)
 	defer cancel()
 	// No header holds a newline, so the key is none of the webhook's.
-	got, err := f.jobs.Enqueuer.Enqueue(ctx, enqueue.Request{Tenant: auth.FromContext(ctx), Key: "form\n" + key, Sweep: sweep})
+	got, err := f.jobs.Enqueuer.Enqueue(ctx, enqueue.Request{Tenant: auth.FromContext(ctx), Key: "form\n" + key, Sweep: sweep, MostOpen: f.jobs.Keys.OpenJobs()})
 	if err != nil {
 		return got, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/auth"
 	"github.com/zixly/sweepline/shared/jobs"
+	"github.com/zixly/sweepline/shared/quota"
 )
 
 var (
@@ -98,10 +99,22 @@ func (f *Function) problemOf(w http.ResponseWriter, r *http.Request, err error) 
 	switch {
 	case errors.Is(err, jobs.ErrNoJob):
 		f.problem(w, r, http.StatusNotFound, "No such job", "It does not exist, or it is not yours.")
+	case tooMuch(w, err):
+		f.problem(w, r, http.StatusTooManyRequests, "Too much at once", "Nothing was changed: "+err.Error()+". Try again in a moment.")
 	case errors.As(err, &no):
 		f.problem(w, r, http.StatusConflict, "That cannot be done now", "Nothing was changed: "+no.Error()+".")
 	default:
 		slog.WarnContext(r.Context(), "Page not shown", "error", err)
 		f.problem(w, r, http.StatusServiceUnavailable, "Not available now", "A store does not answer. Try again in a moment.")
 	}
+}
+
+// tooMuch reports whether err is a share that is used up, and says in the header when
+// to come back.
+func tooMuch(w http.ResponseWriter, err error) bool {
+	more, ok := errors.AsType[*quota.Exceeded](err)
+	if ok {
+		more.Headers(w.Header())
+	}
+	return ok
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/zixly/sweepline/shared/enqueue"
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/quota"
 	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/wait"
@@ -80,6 +81,7 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	if err != nil {
 		return nil, err
 	}
+	slog.InfoContext(ctx, "Who is let in", "tenants", keys.Admits())
 	sender, err := sink.New(out)
 	if err != nil {
 		return nil, err
@@ -152,9 +154,13 @@ func (f *Function) take(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx = telemetry.Start(ctx)
-	req.Tenant = auth.FromContext(ctx)
+	req.Tenant, req.MostOpen = auth.FromContext(ctx), f.keys.OpenJobs()
 	got, err := f.enqueue.Enqueue(ctx, req)
+	full, isFull := errors.AsType[*quota.Exceeded](err)
 	switch {
+	case isFull:
+		full.Write(w)
+		return
 	case errors.Is(err, enqueue.ErrConflict):
 		function.WriteError(w, http.StatusUnprocessableEntity, function.CodeKeyReused, "the idempotency key was used before with another payload")
 		return

@@ -20,6 +20,7 @@ import (
 
 	"github.com/zixly/sweepline/functions/receive"
 	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/auth/authtest"
 	"github.com/zixly/sweepline/shared/enqueue"
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
@@ -61,7 +62,7 @@ func (d *desk) Enqueue(ctx context.Context, r enqueue.Request) (enqueue.Accepted
 func setup(t *testing.T, keys string) (*desk, http.Handler) {
 	t.Helper()
 	d := &desk{}
-	k, err := auth.New(auth.Config{Keys: keys})
+	k, err := auth.New(auth.Config{Keys: authtest.Hashed(keys)})
 	require.NoError(t, err)
 	f, err := receive.New(receive.Config{BaseURL: "https://hooks.example/"}, d, k, nil)
 	require.NoError(t, err)

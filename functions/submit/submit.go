@@ -22,6 +22,7 @@ import (
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 
 	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/trading"
@@ -74,6 +75,9 @@ func New(cfg Config, waits *wait.Waits, api sweeps) (*Function, error) {
 	}
 	if cfg.Secret == "" {
 		return nil, errors.New("CALLBACK_SECRET is required")
+	}
+	if err := function.CheckSecret("CALLBACK_SECRET", cfg.Secret); err != nil {
+		return nil, err
 	}
 	if _, err := trading.CallbackURL(cfg.BaseURL, "", ""); err != nil {
 		return nil, err

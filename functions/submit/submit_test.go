@@ -56,7 +56,7 @@ func setup(t *testing.T, cfg wait.Config) (*submit.Function, *wait.Waits, *api) 
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = waits.Close() })
 	a := &api{entered: make(chan struct{}, 10), leave: make(chan struct{})}
-	f, err := submit.New(submit.Config{BaseURL: "https://hooks.test/base", Secret: "secret"}, waits, a)
+	f, err := submit.New(submit.Config{BaseURL: "https://hooks.test/base", Secret: "secret of the tests"}, waits, a)
 	require.NoError(t, err)
 	return f, waits, a
 }
@@ -133,7 +133,7 @@ func TestASlowSubmissionStaysInCharge(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, out.reply.ID(), again.ID(), "the answer may have been lost")
 	require.JSONEq(t, string(out.reply.Data()), string(again.Data()))
-	token := trading.Token("secret", e.Subject())
+	token := trading.Token("secret of the tests", e.Subject())
 	require.Equal(t, "https://hooks.test/base/webhook/sweep-callback?job="+e.Subject()+"&token="+token, a.url)
 	require.Equal(t, trading.CallbackHeaders(token), a.header)
 }
@@ -192,12 +192,12 @@ func TestNewRefuses(t *testing.T) {
 	_, waits, a := setup(t, wait.Config{})
 	for name, cfg := range map[string]submit.Config{
 		"CALLBACK_SECRET":  {BaseURL: "http://x"},
-		"WEBHOOK_BASE_URL": {Secret: "x"},
-		"POLL_PROGRESS":    {Secret: "x", BaseURL: "http://x", ProgressEvery: time.Millisecond},
+		"WEBHOOK_BASE_URL": {Secret: "secret of the tests"},
+		"POLL_PROGRESS":    {Secret: "secret of the tests", BaseURL: "http://x", ProgressEvery: time.Millisecond},
 	} {
 		_, err := submit.New(cfg, waits, a)
 		require.ErrorContains(t, err, name)
 	}
-	_, err := submit.New(submit.Config{Secret: "x", BaseURL: "http://x"}, nil, a)
+	_, err := submit.New(submit.Config{Secret: "secret of the tests", BaseURL: "http://x"}, nil, a)
 	require.Error(t, err)
 }

@@ -26,7 +26,7 @@ func (w *world) another(jobID string) string {
 		return (&faults{}).roundTrip(r, w.sim.Handler())
 	})))
 	require.NoError(w.t, err)
-	u, err := trading.CallbackURL("http://hooks.test", jobID, trading.Token("secret", jobID))
+	u, err := trading.CallbackURL("http://hooks.test", jobID, trading.Token("secret of the tests", jobID))
 	require.NoError(w.t, err)
 	s, err := api.Submit(w.t.Context(), w.header("a").Parameters, u, nil)
 	require.NoError(w.t, err)

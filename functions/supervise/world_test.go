@@ -175,9 +175,9 @@ func (w *world) restart(f *faults) {
 	require.NoError(w.t, err)
 	p := &process{redis: client, waits: waits, faults: f}
 	sink := &sink{bus: w.bus, faults: f}
-	p.submit, err = submit.New(submit.Config{BaseURL: "http://hooks.test", Secret: "secret", ProgressEvery: w.superCfg.ProgressEvery}, waits, api)
+	p.submit, err = submit.New(submit.Config{BaseURL: "http://hooks.test", Secret: "secret of the tests", ProgressEvery: w.superCfg.ProgressEvery}, waits, api)
 	require.NoError(w.t, err)
-	p.callback, err = callback.New(callback.Config{Secret: "secret"}, waits, api, sink, prometheus.NewRegistry())
+	p.callback, err = callback.New(callback.Config{Secret: "secret of the tests"}, waits, api, sink, prometheus.NewRegistry())
 	require.NoError(w.t, err)
 	p.supervise, err = supervise.New(w.superCfg, waits, api, sink, prometheus.NewRegistry())
 	require.NoError(w.t, err)
@@ -395,7 +395,7 @@ func eachRedis(t *testing.T, story func(t *testing.T, on func(*options))) {
 // post sends a body as the trading API would, and returns the status.
 func (w *world) post(jobID, body string) int {
 	w.t.Helper()
-	u, err := trading.CallbackURL("http://hooks.test", jobID, trading.Token("secret", jobID))
+	u, err := trading.CallbackURL("http://hooks.test", jobID, trading.Token("secret of the tests", jobID))
 	require.NoError(w.t, err)
 	r := httptest.NewRequest(http.MethodPost, u, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")

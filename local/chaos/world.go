@@ -26,7 +26,7 @@ var tenants = []string{"acme", "globex", "initech"}
 
 const operator = "ops"
 
-func keyOf(tenant string) string { return "key-of-" + tenant }
+func keyOf(tenant string) string { return "key-of-the-tenant-" + tenant }
 
 // world is a running pipeline with all that it stands on.
 type world struct {
@@ -225,6 +225,7 @@ func (w *world) env(name string) ([]string, error) {
 		// The first of several keeps its name over restarts, the others have none.
 		"BROKER_INSTANCE=" + map[bool]string{true: name}[strings.HasSuffix(name, "-1")],
 		"TENANT_KEYS=" + strings.Join(keys, ","), "OPERATOR_TENANTS=" + operator, "CALLBACK_TIMEOUT=30m",
+		"TENANT_REQUESTS_PER_SECOND=0", "TENANT_OPEN_JOBS=0", // outages pile up more than a share
 	}
 	return append(append(env, w.o.Settings...), w.o.Env...), nil
 }

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/zixly/sweepline/shared/auth"
 )
 
 // Role is a share of the pipeline's work. The processes of a pipeline that is split
@@ -71,6 +73,8 @@ type Config struct {
 	// AllowedHosts are names to answer for beside those of loopback and the host of
 	// WebhookBaseURL: what a proxy in front puts in Host.
 	AllowedHosts []string `envconfig:"ALLOWED_HOSTS"`
+	// SecretSet says that the variable is there: set but empty is an error.
+	SecretSet auth.Present `envconfig:"CALLBACK_SECRET"`
 }
 
 // Folder makes the data folder and gives its path.

@@ -31,6 +31,8 @@ const sinkPath = "/sweepline/default"
 type Local struct {
 	// PublicURL, BrokerURL, TradingURL and AdminURL are where it answers.
 	PublicURL, BrokerURL, TradingURL, AdminURL string
+	// LetIn says whose requests are answered.
+	LetIn string
 	// Simulated says that TradingURL is the simulator.
 	Simulated bool
 	// Mode says in one line which stores are used and what does not last.
@@ -120,6 +122,9 @@ func (l *Local) prepare(ctx context.Context, cfg *Config) (err error) {
 		return err
 	}
 	if cfg.CallbackSecret == "" {
+		if cfg.SecretSet != "" {
+			return errors.New("CALLBACK_SECRET is set but empty: unset it to have one made")
+		}
 		if cfg.CallbackSecret, err = secret(l.DataDir, "callback-secret"); err != nil {
 			return err
 		}
@@ -298,7 +303,7 @@ func (l *Local) Summary() string {
 	}
 	var b strings.Builder
 	for _, line := range [][2]string{
-		{"Dashboard", l.PublicURL}, {"Webhook", "POST " + l.PublicURL + "/webhook/trading-sweep"}, {"Broker", l.BrokerURL},
+		{"Dashboard", l.PublicURL}, {"Let in", l.LetIn}, {"Webhook", "POST " + l.PublicURL + "/webhook/trading-sweep"}, {"Broker", l.BrokerURL},
 		{"Trading API", trading}, {"Metrics", l.AdminURL + "/metrics"}, {"Data", l.DataDir},
 	} {
 		fmt.Fprintf(&b, "  %-12s %s\n", line[0], line[1])

@@ -139,10 +139,13 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 		superviseConf.PollMin = time.Second
 	}
 	metrics := function.ProcessMetrics()
+	tenants.Loopback = true
 	keys, err := auth.New(tenants)
 	if err != nil {
 		return nil, err
 	}
+	l.LetIn = keys.Admits()
+	l.log.InfoContext(ctx, "Who is let in", "tenants", l.LetIn)
 	sender, err := sink.New(out, sink.WithTransport(l.local), sink.WithSeals(l.Seals))
 	if err != nil {
 		return nil, err

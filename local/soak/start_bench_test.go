@@ -34,7 +34,7 @@ func BenchmarkStartToReady(b *testing.B) {
 				t: b, name: name, port: port, log: log,
 				env: []string{
 					"REDIS_URL=" + redis, "DATABASE_URL=" + database, fmt.Sprintf("PORT=%d", port),
-					"TRADING_API_URL=http://127.0.0.1:1", "CALLBACK_SECRET=bench", "EVENT_SEALS=off", "K_SINK=http://127.0.0.1:1/a/b",
+					"TRADING_API_URL=http://127.0.0.1:1", "CALLBACK_SECRET=a-secret-of-the-bench", "EVENT_SEALS=off", "K_SINK=http://127.0.0.1:1/a/b",
 					"WEBHOOK_BASE_URL=http://127.0.0.1:1",
 				},
 			}

@@ -79,7 +79,8 @@ func newWorld(t *testing.T, cfg simulator.Config, extra ...string) *world {
 	callbackPort := servertest.Port(t)
 	env := []string{
 		"REDIS_URL=" + store.URL, "DATABASE_URL=" + database,
-		"TRADING_API_URL=" + w.api.URL, "CALLBACK_SECRET=soak", "EVENT_SEAL_KEY=soak-soak-soak-soak", "TENANT_KEYS=big:key-of-big,small:key-of-small",
+		"TRADING_API_URL=" + w.api.URL, "CALLBACK_SECRET=a-secret-of-the-soak", "EVENT_SEAL_KEY=soak-soak-soak-soak", "TENANT_KEYS=big:key-of-the-tenant-big,small:key-of-the-tenant-small",
+		"TENANT_REQUESTS_PER_SECOND=0", "TENANT_OPEN_JOBS=0",
 		fmt.Sprintf("K_SINK=http://127.0.0.1:%d/sweepline/default", brokerPort),
 		fmt.Sprintf("WEBHOOK_BASE_URL=http://127.0.0.1:%d", callbackPort),
 	}
@@ -165,7 +166,7 @@ func (w *world) request(tenant string) string {
 		}
 		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set("Idempotency-Key", key)
-		req.Header.Set("Authorization", "Bearer key-of-"+tenant)
+		req.Header.Set("Authorization", "Bearer key-of-the-tenant-"+tenant)
 		resp, err := w.http.Do(req)
 		if err != nil {
 			return false

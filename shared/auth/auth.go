@@ -4,45 +4,119 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/quota"
 )
 
 // Config is read from the environment.
 type Config struct {
 	// Keys is "tenant:key,tenant:key,…"; a key may be given as sha256=HEX, so
 	// that the environment need not hold it. A tenant may stand twice while
-	// its keys rotate. Empty: no key is asked for.
+	// its keys rotate. Not set at all: no key is asked for. Set but empty is an
+	// error: a Secret without its key, or a typo, must not open the door.
 	Keys string `envconfig:"TENANT_KEYS"`
+	// KeysSet says that the variable is there, whatever is in it.
+	KeysSet Present `envconfig:"TENANT_KEYS"`
+	// Tenants is "open" where everybody who can reach us is to be let in. In a
+	// cluster, and where LISTEN_ADDRESS is not of this machine alone, nothing that
+	// asks for keys starts without them unless it says so.
+	Tenants string `envconfig:"TENANTS"`
+	// Service, Cluster and Address tell that others than this machine reach us.
+	Service string `envconfig:"K_SERVICE"`
+	Cluster string `envconfig:"KUBERNETES_SERVICE_HOST"`
+	Address string `envconfig:"LISTEN_ADDRESS"`
+	// Loopback says that nobody but this machine reaches us, wherever it runs.
+	Loopback bool `ignored:"true"`
+
+	// Requests is how many requests a second a tenant may make of this process, and
+	// Burst how many at once; 0 for any number. Auto: 2,000 where tenants share.
+	// A Burst of 0 is twice as many.
+	Requests int `envconfig:"TENANT_REQUESTS_PER_SECOND" default:"-1"`
+	Burst    int `envconfig:"TENANT_REQUESTS_BURST" default:"0"`
+	// OpenJobs is how many jobs of a tenant may be queued, over all processes; 0
+	// for any number. Auto: 1,000 where tenants share.
+	OpenJobs int `envconfig:"TENANT_OPEN_JOBS" default:"-1"`
+}
+
+// Present is not empty where its variable is there, empty or not.
+type Present string
+
+// Decode implements envconfig.Decoder.
+func (p *Present) Decode(string) error {
+	*p = "set"
+	return nil
+}
+
+// public reports whether others than this machine may reach us.
+func (c Config) public() bool {
+	if c.Loopback {
+		return false
+	}
+	if c.Service != "" || c.Cluster != "" {
+		return true
+	}
+	host, _, err := net.SplitHostPort(c.Address)
+	if c.Address == "" || err != nil {
+		return false // nothing listens at what is no address
+	}
+	ip := net.ParseIP(host)
+	return host != "localhost" && (ip == nil || !ip.IsLoopback())
 }
 
 // namePattern keeps names fit for event attributes, metric labels and URLs.
 var namePattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`) })
 
 // Keys knows which key is whose. The zero value knows none and asks for none.
-type Keys struct{ entries []entry }
+type Keys struct {
+	entries []entry
+	// tenants are their names, each once.
+	tenants []string
+	// everybody is who is let in where no keys are asked for.
+	everybody string
+	limits    limits
+	attempts  attempts
+}
 
 type entry struct {
 	tenant string
 	hash   [sha256.Size]byte
+	users  *users
 }
 
 // New reads cfg. Its error names the entry by its place, never by its text.
 func New(cfg Config) (*Keys, error) {
-	k := &Keys{}
-	if strings.TrimSpace(cfg.Keys) == "" {
-		return k, nil
+	k := &Keys{everybody: "everyone on this machine"}
+	if cfg.Tenants != "" && cfg.Tenants != "open" {
+		return nil, errors.New(`TENANTS can be "open" and nothing else: tenants are named in TENANT_KEYS`)
+	}
+	open := cfg.Tenants == "open"
+	switch blank := strings.TrimSpace(cfg.Keys) == ""; {
+	case blank && (cfg.KeysSet != "" || cfg.Keys != ""):
+		return nil, errors.New("TENANT_KEYS is set but empty: name tenants and their keys, or unset it and say TENANTS=open to let everyone in")
+	case blank && cfg.public() && !open:
+		return nil, errors.New("TENANT_KEYS is required where others than this machine reach us: name tenants and their keys, or say TENANTS=open to let everyone in")
+	case blank:
+		if cfg.public() {
+			k.everybody = "everyone who can reach it"
+		}
+		return k, k.limit(cfg)
+	case open:
+		return nil, errors.New("TENANTS=open and TENANT_KEYS contradict each other: unset one")
 	}
 	var errs []error
 	for i, text := range strings.Split(cfg.Keys, ",") {
@@ -57,7 +131,15 @@ func New(cfg Config) (*Keys, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	return k, nil
+	return k, k.limit(cfg)
+}
+
+// Admits says who is let in, for people.
+func (k *Keys) Admits() string {
+	if k.Open() {
+		return "open to " + cmp.Or(k.everybody, "everyone") + ", without keys"
+	}
+	return "tenants: " + strings.Join(k.tenants, ", ")
 }
 
 func parse(text string) (entry, error) {
@@ -72,9 +154,12 @@ func parse(text string) (entry, error) {
 	}
 	digest, hashed := strings.CutPrefix(key, "sha256=")
 	if !hashed {
-		return entry{name, sha256.Sum256([]byte(key))}, nil
+		if len(key) < function.MinSecret {
+			return entry{}, fmt.Errorf("has a key that is too short: it must have %d bytes at least", function.MinSecret)
+		}
+		return entry{tenant: name, hash: sha256.Sum256([]byte(key)), users: &users{}}, nil
 	}
-	e := entry{tenant: name}
+	e := entry{tenant: name, users: &users{}}
 	if n, err := hex.Decode(e.hash[:], []byte(clip(digest))); err != nil || n != sha256.Size || len(digest) != 2*sha256.Size {
 		return entry{}, errors.New("has a sha256 that is not 64 hex digits")
 	}
@@ -85,57 +170,100 @@ func parse(text string) (entry, error) {
 func clip(s string) string { return s[:min(len(s), 2*sha256.Size)] }
 
 func (k *Keys) add(e entry) error {
-	if owner, taken := k.find(e.hash); taken && owner != e.tenant {
+	if owner := k.find(e.hash); owner != nil && owner.tenant != e.tenant {
 		return errors.New("has the key of another tenant")
 	}
 	k.entries = append(k.entries, e)
+	if !slices.Contains(k.tenants, e.tenant) {
+		k.tenants = append(k.tenants, e.tenant)
+	}
 	return nil
 }
 
 // Open reports whether no key is asked for.
 func (k *Keys) Open() bool { return len(k.entries) == 0 }
 
-// Lookup names the tenant of a key. How long it takes tells nothing of the
-// keys: digests are compared, all of them, in constant time.
-func (k *Keys) Lookup(key string) (string, bool) {
-	return k.find(sha256.Sum256([]byte(key)))
-}
-
-func (k *Keys) find(hash [sha256.Size]byte) (tenant string, ok bool) {
-	for _, e := range k.entries {
-		if subtle.ConstantTimeCompare(e.hash[:], hash[:]) == 1 {
-			tenant, ok = e.tenant, true
+// find gives the entry of a key, or nil. How long it takes tells nothing of the keys:
+// digests are compared, all of them, in constant time.
+func (k *Keys) find(hash [sha256.Size]byte) *entry {
+	var found *entry
+	for i := range k.entries {
+		if subtle.ConstantTimeCompare(k.entries[i].hash[:], hash[:]) == 1 {
+			found = &k.entries[i]
 		}
 	}
-	return tenant, ok
+	return found
 }
 
-// Identify names the tenant of a request by its key, in "Authorization: Bearer
-// KEY" or X-API-Key. Without keys it is job.DefaultTenant, whatever is sent.
-func (k *Keys) Identify(r *http.Request) (string, bool) {
+// ErrKey: the request names no tenant.
+var ErrKey = errors.New("a valid key is required")
+
+// Lookup names the tenant of a key that came with a request. It is ErrKey for a wrong
+// one, and a quota.Exceeded, whatever the key, where many wrong ones came from the
+// same address before.
+func (k *Keys) Lookup(r *http.Request, key string) (string, error) {
+	from := addressOf(r)
+	e := k.find(sha256.Sum256([]byte(key)))
+	known := e != nil && e.users.known(from)
+	if known {
+		return e.tenant, nil
+	}
+	if wait := k.attempts.wait(from); wait > 0 {
+		return "", &quota.Exceeded{What: "wrong keys of an address", Limit: freeAttempts, RetryAfter: wait}
+	}
+	if e == nil {
+		k.attempts.failed(r.Context(), from)
+		return "", ErrKey
+	}
+	e.users.add(from)
+	return e.tenant, nil
+}
+
+// keyOf is the key that a request brings, in "Authorization: Bearer KEY" or
+// X-API-Key.
+func keyOf(h http.Header) string {
+	if scheme, key, ok := strings.Cut(h.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimSpace(key)
+	}
+	return h.Get("X-API-Key")
+}
+
+// Identify names the tenant of a request by its key. Without keys it is
+// job.DefaultTenant, whatever is sent. Its errors are Lookup's.
+func (k *Keys) Identify(r *http.Request) (string, error) {
 	if k.Open() {
-		return job.DefaultTenant, true
+		return job.DefaultTenant, nil
 	}
-	if scheme, key, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
-		return k.Lookup(strings.TrimSpace(key))
+	key := keyOf(r.Header)
+	if key == "" {
+		return "", ErrKey
 	}
-	if key := r.Header.Get("X-API-Key"); key != "" {
-		return k.Lookup(key)
-	}
-	return "", false
+	return k.Lookup(r, key)
 }
 
-// Require lets requests through that name a tenant, which FromContext then
-// gives, and answers 401 to all others.
+// Require lets requests through that name a tenant, which FromContext then gives, and
+// that are within its share. It answers 401 and 429 to all others.
 func (k *Keys) Require(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name, ok := k.Identify(r)
-		if !ok {
-			Unauthorized(w)
+		name, err := k.Identify(r)
+		if err == nil {
+			err = k.Admit(name)
+		}
+		if err != nil {
+			Refuse(w, err)
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(NewContext(r.Context(), name)))
 	})
+}
+
+// Refuse answers for an error of Identify or Admit.
+func Refuse(w http.ResponseWriter, err error) {
+	if more, ok := errors.AsType[*quota.Exceeded](err); ok {
+		more.Write(w)
+		return
+	}
+	Unauthorized(w)
 }
 
 // Unauthorized answers 401.

@@ -12,11 +12,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/auth/authtest"
 )
 
 func keys(t *testing.T, text string) *auth.Keys {
 	t.Helper()
-	k, err := auth.New(auth.Config{Keys: text})
+	k, err := auth.New(auth.Config{Keys: authtest.Hashed(text)})
 	require.NoError(t, err)
 	return k
 }
@@ -38,9 +39,9 @@ func TestIdentify(t *testing.T) {
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
 		r.Header.Set(c.header, c.value)
-		got, ok := k.Identify(r)
+		got, err := k.Identify(r)
 		require.Equal(t, c.want, got, "%s: %s", c.header, c.value)
-		require.Equal(t, c.want != "", ok)
+		require.Equal(t, c.want != "", err == nil)
 	}
 }
 
@@ -48,14 +49,14 @@ func TestWithoutKeysThereIsOneTenant(t *testing.T) {
 	t.Parallel()
 	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
 	r.Header.Set("X-API-Key", "anything")
-	got, ok := keys(t, " ").Identify(r)
-	require.True(t, ok)
+	got, err := keys(t, "").Identify(r)
+	require.NoError(t, err)
 	require.Equal(t, "default", got)
 }
 
 func TestBadEntriesAreNamedByPlaceOnly(t *testing.T) {
 	t.Parallel()
-	_, err := auth.New(auth.Config{Keys: "acme:fine-key,hushhush,no good:hushhush2,x:,y:sha256=hushhush3,z:fine-key,w:sha256=" + strings.Repeat("a", 66)})
+	_, err := auth.New(auth.Config{Keys: "acme:fine-key-of-acme-1,hushhush,no good:hushhush2,x:,y:sha256=hushhush3,z:fine-key-of-acme-1,w:sha256=" + strings.Repeat("a", 66)})
 	require.Error(t, err)
 	for _, n := range []int{2, 3, 4, 5, 6, 7} {
 		require.ErrorContains(t, err, fmt.Sprintf("entry %d ", n))
@@ -85,19 +86,20 @@ func TestRequire(t *testing.T) {
 
 func TestSessions(t *testing.T) {
 	t.Parallel()
+	const secret = "the secret of the tests"
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	clock := func() time.Time { return now }
-	open := func(list, secret string) *auth.Sessions {
-		s, err := auth.NewSessions(keys(t, list), secret, clock)
+	open := func(list, with string) *auth.Sessions {
+		s, err := auth.NewSessions(keys(t, list), with, clock)
 		require.NoError(t, err)
 		return s
 	}
-	s := open("acme:one,globex:two", "secret")
+	s := open("acme:one,globex:two", secret)
 	login := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodPost, "/login", http.NoBody)
-	require.False(t, s.Begin(login, r, "three"))
+	require.ErrorIs(t, s.Begin(login, r, "three"), auth.ErrKey)
 	require.Empty(t, login.Header().Get("Set-Cookie"))
-	require.True(t, s.Begin(login, r, "two"))
+	require.NoError(t, s.Begin(login, r, "two"))
 	cookie := login.Result().Cookies()[0]
 	require.True(t, cookie.HttpOnly)
 	require.Equal(t, http.SameSiteStrictMode, cookie.SameSite)
@@ -112,9 +114,9 @@ func TestSessions(t *testing.T) {
 		return name
 	}
 	require.Equal(t, "globex", identify(s, with(cookie.Value)))
-	require.Equal(t, "globex", identify(open("globex:two", "secret"), with(cookie.Value)), "another replica")
-	require.Empty(t, identify(open("globex:two", "other"), with(cookie.Value)), "another secret")
-	require.Empty(t, identify(open("globex:new", "secret"), with(cookie.Value)), "the key was taken out")
+	require.Equal(t, "globex", identify(open("globex:two", secret), with(cookie.Value)), "another replica")
+	require.Empty(t, identify(open("globex:two", "another secret of tests"), with(cookie.Value)), "another secret")
+	require.Empty(t, identify(open("globex:new", secret), with(cookie.Value)), "the key was taken out")
 	require.Empty(t, identify(open("globex:two", ""), with(cookie.Value)), "a random secret")
 	flipped := strings.Map(func(r rune) rune {
 		if r == '1' {

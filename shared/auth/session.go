@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/zixly/sweepline/shared/function"
 )
 
 const (
@@ -37,20 +39,22 @@ func NewSessions(keys *Keys, secret string, now func() time.Time) (*Sessions, er
 	s := &Sessions{keys: keys, now: now}
 	if secret == "" {
 		secret = rand.Text()
+	} else if err := function.CheckSecret("CALLBACK_SECRET", secret); err != nil {
+		return nil, err
 	}
 	s.secret = sign([]byte(secret), "sweepline dashboard session")
 	return s, nil
 }
 
-// Begin signs a browser in, or reports that the key is nobody's.
-func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, key string) bool {
-	if _, ok := s.keys.Lookup(key); !ok {
-		return false
+// Begin signs a browser in. Its errors are those of Keys.Lookup.
+func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, key string) error {
+	if _, err := s.keys.Lookup(r, key); err != nil {
+		return err
 	}
 	hash := sha256.Sum256([]byte(key))
 	claim := strconv.FormatInt(s.now().Add(sessionAge).Unix(), 10) + "." + s.mark(hash)
 	http.SetCookie(w, s.cookie(r, claim+"."+hex.EncodeToString(sign(s.secret, claim)), int(sessionAge/time.Second)))
-	return true
+	return nil
 }
 
 // End signs a browser out.
@@ -67,19 +71,21 @@ func (s *Sessions) cookie(r *http.Request, value string, age int) *http.Cookie {
 	}
 }
 
-// Identify names the tenant by the request's key, or else by its cookie.
-func (s *Sessions) Identify(r *http.Request) (string, bool) {
-	if name, ok := s.keys.Identify(r); ok {
-		return name, true
-	}
-	if r.Header.Get("Authorization") != "" || r.Header.Get("X-API-Key") != "" {
-		return "", false // a wrong key is not mended by a cookie
+// Identify names the tenant by the request's key, or else by its cookie. Its errors are
+// those of Keys.Identify.
+func (s *Sessions) Identify(r *http.Request) (string, error) {
+	name, err := s.keys.Identify(r)
+	if err == nil || r.Header.Get("Authorization") != "" || r.Header.Get("X-API-Key") != "" {
+		return name, err // a wrong key is not mended by a cookie
 	}
 	c, err := r.Cookie(cookieName)
 	if err != nil {
-		return "", false
+		return "", ErrKey
 	}
-	return s.tenantOf(c.Value)
+	if name, ok := s.tenantOf(c.Value); ok {
+		return name, nil
+	}
+	return "", ErrKey
 }
 
 func (s *Sessions) tenantOf(value string) (string, bool) {

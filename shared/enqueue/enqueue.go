@@ -19,6 +19,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/quota"
 	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/wait"
@@ -30,7 +31,7 @@ var ErrConflict = errors.New("idempotency key was used for another sweep")
 // records is where a job's first record is kept: shared/wait.
 type records interface {
 	Key(ctx context.Context, tenant, key, candidate string) (string, error)
-	Accept(ctx context.Context, h job.Header, fingerprint string) (wait.Acceptance, error)
+	Accept(ctx context.Context, h job.Header, fingerprint string, most ...wait.MostQueued) (wait.Acceptance, error)
 	MarkRefused(ctx context.Context, jobID string) error
 }
 
@@ -63,7 +64,12 @@ type Request struct {
 	Sweep job.Sweep
 	// RetryOf names the job that this one repeats, if any.
 	RetryOf string
+	// MostOpen is how many jobs the tenant may have queued; 0 for any number.
+	MostOpen int
 }
+
+// openRetry is when a tenant with all its jobs queued may ask again.
+const openRetry = 30 * time.Second
 
 // Accepted is a job that was taken in.
 type Accepted struct {
@@ -76,7 +82,8 @@ type Accepted struct {
 // Enqueue returns once the broker keeps the event, so the job will run whatever
 // happens here. It is ErrConflict for a key that stands for another sweep; any
 // other error means that the record or the broker could not be reached and the
-// request is worth repeating, with its key best.
+// request is worth repeating, with its key best. It is a quota.Exceeded where the
+// tenant has as many jobs open as it may.
 //
 // A replay sends the event again: the first try may have died between the
 // record and the broker. The broker drops the repeat by its id.
@@ -95,12 +102,14 @@ func (i *Enqueuer) Enqueue(ctx context.Context, r Request) (Accepted, error) {
 	if err != nil {
 		return Accepted{}, err
 	}
-	a, err := i.records.Accept(ctx, h, print)
+	a, err := i.records.Accept(ctx, h, print, wait.MostQueued(r.MostOpen))
 	switch {
 	case err != nil:
 		return Accepted{}, fmt.Errorf("accept job: %w", err) // the record names the job
 	case a.Conflict:
 		return Accepted{}, ErrConflict
+	case a.Full:
+		return Accepted{}, &quota.Exceeded{What: "open jobs", Limit: r.MostOpen, RetryAfter: openRetry}
 	}
 	e, err := event.NewRequested(event.Requested{Header: a.Header})
 	if err != nil {

@@ -31,7 +31,7 @@ type book struct {
 // Key knows no earlier use.
 func (b *book) Key(_ context.Context, _, _, candidate string) (string, error) { return candidate, nil }
 
-func (b *book) Accept(_ context.Context, h job.Header, fingerprint string) (wait.Acceptance, error) {
+func (b *book) Accept(_ context.Context, h job.Header, fingerprint string, most ...wait.MostQueued) (wait.Acceptance, error) {
 	*b.log = append(*b.log, "record")
 	b.prints = append(b.prints, fingerprint)
 	return b.answer(h)

@@ -28,17 +28,25 @@ func (s *Service) OperatorsOnly(next, refuse http.HandlerFunc) http.HandlerFunc 
 // OperatorsRule is why others are refused.
 const OperatorsRule = "the broker serves every tenant, so only tenants named in OPERATOR_TENANTS may see and steer it"
 
-// Require lets requests through that name a tenant by key or cookie.
-func (s *Service) Require(next, refuse http.HandlerFunc) http.Handler {
+// Refusal answers a request that is not let through: err is auth.ErrKey, or a
+// quota.Exceeded.
+type Refusal func(w http.ResponseWriter, r *http.Request, err error)
+
+// Require lets requests through that name a tenant by key or cookie and are within
+// its share.
+func (s *Service) Require(next http.HandlerFunc, refuse Refusal) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name, ok := s.Sessions.Identify(r)
-		if !ok {
-			refuse(w, r)
+		name, err := s.Sessions.Identify(r)
+		if err == nil {
+			err = s.Keys.Admit(name)
+		}
+		if err != nil {
+			refuse(w, r, err)
 			return
 		}
 		next(w, r.WithContext(auth.NewContext(r.Context(), name)))
 	})
 }
 
-// Unauthorized refuses a program that names no tenant.
-func Unauthorized(w http.ResponseWriter, _ *http.Request) { auth.Unauthorized(w) }
+// Refuse answers a program.
+func Refuse(w http.ResponseWriter, _ *http.Request, err error) { auth.Refuse(w, err) }

@@ -55,6 +55,12 @@ func (s *Service) Counts(ctx context.Context, q jobstore.Query) map[job.State]in
 		defer c.mu.Unlock()
 		return known.counts
 	}
+	if known.counting == nil && !s.counting.take(key.tenant, 1) {
+		// Another filter of the tenant is being counted, which goes on when its asker
+		// has gone: one tenant must not count on every connection there is.
+		defer c.mu.Unlock()
+		return known.fresh()
+	}
 	if known.counting == nil {
 		known.counting = make(chan struct{})
 		c.running.Add(1)
@@ -68,13 +74,19 @@ func (s *Service) Counts(ctx context.Context, q jobstore.Query) map[job.State]in
 	select {
 	case <-counting:
 	case <-timer.C:
+	case <-ctx.Done():
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if time.Since(known.at) > staleAfter {
+	return known.fresh()
+}
+
+// fresh are the counts, unless they are too old to be shown.
+func (k *counted) fresh() map[job.State]int {
+	if time.Since(k.at) > staleAfter {
 		return nil
 	}
-	return known.counts
+	return k.counts
 }
 
 // of finds the counts of a filter or begins them. The caller holds the lock.
@@ -90,6 +102,7 @@ func (c *countsCache) of(key countsKey) *counted {
 
 func (s *Service) count(ctx context.Context, q jobstore.Query, into *counted) {
 	defer s.counts.running.Done()
+	defer s.counting.giveBack(auth.FromContext(ctx))
 	ctx, cancel := context.WithTimeout(ctx, countTimeout)
 	defer cancel()
 	counts, err := s.Store.Counts(ctx, auth.FromContext(ctx), q)

@@ -30,10 +30,19 @@ type Config struct {
 	Heartbeat time.Duration `envconfig:"STREAM_HEARTBEAT" default:"15s"`
 	// MaxStreams bounds the streams of this process; more get 503.
 	MaxStreams int `envconfig:"STREAM_MAX" default:"2000"`
+	// TenantStreams is how many of them one tenant may have; more get 429. 0 is all,
+	// auth.Auto half where tenants share.
+	TenantStreams int `envconfig:"TENANT_STREAMS" default:"-1"`
+	// TenantReads is how many large reads (all rows of a job, counts of a filter) of
+	// one tenant this process does at once; more wait a little, then get 429. 0 is any
+	// number, auth.Auto 2 where tenants share, else 4.
+	TenantReads int `envconfig:"TENANT_READS" default:"-1"`
 	// SessionSecret signs the session cookie. All processes of both functions
 	// share it; without one, sessions end with the process and are known to it
 	// alone.
 	SessionSecret string `envconfig:"CALLBACK_SECRET"`
+	// SecretSet says that the variable is there: set but empty is an error.
+	SecretSet auth.Present `envconfig:"CALLBACK_SECRET"`
 	// Refresh is how often the list of jobs is read for those who watch it, once
 	// for all of a tenant's watchers, and how long counts are taken for fresh. 2 s
 	// if 0.
@@ -132,9 +141,11 @@ type Service struct {
 	counts    countsCache
 	overviews overviewCache
 	streams   chan struct{}
-	drain     chan struct{}
-	drained   sync.Once
-	close     func() error
+	// ofTenants are the streams of each tenant, reads and counting what it reads.
+	ofTenants, reads, counting shares
+	drain                      chan struct{}
+	drained                    sync.Once
+	close                      func() error
 }
 
 // New refuses missing dependencies and does no I/O.
@@ -154,6 +165,14 @@ func New(cfg Config, d Deps) (*Service, error) {
 	if cfg.Refresh < 0 {
 		return nil, errors.New("STREAM_PULSE must be positive")
 	}
+	if cfg.SecretSet != "" && cfg.SessionSecret == "" {
+		return nil, errors.New("CALLBACK_SECRET is set but empty")
+	}
+	if cfg.TenantStreams < auth.Auto || cfg.TenantReads < auth.Auto {
+		return nil, errors.New("TENANT_STREAMS and TENANT_READS must not be negative")
+	}
+	cfg.TenantStreams = d.Keys.Share(cfg.TenantStreams, max(1, cfg.MaxStreams/2), 0)
+	cfg.TenantReads = d.Keys.Share(cfg.TenantReads, 2, 4)
 	d.complete()
 	s := &Service{Deps: d, cfg: cfg, streams: make(chan struct{}, cfg.MaxStreams), drain: make(chan struct{})}
 	var err error

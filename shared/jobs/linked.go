@@ -14,13 +14,14 @@ import (
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobstore"
+	"github.com/zixly/sweepline/shared/quota"
 )
 
 // Linked adds the addresses that pages link to and listen at. They are the API's; a
 // dashboard on a host of its own has them as well, since its pages speak to no other
 // host (Content-Security-Policy, SameSite).
 func (s *Service) Linked(mux *http.ServeMux) {
-	handle := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, s.Require(h, Unauthorized)) }
+	handle := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, s.Require(h, Refuse)) }
 	handle("GET /api/jobs/{id}/events", OfJob(s.getTimeline))
 	handle("GET /api/jobs/{id}/stream", OfJob(s.stream))
 	handle("GET /api/jobs/{id}/results.csv", OfJob(s.getResults))
@@ -86,6 +87,14 @@ func (s *Service) getResults(w http.ResponseWriter, r *http.Request) {
 		AnswerMissing(w, err)
 		return
 	}
+	release, err := s.TakeRead(r.Context(), auth.FromContext(r.Context()))
+	if err != nil {
+		if more, ok := errors.AsType[*quota.Exceeded](err); ok {
+			more.Write(w)
+		}
+		return // else the client is gone
+	}
+	defer release()
 	next, stop := iter.Pull2(s.Store.Results(r.Context(), auth.FromContext(r.Context()), id, jobstore.ByScore))
 	defer stop()
 	row, err, more := next() // before the header is out, trouble can still be a 503
@@ -96,7 +105,7 @@ func (s *Service) getResults(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8; header=present")
 	w.Header().Set("Content-Disposition", `attachment; filename="sweep-`+id+`.csv"`)
-	out := csv.NewWriter(w)
+	out := csv.NewWriter(newPatientWriter(w))
 	_ = out.Write(resultColumns)
 	for ; more; row, err, more = next() {
 		if err == nil {

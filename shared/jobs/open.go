@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/zixly/sweepline/shared/auth"
@@ -35,6 +36,7 @@ func FromEnv(ctx context.Context, more ...any) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	slog.InfoContext(ctx, "Who is let in", "tenants", keys.Admits())
 	sender, err := sink.New(out)
 	if err != nil {
 		return nil, err

@@ -106,7 +106,7 @@ func (s *Service) readOverview(ctx context.Context) (overview, error) {
 //
 //	event: jobs    {counts: {QUEUED: n, …}, open: [{job_id, status, progress, place?}], latest?}
 func (s *Service) streamOverview(w http.ResponseWriter, r *http.Request) {
-	release, ok := s.takeStream(w)
+	release, ok := s.takeStream(w, auth.FromContext(r.Context()))
 	if !ok {
 		return
 	}

@@ -8,8 +8,10 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/zixly/sweepline/shared/auth"
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/quota"
 	"github.com/zixly/sweepline/shared/sink"
 )
 
@@ -64,7 +66,7 @@ func (s *Service) stream(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent) // tells a browser not to come back
 		return
 	}
-	release, ok := s.takeStream(w)
+	release, ok := s.takeStream(w, auth.FromContext(r.Context()))
 	if !ok {
 		return
 	}
@@ -139,13 +141,22 @@ func pauseOf(j Found, settle time.Duration) time.Duration {
 	return maxPause
 }
 
-// takeStream takes one of the process' streams, or answers that there is none.
-func (s *Service) takeStream(w http.ResponseWriter) (release func(), ok bool) {
+// streamRetry is when it is worth asking again for a stream.
+const streamRetry = 5 * time.Second
+
+// takeStream takes one of the process' streams for a tenant, or answers that there is
+// none.
+func (s *Service) takeStream(w http.ResponseWriter, tenant string) (release func(), ok bool) {
+	if !s.ofTenants.take(tenant, s.cfg.TenantStreams) {
+		(&quota.Exceeded{What: "event streams at once", Limit: s.cfg.TenantStreams, RetryAfter: streamRetry}).Write(w)
+		return nil, false
+	}
 	select {
 	case s.streams <- struct{}{}:
-		return func() { <-s.streams }, true
+		return func() { <-s.streams; s.ofTenants.giveBack(tenant) }, true
 	default:
-		function.WriteUnavailable(w, &sink.Unavailable{RetryAfter: 5 * time.Second, Err: fmt.Errorf("%d streams are open", cap(s.streams))})
+		s.ofTenants.giveBack(tenant)
+		function.WriteUnavailable(w, &sink.Unavailable{RetryAfter: streamRetry, Err: fmt.Errorf("%d streams are open", cap(s.streams))})
 		return nil, false
 	}
 }

@@ -91,3 +91,20 @@ func (e *eventWriter) write(text string) error {
 	}
 	return nil
 }
+
+// patientWriter gives each write of a long answer a time of its own, so that a client
+// which reads nothing does not hold what the answer is made with.
+type patientWriter struct {
+	http.ResponseWriter
+
+	rc *http.ResponseController
+}
+
+func newPatientWriter(w http.ResponseWriter) patientWriter {
+	return patientWriter{w, http.NewResponseController(w)}
+}
+
+func (p patientWriter) Write(b []byte) (int, error) {
+	_ = p.rc.SetWriteDeadline(time.Now().Add(writePatience)) // tests' recorders have none
+	return p.ResponseWriter.Write(b)
+}

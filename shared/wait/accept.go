@@ -16,13 +16,20 @@ type Acceptance struct {
 	Replayed bool
 	// Conflict: the job was known, with another fingerprint.
 	Conflict bool
+	// Full: the job is new, and its tenant has as many queued as it may. Nothing was
+	// written.
+	Full bool
 }
+
+// MostQueued has Accept refuse a new job whose tenant has that many jobs queued. 0 is
+// no bound.
+type MostQueued int
 
 // Accept writes a job's first record, or finds the one that is there: of any
 // number of equal requests at the same instant exactly one is not Replayed.
 // The record is kept for 24 hours, and on from there once submit has begun. It
 // is no promise to run the job: that is the event's.
-func (w *Waits) Accept(ctx context.Context, h job.Header, fingerprint string) (Acceptance, error) {
+func (w *Waits) Accept(ctx context.Context, h job.Header, fingerprint string, most ...MostQueued) (Acceptance, error) {
 	id, ok := pack(h.JobID)
 	if !ok {
 		return Acceptance{}, fmt.Errorf("accept job: %q is not a job id", h.JobID)
@@ -32,12 +39,19 @@ func (w *Waits) Accept(ctx context.Context, h job.Header, fingerprint string) (A
 		return Acceptance{}, fmt.Errorf("accept job %s: %w", h.JobID, err)
 	}
 	sum := sha256.Sum256([]byte(fingerprint))
-	reply, err := w.run(ctx, acceptScript, id, header, string(sum[:8]), encodeTrace(ctx), acceptedTTL.Milliseconds()).Slice()
+	args := []any{id, header, string(sum[:8]), encodeTrace(ctx), acceptedTTL.Milliseconds()}
+	if len(most) > 0 && most[0] > 0 {
+		args = append(args, int(most[0]), h.TenantID)
+	}
+	reply, err := w.run(ctx, acceptScript, args...).Slice()
 	if err != nil {
 		return Acceptance{}, fmt.Errorf("accept job %s: %w", h.JobID, err)
 	}
 	if len(reply) != 2 {
 		return Acceptance{}, fmt.Errorf("accept job %s: unexpected redis reply", h.JobID)
+	}
+	if reply[0] == int64(3) {
+		return Acceptance{Full: true}, nil
 	}
 	stored, _ := reply[1].(string)
 	first, err := decodeHeader(h.JobID, stored)

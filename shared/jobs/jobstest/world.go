@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/auth/authtest"
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/enqueue"
 	"github.com/zixly/sweepline/shared/job"
@@ -63,7 +64,7 @@ func New() *World {
 // Deps are the World's, with a broker that has dead letters and nothing else.
 func (w *World) Deps(t testing.TB, keys string) jobs.Deps {
 	t.Helper()
-	k, err := auth.New(auth.Config{Keys: keys})
+	k, err := auth.New(auth.Config{Keys: authtest.Hashed(keys)})
 	require.NoError(t, err)
 	return jobs.Deps{Store: store{w}, Waits: waits{w}, Enqueuer: w, DeadLetters: deadLetters{w}, Keys: k}
 }
@@ -71,7 +72,7 @@ func (w *World) Deps(t testing.TB, keys string) jobs.Deps {
 // Service reads the World's jobs, two streams at a time.
 func (w *World) Service(t testing.TB, keys string) *jobs.Service {
 	t.Helper()
-	s, err := jobs.New(jobs.Config{Heartbeat: 20 * time.Millisecond, MaxStreams: 2, SessionSecret: "secret"}, w.Deps(t, keys))
+	s, err := jobs.New(jobs.Config{Heartbeat: 20 * time.Millisecond, MaxStreams: 2, SessionSecret: "a secret of the tests"}, w.Deps(t, keys))
 	require.NoError(t, err)
 	return s
 }

@@ -1,12 +1,17 @@
 -- Writes a job's first record, once.
 -- ARGV[3] id  ARGV[4] header  ARGV[5] fingerprint  ARGV[6] trace  ARGV[7] time to live, ms
--- Returns {0 new | 1 known | 2 known with another fingerprint, header as stored}
+-- ARGV[8] how many jobs the tenant may have queued and ARGV[9] the tenant, or neither
+-- Returns {0 new | 1 known | 2 known with another fingerprint, header as stored} or
+-- {3 too many queued, ''}
 local record = base .. ARGV[3]
 local r = redis.call('HMGET', record, 's', 'f', 'h')
 if r[1] then
   if r[2] and r[2] ~= ARGV[5] then return {2, r[3]} end
   if r[1] == 'a' then redis.call('HDEL', record, 'O') end -- its event is about to be sent again
   return {1, r[3]}
+end
+if ARGV[8] and redis.call('ZLEXCOUNT', base .. 'line', '[' .. ARGV[9] .. '/', '(' .. ARGV[9] .. '0') >= tonumber(ARGV[8]) then
+  return {3, ''}
 end
 redis.call('HSET', record, 's', 'a', 'h', ARGV[4], 'f', ARGV[5])
 if ARGV[6] ~= '' then redis.call('HSET', record, 't', ARGV[6]) end
