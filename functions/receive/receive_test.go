@@ -24,6 +24,7 @@ import (
 	"github.com/zixly/sweepline/shared/enqueue"
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/quota"
 	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
@@ -349,4 +350,20 @@ func FuzzHandle(f *testing.F) {
 		}
 		require.Less(t, do(h, r).Code, 500)
 	})
+}
+
+func TestATenantWithAllItsJobsOpen(t *testing.T) {
+	t.Parallel()
+	d := &desk{err: &quota.Exceeded{What: "open jobs", Limit: 7, RetryAfter: 30 * time.Second}}
+	k, err := auth.New(auth.Config{Keys: authtest.Hashed("acme:one,globex:two"), OpenJobs: 7})
+	require.NoError(t, err)
+	f, err := receive.New(receive.Config{BaseURL: "https://hooks.example/"}, d, k, nil)
+	require.NoError(t, err)
+	w := do(http.HandlerFunc(f.Handle), request(valid, "X-API-Key", "one"))
+	require.Equal(t, 429, w.Code)
+	require.Equal(t, 7, d.asked[0].MostOpen)
+	for name, want := range map[string]string{"Retry-After": "30", "RateLimit-Limit": "7", "RateLimit-Remaining": "0", "RateLimit-Reset": "30"} {
+		require.Equal(t, want, w.Header().Get(name), name)
+	}
+	require.Contains(t, w.Body.String(), `"code":"too_many_requests"`)
 }

@@ -32,19 +32,11 @@ type attempts struct {
 	// untold are the wrong keys since the last line in the log.
 	untold int
 	told   time.Time
-	now    func() time.Time // time.Now if nil
 }
 
 type failures struct {
 	count       int
 	last, until time.Time
-}
-
-func (a *attempts) clock() time.Time {
-	if a.now != nil {
-		return a.now()
-	}
-	return time.Now()
 }
 
 // wait is how long the address must send no further key.
@@ -55,14 +47,14 @@ func (a *attempts) wait(from netip.Addr) time.Duration {
 	if f == nil {
 		return 0
 	}
-	return max(0, f.until.Sub(a.clock()))
+	return max(0, time.Until(f.until))
 }
 
 // failed notes a wrong key.
 func (a *attempts) failed(ctx context.Context, from netip.Addr) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	now := a.clock()
+	now := time.Now()
 	f := a.addresses[from]
 	if f == nil || now.Sub(f.last) >= forgetAfter {
 		f = &failures{}

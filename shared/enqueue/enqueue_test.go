@@ -12,6 +12,7 @@ import (
 	"github.com/zixly/sweepline/shared/enqueue"
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/quota"
 	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/wait"
@@ -25,6 +26,7 @@ var sweep = job.Sweep{Ticker: "DAX", FastRange: [2]int{10, 50}, SlowRange: [2]in
 type book struct {
 	log    *[]string
 	prints []string
+	most   []wait.MostQueued
 	answer func(job.Header) (wait.Acceptance, error)
 }
 
@@ -34,6 +36,7 @@ func (b *book) Key(_ context.Context, _, _, candidate string) (string, error) { 
 func (b *book) Accept(_ context.Context, h job.Header, fingerprint string, most ...wait.MostQueued) (wait.Acceptance, error) {
 	*b.log = append(*b.log, "record")
 	b.prints = append(b.prints, fingerprint)
+	b.most = most
 	return b.answer(h)
 }
 
@@ -181,4 +184,16 @@ func TestNewRefusesMissingDependencies(t *testing.T) {
 	require.Error(t, err)
 	_, err = enqueue.New(b, o, nil)
 	require.Error(t, err)
+}
+
+func TestATenantWithAllItsJobsOpen(t *testing.T) {
+	t.Parallel()
+	in, b, o := setup(t)
+	b.answer = func(job.Header) (wait.Acceptance, error) { return wait.Acceptance{Full: true}, nil }
+	_, err := in.Enqueue(t.Context(), enqueue.Request{Tenant: "acme", Sweep: sweep, MostOpen: 7})
+	var full *quota.Exceeded
+	require.ErrorAs(t, err, &full)
+	require.Equal(t, 7, full.Limit)
+	require.Equal(t, []wait.MostQueued{7}, b.most)
+	require.Empty(t, o.sent)
 }

@@ -302,3 +302,36 @@ func TestConfigNamesEveryMistake(t *testing.T) {
 	_, err = wait.New(nil, wait.Config{})
 	require.Error(t, err)
 }
+
+func TestATenantHasSoManyQueuedJobs(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, url string) {
+		w, _ := open(t, url, wait.Config{MaxConcurrent: 1})
+		accept := func(h job.Header) wait.Acceptance {
+			a, err := w.Accept(t.Context(), h, "print", 2)
+			require.NoError(t, err)
+			return a
+		}
+		var last job.Header
+		for range 3 { // one is submitted, two are queued
+			last = header("acme")
+			require.False(t, accept(last).Full)
+			_, err := w.Enter(t.Context(), last)
+			require.NoError(t, err)
+		}
+		more := header("acme")
+		require.Equal(t, wait.Acceptance{Full: true}, accept(more))
+		_, err := w.Get(t.Context(), more.JobID)
+		require.ErrorIs(t, err, wait.ErrUnknown, "nothing is written")
+		require.True(t, accept(last).Replayed, "what was taken in before is known")
+		for _, other := range []string{"globex", "acm", "acme2", "acme.x"} {
+			require.False(t, accept(header(other)).Full, other)
+		}
+		_, err = w.Cancel(t.Context(), last.JobID)
+		require.NoError(t, err)
+		require.False(t, accept(more).Full, "there is room again")
+		a, err := w.Accept(t.Context(), header("acme"), "print")
+		require.NoError(t, err)
+		require.False(t, a.Full, "no bound")
+	})
+}

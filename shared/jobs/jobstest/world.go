@@ -49,6 +49,9 @@ type World struct {
 	Acts        []string
 	Taken       []enqueue.Request
 	TakeErr     error
+	// Reading, where there is one, is called before rows are read or jobs are counted;
+	// its error is the read's. It may wait for ctx.
+	Reading func(ctx context.Context, what string) error
 	// Broken names what does not answer.
 	Broken map[string]bool
 }
@@ -72,7 +75,14 @@ func (w *World) Deps(t testing.TB, keys string) jobs.Deps {
 // Service reads the World's jobs, two streams at a time.
 func (w *World) Service(t testing.TB, keys string) *jobs.Service {
 	t.Helper()
-	s, err := jobs.New(jobs.Config{Heartbeat: 20 * time.Millisecond, MaxStreams: 2, SessionSecret: "a secret of the tests"}, w.Deps(t, keys))
+	return w.Shared(t, keys, jobs.Config{MaxStreams: 2})
+}
+
+// Shared is a Service with the limits of cfg.
+func (w *World) Shared(t testing.TB, keys string, cfg jobs.Config) *jobs.Service {
+	t.Helper()
+	cfg.Heartbeat, cfg.SessionSecret = 20*time.Millisecond, "a secret of the tests"
+	s, err := jobs.New(cfg, w.Deps(t, keys))
 	require.NoError(t, err)
 	return s
 }
@@ -151,8 +161,23 @@ func (b store) Timeline(_ context.Context, owner, id string) ([]job.TimelineEven
 	return b.Events[id], nil
 }
 
-func (b store) Results(context.Context, string, string, jobstore.Order) iter.Seq2[job.Row, error] {
+// read begins a read.
+func (w *World) read(ctx context.Context, what string) error {
+	w.mu.Lock()
+	reading := w.Reading
+	w.mu.Unlock()
+	if reading == nil {
+		return nil
+	}
+	return reading(ctx, what)
+}
+
+func (b store) Results(ctx context.Context, _, _ string, _ jobstore.Order) iter.Seq2[job.Row, error] {
 	return func(yield func(job.Row, error) bool) {
+		if err := b.read(ctx, "rows"); err != nil {
+			yield(job.Row{}, err)
+			return
+		}
 		for _, r := range b.World.Rows {
 			if !yield(r, nil) {
 				return
@@ -173,7 +198,10 @@ func (b store) Rows(_ context.Context, _, _ string, q jobstore.RowQuery) ([]job.
 	return b.World.Rows[offset:min(offset+limit, len(b.World.Rows))], b.RowErr
 }
 
-func (b store) Counts(_ context.Context, owner string, _ jobstore.Query) (map[job.State]int, error) {
+func (b store) Counts(ctx context.Context, owner string, _ jobstore.Query) (map[job.State]int, error) {
+	if err := b.read(ctx, "counts"); err != nil {
+		return nil, err
+	}
 	if err := b.Fails("job store"); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,139 @@
+package jobs_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/jobs"
+	"github.com/zixly/sweepline/shared/jobs/jobstest"
+	"github.com/zixly/sweepline/shared/jobstore"
+)
+
+func shared(t *testing.T, cfg jobs.Config) (*jobstest.World, *jobs.Service, http.Handler) {
+	t.Helper()
+	w := jobstest.New()
+	s := w.Shared(t, "acme:one,globex:two", cfg)
+	mux := http.NewServeMux()
+	s.Linked(mux)
+	return w, s, jobs.Guard(mux)
+}
+
+func requireShare(t *testing.T, w *httptest.ResponseRecorder, limit, after string) {
+	t.Helper()
+	require.Equal(t, 429, w.Code)
+	for name, want := range map[string]string{"Retry-After": after, "RateLimit-Limit": limit, "RateLimit-Remaining": "0", "RateLimit-Reset": after} {
+		require.Equal(t, want, w.Header().Get(name), name)
+	}
+	require.Contains(t, w.Body.String(), `"code":"too_many_requests"`)
+}
+
+func TestATenantLeavesStreamsToOthers(t *testing.T) {
+	t.Parallel()
+	_, s, h := shared(t, jobs.Config{MaxStreams: 4, TenantStreams: auth.Auto})
+	t.Cleanup(s.Drain)
+	for range 2 {
+		_, code := jobstest.OpenPath(t, h, "/api/stream", "X-API-Key", "one")
+		require.Equal(t, 200, code)
+	}
+	requireShare(t, jobstest.Call(h, "GET", "/api/stream", "X-API-Key", "one"), "2", "5")
+	for range 2 {
+		_, code := jobstest.OpenPath(t, h, "/api/stream", "X-API-Key", "two")
+		require.Equal(t, 200, code)
+	}
+	s.Drain()
+	require.Eventually(t, func() bool { return jobstest.Call(h, "GET", "/api/stream", "X-API-Key", "one").Code == 200 }, 5*time.Second, time.Millisecond,
+		"streams that end are given back")
+}
+
+func TestWhoIsAloneHasAllStreams(t *testing.T) {
+	t.Parallel()
+	w := jobstest.New()
+	s := w.Shared(t, "acme:one", jobs.Config{MaxStreams: 2, TenantStreams: auth.Auto})
+	mux := http.NewServeMux()
+	s.Linked(mux)
+	t.Cleanup(s.Drain)
+	for range 2 {
+		_, code := jobstest.OpenPath(t, mux, "/api/stream", "X-API-Key", "one")
+		require.Equal(t, 200, code)
+	}
+	require.Equal(t, 503, jobstest.Call(mux, "GET", "/api/stream", "X-API-Key", "one").Code)
+}
+
+// held has reads of rows wait until their asker has gone, and counts them.
+func held(w *jobstest.World, what string) *atomic.Int32 {
+	var running atomic.Int32
+	w.Set(func() {
+		w.Reading = func(ctx context.Context, kind string) error {
+			if kind != what {
+				return nil
+			}
+			running.Add(1)
+			defer running.Add(-1)
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}
+	})
+	return &running
+}
+
+func TestATenantReadsSoMuchAtOnce(t *testing.T) {
+	t.Parallel()
+	w, _, h := shared(t, jobs.Config{MaxStreams: 1, TenantReads: auth.Auto})
+	own, foreign := w.Stored("acme", job.Completed), w.Stored("globex", job.Completed)
+	running := held(w, "rows")
+	path := "/api/jobs/" + own.JobID + "/results.csv"
+	ctx, leave := context.WithCancel(t.Context())
+	done := make(chan struct{}, 2)
+	for range 2 {
+		go func() {
+			r := httptest.NewRequestWithContext(ctx, http.MethodGet, path, http.NoBody)
+			r.Header.Set("X-API-Key", "one")
+			h.ServeHTTP(httptest.NewRecorder(), r)
+			done <- struct{}{}
+		}()
+	}
+	require.Eventually(t, func() bool { return running.Load() == 2 }, 5*time.Second, time.Millisecond)
+	requireShare(t, jobstest.Call(h, "GET", path, "X-API-Key", "one"), "2", "2")
+	require.EqualValues(t, 2, running.Load())
+
+	other, gone := context.WithCancel(t.Context())
+	go func() {
+		r := httptest.NewRequestWithContext(other, http.MethodGet, "/api/jobs/"+foreign.JobID+"/results.csv", http.NoBody)
+		r.Header.Set("X-API-Key", "two")
+		h.ServeHTTP(httptest.NewRecorder(), r)
+		done <- struct{}{}
+	}()
+	require.Eventually(t, func() bool { return running.Load() == 3 }, 5*time.Second, time.Millisecond, "another tenant has its own")
+
+	leave() // reads end with their askers
+	gone()
+	for range 3 {
+		<-done
+	}
+	require.Zero(t, running.Load())
+	w.Set(func() { w.Reading = nil })
+	require.Equal(t, 200, jobstest.Call(h, "GET", path, "X-API-Key", "one").Code)
+}
+
+func TestATenantCountsOneFilterAtATime(t *testing.T) {
+	t.Parallel()
+	w, s, _ := shared(t, jobs.Config{MaxStreams: 1, TenantReads: auth.Auto})
+	running := held(w, "counts")
+	acme, globex := auth.NewContext(t.Context(), "acme"), auth.NewContext(t.Context(), "globex")
+	for _, ticker := range []string{"A", "B", "C", "D", "E"} {
+		ctx, leave := context.WithTimeout(acme, time.Millisecond)
+		require.Nil(t, s.Counts(ctx, jobstore.Query{Ticker: ticker}))
+		leave()
+	}
+	require.Eventually(t, func() bool { return running.Load() == 1 }, 5*time.Second, time.Millisecond)
+	s.Counts(globex, jobstore.Query{Ticker: "A"})
+	require.EqualValues(t, 2, running.Load(), "another tenant has its own")
+}
