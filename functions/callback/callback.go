@@ -85,6 +85,14 @@ func New(cfg Config, waits *wait.Waits, api jobGetter, sink wait.Sender, reg pro
 	if cfg.Secret == "" {
 		return nil, errors.New("CALLBACK_SECRET is required")
 	}
+	if err := function.CheckSecret("CALLBACK_SECRET", cfg.Secret); err != nil {
+		return nil, err
+	}
+	if cfg.OldSecret != "" {
+		if err := function.CheckSecret("CALLBACK_SECRET_OLD", cfg.OldSecret); err != nil {
+			return nil, err
+		}
+	}
 	f := &Function{cfg: cfg, waits: waits, api: api, sink: sink, large: make(chan struct{}, largeBodies)}
 	for _, option := range options {
 		option(f)

@@ -48,7 +48,7 @@ func setup(t *testing.T) *bundle {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = waits.Close() })
 	b := &bundle{waits: waits, sink: &counter{}, reg: prometheus.NewRegistry(), jobID: job.NewID()}
-	b.f, err = callback.New(callback.Config{Secret: "new", OldSecret: "old"}, waits, silent{}, b.sink, b.reg)
+	b.f, err = callback.New(callback.Config{Secret: "the new secret of tests", OldSecret: "the old secret of tests"}, waits, silent{}, b.sink, b.reg)
 	require.NoError(t, err)
 	_, err = waits.Accept(t.Context(), job.Header{JobID: b.jobID, TenantID: "a", JobType: job.Type}, "f")
 	require.NoError(t, err)
@@ -58,7 +58,7 @@ func setup(t *testing.T) *bundle {
 const done = `{"job_id":"t-1","status":"completed","sweep_run_id":"run-1"}`
 
 func (b *bundle) request(change func(*http.Request)) *httptest.ResponseRecorder {
-	u, err := trading.CallbackURL("http://x", b.jobID, trading.Token("new", b.jobID))
+	u, err := trading.CallbackURL("http://x", b.jobID, trading.Token("the new secret of tests", b.jobID))
 	if err != nil {
 		panic(err)
 	}
@@ -84,13 +84,13 @@ func TestRefusals(t *testing.T) {
 		"other method":     {func(r *http.Request) { r.Method = http.MethodGet }, 405, "method_not_allowed"},
 		"no token":         {func(r *http.Request) { r.URL.RawQuery = "job=" + r.URL.Query().Get("job") }, 401, "unauthorized"},
 		"forged token":     {func(r *http.Request) { r.URL.RawQuery += "A" }, 401, "unauthorized"},
-		"token of another": {func(r *http.Request) { setQuery(r, r.URL.Query().Get("job"), trading.Token("new", job.NewID())) }, 401, "unauthorized"},
-		"no job":           {func(r *http.Request) { setQuery(r, "", trading.Token("new", "")) }, 401, "unauthorized"},
+		"token of another": {func(r *http.Request) { setQuery(r, r.URL.Query().Get("job"), trading.Token("the new secret of tests", job.NewID())) }, 401, "unauthorized"},
+		"no job":           {func(r *http.Request) { setQuery(r, "", trading.Token("the new secret of tests", "")) }, 401, "unauthorized"},
 		"unknown job": {func(r *http.Request) {
 			id := job.NewID()
-			setQuery(r, id, trading.Token("new", id))
+			setQuery(r, id, trading.Token("the new secret of tests", id))
 		}, 404, "not_found"},
-		"no job id":           {func(r *http.Request) { setQuery(r, "../x", trading.Token("new", "../x")) }, 404, "not_found"},
+		"no job id":           {func(r *http.Request) { setQuery(r, "../x", trading.Token("the new secret of tests", "../x")) }, 404, "not_found"},
 		"no content type":     {func(r *http.Request) { r.Header.Del("Content-Type") }, 415, "unsupported_media_type"},
 		"other content type":  {func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, 415, "unsupported_media_type"},
 		"compressed":          {func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") }, 415, "unsupported_media_type"},
@@ -137,7 +137,7 @@ func TestTokensThatAreTaken(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*bundle, *http.Request){
 		"query":         func(*bundle, *http.Request) {},
-		"old secret":    func(b *bundle, r *http.Request) { setQuery(r, b.jobID, trading.Token("old", b.jobID)) },
+		"old secret":    func(b *bundle, r *http.Request) { setQuery(r, b.jobID, trading.Token("the old secret of tests", b.jobID)) },
 		"bearer only":   func(b *bundle, r *http.Request) { setQuery(r, b.jobID, ""); bearer(b, r) },
 		"bearer counts": func(b *bundle, r *http.Request) { setQuery(r, b.jobID, "cut-off"); bearer(b, r) },
 	} {
@@ -160,7 +160,7 @@ func TestTokensThatAreTaken(t *testing.T) {
 }
 
 func bearer(b *bundle, r *http.Request) {
-	for name, value := range trading.CallbackHeaders(trading.Token("new", b.jobID)) {
+	for name, value := range trading.CallbackHeaders(trading.Token("the new secret of tests", b.jobID)) {
 		r.Header.Set(name, value)
 	}
 }
@@ -170,7 +170,7 @@ func TestRedisDown(t *testing.T) {
 	waits, err := wait.Open(t.Context(), wait.Config{RedisURL: "redis://127.0.0.1:1"})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = waits.Close() })
-	f, err := callback.New(callback.Config{Secret: "new"}, waits, silent{}, &counter{}, prometheus.NewRegistry())
+	f, err := callback.New(callback.Config{Secret: "the new secret of tests"}, waits, silent{}, &counter{}, prometheus.NewRegistry())
 	require.NoError(t, err)
 	b := &bundle{f: f, jobID: job.NewID()}
 	w := b.request(func(*http.Request) {})
@@ -185,7 +185,14 @@ func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	_, err := callback.New(callback.Config{}, setup(t).waits, silent{}, &counter{}, prometheus.NewRegistry())
 	require.ErrorContains(t, err, "CALLBACK_SECRET")
-	_, err = callback.New(callback.Config{Secret: "x"}, nil, silent{}, &counter{}, prometheus.NewRegistry())
+	for name, cfg := range map[string]callback.Config{
+		"CALLBACK_SECRET is too short":     {Secret: "x"},
+		"CALLBACK_SECRET_OLD is too short": {Secret: "the new secret of tests", OldSecret: "change-me"},
+	} {
+		_, err = callback.New(cfg, setup(t).waits, silent{}, &counter{}, prometheus.NewRegistry())
+		require.ErrorContains(t, err, name)
+	}
+	_, err = callback.New(callback.Config{Secret: "the new secret of tests"}, nil, silent{}, &counter{}, prometheus.NewRegistry())
 	require.Error(t, err)
 }
 

@@ -47,7 +47,7 @@ func TestACallbackOfALostJob(t *testing.T) {
 	books := &book{jobs: []job.Job{running, ended}}
 	lost, err := restore.New(books, b.waits, b.sink)
 	require.NoError(t, err)
-	f, err := callback.New(callback.Config{Secret: "new"}, b.waits, silent{}, b.sink, prometheus.NewRegistry(), callback.WithLost(lost))
+	f, err := callback.New(callback.Config{Secret: "the new secret of tests"}, b.waits, silent{}, b.sink, prometheus.NewRegistry(), callback.WithLost(lost))
 	require.NoError(t, err)
 	b.f = f
 	post := func(id string) int {

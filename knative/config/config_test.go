@@ -287,3 +287,31 @@ func TestMetricsExist(t *testing.T) {
 		}
 	}
 }
+
+// The door: keys are required wherever a cluster is not said to be open to all.
+func TestKeysAreRequired(t *testing.T) {
+	t.Parallel()
+	for _, root := range []string{"base", "overlays/production", "overlays/kafka", "overlays/kind"} {
+		found := 0
+		for _, r := range build(t, root) {
+			if r.GetKind() != "Service" || !strings.HasPrefix(r.GetApiVersion(), "serving.knative.dev/") {
+				continue
+			}
+			text, err := r.AsYAML()
+			require.NoError(t, err)
+			switch name := r.GetName(); name {
+			case "receive", "api", "dashboard":
+				found++
+				if root == "overlays/kind" {
+					require.Contains(t, string(text), "- name: TENANTS\n          value: open\n", name)
+					require.NotContains(t, string(text), "TENANT_KEYS", name)
+					continue
+				}
+				require.Contains(t, string(text), "- name: TENANT_KEYS\n          valueFrom:\n            secretKeyRef:\n              key: TENANT_KEYS\n              name: pipeline\n", name)
+				require.NotContains(t, string(text), "name: TENANTS\n", name)
+				require.NotRegexp(t, `key: (TENANT_KEYS|CALLBACK_SECRET)\n\s+name: pipeline\n\s+optional: true`, string(text), name)
+			}
+		}
+		require.Equal(t, 3, found, root)
+	}
+}

@@ -80,7 +80,7 @@ func TestTheListIsLive(t *testing.T) {
 	for range 8 { // five run, the others stand in line
 		post(t, v, `{"ticker":"DAX","fast_range":[10,20],"slow_range":[30,60],"step":5,"min_trades":10}`)
 	}
-	v.sees("in line")
+	v.sees("in the queue")
 	v.sees("Running")
 	v.sees("of 5 slots in use")
 	v.fits("jobs-live")

@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// tenants are those of a run; each one's key is "key-of-" and its name. The
+// tenants are those of a run; each one's key is "key-of-the-tenant-" and its name. The
 // operator sees what is no tenant's.
 var tenants = []string{"acme", "globex", "initech"}
 
