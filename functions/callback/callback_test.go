@@ -80,12 +80,14 @@ func TestRefusals(t *testing.T) {
 		status int
 		code   string
 	}{
-		"other path":       {func(r *http.Request) { r.URL.Path = "/webhook/other" }, 404, "not_found"},
-		"other method":     {func(r *http.Request) { r.Method = http.MethodGet }, 405, "method_not_allowed"},
-		"no token":         {func(r *http.Request) { r.URL.RawQuery = "job=" + r.URL.Query().Get("job") }, 401, "unauthorized"},
-		"forged token":     {func(r *http.Request) { r.URL.RawQuery += "A" }, 401, "unauthorized"},
-		"token of another": {func(r *http.Request) { setQuery(r, r.URL.Query().Get("job"), trading.Token("the new secret of tests", job.NewID())) }, 401, "unauthorized"},
-		"no job":           {func(r *http.Request) { setQuery(r, "", trading.Token("the new secret of tests", "")) }, 401, "unauthorized"},
+		"other path":   {func(r *http.Request) { r.URL.Path = "/webhook/other" }, 404, "not_found"},
+		"other method": {func(r *http.Request) { r.Method = http.MethodGet }, 405, "method_not_allowed"},
+		"no token":     {func(r *http.Request) { r.URL.RawQuery = "job=" + r.URL.Query().Get("job") }, 401, "unauthorized"},
+		"forged token": {func(r *http.Request) { r.URL.RawQuery += "A" }, 401, "unauthorized"},
+		"token of another": {func(r *http.Request) {
+			setQuery(r, r.URL.Query().Get("job"), trading.Token("the new secret of tests", job.NewID()))
+		}, 401, "unauthorized"},
+		"no job": {func(r *http.Request) { setQuery(r, "", trading.Token("the new secret of tests", "")) }, 401, "unauthorized"},
 		"unknown job": {func(r *http.Request) {
 			id := job.NewID()
 			setQuery(r, id, trading.Token("the new secret of tests", id))
@@ -136,8 +138,10 @@ func setQuery(r *http.Request, id, token string) {
 func TestTokensThatAreTaken(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*bundle, *http.Request){
-		"query":         func(*bundle, *http.Request) {},
-		"old secret":    func(b *bundle, r *http.Request) { setQuery(r, b.jobID, trading.Token("the old secret of tests", b.jobID)) },
+		"query": func(*bundle, *http.Request) {},
+		"old secret": func(b *bundle, r *http.Request) {
+			setQuery(r, b.jobID, trading.Token("the old secret of tests", b.jobID))
+		},
 		"bearer only":   func(b *bundle, r *http.Request) { setQuery(r, b.jobID, ""); bearer(b, r) },
 		"bearer counts": func(b *bundle, r *http.Request) { setQuery(r, b.jobID, "cut-off"); bearer(b, r) },
 	} {
