@@ -191,8 +191,8 @@ func TestSlotsAndPlacesAreForOperators(t *testing.T) {
 	page := jobstest.Call(h, "GET", "/", "X-API-Key", "one").Body.String()
 	require.Contains(t, page, ids[0])
 	require.NotContains(t, page, "slots in use")
-	require.NotContains(t, page, "in line")
+	require.NotContains(t, page, "in the queue")
 	page = jobstest.Call(h, "GET", "/", "X-API-Key", "three").Body.String()
 	require.Contains(t, page, "3 of 5 slots in use")
-	require.Contains(t, page, "number 4 in line")
+	require.Contains(t, page, "number 4 in the queue")
 }

@@ -55,7 +55,7 @@ func TestWaterfallOfAnOpenJob(t *testing.T) {
 	t.Parallel()
 	events := []job.TimelineEvent{{Type: event.SweepRequested, Time: at(0)}}
 	for name, j := range map[string]jobs.Found{
-		"Waiting for a slot":    {Job: job.Job{Status: job.Queued}, Place: 2},
+		"Waiting for a slot":            {Job: job.Job{Status: job.Queued}, Place: 2},
 		"On its way to the trading API": {Job: job.Job{Status: job.Queued}},
 		"Running at the trading API":    {Job: job.Job{Status: job.Running, Progress: 40}},
 		"Fetching and storing results":  {Job: job.Job{Status: job.Running}, Ending: true},

@@ -20,23 +20,24 @@ func TestEventsDoNotGrowTheMetrics(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m := newMetrics(reg)
 	long := strings.Repeat("x", 30_000)
-	send := func(i int, typ string, data any) {
+	send := func(i int, typ, tenant string, data any) {
 		e := cloudevents.New()
 		e.SetID(fmt.Sprintf("%s/%d", typ, i))
 		e.SetSource("/s")
 		e.SetType(typ)
+		e.SetExtension(event.ExtTenant, tenant)
 		require.NoError(t, e.SetData(cloudevents.ApplicationJSON, data))
 		require.NoError(t, m.count(e))
 	}
 	for i := range 300 {
 		h := job.Header{JobType: fmt.Sprint(i, long), TenantID: fmt.Sprint(i, long)}
-		send(2*i, event.SweepRequested, event.Requested{Header: h})
+		send(2*i, event.SweepRequested, h.TenantID, event.Requested{Header: h})
 		h.TenantID = fmt.Sprint("tenant-", i)
-		send(2*i+1, event.SweepRequested, event.Requested{Header: h})
+		send(2*i+1, event.SweepRequested, h.TenantID, event.Requested{Header: h})
 		seconds := 1.0
-		send(i, event.JobCompleted, event.Finished{Job: job.Job{JobType: fmt.Sprint(i), Status: job.State(fmt.Sprint(i, long)), DurationSeconds: &seconds}})
-		send(1000+i, event.JobCompleted, event.Finished{Job: job.Job{
-			JobType: job.Type, Status: job.Completed, Ticker: fmt.Sprint(i, long), Metrics: &job.Metrics{Combinations: 1},
+		send(i, event.JobCompleted, "t", event.Finished{Job: job.Job{TenantID: "t", JobType: fmt.Sprint(i), Status: job.State(fmt.Sprint(i, long)), DurationSeconds: &seconds}})
+		send(1000+i, event.JobCompleted, "t", event.Finished{Job: job.Job{
+			TenantID: "t", JobType: job.Type, Status: job.Completed, Ticker: fmt.Sprint(i, long), Metrics: &job.Metrics{Combinations: 1},
 		}})
 	}
 	for name, most := range map[string]int{
