@@ -103,7 +103,7 @@ func answerAct(ctx context.Context, w http.ResponseWriter, err error) {
 	case errors.Is(err, enqueue.ErrConflict):
 		function.WriteError(w, http.StatusUnprocessableEntity, function.CodeKeyReused, "the idempotency key was used before")
 	default:
-		slog.WarnContext(ctx, "Act not done", "error", err)
+		slog.WarnContext(ctx, "job action failed", "error", err)
 		function.WriteUnavailable(w, err)
 	}
 }

@@ -43,7 +43,7 @@ func (f *Function) health(ctx context.Context) []health {
 			// A budget of calls that is used up says nothing of the API.
 			parts[i].OK, parts[i].Delay = err == nil || trading.Unasked(err), time.Since(begun)
 			if !parts[i].OK {
-				slog.WarnContext(ctx, "Part does not answer", "part", parts[i].Name, "error", err)
+				slog.WarnContext(ctx, "health check failed", "part", parts[i].Name, "error", err)
 			}
 		})
 	}

@@ -162,7 +162,7 @@ func (f *Function) submitFromPage(w http.ResponseWriter, r *http.Request) {
 		v.Notice = "You have as many open jobs as one tenant may, so nothing is started yet. Send the form again when some have ended."
 		render(w, r, http.StatusTooManyRequests, "new.html", v)
 	case err != nil:
-		slog.WarnContext(r.Context(), "Sweep not taken in", "error", err)
+		slog.WarnContext(r.Context(), "job not accepted", "error", err)
 		v.Notice = "The queue does not answer, so nothing is started yet. Send the form again in a moment: it will be one job, however often you do."
 		render(w, r, http.StatusServiceUnavailable, "new.html", v)
 	default:

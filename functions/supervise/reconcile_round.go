@@ -232,7 +232,7 @@ func (r *round) resendDue(missed time.Duration) bool {
 // aside leaves a job out that can never be brought on.
 func (r *round) aside(ctx context.Context, jobID string, err error) {
 	r.metrics.found.WithLabelValues(setAside).Inc()
-	slog.ErrorContext(ctx, "Job set aside: it can never be brought on", "job_id", jobID, "error", err)
+	slog.ErrorContext(ctx, "job quarantined: no record or event can be made of it", "job_id", jobID, "error", err)
 }
 
 // flush sends what has gathered, in batches; all of it or only full ones. Where the

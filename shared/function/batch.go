@@ -133,7 +133,7 @@ func writeApart(ctx context.Context, w http.ResponseWriter, events []event.Event
 	for i, o := range outcomes {
 		answers[i] = wire(o)
 		if answers[i].Status >= 300 && !isForeign(o.Err) {
-			slog.WarnContext(ctx, "Event not taken", "event_id", ids[i], "status", answers[i].Status, "error", o.Err)
+			slog.WarnContext(ctx, "event handling failed", "event_id", ids[i], "status", answers[i].Status, "error", o.Err)
 		}
 	}
 	body, err := json.Marshal(answers)

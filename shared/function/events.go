@@ -118,7 +118,7 @@ func writeOutcome(ctx context.Context, w http.ResponseWriter, err error) bool {
 		setRetryAfter(w, after)
 	}
 	if !isForeign(err) {
-		slog.WarnContext(ctx, "Event not taken", "status", status, "error", err)
+		slog.WarnContext(ctx, "event handling failed", "status", status, "error", err)
 	}
 	WriteError(w, status, outcomeCode(status), reason(err))
 	return false

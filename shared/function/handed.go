@@ -56,7 +56,7 @@ func handleHanded(g *guard, fn EventFunction, to handover.Writer, w http.Respons
 			a.Reason = reason(o.Err)
 			if !isForeign(o.Err) {
 				ctx := telemetry.With(r.Context(), slog.String("event_id", events[i].ID()))
-				slog.WarnContext(ctx, "Event not taken", "status", a.Status, "error", o.Err)
+				slog.WarnContext(ctx, "event handling failed", "status", a.Status, "error", o.Err)
 			}
 		} else {
 			a.Reply = o.Reply

@@ -65,7 +65,7 @@ func Run[F any](ctx context.Context, name string, fromEnv func(context.Context) 
 	}
 	defer func() {
 		if err := traces.Close(); err != nil {
-			slog.WarnContext(ctx, "Spans lost", "step", name, "error", err)
+			slog.WarnContext(ctx, "spans lost", "step", name, "error", err)
 		}
 	}()
 	tracer, err := traces.Service(ctx, name)

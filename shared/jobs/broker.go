@@ -64,7 +64,7 @@ func (s *Service) Steer(ctx context.Context, act string, t TriggerName, since st
 	if err != nil {
 		return "", fmt.Errorf("%s trigger: %w", act, err)
 	}
-	slog.InfoContext(ctx, "Trigger steered", "trigger", t.String(), "act", act)
+	slog.InfoContext(ctx, "trigger changed by operator", "trigger", t.String(), "act", act)
 	return done, nil
 }
 

@@ -85,7 +85,7 @@ func (s *Service) follow(ctx context.Context, out *eventWriter, j Found, last in
 	defer cancel()
 	changes, err := s.Waits.Watch(ctx, j.JobID)
 	if err != nil { // without pushes the regular looks have to do
-		slog.WarnContext(ctx, "Job not watched", "job_id", j.JobID, "error", err)
+		slog.WarnContext(ctx, "watching job failed", "job_id", j.JobID, "error", err)
 		changes = nil
 	}
 	look := func() {

@@ -22,6 +22,6 @@ func Bound() {
 		return
 	}
 	if limit > 0 {
-		slog.Debug("Limit of memory", "bytes", limit)
+		slog.Debug("memory limit set", "bytes", limit)
 	}
 }

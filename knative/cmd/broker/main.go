@@ -48,7 +48,7 @@ func run(ctx context.Context) error {
 	}
 	defer func() {
 		if err := traces.Close(); err != nil {
-			log.WarnContext(ctx, "Spans lost", "error", err)
+			log.WarnContext(ctx, "spans lost", "error", err)
 		}
 	}()
 	tracer, err := traces.Service(ctx, "broker")

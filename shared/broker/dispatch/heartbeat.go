@@ -84,12 +84,12 @@ func (d *Dispatcher) takeOver(ctx context.Context, p *partition) {
 // dropLost forgets what others may have taken over while this process did not show
 // that it was alive: it stood still, or Redis was away.
 func (d *Dispatcher) dropLost(ctx context.Context, p *partition) {
-	d.log.WarnContext(ctx, "heartbeat had run out", "broker", d.broker.String())
+	d.log.WarnContext(ctx, "heartbeat expired, others may have taken over", "broker", d.broker.String())
 	for _, s := range d.subscriptions() {
 		before := s.waitingAt(p) // what is claimed while we look is not among the pending
 		pending, err := p.Pending(ctx, s.name, d.consumer)
 		if err != nil {
-			d.log.WarnContext(ctx, "pending entries not read", "trigger", s.name, "error", err)
+			d.log.WarnContext(ctx, "listing pending entries failed", "trigger", s.name, "error", err)
 			continue
 		}
 		s.drop(before, pending)
@@ -106,7 +106,7 @@ func (d *Dispatcher) findUnknown(ctx context.Context, p *partition, idle time.Du
 			s.claimed(p, 0, entries, false, true)
 		}
 		if err != nil && ctx.Err() == nil {
-			d.log.WarnContext(ctx, "pending entries not read", "trigger", s.name, "error", err)
+			d.log.WarnContext(ctx, "listing pending entries failed", "trigger", s.name, "error", err)
 		}
 	}
 }

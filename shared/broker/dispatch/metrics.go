@@ -59,7 +59,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 // triggerMetrics are the metrics of one Trigger, looked up once.
 type triggerMetrics struct {
 	labels                                             []string
-	delivered, dead, corrupt, deleted, lost, claimed   prometheus.Counter
+	delivered, dead, corrupt, deleted, claimed         prometheus.Counter
 	looped, sunk, listed                               prometheus.Counter
 	delivery, latency                                  prometheus.Observer
 	ok, absent, noAnswer, redirect, refusal, unhealthy prometheus.Counter
@@ -74,7 +74,6 @@ func (m *Metrics) of(t Trigger) *triggerMetrics {
 		dead:      m.dispatched.WithLabelValues(with("dead")...),
 		corrupt:   m.skipped.WithLabelValues(with("corrupt")...),
 		deleted:   m.skipped.WithLabelValues(with("deleted")...),
-		lost:      m.skipped.WithLabelValues(with("lost")...),
 		claimed:   m.claimed.WithLabelValues(l...),
 		looped:    m.looped.WithLabelValues(l...),
 		sunk:      m.dead.WithLabelValues(with("true")...),

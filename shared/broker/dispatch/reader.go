@@ -80,7 +80,7 @@ func (r *reader) loop(ctx context.Context) {
 		}
 		if errors.Is(err, stream.ErrLost) {
 			if err = r.p.writer.Restore(ctx); err == nil {
-				r.d.log.WarnContext(ctx, "redis had lost the routes", "broker", r.d.broker.String())
+				r.d.log.WarnContext(ctx, "redis lost the routes, registered again", "broker", r.d.broker.String())
 				continue
 			}
 		}

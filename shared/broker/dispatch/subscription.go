@@ -207,7 +207,7 @@ func (s *subscription) claimed(p *partition, n int, entries []*stream.Entry, mor
 func (s *subscription) skip(c *conf, d *delivery) {
 	if d.entry.Deleted {
 		c.metrics.deleted.Inc()
-		s.d.log.Warn("pending entry was deleted", "trigger", c.trigger.String(), "entry_id", d.entry.ID)
+		s.d.log.Warn("pending entry skipped: deleted", "trigger", c.trigger.String(), "entry_id", d.entry.ID)
 		s.forget(d)
 		return
 	}

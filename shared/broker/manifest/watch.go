@@ -164,7 +164,7 @@ func (w *watcher) missing(ctx context.Context) []object {
 		if !known {
 			since = time.Now()
 			w.held[id] = since
-			w.log.WarnContext(ctx, "No longer defined, removed after a while", "object", id.String(), "after", grace.String())
+			w.log.WarnContext(ctx, "not defined any more, will be removed", "object", id.String(), "after", grace.String())
 		}
 		if time.Since(since) < grace {
 			held = append(held, o)
@@ -182,7 +182,7 @@ func (w *watcher) forget(ctx context.Context) {
 	for id := range w.held {
 		if !inForce[id] {
 			delete(w.held, id)
-			w.log.WarnContext(ctx, "No longer defined, removed", "object", id.String())
+			w.log.WarnContext(ctx, "not defined any more, removed", "object", id.String())
 		}
 	}
 }
