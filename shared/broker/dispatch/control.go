@@ -41,7 +41,7 @@ func (d *Dispatcher) announced(ctx context.Context, what string) {
 	d.refreshPaused(ctx)
 	for _, p := range d.parts {
 		d.fill(ctx, p, name)
-		s.hunger(p)
+		s.noteBacklog(p)
 		p.writer.Kick()
 		p.retrier.wake()
 	}

@@ -45,10 +45,10 @@ func (d *delivery) size() int {
 	return len(d.entry.Message.Data)
 }
 
-// company is how many events may go out with it, itself among them. One that has
+// batchLimit is how many events may go out with it, itself among them. One that has
 // failed goes alone, and one that met nobody with half as many each time: it may be
 // what its batch fails of, or what its subscriber dies of, and must cost only itself.
-func (d *delivery) company(batch int) int {
+func (d *delivery) batchLimit(batch int) int {
 	if d.state.Attempts > 0 {
 		return 1
 	}

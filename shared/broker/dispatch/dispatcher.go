@@ -116,26 +116,26 @@ func (d *Dispatcher) Update(triggers []Trigger, paused map[string]bool) {
 	}
 }
 
-// naming is a subscription as of one Update.
-type naming struct {
-	s     *subscription
-	named int
+// registration is a subscription as of one Update.
+type registration struct {
+	s          *subscription
+	generation int
 }
 
 // detach ends the claiming for Triggers that are not registered any more, until
 // Update names them again. It may have done so since they were looked for.
-func (d *Dispatcher) detach(triggers []string, watched map[string]naming) {
+func (d *Dispatcher) detach(triggers []string, watched map[string]registration) {
 	for _, name := range triggers {
-		if n := watched[name]; n.s.detach(n.named) {
+		if n := watched[name]; n.s.detach(n.generation) {
 			d.log.Warn("trigger was removed by another process", "trigger", n.s.conf.Load().trigger.String())
 		}
 	}
 }
 
-func (s *subscription) detach(named int) bool {
+func (s *subscription) detach(generation int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.named != named || s.gone || s.stopped {
+	if s.generation != generation || s.gone || s.stopped {
 		return false
 	}
 	s.gone = true
@@ -146,11 +146,11 @@ func (s *subscription) detach(named int) bool {
 func (s *subscription) attach() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.named++
+	s.generation++
 	if s.gone {
 		s.gone = false
 		for _, at := range s.at {
-			at.hungry = true
+			at.backlog = true
 		}
 	}
 }

@@ -28,14 +28,14 @@ func (d *Dispatcher) fill(ctx context.Context, p *partition, trigger string) {
 		}
 	}
 	if filled {
-		s.hunger(p)
+		s.noteBacklog(p)
 		p.writer.Kick()
 	}
 }
 
-// hunger notes that there may be entries to claim.
-func (s *subscription) hunger(p *partition) {
+// noteBacklog notes that there may be entries to claim.
+func (s *subscription) noteBacklog(p *partition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.at[p].hungry = true
+	s.at[p].backlog = true
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/zixly/sweepline/shared/broker/stream"
 )
 
-// suspicious is for how many rounds a lost answer is looked for: what it may have
+// uncertainRounds is for how many rounds a lost answer is looked for: what it may have
 // claimed is told from a claim under way by its age.
-const suspicious = 4
+const uncertainRounds = 4
 
 // keepAlive shows every third of Config.ClaimIdle that this process is alive, so
 // that a delivery may take as long as it does; and takes over what processes that
@@ -17,7 +17,7 @@ const suspicious = 4
 func (d *Dispatcher) keepAlive(ctx context.Context, p *partition) {
 	d.takeOver(ctx, p)
 	d.fillAll(ctx, p)
-	suspicion := 0
+	left := 0
 	var first time.Time // from when on a process without a heartbeat is taken for dead
 	for round := 1; sleep(ctx, d.cfg.ClaimIdle/3); round++ {
 		alive, err := p.Beat(ctx, d.consumer)
@@ -32,11 +32,11 @@ func (d *Dispatcher) keepAlive(ctx context.Context, p *partition) {
 			first = time.Now().Add(d.cfg.ClaimIdle)
 			d.dropLost(ctx, p)
 		}
-		if p.writer.TakeSuspicion() {
-			suspicion = suspicious
+		if p.writer.TakeUncertain() {
+			left = uncertainRounds
 		}
-		if suspicion > 0 {
-			suspicion--
+		if left > 0 {
+			left--
 			d.findUnknown(ctx, p, d.cfg.ClaimIdle/2)
 		}
 		// Where our own heartbeat had run out the others' may have as well: they have
@@ -76,7 +76,7 @@ func (d *Dispatcher) takeOver(ctx context.Context, p *partition) {
 		d.takeOver(ctx, p) // page by page, as long as there is room
 	}
 	if err != nil && ctx.Err() == nil {
-		p.writer.Suspect()
+		p.writer.MarkUncertain()
 		d.log.WarnContext(ctx, "takeover failed", "broker", d.broker.String(), "error", err)
 	}
 }

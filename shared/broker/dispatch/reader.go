@@ -84,7 +84,7 @@ func (r *reader) loop(ctx context.Context) {
 				continue
 			}
 		}
-		r.p.writer.Suspect() // Redis may have handed out what was not received
+		r.p.writer.MarkUncertain() // Redis may have handed out what was not received
 		r.d.log.WarnContext(ctx, "redis read failed, retrying", "read", "queues", "broker", r.d.broker.String(), "error", err)
 		if !wait.sleep(ctx) {
 			return
@@ -93,19 +93,19 @@ func (r *reader) loop(ctx context.Context) {
 }
 
 // watch marks the subscriptions that have room, and returns their names and which
-// naming of the Trigger each goes by.
-func (r *reader) watch() (names []string, watched map[string]naming) {
+// registration of the Trigger each goes by.
+func (r *reader) watch() (names []string, watched map[string]registration) {
 	r.mu.Lock()
 	r.stale = false
 	r.mu.Unlock()
-	watched = make(map[string]naming)
+	watched = make(map[string]registration)
 	for _, s := range r.d.subscriptions() {
 		s.mu.Lock()
 		at := s.at[r.p]
 		at.watched = s.room() > 0
 		if at.watched {
 			names = append(names, s.name)
-			watched[s.name] = naming{s, s.named}
+			watched[s.name] = registration{s, s.generation}
 		}
 		s.mu.Unlock()
 	}

@@ -49,7 +49,7 @@ func (r *retrier) loop(ctx context.Context) {
 		r.mu.Unlock()
 		pause, err := r.claim(ctx)
 		if err != nil {
-			r.p.writer.Suspect()
+			r.p.writer.MarkUncertain()
 			r.d.log.WarnContext(ctx, "redis read failed, retrying", "read", "retries", "broker", r.d.broker.String(), "error", err)
 			if !wait.sleep(ctx) {
 				return

@@ -53,8 +53,8 @@ type subscription struct {
 	stopped bool
 	// gone: another process has removed the Trigger; this one has not been told yet.
 	gone bool
-	// named counts the Updates that have named the Trigger.
-	named int
+	// generation counts the Updates that have named the Trigger.
+	generation int
 	// at each partition
 	at map[*partition]*claims
 	// idle is closed when the last delivery of a stopped subscription has ended.
@@ -64,9 +64,9 @@ type subscription struct {
 // claims are what a subscription has of one partition.
 type claims struct {
 	held map[string]*delivery // by entry id, until settled
-	// hungry: there may be more in the queue than was claimed; late: retries may be
+	// backlog: there may be more in the queue than was claimed; late: retries may be
 	// due that there was no room for.
-	hungry, late bool
+	backlog, late bool
 	// watched: the reader waits for this queue.
 	watched bool
 }
@@ -74,7 +74,7 @@ type claims struct {
 func newSubscription(d *Dispatcher, t Trigger) *subscription {
 	s := &subscription{d: d, name: t.Name, at: make(map[*partition]*claims), idle: make(chan struct{})}
 	for _, p := range d.parts {
-		s.at[p] = &claims{held: make(map[string]*delivery), hungry: true}
+		s.at[p] = &claims{held: make(map[string]*delivery), backlog: true}
 	}
 	s.configure(t)
 	return s
@@ -111,15 +111,15 @@ func (s *subscription) want(p *partition, touched bool) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := s.at[p]
-	if at == nil || (!touched && !at.hungry) {
+	if at == nil || (!touched && !at.backlog) {
 		return 0
 	}
 	n := min(s.room(), claimMost)
 	if n <= 0 {
-		at.hungry = true
+		at.backlog = true
 		return 0
 	}
-	at.hungry = false
+	at.backlog = false
 	s.reserved += n
 	return n
 }
@@ -160,7 +160,7 @@ func (s *subscription) claimed(p *partition, n int, entries []*stream.Entry, mor
 	s.mu.Lock()
 	s.reserved -= n
 	at := s.at[p]
-	at.hungry = at.hungry || more
+	at.backlog = at.backlog || more
 	for _, e := range entries {
 		if held := at.held[e.ID]; held != nil && !held.settled {
 			continue // it is in flight here, and its outcome is this claim's, too
@@ -237,9 +237,9 @@ func (s *subscription) next() []*delivery {
 	if s.paused || s.stopped || len(s.waiting) == 0 || s.running >= c.slots {
 		return nil
 	}
-	n, bytes, most := 1, s.waiting[0].size(), s.waiting[0].company(c.batch)
+	n, bytes, most := 1, s.waiting[0].size(), s.waiting[0].batchLimit(c.batch)
 	for n < min(most, len(s.waiting)) && bytes+s.waiting[n].size() <= batchBytes {
-		if most = min(most, s.waiting[n].company(c.batch)); n >= most {
+		if most = min(most, s.waiting[n].batchLimit(c.batch)); n >= most {
 			break
 		}
 		bytes += s.waiting[n].size()
@@ -286,7 +286,7 @@ func (s *subscription) roomMade() []func() {
 	var calls []func()
 	for p, at := range s.at {
 		switch {
-		case at.hungry:
+		case at.backlog:
 			calls = append(calls, p.writer.Kick)
 		case !at.watched:
 			calls = append(calls, p.reader.changed)
@@ -372,7 +372,7 @@ func (s *subscription) setPaused(paused bool) {
 	s.paused = paused
 	if changed && !paused {
 		for _, at := range s.at {
-			at.hungry = true
+			at.backlog = true
 		}
 	}
 	s.mu.Unlock()

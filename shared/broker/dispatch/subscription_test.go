@@ -55,11 +55,11 @@ func TestDetachIsOfOneNaming(t *testing.T) {
 	t.Parallel()
 	s, _ := waiting(t)
 	s.attach()
-	looked := naming{s, s.named}
+	looked := registration{s, s.generation}
 	s.attach()
-	require.False(t, s.detach(looked.named))
+	require.False(t, s.detach(looked.generation))
 	require.False(t, s.gone)
-	require.True(t, s.detach(s.named))
+	require.True(t, s.detach(s.generation))
 	s.attach()
 	require.False(t, s.gone)
 }

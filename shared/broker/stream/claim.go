@@ -161,14 +161,14 @@ func (p *Partition) eachPending(ctx context.Context, trigger, consumer string, d
 	}
 }
 
-// Suspect notes that claims may have been made whose answer was lost.
-func (w *Writer) Suspect() { w.suspect.Store(true) }
+// MarkUncertain notes that claims may have been made whose answer was lost.
+func (w *Writer) MarkUncertain() { w.uncertain.Store(true) }
 
-// TakeSuspicion reports, once, whether claims may have been made whose answer was
+// TakeUncertain reports, once, whether claims may have been made whose answer was
 // lost: a call has failed, or a connection was made, perhaps in place of one that broke
 // after Redis had done what was asked. The client repeats such a call by itself, and the
 // repeat claims other entries.
-func (w *Writer) TakeSuspicion() bool {
+func (w *Writer) TakeUncertain() bool {
 	made := w.p.store.connections.Load()
-	return w.suspect.Swap(false) || w.connections.Swap(made) != made
+	return w.uncertain.Swap(false) || w.connections.Swap(made) != made
 }

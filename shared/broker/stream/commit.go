@@ -137,7 +137,7 @@ func (c *commit) settle(ops []any, s *Settlement) []any {
 // the entries are this consumer's, and nobody knows.
 func (c *commit) failed() {
 	if len(c.wants) > 0 {
-		c.w.suspect.Store(true)
+		c.w.uncertain.Store(true)
 	}
 	c.unclaim()
 }

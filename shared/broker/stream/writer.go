@@ -24,9 +24,9 @@ const (
 	// commitsInFlight overlaps the building of one group with the storing of
 	// another.
 	commitsInFlight = 2
-	// company is how long an acknowledgement that nobody waits for may wait for
+	// linger is how long an acknowledgement that nobody waits for may wait for
 	// others to go with.
-	company = time.Millisecond
+	linger = time.Millisecond
 	// queueBytes bounds published events that wait while Redis is slow or away.
 	queueBytes = 64 << 20
 	// reroutes bounds how often one commit is routed anew.
@@ -71,9 +71,9 @@ type Writer struct {
 	armed  bool // a timer will wake the loop
 	closed bool
 
-	// suspect: claims may have been made that this process does not know of.
-	suspect atomic.Bool
-	// connections is what Store.connections was when suspicion was last taken.
+	// uncertain: claims may have been made that this process does not know of.
+	uncertain atomic.Bool
+	// connections is what Store.connections was when the mark was last taken.
 	connections atomic.Int64
 
 	wake    chan struct{}
@@ -208,7 +208,7 @@ func (w *Writer) Flush(ctx context.Context) {
 		if empty && w.quiet() {
 			return
 		}
-		if !sleep(ctx, company) {
+		if !sleep(ctx, linger) {
 			return
 		}
 		w.signal()
@@ -282,7 +282,7 @@ func (w *Writer) enqueue(wr *write, urgent bool) error {
 	case urgent:
 		w.signal()
 	case arm:
-		time.AfterFunc(company, w.signal)
+		time.AfterFunc(linger, w.signal)
 	}
 	return nil
 }
