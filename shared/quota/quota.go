@@ -13,7 +13,7 @@ import (
 )
 
 // Exceeded is the error of a tenant that has its share already.
-type Exceeded struct {
+type Exceeded struct { //nolint:errname // quota.Exceeded says it
 	// What there is a share of, for people: "open jobs".
 	What string
 	// Limit is the share.

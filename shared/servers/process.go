@@ -61,7 +61,7 @@ type process struct {
 func environment() []string {
 	var env []string
 	for _, name := range []string{"PATH", "LANG", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TZ", "TMPDIR", "LD_LIBRARY_PATH"} {
-		if value, ok := os.LookupEnv(name); ok {
+		if value, ok := os.LookupEnv(name); ok { //nolint:forbidigo // passed on, not read
 			env = append(env, name+"="+value)
 		}
 	}
