@@ -17,9 +17,9 @@ const (
 	keptHeatMaps = 64
 )
 
-// heatMap is a surface, ready to draw, with the least fast period at the bottom.
+// heatMap is a map, ready to draw, with the least fast period at the bottom.
 type heatMap struct {
-	heatmap.Surface
+	heatmap.Map
 
 	Cells          []cell
 	XTicks, YTicks []tick
@@ -59,7 +59,7 @@ func heatMapOf(points []heatmap.Point) (heatMap, bool) {
 	if !ok {
 		return heatMap{}, false
 	}
-	m := heatMap{Surface: s, XTicks: ticksOf(s.Slow, 6, false), YTicks: ticksOf(s.Fast, 5, true)}
+	m := heatMap{Map: s, XTicks: ticksOf(s.Slow, 6, false), YTicks: ticksOf(s.Fast, 5, true)}
 	columns, lines := s.Slow.Bins(), s.Fast.Bins()
 	for x := range columns {
 		m.Columns = append(m.Columns, s.Slow.Label(x))

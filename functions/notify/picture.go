@@ -81,7 +81,7 @@ var (
 	mark   = color.RGBA{0xe0, 0x1b, 0x2d, 0xff}
 )
 
-func paint(s heatmap.Surface) image.Image {
+func paint(s heatmap.Map) image.Image {
 	c := canvas{image.NewRGBA(image.Rect(0, 0, pictureWidth, pictureHeight))}
 	c.fill(c.Bounds(), ground)
 	plot := image.Rect(plotLeft, plotTop, plotRight, plotBottom)
@@ -118,7 +118,7 @@ func paint(s heatmap.Surface) image.Image {
 }
 
 // legend says at the bottom what the ring and the shades mean.
-func legend(c canvas, p pen, s heatmap.Surface) {
+func legend(c canvas, p pen, s heatmap.Map) {
 	const y, height, shadeWidth = 766, 24, 34
 	c.ring(plotLeft+markRadius+4, y+height/2)
 	x := p.text(plotLeft+2*markRadius+20, y+height-3, left, fmt.Sprintf("best: fast %d, slow %d, %s", s.Best.FastPeriod, s.Best.SlowPeriod, short(s.Best.Score)))

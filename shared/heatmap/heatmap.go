@@ -38,8 +38,8 @@ func PointOf(r job.Row) Point {
 	return Point{FastPeriod: r.FastPeriod, SlowPeriod: r.SlowPeriod, SignalPeriod: r.SignalPeriod, Score: r.Score}
 }
 
-// Surface is a heat map. Columns are slow periods, lines fast ones.
-type Surface struct {
+// Map is a heat map. Columns are slow periods, lines fast ones.
+type Map struct {
 	Fast, Slow Axis
 	// Fields are those that hold rows, by fast and then by slow period.
 	Fields []Field
@@ -64,11 +64,11 @@ type Field struct {
 }
 
 // Of lays points out; false where there are too few to make an area.
-func Of(points []Point) (Surface, bool) {
+func Of(points []Point) (Map, bool) {
 	if len(points) < 2 {
-		return Surface{}, false
+		return Map{}, false
 	}
-	s := Surface{
+	s := Map{
 		Fast: axisOf(points, MostLines, func(p Point) int { return p.FastPeriod }),
 		Slow: axisOf(points, MostColumns, func(p Point) int { return p.SlowPeriod }),
 		Rows: len(points), Best: points[0],
