@@ -40,7 +40,7 @@ var budgets = map[string]budget{
 	"burst.events":         {measured: 6, most: 6},
 	"burst.allocations":    {measured: 4340, most: 4800},
 	"burst.left_keys":      {measured: 9.01, most: 9.1},
-	"burst.left_kb":        {measured: 8.81, most: 9.3},
+	"burst.left_kb":        {measured: 8.91, most: 9.9}, // each event carries a seal
 	"paced.redis_commands": {measured: 14.4, most: 18},
 	"paced.redis_trips":    {measured: 14.1, most: 18},
 	"paced.redis_scripts":  {measured: 12.9, most: 16},
@@ -58,7 +58,7 @@ var budgets = map[string]budget{
 	"paced.events":          {measured: 6, most: 6},
 	"paced.allocations":     {measured: 5420, most: 6200},
 	"paced.left_keys":       {measured: 9, most: 9.1},
-	"paced.left_kb":         {measured: 8.9, most: 9.3},
+	"paced.left_kb":         {measured: 9.4, most: 9.9},
 	"accept.redis_commands": {measured: 1.47, most: 2.1},
 	"accept.redis_executed": {measured: 14.6, most: 16},
 	"accept.http_functions": {measured: 1, most: 1},

@@ -41,7 +41,7 @@ func TestIdleSupervisorIsCheap(t *testing.T) {
 	t.Cleanup(func() { _ = log.Close() })
 	port := servertest.Port(t)
 	p := &process{t: t, name: "supervise", port: port, log: log, ready: fmt.Sprintf("http://127.0.0.1:%d/readyz", port), env: []string{
-		"REDIS_URL=" + store.URL, "K_SINK=http://127.0.0.1:1", "TRADING_API_URL=http://127.0.0.1:1", fmt.Sprintf("PORT=%d", port),
+		"REDIS_URL=" + store.URL, "K_SINK=http://127.0.0.1:1", "TRADING_API_URL=http://127.0.0.1:1", "EVENT_SEAL_KEY=soak-soak-soak-soak", fmt.Sprintf("PORT=%d", port),
 	}}
 	require.NoError(t, p.start())
 	t.Cleanup(func() { p.stop(syscall.SIGKILL) })
