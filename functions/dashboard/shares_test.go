@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -20,6 +21,10 @@ import (
 
 func TestAHeatMapIsDrawnOnceForAllWhoLook(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, drawnOnceForAllWhoLook)
+}
+
+func drawnOnceForAllWhoLook(t *testing.T) {
 	w, _, h := setup(t, "")
 	j := w.Stored("default", job.Completed)
 	w.Rows = []job.Row{{FastPeriod: 5, SlowPeriod: 20, Score: 1}, {FastPeriod: 10, SlowPeriod: 30, Score: 2}}
@@ -45,14 +50,15 @@ func TestAHeatMapIsDrawnOnceForAllWhoLook(t *testing.T) {
 	first, leave := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { look(first) })
-	require.Eventually(t, func() bool { return reads.Load() == 1 }, 5*time.Second, time.Millisecond)
+	synctest.Wait() // it is being drawn
+	require.EqualValues(t, 1, reads.Load())
 	pages := make(chan string, 20)
 	for range cap(pages) {
 		wg.Go(func() { pages <- look(t.Context()).Body.String() })
 	}
-	time.Sleep(100 * time.Millisecond)
-	leave() // the others still look
-	time.Sleep(50 * time.Millisecond)
+	synctest.Wait() // all wait for the one drawing
+	leave()         // the others still look
+	synctest.Wait()
 	close(goOn)
 	wg.Wait()
 	require.EqualValues(t, 1, reads.Load())
