@@ -253,10 +253,10 @@ func (w *Writer) table(ctx context.Context) (*routes, error) {
 		// Redis has lost them, never had them, or was restored from a copy that is older
 		// than they are: then Triggers may be missing.
 		w.log.WarnContext(ctx, "redis had older routes or none, registering again", "broker", w.p.Broker.String())
-		w.generation = ""
 		if err := w.restore(ctx); err != nil {
 			return nil, fmt.Errorf("register routes again: %w", err)
 		}
+		w.generation = "" // not before: until it has succeeded they are older still
 	}
 	return nil, errors.New("no routes are registered")
 }

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -243,6 +244,26 @@ func TestRoutesChangeUnderLoad(t *testing.T) {
 		require.Len(t, slices.Compact(slices.Clone(moving)), len(moving), "none twice")
 		for _, id := range moving {
 			require.Contains(t, always, id, "z matches neither filter")
+		}
+	})
+}
+
+// Routes of an older copy are not taken while they can't be registered again.
+func TestOlderRoutesAreNotTakenWhileRestoringFails(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, url string) {
+		store, client := open(t, url)
+		b := Broker{"n", "b-" + uuid.NewString()}
+		r, err := store.Register(t.Context(), b, 1, RouteSet{Triggers: []Registration{registration("t", "x")}})
+		require.NoError(t, err)
+		away := errors.New("refused by the test")
+		w := r.Partitions[0].NewWriter("c", slog.New(slog.DiscardHandler), func(context.Context) error { return away })
+		defer w.Close(0)
+		w.Expect(r.Generations[0])
+		require.NoError(t, client.HSet(t.Context(), w.p.keys.meta(), "gen", "1-0").Err())
+		for range 2 {
+			_, err = w.Publish(t.Context(), false, message("1", "x"))
+			require.ErrorIs(t, err, away)
 		}
 	})
 }
