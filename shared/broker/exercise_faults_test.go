@@ -133,7 +133,7 @@ func exerciseAllHeartbeatsRunOut(t *testing.T, b *bundle) {
 		s.next(t)
 	}
 	alive := []string{b.key(0, "alive:"+one.srv.consumer), b.key(0, "alive:"+two.srv.consumer)}
-	for range 4 { // whoever is first to show that it lives
+	for range 12 { // whoever is first to show that it lives
 		eventually(t, "both live", func() bool { return b.rdb.Exists(t.Context(), alive...).Val() == 2 })
 		require.NoError(t, b.rdb.Del(t.Context(), alive...).Err())
 	}

@@ -61,9 +61,15 @@ func TestGroupGathers(t *testing.T) {
 	g := NewGroup(client)
 	script := redis.NewScript("return 1")
 	require.NoError(t, script.Run(t.Context(), g, nil).Err())
-	g.mu.Lock() // as if Redis kept both groups in flight
-	g.inFlight = groupsInFlight
-	g.mu.Unlock()
+	require.Eventually(t, func() bool { // the answer comes before its group has ended
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.inFlight > 0 {
+			return false
+		}
+		g.inFlight = groupsInFlight // as if Redis kept both groups in flight
+		return true
+	}, 10*time.Second, time.Millisecond)
 	var all sync.WaitGroup
 	for range 100 {
 		all.Go(func() {

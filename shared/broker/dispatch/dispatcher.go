@@ -182,11 +182,13 @@ func (d *Dispatcher) Start(ctx context.Context) {
 // consumer without a heartbeat holds is taken from it.
 func (d *Dispatcher) runPartition(ctx context.Context, p *partition) {
 	wait := newBackoff(50*time.Millisecond, time.Second)
+	var first time.Time // as in keepAlive: Redis was away when we came
 	for {
 		_, err := p.Beat(ctx, d.consumer)
 		if err == nil {
 			break
 		}
+		first = time.Now().Add(d.cfg.ClaimIdle)
 		d.log.WarnContext(ctx, "redis write failed, retrying", "write", "heartbeat", "broker", d.broker.String(), "error", err)
 		if !wait.sleep(ctx) {
 			return
@@ -200,7 +202,7 @@ func (d *Dispatcher) runPartition(ctx context.Context, p *partition) {
 	var loops sync.WaitGroup
 	loops.Go(func() { p.reader.loop(ctx) })
 	loops.Go(func() { p.retrier.loop(ctx) })
-	loops.Go(func() { d.keepAlive(ctx, p) })
+	loops.Go(func() { d.keepAlive(ctx, p, first) })
 	loops.Wait()
 }
 

@@ -13,12 +13,14 @@ const uncertainRounds = 4
 
 // keepAlive shows every third of Config.ClaimIdle that this process is alive, so
 // that a delivery may take as long as it does; and takes over what processes that
-// have stopped doing so had claimed.
-func (d *Dispatcher) keepAlive(ctx context.Context, p *partition) {
-	d.takeOver(ctx, p)
+// have stopped doing so had claimed. Until first it leaves a process without a
+// heartbeat alone: where Redis was away it may not have had the time to show one.
+func (d *Dispatcher) keepAlive(ctx context.Context, p *partition, first time.Time) {
+	if time.Now().After(first) {
+		d.takeOver(ctx, p)
+	}
 	d.fillAll(ctx, p)
 	left := 0
-	var first time.Time // from when on a process without a heartbeat is taken for dead
 	for round := 1; sleep(ctx, d.cfg.ClaimIdle/3); round++ {
 		alive, err := p.Beat(ctx, d.consumer)
 		if err != nil {
@@ -39,8 +41,7 @@ func (d *Dispatcher) keepAlive(ctx context.Context, p *partition) {
 			left--
 			d.findUnknown(ctx, p, d.cfg.ClaimIdle/2)
 		}
-		// Where our own heartbeat had run out the others' may have as well: they have
-		// not had the time to show that they live.
+		// Where our own heartbeat had run out the others' may have as well.
 		if time.Now().After(first) {
 			d.takeOver(ctx, p)
 		}

@@ -1,11 +1,13 @@
 -- Takes over what dead consumers have pending, and removes those that have
--- nothing. A consumer is dead once its heartbeat has run out.
+-- nothing. A consumer is dead once its heartbeat has run out; where the heartbeat of
+-- the one that asks has run out as well, Redis was away, and nobody is taken for dead.
 -- KEYS[1] meta
 -- ARGV[1] consumer that takes over
 -- then name of a Trigger and how many of its entries to take, for each
 -- Returns {entries, names of the Triggers that may have more}
 local me = ARGV[1]
 local entries, more, size = {}, {}, 0
+if redis.call('EXISTS', P .. 'alive:' .. me) == 0 then return {entries, more} end
 for i = 2, #ARGV, 2 do
   local name, room = ARGV[i], tonumber(ARGV[i + 1])
   local q = P .. 'q:' .. name
