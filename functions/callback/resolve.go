@@ -61,13 +61,13 @@ func (f *Function) resolveKnown(ctx context.Context, jobID string, c trading.Cal
 		slog.WarnContext(ctx, "callback belongs to another sweep, ignoring", "job_id", jobID, "trading_job_id", c.TradingJobID)
 		return ctx, foreign, nil
 	}
-	o, err = f.conclude(ctx, jobID, end, res)
+	o, err = f.sendEnd(ctx, jobID, end, res)
 	telemetry.End(span, err)
 	return ctx, o, err
 }
 
-// conclude sends the events of an end that the wait has accepted or refused.
-func (f *Function) conclude(ctx context.Context, jobID string, end wait.End, res wait.Resolution) (outcome, error) {
+// sendEnd sends the events of an end that the wait has accepted or refused.
+func (f *Function) sendEnd(ctx context.Context, jobID string, end wait.End, res wait.Resolution) (outcome, error) {
 	if res.Won || end.Same(res.Record) {
 		// A repeated callback may follow a lost event.
 		if res.Record.Actions.Has(wait.ActionEvent) {

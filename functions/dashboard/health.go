@@ -10,8 +10,8 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// healthPatience is how long a page waits for one part to answer.
-const healthPatience = 2 * time.Second
+// healthTimeout is how long a page waits for one part to answer.
+const healthTimeout = 2 * time.Second
 
 // health is whether one part answers.
 type health struct {
@@ -33,7 +33,7 @@ func (f *Function) health(ctx context.Context) []health {
 		parts = append(parts, health{Name: "Trading API", What: "runs the sweeps"})
 		asks = append(asks, f.Trading.Health)
 	}
-	ctx, cancel := context.WithTimeout(ctx, healthPatience)
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
 	for i, ask := range asks {
@@ -64,7 +64,7 @@ func (f *Function) slotsInUse(ctx context.Context) *slotsView {
 	if f.jobs.Slots == nil || !f.jobs.Operates(ctx) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, healthPatience)
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	n, err := f.jobs.Slots.Count(ctx)
 	if err != nil {

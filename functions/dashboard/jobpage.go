@@ -80,7 +80,7 @@ func (f *Function) addResults(ctx context.Context, v *jobView, u *url.URL) {
 // traceID names the trace in which the job was taken in, as long as its wait
 // record is kept.
 func (f *Function) traceID(ctx context.Context, j jobs.Found) string {
-	ctx, cancel := context.WithTimeout(ctx, tracePatience)
+	ctx, cancel := context.WithTimeout(ctx, traceTimeout)
 	defer cancel()
 	rec, err := f.jobs.Waits.Get(ctx, j.JobID)
 	if err != nil || rec.Header.TenantID != j.TenantID {

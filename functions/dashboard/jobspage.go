@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// tracePatience is how long a page waits for its job's trace id.
-	tracePatience = 500 * time.Millisecond
+	// traceTimeout is how long a page waits for its job's trace id.
+	traceTimeout = 500 * time.Millisecond
 	// formTime is what browsers send for a local date and time. We mean UTC.
 	formTime = "2006-01-02T15:04"
 )

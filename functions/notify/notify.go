@@ -177,7 +177,7 @@ func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevent
 	var errs []error
 	var notified []event.Notified
 	for _, c := range f.channels {
-		if slices.Contains(d.Told, c.name()) {
+		if slices.Contains(d.Notified, c.name()) {
 			continue
 		}
 		again, err := f.once(ctx, e, c, m)

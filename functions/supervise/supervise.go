@@ -52,7 +52,7 @@ type Config struct {
 	Lease time.Duration `envconfig:"SUPERVISE_LEASE" default:"30s"`
 	// CancelTimeout is how long cancelling an unneeded sweep at the API is retried.
 	// Default 1h.
-	CancelTimeout time.Duration `envconfig:"CANCEL_PATIENCE" default:"1h"`
+	CancelTimeout time.Duration `envconfig:"CANCEL_TIMEOUT" default:"1h"`
 	// Resubmissions is how often a sweep that the API lost is submitted again.
 	// Default 3.
 	Resubmissions int `envconfig:"RESUBMISSIONS" default:"3"`
@@ -70,7 +70,7 @@ func (c Config) withDefaults() (Config, error) {
 		{"POLL_MAX", &c.PollMax, time.Minute, time.Second},
 		{"SUPERVISE_TICK", &c.Tick, time.Second, 10 * time.Millisecond},
 		{"SUPERVISE_LEASE", &c.Lease, 30 * time.Second, time.Second},
-		{"CANCEL_PATIENCE", &c.CancelTimeout, time.Hour, time.Second},
+		{"CANCEL_TIMEOUT", &c.CancelTimeout, time.Hour, time.Second},
 	} {
 		if *d.value == 0 {
 			*d.value = d.usual

@@ -10,27 +10,27 @@ import (
 // jobsConns is how many connections jobs are sent on.
 const jobsConns = 32
 
-// endPatience is how long the last job may take once the others are done.
-const endPatience = 3 * time.Minute
+// endTimeout is how long the last job may take once the others are done.
+const endTimeout = 3 * time.Minute
 
-// batch is a number of jobs, from the first request until the last was told and all
+// batch is a number of jobs, from the first request until the last was notified and all
 // was stored.
 type batch struct {
 	jobs int
 	sent *answers
 	// elapsed is from the first request until the last notification.
 	elapsed time.Duration
-	// told are the times from a job's 202, and from when its request was due, to its
+	// notified are the times from a job's 202, and from when its request was due, to its
 	// notification, sorted.
-	told, toldFromDue []time.Duration
-	used              usage
-	events            int // lines in the timelines
-	keys              map[string]held
-	left              held
+	notified, notifiedFromDue []time.Duration
+	used                      usage
+	events                    int // lines in the timelines
+	keys                      map[string]held
+	left                      held
 }
 
 // do sends jobs by load and follows them to their ends. An error says that a job
-// was lost, or ended badly, or was told without its id.
+// was lost, or ended badly, or was notified without its id.
 func (r *run) do(ctx context.Context, n int, load func(ctx context.Context, host string, request maker) (*answers, error)) (*batch, error) {
 	before, err := r.usage(ctx)
 	if err != nil {
@@ -49,21 +49,21 @@ func (r *run) do(ctx context.Context, n int, load func(ctx context.Context, host
 		return nil, err
 	}
 	b := &batch{jobs: n}
-	told := r.slack.expect(n)
+	notified := r.slack.expect(n)
 	if b.sent, err = load(ctx, r.pipe.host, same(r.webhook())); err != nil {
 		return nil, fmt.Errorf("send jobs: %w", err)
 	}
-	timer := time.NewTimer(endPatience)
+	timer := time.NewTimer(endTimeout)
 	defer timer.Stop()
 	select {
-	case <-told:
+	case <-notified:
 	case <-r.pipe.done:
 		return nil, fmt.Errorf("pipeline ended: %w: %s", r.pipe.err, r.pipe.out)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-timer.C:
 		times, _ := r.slack.times()
-		return nil, fmt.Errorf("%d of %d jobs were told of after %s (%d callbacks were not taken)", len(times), n, endPatience, r.api.lost())
+		return nil, fmt.Errorf("%d of %d jobs were notified after %s (%d callbacks were not taken)", len(times), n, endTimeout, r.api.lost())
 	}
 	times, unnamed := r.slack.times()
 	if unnamed > 0 {
@@ -72,14 +72,14 @@ func (r *run) do(ctx context.Context, n int, load func(ctx context.Context, host
 	for _, s := range b.sent.accepted {
 		at, ok := times[s.id]
 		if !ok {
-			return nil, fmt.Errorf("job %s was accepted and not told of", s.id)
+			return nil, fmt.Errorf("job %s was accepted and nobody was notified of it", s.id)
 		}
 		b.elapsed = max(b.elapsed, at.Sub(b.sent.began))
-		b.told = append(b.told, at.Sub(s.ended))
-		b.toldFromDue = append(b.toldFromDue, at.Sub(s.due))
+		b.notified = append(b.notified, at.Sub(s.ended))
+		b.notifiedFromDue = append(b.notifiedFromDue, at.Sub(s.due))
 	}
-	slices.Sort(b.told)
-	slices.Sort(b.toldFromDue)
+	slices.Sort(b.notified)
+	slices.Sort(b.notifiedFromDue)
 	if b.events, err = r.settled(ctx); err != nil {
 		return nil, err
 	}

@@ -180,7 +180,7 @@ func (u usage) since(before usage) usage {
 }
 
 // settled waits until the timelines have not grown for a while, and returns their
-// lines: the last events of told jobs are then stored.
+// lines: the last events of notified jobs are then stored.
 func (r *run) settled(ctx context.Context) (int, error) {
 	const quiet = time.Second
 	tick := time.NewTicker(50 * time.Millisecond)

@@ -32,8 +32,8 @@ const (
 	receiver role = "receiver"
 )
 
-// startPatience is how long a start may take on a busy machine.
-const startPatience = time.Minute
+// startTimeout is how long a start may take on a busy machine.
+const startTimeout = time.Minute
 
 // pipeline is a process that start.sh has started.
 type pipeline struct {
@@ -109,7 +109,7 @@ func (p *pipeline) awaitHealth(ctx context.Context) error {
 
 // poll calls try every millisecond until it succeeds, or the process ends.
 func (p *pipeline) poll(ctx context.Context, try func(*conn) bool) error {
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	c := &conn{address: p.host}
 	defer c.close()

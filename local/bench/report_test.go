@@ -35,13 +35,13 @@ func TestShareOfLimit(t *testing.T) {
 func TestCompareSaysWhatGotWorse(t *testing.T) {
 	t.Parallel()
 	old := reportOf(map[string][]float64{
-		"burst.jobs_per_s": {200}, "burst.cpu_ms": {4}, "paced.told_p50_ms": {10, 20}, "job.burst.events": {5}, "job.burst.redis_commands": {14},
+		"burst.jobs_per_s": {200}, "burst.cpu_ms": {4}, "paced.notified_p50_ms": {10, 20}, "job.burst.events": {5}, "job.burst.redis_commands": {14},
 		"idle.sql_per_s": {0}, "ceiling.http_per_s": {9000}, "open.p99_ms": {5},
 	})
 	r := reportOf(map[string][]float64{
 		"burst.jobs_per_s":         {150},       // a quarter fewer
 		"burst.cpu_ms":             {4.2},       // within the tolerance
-		"paced.told_p50_ms":        {19, 40},    // more, but the spreads overlap
+		"paced.notified_p50_ms":    {19, 40},    // more, but the spreads overlap
 		"job.burst.events":         {6},         // a fifth more
 		"job.burst.redis_commands": {7},         // half
 		"idle.sql_per_s":           {3},         // there were none

@@ -8,7 +8,7 @@ import (
 )
 
 // luaFiles finds the sources of scripts below folders, by name; those that are not
-// there are passed over. A script is told by what it ends with: before it may stand
+// there are passed over. A script is recognized by what it ends with: before it may stand
 // what it shares with others.
 func luaFiles(folders ...string) map[string]string {
 	files := map[string]string{}

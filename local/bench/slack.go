@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// slackStub is an incoming webhook that remembers when it was told of each job.
+// slackStub is an incoming webhook that remembers when it was notified of each job.
 type slackStub struct {
 	server
 
-	mu      sync.Mutex
-	told    map[string]time.Time
-	posts   int
-	unnamed int // messages without a job's id
-	want    int
-	all     chan struct{} // closed when want jobs have been told of
+	mu       sync.Mutex
+	notified map[string]time.Time
+	posts    int
+	unnamed  int // messages without a job's id
+	want     int
+	all      chan struct{} // closed when want jobs have been notified of
 }
 
 func startSlack() (*slackStub, error) {
@@ -25,11 +25,11 @@ func startSlack() (*slackStub, error) {
 	return s, s.start(s)
 }
 
-// expect begins anew; the channel is closed once n different jobs were told of.
+// expect begins anew; the channel is closed once n different jobs were notified of.
 func (s *slackStub) expect(n int) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.told, s.want, s.all = make(map[string]time.Time, n), n, make(chan struct{})
+	s.notified, s.want, s.all = make(map[string]time.Time, n), n, make(chan struct{})
 	return s.all
 }
 
@@ -43,9 +43,9 @@ func (s *slackStub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.posts++
 	if id == "" {
 		s.unnamed++
-	} else if _, again := s.told[id]; !again {
-		s.told[id] = at
-		if len(s.told) == s.want {
+	} else if _, again := s.notified[id]; !again {
+		s.notified[id] = at
+		if len(s.notified) == s.want {
 			close(s.all)
 		}
 	}
@@ -59,13 +59,13 @@ func (s *slackStub) counts() map[string]float64 {
 	return map[string]float64{"posts": float64(s.posts), "conns": float64(s.conns.Load())}
 }
 
-// times are when each job was told of, and how many messages named none.
-func (s *slackStub) times() (told map[string]time.Time, unnamed int) {
+// times are when each job was notified of, and how many messages named none.
+func (s *slackStub) times() (notified map[string]time.Time, unnamed int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	told = make(map[string]time.Time, len(s.told))
-	for id, at := range s.told {
-		told[id] = at
+	notified = make(map[string]time.Time, len(s.notified))
+	for id, at := range s.notified {
+		notified[id] = at
 	}
-	return told, s.unnamed
+	return notified, s.unnamed
 }

@@ -351,10 +351,10 @@ func (s *suite) paced(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.add("paced.told_p50_ms", ms(percentile(b.told, 50)))
-		s.add("paced.told_p99_ms", ms(percentile(b.told, 99)))
-		s.add("paced.due_p50_ms", ms(percentile(b.toldFromDue, 50)))
-		s.add("paced.due_p99_ms", ms(percentile(b.toldFromDue, 99)))
+		s.add("paced.notified_p50_ms", ms(percentile(b.notified, 50)))
+		s.add("paced.notified_p99_ms", ms(percentile(b.notified, 99)))
+		s.add("paced.due_p50_ms", ms(percentile(b.notifiedFromDue, 50)))
+		s.add("paced.due_p99_ms", ms(percentile(b.notifiedFromDue, 99)))
 		s.add("paced.cpu_ms", b.cpu(b.used.pipeline))
 		s.add("paced.cpu_postgres_ms", b.cpu(b.used.postgres))
 		s.add("paced.cpu_redis_ms", b.cpu(b.used.redis))

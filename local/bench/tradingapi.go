@@ -21,7 +21,7 @@ import (
 const callbackConns = 64
 
 // tradingAPI is a trading API that costs next to nothing: every sweep is accepted,
-// takes as long as is set, succeeds, has one row of results and is told of once.
+// takes as long as is set, succeeds, has one row of results and is reported once.
 // It counts what it is asked.
 type tradingAPI struct {
 	server

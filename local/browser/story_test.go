@@ -142,7 +142,7 @@ func TestDeadLettersAndBroker(t *testing.T) {
 	v := visit(t, runner.Config{RedisURL: url})
 	v.open("/dead-letters")
 	v.sees("every event found its way")
-	bury(t, v, url, 3)
+	makeDeadLetters(t, v, url, 3)
 	v.open("/dead-letters")
 	v.sees("Sweep completed")
 	v.fits("dead-letters")
@@ -168,9 +168,9 @@ func TestDeadLettersAndBroker(t *testing.T) {
 	v.sees("Best score")
 }
 
-// bury makes dead letters: ends of sweeps that store refuses for good, since
+// makeDeadLetters makes dead letters: ends of sweeps that store refuses for good, since
 // their ids are another job's. The jobs fail for it.
-func bury(t *testing.T, v *visitor, url string, n int) {
+func makeDeadLetters(t *testing.T, v *visitor, url string, n int) {
 	t.Helper()
 	sender, err := sink.New(sink.Config{Sink: v.local.BrokerURL}, sink.WithSeals(v.local.Seals))
 	require.NoError(t, err)

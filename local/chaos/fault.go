@@ -245,7 +245,7 @@ func (w *world) configKinds() []kind {
 }
 
 // severs reports whether a fault can part the telling of people from the noting
-// that they were told: then, and only then, they may be told twice.
+// that they were notified: then, and only then, they may be notified twice.
 func (w *world) severs(e episode) bool {
 	teller := func(name string) bool { return w.o.Layout == nodes || strings.HasPrefix(name, "notify") }
 	server, by, isLink := strings.Cut(e.Target, "<")

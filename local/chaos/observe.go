@@ -26,7 +26,7 @@ type observed struct {
 	jobs     map[string]row
 	// events counts the timeline of each job by type.
 	events   map[string]map[string]int
-	told     map[string]map[string][]message
+	notified map[string]map[string][]message
 	stray    int
 	sweeps   []sweep
 	calls    []call
@@ -79,7 +79,7 @@ func (w *world) observe(ctx context.Context, o *observed) error {
 	if o.views, err = w.views(ctx, o.jobs); err != nil {
 		errs = append(errs, err)
 	}
-	o.told, o.stray = w.people.heard()
+	o.notified, o.stray = w.people.heard()
 	o.calls, o.severs = w.api.seen(), w.severs
 	o.gauges = w.gauges(ctx, "pipeline_jobs_waiting", "pipeline_jobs_parked")
 	o.exits, o.hung = map[string][]string{}, map[string]int{}

@@ -45,7 +45,7 @@ type options struct {
 // quick shortens leases, polls and backoffs to what a run of minutes can wait
 // for. A name that the pipeline does not know (any more) changes nothing.
 var quick = []string{
-	"SUBMIT_LEASE=4s", "TURN_TIMEOUT=4s", "SUPERVISE_LEASE=4s", "CHORE_DELAY=1s", "POLL_MIN=1s", "POLL_MAX=4s", "POLL_FIRST=2s",
+	"SUBMIT_LEASE=4s", "ADMISSION_TIMEOUT=4s", "SUPERVISE_LEASE=4s", "ACTION_DELAY=1s", "POLL_MIN=1s", "POLL_MAX=4s", "POLL_FIRST=2s",
 	"BROKER_CLAIM_IDLE=4s", "BROKER_BACKOFF_MAX=10s", "BROKER_RETRY_AFTER_MAX=10s", "TRADING_API_BACKOFF_MAX=5s",
 	"RECONCILE_INTERVAL=15s", "RECONCILE_GRACE=30s",
 }

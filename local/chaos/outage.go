@@ -48,7 +48,7 @@ func newOutages(s *session) *cobra.Command {
 		Use:   "outages",
 		Short: "Let Slack, submit, store, PostgreSQL and the trading API each be away for long under load",
 		Long: `One run for each of them, each function its own process: jobs come in for as long
-as the outage lasts and a little longer. All jobs must end right, each told once.`,
+as the outage lasts and a little longer. All jobs must end right, each notified once.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, st := range stories {

@@ -19,7 +19,7 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// The channels by which people are told.
+// The channels by which people are notified.
 const (
 	slack = "slack"
 	email = "email"
@@ -37,20 +37,20 @@ type message struct {
 // people are a Slack-like receiver and an SMTP server that keep what they get.
 type people struct {
 	// slackStatus is what the receiver answers, 0 for 200. Slack and mail that
-	// are answered with an error were not told.
+	// are answered with an error were not notified.
 	slackStatus atomic.Int32
 	// slackHangs lets posts wait for longer than anyone's patience.
 	slackHangs atomic.Bool
 	// mailRefused answers mail with a temporary error.
 	mailRefused atomic.Bool
 
-	mu   sync.Mutex
-	told map[string]map[string][]message // by job, by channel
+	mu       sync.Mutex
+	notified map[string]map[string][]message // by job, by channel
 	// stray counts messages that name no job.
 	stray int
 }
 
-func newPeople() *people { return &people{told: map[string]map[string][]message{}} }
+func newPeople() *people { return &people{notified: map[string]map[string][]message{}} }
 
 var jobLink = regexp.MustCompile(`/jobs/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})`)
 
@@ -62,17 +62,17 @@ func (p *people) take(channel, text string) {
 		p.stray++
 		return
 	}
-	if p.told[found[1]] == nil {
-		p.told[found[1]] = map[string][]message{}
+	if p.notified[found[1]] == nil {
+		p.notified[found[1]] = map[string][]message{}
 	}
-	p.told[found[1]][channel] = append(p.told[found[1]][channel], message{time.Now(), !strings.Contains(strings.ToLower(text), "failed")})
+	p.notified[found[1]][channel] = append(p.notified[found[1]][channel], message{time.Now(), !strings.Contains(strings.ToLower(text), "failed")})
 }
 
-// counts are the jobs told by both channels and all messages.
+// counts are the jobs notified by both channels and all messages.
 func (p *people) counts() (jobs, messages int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, by := range p.told {
+	for _, by := range p.notified {
 		if len(by[slack]) > 0 && len(by[email]) > 0 {
 			jobs++
 		}
@@ -82,17 +82,17 @@ func (p *people) counts() (jobs, messages int) {
 }
 
 // heard are all messages by job and channel, and how many name no job.
-func (p *people) heard() (told map[string]map[string][]message, stray int) {
+func (p *people) heard() (notified map[string]map[string][]message, stray int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	told = map[string]map[string][]message{}
-	for job, by := range p.told {
-		told[job] = map[string][]message{}
+	notified = map[string]map[string][]message{}
+	for job, by := range p.notified {
+		notified[job] = map[string][]message{}
 		for channel, m := range by {
-			told[job][channel] = slices.Clone(m)
+			notified[job][channel] = slices.Clone(m)
 		}
 	}
-	return told, p.stray
+	return notified, p.stray
 }
 
 // ServeHTTP is the Slack-like receiver.

@@ -154,13 +154,13 @@ func (j *judgement) acceptance() {
 				if r.Way == bare { // the answer was lost
 					unanswered++
 				} else {
-					j.unlessFlushed("unasked", "there is a job that nobody was told the id of", id)
+					j.unlessFlushed("unasked", "there is a job that nobody was given the id of", id)
 				}
 			}
 		}
 	}
 	for _, ids := range byTicker {
-		j.breaks("unasked", "there is a job that nobody was told the id of", ids[0])
+		j.breaks("unasked", "there is a job that nobody was given the id of", ids[0])
 	}
 	j.facts["accepted"], j.facts["rows"], j.facts["run without an answer"] = accepted, len(j.jobs), unanswered
 }
@@ -225,38 +225,38 @@ func (j *judgement) timelines() {
 	}
 }
 
-// telling: each channel is told once of every end. Twice is allowed where the
+// notifications: each channel is notified once of every end. Twice is allowed where the
 // telling and its noting were parted.
 func (j *judgement) telling() {
 	repeats := 0
 	for id, r := range j.jobs {
 		for _, channel := range channels {
-			m := j.told[id][channel]
+			m := j.notified[id][channel]
 			if r.ended() && len(m) == 0 {
-				j.breaks("untold", "nobody was told of an end", id+" "+channel)
+				j.breaks("not notified", "nobody was notified of an end", id+" "+channel)
 			}
 			if len(m) > 0 && m[0].Completed != (r.Status == completed) {
-				j.breaks("told wrongly", "people were told another end than the store has", id+" "+channel)
+				j.breaks("notified wrongly", "people were notified of another end than the store has", id+" "+channel)
 			}
 			for i := 1; i < len(m); i++ {
 				if cause := j.parted(m[i-1].At); cause != "" {
 					repeats++
-					j.allows("told twice", "told again after a fault had parted the telling from its noting", fmt.Sprintf("%s %s: %s", id, channel, cause))
+					j.allows("notified twice", "notified again after a fault between the message and the note of it", fmt.Sprintf("%s %s: %s", id, channel, cause))
 				} else {
-					j.breaks("told twice", "told again for no reason", id+" "+channel)
+					j.breaks("notified twice", "notified again for no reason", id+" "+channel)
 				}
 			}
 		}
 	}
-	for id := range j.told {
+	for id := range j.notified {
 		if _, ok := j.jobs[id]; !ok {
-			j.unlessFlushed("told of nothing", "people were told of a job that is not in the store", id)
+			j.unlessFlushed("notified of nothing", "people were notified of a job that is not in the store", id)
 		}
 	}
 	if j.stray > 0 {
 		j.breaks("stray message", "a message names no job", fmt.Sprint(j.stray))
 	}
-	j.facts["told again, allowed"] = repeats
+	j.facts["notified again, allowed"] = repeats
 }
 
 const (

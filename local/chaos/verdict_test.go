@@ -17,7 +17,7 @@ func sound() *observed {
 	at := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	o := &observed{
 		options: options{Concurrent: 5, Budget: 100}, jobs: map[string]row{}, events: map[string]map[string]int{},
-		told: map[string]map[string][]message{}, views: map[string]string{}, severs: func(episode) bool { return true },
+		notified: map[string]map[string][]message{}, views: map[string]string{}, severs: func(episode) bool { return true },
 		gauges: map[string]float64{"pipeline_jobs_waiting": 0}, peak: 5,
 		before: census{Keys: 1, Shapes: []shape{{Pattern: "a", Type: "zset", Keys: 1, Forever: 1}}},
 		after:  census{Keys: 1, Shapes: []shape{{Pattern: "a", Type: "zset", Keys: 1, Forever: 1}}},
@@ -35,9 +35,9 @@ func sound() *observed {
 		o.requests = append(o.requests, &request{Ticker: ticker, Tenant: "acme", Way: keyed, attempts: []attempt{
 			{Status: http.StatusServiceUnavailable}, {Status: http.StatusAccepted, JobID: id},
 		}})
-		o.told[id] = map[string][]message{}
+		o.notified[id] = map[string][]message{}
 		for _, channel := range channels {
-			o.told[id][channel] = []message{{At: at, Completed: status == completed}}
+			o.notified[id][channel] = []message{{At: at, Completed: status == completed}}
 		}
 		s := sweep{ID: "sweep-" + id, Status: end, Created: at, Completed: at.Add(time.Second)}
 		s.Request.WebhookURL = "http://front/webhook/sweep-callback?job=" + id + "&token=x"
@@ -64,23 +64,23 @@ func TestEveryRuleCanBreak(t *testing.T) {
 		o.jobs[id] = r
 	}
 	twice := func(o *observed) {
-		m := o.told["job-0"][slack]
-		o.told["job-0"][slack] = append(m, message{At: m[0].At.Add(time.Minute), Completed: true})
+		m := o.notified["job-0"][slack]
+		o.notified["job-0"][slack] = append(m, message{At: m[0].At.Add(time.Minute), Completed: true})
 	}
 	for name, c := range map[string]struct {
 		change  func(*observed)
 		broken  []string
 		allowed []string
 	}{
-		"no row": {change: func(o *observed) { delete(o.jobs, "job-0") }, broken: []string{"lost", "orphan sweep", "told of nothing"}},
+		"no row": {change: func(o *observed) { delete(o.jobs, "job-0") }, broken: []string{"lost", "notified of nothing", "orphan sweep"}},
 		"no row after a flush": {change: func(o *observed) {
 			delete(o.jobs, "job-0")
 			o.flushed = time.Now()
-		}, allowed: []string{"lost (flushed)", "orphan sweep (flushed)", "told of nothing (flushed)"}},
+		}, allowed: []string{"lost (flushed)", "notified of nothing (flushed)", "orphan sweep (flushed)"}},
 		"no row after a flush of a job that was stored": {change: func(o *observed) {
 			delete(o.jobs, "job-0")
 			o.flushed, o.known = time.Now(), map[string]bool{"job-0": true}
-		}, broken: []string{"lost"}, allowed: []string{"orphan sweep (flushed)", "told of nothing (flushed)"}},
+		}, broken: []string{"lost"}, allowed: []string{"notified of nothing (flushed)", "orphan sweep (flushed)"}},
 		"two ids for a key": {change: func(o *observed) {
 			o.requests[0].attempts = append(o.requests[0].attempts, attempt{Status: http.StatusAccepted, JobID: "job-9"})
 		}, broken: []string{"doubled", "lost"}},
@@ -92,12 +92,12 @@ func TestEveryRuleCanBreak(t *testing.T) {
 		"a job nobody asked for": {change: func(o *observed) { o.requests = o.requests[1:] }, broken: []string{"unasked"}},
 		"no end": {change: func(o *observed) {
 			edit(o, "job-0", func(r *row) { r.Status = "RUNNING" })
-		}, broken: []string{"stuck", "told wrongly", "view"}},
+		}, broken: []string{"notified wrongly", "stuck", "view"}},
 		"failed though the sweep completed": {change: func(o *observed) {
 			edit(o, "job-0", func(r *row) { r.Status, r.Code, r.Results = failed, "undeliverable", 0 })
 			o.views["job-0"] = failed
 			o.events["job-0"] = map[string]int{submitted: 1, sweepFailed: 1, jobFailed: 1, jobNotified: 2}
-		}, broken: []string{"told wrongly", "wrong end undeliverable"}},
+		}, broken: []string{"notified wrongly", "wrong end undeliverable"}},
 		"rows missing":             {change: func(o *observed) { edit(o, "job-0", func(r *row) { r.Results = 3 }) }, broken: []string{"rows"}},
 		"two ends in the timeline": {change: func(o *observed) { o.events["job-0"][jobCompleted] = 2 }, broken: []string{"timeline job.completed.v1"}},
 		"both ends":                {change: func(o *observed) { o.events["job-0"][sweepFailed] = 1 }, broken: []string{"timeline sweep.failed.v1"}},
@@ -105,18 +105,18 @@ func TestEveryRuleCanBreak(t *testing.T) {
 			o.events["job-0"][submitted] = 2
 		}, broken: []string{"timeline sweep.submitted.v1"}},
 		"telling not noted": {change: func(o *observed) { o.events["job-0"][jobNotified] = 1 }, broken: []string{"timeline job.notified.v1"}},
-		"untold":            {change: func(o *observed) { o.told["job-0"][email] = nil }, broken: []string{"untold"}},
-		"told twice":        {change: twice, broken: []string{"told twice"}},
-		"told twice beside a kill": {change: func(o *observed) {
+		"not notified":      {change: func(o *observed) { o.notified["job-0"][email] = nil }, broken: []string{"not notified"}},
+		"notified twice":    {change: twice, broken: []string{"notified twice"}},
+		"notified twice beside a kill": {change: func(o *observed) {
 			twice(o)
-			at := o.told["job-0"][slack][0].At
+			at := o.notified["job-0"][slack][0].At
 			o.episodes = []episode{{Kind: "kill", Target: "notify", From: at.Add(time.Second), To: at.Add(2 * time.Second)}}
-		}, allowed: []string{"told twice"}},
-		"told twice long after a kill": {change: func(o *observed) {
+		}, allowed: []string{"notified twice"}},
+		"notified twice long after a kill": {change: func(o *observed) {
 			twice(o)
-			at := o.told["job-0"][slack][0].At
+			at := o.notified["job-0"][slack][0].At
 			o.episodes = []episode{{Kind: "kill", Target: "notify", From: at.Add(-time.Hour), To: at.Add(-time.Minute)}}
-		}, broken: []string{"told twice"}},
+		}, broken: []string{"notified twice"}},
 		"stray message": {change: func(o *observed) { o.stray = 1 }, broken: []string{"stray message"}},
 		"submitted twice": {change: func(o *observed) {
 			s := o.sweeps[0]

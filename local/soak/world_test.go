@@ -44,7 +44,7 @@ type world struct {
 // quick shortens the leases for runs that have no time to wait for them; the
 // long run has the defaults.
 var quick = []string{
-	"SUBMIT_LEASE=4s", "TURN_TIMEOUT=4s", "SUPERVISE_LEASE=4s", "CHORE_DELAY=1s", "POLL_MIN=1s", "POLL_MAX=2s",
+	"SUBMIT_LEASE=4s", "ADMISSION_TIMEOUT=4s", "SUPERVISE_LEASE=4s", "ACTION_DELAY=1s", "POLL_MIN=1s", "POLL_MAX=2s",
 	"POLL_FIRST=2s", "BROKER_CLAIM_IDLE=4s", "BROKER_BLOCK=200ms",
 }
 

@@ -20,8 +20,8 @@ const (
 	forgetAfter = 15 * time.Minute
 	// keptAddresses bounds the addresses that are remembered.
 	keptAddresses = 4096
-	// tellEvery is how often wrong keys are told of in the log, at most.
-	tellEvery = time.Minute
+	// logEvery is how often wrong keys are logged, at most.
+	logEvery = time.Minute
 )
 
 // attempts counts wrong keys by the address that they come from. The zero value is
@@ -29,9 +29,9 @@ const (
 type attempts struct {
 	mu        sync.Mutex
 	addresses map[netip.Addr]*failures
-	// untold are the wrong keys since the last line in the log.
-	untold int
-	told   time.Time
+	// unlogged are the wrong keys since the last line in the log.
+	unlogged int
+	logged   time.Time
 }
 
 type failures struct {
@@ -65,11 +65,11 @@ func (a *attempts) failed(ctx context.Context, from netip.Addr) {
 	if over := f.count - freeAttempts; over > 0 {
 		f.until = now.Add(min(backoffMin<<min(over-1, 10), backoffMax))
 	}
-	a.untold++
-	if now.Sub(a.told) >= tellEvery {
+	a.unlogged++
+	if now.Sub(a.logged) >= logEvery {
 		// Of the key there is nothing to say that would not help who reads the log to guess.
-		slog.WarnContext(ctx, "wrong keys refused", "attempts", a.untold, "address", from.String(), "attempts_of_address", f.count)
-		a.told, a.untold = now, 0
+		slog.WarnContext(ctx, "wrong keys refused", "attempts", a.unlogged, "address", from.String(), "attempts_of_address", f.count)
+		a.logged, a.unlogged = now, 0
 	}
 }
 

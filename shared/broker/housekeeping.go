@@ -103,7 +103,7 @@ type gauges struct {
 	at   time.Time
 	last []prometheus.Metric
 
-	length, lag, pending, retries, buried, oldest *prometheus.Desc
+	length, lag, pending, retries, deadLetters, oldest *prometheus.Desc
 }
 
 // gaugesFresh is how long a measurement is used again.
@@ -114,13 +114,13 @@ func (s *Server) registerGauges(reg prometheus.Registerer) error {
 		return prometheus.NewDesc("sweepline_broker_"+name, help, labels, nil)
 	}
 	g := &gauges{
-		s:       s,
-		length:  desc("stream_entries", "Entries of the history of a broker.", "namespace", "broker"),
-		lag:     desc("trigger_lag", "Events that a trigger has not claimed yet.", "namespace", "broker", "trigger"),
-		pending: desc("trigger_pending", "Events that are being delivered.", "namespace", "broker", "trigger"),
-		retries: desc("trigger_retries", "Events that wait for another attempt.", "namespace", "broker", "trigger"),
-		buried:  desc("trigger_dead_letters", "Dead letters kept.", "namespace", "broker", "trigger"),
-		oldest:  desc("trigger_oldest_seconds", "Age of the oldest event that a trigger has not finished.", "namespace", "broker", "trigger"),
+		s:           s,
+		length:      desc("stream_entries", "Entries of the history of a broker.", "namespace", "broker"),
+		lag:         desc("trigger_lag", "Events that a trigger has not claimed yet.", "namespace", "broker", "trigger"),
+		pending:     desc("trigger_pending", "Events that are being delivered.", "namespace", "broker", "trigger"),
+		retries:     desc("trigger_retries", "Events that wait for another attempt.", "namespace", "broker", "trigger"),
+		deadLetters: desc("trigger_dead_letters", "Dead letters kept.", "namespace", "broker", "trigger"),
+		oldest:      desc("trigger_oldest_seconds", "Age of the oldest event that a trigger has not finished.", "namespace", "broker", "trigger"),
 	}
 	s.trimmed = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "sweepline", Subsystem: "broker", Name: "entries_trimmed_total", Help: "Entries removed from the history.",
@@ -135,7 +135,7 @@ func (s *Server) registerGauges(reg prometheus.Registerer) error {
 }
 
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.length, g.lag, g.pending, g.retries, g.buried, g.oldest} {
+	for _, d := range []*prometheus.Desc{g.length, g.lag, g.pending, g.retries, g.deadLetters, g.oldest} {
 		ch <- d
 	}
 }
@@ -179,7 +179,7 @@ func (g *gauges) measure() []prometheus.Metric {
 			gauge(g.lag, float64(t.Lag), ns, name, t.Name)
 			gauge(g.pending, float64(t.Pending), ns, name, t.Name)
 			gauge(g.retries, float64(t.Retries), ns, name, t.Name)
-			gauge(g.buried, float64(t.DeadLetters), ns, name, t.Name)
+			gauge(g.deadLetters, float64(t.DeadLetters), ns, name, t.Name)
 			gauge(g.oldest, t.OldestAge.Seconds(), ns, name, t.Name)
 		}
 	}

@@ -219,10 +219,10 @@ func (b *served) restore(ctx context.Context) error {
 	return nil
 }
 
-func (b *served) close(patience time.Duration) {
+func (b *served) close(timeout time.Duration) {
 	var all sync.WaitGroup
 	for _, w := range b.writers {
-		all.Go(func() { w.Close(patience) })
+		all.Go(func() { w.Close(timeout) })
 	}
 	all.Wait()
 }

@@ -35,7 +35,7 @@ const (
 	ExtPartitionKey = "partitionkey"
 )
 
-// Via says what told us how a sweep ended.
+// Via says from what we know how a sweep ended.
 type Via string
 
 // The ways in which the end of a sweep is learnt.
@@ -153,24 +153,24 @@ type Failed struct {
 // Job.Results holds the best rows.
 type Finished struct {
 	Job job.Job `json:"job"`
-	// Told are the channels that are known to have been told, in an event that is
+	// Notified are the channels that are known to have been notified, in an event that is
 	// sent again: who tells may have lost what it knew of them.
-	Told []string `json:"told,omitempty"`
+	Notified []string `json:"notified,omitempty"`
 }
 
 // Tenant is whose job it is.
 func (f Finished) Tenant() string { return f.Job.TenantID }
 
-// Notified is the data of JobNotified: one channel was told.
+// Notified is the data of JobNotified: one channel was notified.
 type Notified struct {
 	job.Header
 	// Channel is "slack", "email" or "log".
 	Channel    string    `json:"channel"`
 	NotifiedAt time.Time `json:"notified_at"`
-	// Again marks a channel that may have been told before, by an attempt that
+	// Again marks a channel that may have been notified before, by an attempt that
 	// died without a word.
 	Again bool `json:"again,omitempty"`
-	// Left is how many channels were still to be told then.
+	// Left is how many channels were still to be notified then.
 	Left int `json:"left,omitempty"`
 }
 
@@ -235,8 +235,8 @@ func ending(step string, late bool) string {
 }
 
 // NewFinished is what store replies once a job's end is stored: JobCompleted
-// or JobFailed, by the job's status. told are the channels that need not be told.
-func NewFinished(j job.Job, told ...string) (cloudevents.Event, error) {
+// or JobFailed, by the job's status. notified are the channels that need not be notified.
+func NewFinished(j job.Job, notified ...string) (cloudevents.Event, error) {
 	typ := JobCompleted
 	if j.Status == job.Failed {
 		typ = JobFailed
@@ -246,7 +246,7 @@ func NewFinished(j job.Job, told ...string) (cloudevents.Event, error) {
 		at = *j.CompletedAt
 	}
 	h := job.Header{JobID: j.JobID, TenantID: j.TenantID, JobType: j.JobType, Parameters: j.Parameters, CreatedAt: j.CreatedAt, RetryOf: j.RetryOf}
-	return build("store", typ, stepJob, h, at, Finished{Job: j, Told: told})
+	return build("store", typ, stepJob, h, at, Finished{Job: j, Notified: notified})
 }
 
 // NewNotified is what notify replies, one for each channel.

@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// countPatience is how long a page waits for its counts: among very many
+	// countWait is how long a page waits for its counts: among very many
 	// jobs they take longer than the page itself. It is then shown with the
 	// last ones known, or without.
-	countPatience = 40 * time.Millisecond
+	countWait = 40 * time.Millisecond
 	// countTimeout bounds one count.
 	countTimeout = 10 * time.Second
 	// staleAfter is when counts are too old to be shown at all.
@@ -25,7 +25,7 @@ const (
 )
 
 // countsCache remembers how many jobs stand in each state, by tenant and filter, so
-// that a filter is counted once at a time and at most once in STREAM_PULSE, however
+// that a filter is counted once at a time and at most once in STREAM_REFRESH, however
 // many look.
 type countsCache struct {
 	mu      sync.Mutex
@@ -69,7 +69,7 @@ func (s *Service) Counts(ctx context.Context, q jobstore.Query) map[job.State]in
 	counting := known.counting
 	c.mu.Unlock()
 
-	timer := time.NewTimer(countPatience)
+	timer := time.NewTimer(countWait)
 	defer timer.Stop()
 	select {
 	case <-counting:

@@ -185,7 +185,7 @@ func (s *Service) ended(ctx context.Context, l broker.DeadLetter) job.State {
 		return ""
 	}
 	owner, _ := l.Event.Extensions()[event.ExtTenant].(string)
-	ctx, cancel := context.WithTimeout(ctx, storePatience)
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	j, err := s.Store.Job(ctx, owner, l.Event.Subject())
 	if err != nil || !j.Status.Terminal() {

@@ -14,13 +14,13 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// storePatience is how long one look into the job store may keep a reader
+// storeTimeout is how long one look into the job store may keep a reader
 // waiting before the wait record has to do.
-const storePatience = 2 * time.Second
+const storeTimeout = 2 * time.Second
 
 const (
-	// livePatience is how long a list waits for what the wait records know.
-	livePatience = 500 * time.Millisecond
+	// liveTimeout is how long a list waits for what the wait records know.
+	liveTimeout = 500 * time.Millisecond
 	// lookers is how many wait records are read at once.
 	lookers = 8
 )
@@ -50,7 +50,7 @@ func (s *Service) Find(ctx context.Context, id string) (Found, error) {
 		return Found{}, ErrNoJob
 	}
 	owner := auth.FromContext(ctx)
-	storeCtx, cancel := context.WithTimeout(ctx, storePatience)
+	storeCtx, cancel := context.WithTimeout(ctx, storeTimeout)
 	j, storeErr := s.Store.Job(storeCtx, owner, id)
 	cancel()
 	if storeErr == nil && j.Status.Terminal() {
@@ -116,7 +116,7 @@ func (s *Service) merge(ctx context.Context, j job.Job, rec wait.Record) Found {
 // Live adds to open jobs what their wait records know: progress, place in
 // line. Redis may be away; the job store's word stands then.
 func (s *Service) Live(ctx context.Context, jobs []job.Job) []Found {
-	ctx, cancel := context.WithTimeout(ctx, livePatience)
+	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
 	defer cancel()
 	out := make([]Found, len(jobs))
 	slots := make(chan struct{}, lookers)

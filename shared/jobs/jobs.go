@@ -46,7 +46,7 @@ type Config struct {
 	// Refresh is how often the list of jobs is read for those who watch it, once
 	// for all of a tenant's watchers, and how long counts are taken for fresh. 2 s
 	// if 0.
-	Refresh time.Duration `envconfig:"STREAM_PULSE" default:"2s"`
+	Refresh time.Duration `envconfig:"STREAM_REFRESH" default:"2s"`
 	// Operators are the tenants that may look at the broker and steer it, which
 	// concerns everybody's jobs. Where no keys are asked for, everybody may;
 	// where they are, nobody may who is not named here.
@@ -163,7 +163,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 		cfg.Refresh = 2 * time.Second
 	}
 	if cfg.Refresh < 0 {
-		return nil, errors.New("STREAM_PULSE must be positive")
+		return nil, errors.New("STREAM_REFRESH must be positive")
 	}
 	if cfg.SecretSet != "" && cfg.SessionSecret == "" {
 		return nil, errors.New("CALLBACK_SECRET is set but empty")

@@ -58,7 +58,7 @@ func TestActsThatTheStateDoesNotAllow(t *testing.T) {
 	require.Empty(t, w.Taken)
 }
 
-// Counts are kept for STREAM_PULSE, tenants apart; those last known stand in where
+// Counts are kept for STREAM_REFRESH, tenants apart; those last known stand in where
 // the job store is away.
 func TestCountsAreKept(t *testing.T) {
 	t.Parallel()
@@ -88,7 +88,7 @@ func TestNewRefuses(t *testing.T) {
 		{jobs.Config{Heartbeat: 1, MaxStreams: 1}, jobs.Deps{}, "job store"},
 		{jobs.Config{MaxStreams: 1}, d, "STREAM_HEARTBEAT"},
 		{jobs.Config{Heartbeat: 1}, d, "STREAM_MAX"},
-		{jobs.Config{Heartbeat: 1, MaxStreams: 1, Refresh: -1}, d, "STREAM_PULSE"},
+		{jobs.Config{Heartbeat: 1, MaxStreams: 1, Refresh: -1}, d, "STREAM_REFRESH"},
 	} {
 		_, err := jobs.New(c.cfg, c.d)
 		require.ErrorContains(t, err, c.want)

@@ -51,7 +51,7 @@ func (c *overviewCache) of(name string) *cachedOverview {
 	return c.tenants[name]
 }
 
-// latestOverview gives the overview, reading it anew if it is older than STREAM_PULSE. The
+// latestOverview gives the overview, reading it anew if it is older than STREAM_REFRESH. The
 // stores may be away: then it stays as it was.
 func (s *Service) latestOverview(ctx context.Context, p *cachedOverview) (text []byte, version int) {
 	p.mu.Lock()
@@ -73,7 +73,7 @@ func (s *Service) latestOverview(ctx context.Context, p *cachedOverview) (text [
 
 func (s *Service) readOverview(ctx context.Context) (overview, error) {
 	// The read serves all watchers, so it must not end with the one who asks.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storePatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	owner := auth.FromContext(ctx)
 	o := overview{Open: []update{}}

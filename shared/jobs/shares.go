@@ -8,8 +8,8 @@ import (
 	"github.com/zixly/sweepline/shared/quota"
 )
 
-// readPatience is how long a reader waits for one of its tenant's other reads to end.
-const readPatience = 2 * time.Second
+// readTimeout is how long a reader waits for one of its tenant's other reads to end.
+const readTimeout = 2 * time.Second
 
 // shares counts what each tenant has of something. It remembers those that have any.
 type shares struct {
@@ -52,7 +52,7 @@ func (s *shares) giveBack(tenant string) {
 // reader waits a while for its turn, gives it back with release, and gets a
 // quota.Exceeded if it does not come.
 func (s *Service) TakeRead(ctx context.Context, tenant string) (release func(), err error) {
-	timer := time.NewTimer(readPatience)
+	timer := time.NewTimer(readTimeout)
 	defer timer.Stop()
 	for {
 		freed, ok := s.reads.tryOrWatch(tenant, s.cfg.TenantReads)
@@ -64,7 +64,7 @@ func (s *Service) TakeRead(ctx context.Context, tenant string) (release func(), 
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		case <-timer.C:
-			return nil, &quota.Exceeded{What: "large reads at once", Limit: s.cfg.TenantReads, RetryAfter: readPatience}
+			return nil, &quota.Exceeded{What: "large reads at once", Limit: s.cfg.TenantReads, RetryAfter: readTimeout}
 		}
 	}
 }

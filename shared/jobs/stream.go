@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// writePatience bounds one write to a slow browser.
-	writePatience = 10 * time.Second
+	// writeTimeout bounds one write to a slow browser.
+	writeTimeout = 10 * time.Second
 	// settlePause is the first pause between two looks whether an end that the
 	// wait record knows is in the job store; it doubles up to maxPause.
 	settlePause = 250 * time.Millisecond

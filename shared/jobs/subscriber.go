@@ -82,7 +82,7 @@ func (e *eventWriter) comment() error { return e.write(": alive\n\n") }
 
 func (e *eventWriter) write(text string) error {
 	// Not every writer has deadlines (tests' recorders have none).
-	_ = e.rc.SetWriteDeadline(time.Now().Add(writePatience))
+	_ = e.rc.SetWriteDeadline(time.Now().Add(writeTimeout))
 	if _, err := e.w.Write([]byte(text)); err != nil {
 		return fmt.Errorf("write event: %w", err)
 	}
@@ -105,6 +105,6 @@ func newPatientWriter(w http.ResponseWriter) patientWriter {
 }
 
 func (p patientWriter) Write(b []byte) (int, error) {
-	_ = p.rc.SetWriteDeadline(time.Now().Add(writePatience)) // tests' recorders have none
+	_ = p.rc.SetWriteDeadline(time.Now().Add(writeTimeout)) // tests' recorders have none
 	return p.ResponseWriter.Write(b)
 }

@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// startPatience is how long a Redis may take to load its data.
-	startPatience = 2 * time.Minute
-	startPause    = 250 * time.Millisecond
+	// startTimeout is how long a Redis may take to load its data.
+	startTimeout = 2 * time.Minute
+	startPause   = 250 * time.Millisecond
 )
 
 // Await returns once Redis takes commands. It waits, and says so, while Redis
@@ -20,7 +20,7 @@ const (
 // Any other error, such as that of a Redis that is not there, is returned at
 // once.
 func Await(ctx context.Context, client redis.UniversalClient, log *slog.Logger) error {
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	waited := false
 	for began := time.Now(); ; {
@@ -35,7 +35,7 @@ func Await(ctx context.Context, client redis.UniversalClient, log *slog.Logger) 
 			return fmt.Errorf("ping redis: %w", err)
 		case !waited:
 			waited = true
-			log.WarnContext(ctx, "Redis is starting, waiting", "patience_seconds", startPatience.Seconds(), "error", err)
+			log.WarnContext(ctx, "Redis is starting, waiting", "timeout_seconds", startTimeout.Seconds(), "error", err)
 		}
 		select {
 		case <-ctx.Done():

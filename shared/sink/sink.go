@@ -28,11 +28,11 @@ import (
 )
 
 const (
-	// sinkPatience bounds the posting of one Send while the sink can't be reached.
+	// sinkTimeout bounds the posting of one Send while the sink can't be reached.
 	// A pod that has just started may be ahead of its network: on a cluster whose
 	// policies are enforced, the first connections are refused for a second.
 	// More patience is the caller's business: it knows who is waiting.
-	sinkPatience   = 2 * time.Second
+	sinkTimeout    = 2 * time.Second
 	sinkFirstPause = 50 * time.Millisecond
 	// maxAnswer bounds what is read of an answer, so that its connection can
 	// be used again.
@@ -193,7 +193,7 @@ func setBody(req *http.Request, body []byte) {
 	req.Body, _ = req.GetBody()
 }
 
-// post tries until there is an answer, for sinkPatience or as long as ctx lets it.
+// post tries until there is an answer, for sinkTimeout or as long as ctx lets it.
 func (s *Sink) post(ctx context.Context, write func(*http.Request) error) error {
 	var last error
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
@@ -203,8 +203,8 @@ func (s *Sink) post(ctx context.Context, write func(*http.Request) error) error 
 			return struct{}{}, last
 		}
 		return struct{}{}, backoff.Permanent(last)
-	}, backoff.WithMaxElapsedTime(sinkPatience), backoff.WithBackOff(&backoff.ExponentialBackOff{
-		InitialInterval: sinkFirstPause, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: sinkPatience,
+	}, backoff.WithMaxElapsedTime(sinkTimeout), backoff.WithBackOff(&backoff.ExponentialBackOff{
+		InitialInterval: sinkFirstPause, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: sinkTimeout,
 	}))
 	if err != nil {
 		return last // not that ctx has ended, but what stood in the way

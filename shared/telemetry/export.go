@@ -19,9 +19,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// flushPatience bounds the sending of the last spans when a process ends. A pod
+// flushTimeout bounds the sending of the last spans when a process ends. A pod
 // that scales to zero has some seconds left by then.
-const flushPatience = 5 * time.Second
+const flushTimeout = 5 * time.Second
 
 // TraceConfig is OpenTelemetry's own environment, as far as it concerns the way to
 // the collector. The SDK reads the rest by itself: OTEL_TRACES_SAMPLER,
@@ -140,7 +140,7 @@ func (t *Traces) Close() error {
 	if t == nil || t.processor == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), flushPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
 	if err := t.processor.Shutdown(ctx); err != nil {
 		return fmt.Errorf("send last spans: %w", err)

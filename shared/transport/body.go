@@ -12,14 +12,14 @@ import (
 // MiB, and headers are kept longer than the bytes of a body.
 const MaxHeaderBytes = 64 << 10
 
-// BodyPatience is how long the body of a request may take to come.
-const BodyPatience = 30 * time.Second
+// BodyTimeout is how long the body of a request may take to come.
+const BodyTimeout = 30 * time.Second
 
-// LimitBodyTime has reads of a request's body fail after BodyPatience. Unlike
+// LimitBodyTime has reads of a request's body fail after BodyTimeout. Unlike
 // http.Server's ReadTimeout it ends with the body: an answer may be a stream of any
 // length. The connection is closed by the server then. It is called before anything
 // answers: what no handler reads the server reads, to keep the connection.
-func LimitBodyTime(w http.ResponseWriter, r *http.Request) { limitBodyTime(w, r, BodyPatience) }
+func LimitBodyTime(w http.ResponseWriter, r *http.Request) { limitBodyTime(w, r, BodyTimeout) }
 
 // BoundBodies is LimitBodyTime for all that h answers.
 func BoundBodies(h http.Handler) http.Handler {
@@ -29,12 +29,12 @@ func BoundBodies(h http.Handler) http.Handler {
 	})
 }
 
-func limitBodyTime(w http.ResponseWriter, r *http.Request, patience time.Duration) {
+func limitBodyTime(w http.ResponseWriter, r *http.Request, timeout time.Duration) {
 	if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {
 		return
 	}
 	rc := http.NewResponseController(w)
-	if rc.SetReadDeadline(time.Now().Add(patience)) == nil { // else no connection is behind it
+	if rc.SetReadDeadline(time.Now().Add(timeout)) == nil { // else no connection is behind it
 		r.Body = &timedBody{r.Body, rc}
 	}
 }

@@ -36,10 +36,10 @@ type Config struct {
 	SubmitLease time.Duration `envconfig:"SUBMIT_LEASE" default:"20s"`
 	// AdmissionTimeout is how long an admitted job has until it is submitting; then
 	// the same admission event is sent again. Default 30s.
-	AdmissionTimeout time.Duration `envconfig:"TURN_TIMEOUT" default:"30s"`
+	AdmissionTimeout time.Duration `envconfig:"ADMISSION_TIMEOUT" default:"30s"`
 	// ActionDelay is the delay after which the supervisor performs the pending actions
 	// of a job's end, above all sending its event. Default 5s.
-	ActionDelay time.Duration `envconfig:"CHORE_DELAY" default:"5s"`
+	ActionDelay time.Duration `envconfig:"ACTION_DELAY" default:"5s"`
 	// BackoffMin and BackoffMax bound how long a circuit breaker stays open after the
 	// API was unavailable. Defaults 1s and 30s.
 	BackoffMin time.Duration `envconfig:"TRADING_API_BACKOFF_MIN" default:"1s"`
@@ -72,8 +72,8 @@ func (c Config) withDefaults() (Config, error) {
 		{"QUEUE_TIMEOUT", &c.QueueTimeout, 24 * time.Hour},
 		{"WAIT_RETENTION", &c.Retention, 7 * 24 * time.Hour},
 		{"SUBMIT_LEASE", &c.SubmitLease, 20 * time.Second},
-		{"TURN_TIMEOUT", &c.AdmissionTimeout, 30 * time.Second},
-		{"CHORE_DELAY", &c.ActionDelay, 5 * time.Second},
+		{"ADMISSION_TIMEOUT", &c.AdmissionTimeout, 30 * time.Second},
+		{"ACTION_DELAY", &c.ActionDelay, 5 * time.Second},
 		{"TRADING_API_BACKOFF_MIN", &c.BackoffMin, time.Second},
 		{"TRADING_API_BACKOFF_MAX", &c.BackoffMax, 30 * time.Second},
 	} {

@@ -69,7 +69,7 @@ func (s *subscription) attempt(work context.Context, batch []*delivery) {
 	live := make([]*delivery, 0, len(batch))
 	for _, d := range batch {
 		if d.state.Dead {
-			s.bury(work, c, d)
+			s.deadLetter(work, c, d)
 		} else {
 			live = append(live, d)
 		}
@@ -178,7 +178,7 @@ func (s *subscription) refused(work context.Context, c *conf, d *delivery, r res
 		}
 	}
 	st.Dead = true
-	s.bury(work, c, d)
+	s.deadLetter(work, c, d)
 }
 
 // asked is the wait that the subscriber asked for, as far as the Trigger honours it.
@@ -253,10 +253,10 @@ func (s *subscription) giveBack(d *delivery) {
 	s.settle(d, stream.Settlement{Outcome: stream.GivenBack})
 }
 
-// bury hands a dead event to the dead letter sink, if there is one, and keeps it
+// deadLetter hands a dead event to the dead letter sink, if there is one, and keeps it
 // among the Trigger's dead letters. A sink that is not there is waited for; one that
 // refuses the event for good is not asked again.
-func (s *subscription) bury(work context.Context, c *conf, d *delivery) {
+func (s *subscription) deadLetter(work context.Context, c *conf, d *delivery) {
 	st := &d.state
 	st.Origin = d.entry.Origin
 	var replies []*cloudevent.Message

@@ -71,7 +71,7 @@ func (p *Partition) DeadLetters(ctx context.Context, q DeadLetterQuery) ([]DeadL
 	var out []DeadLetter
 	var found []placed // not in out yet, the newest first
 	for offset := int64(0); ; {
-		page, err := p.store.rdb.ZRevRangeByScoreWithScores(ctx, p.keys.buried(q.Trigger),
+		page, err := p.store.rdb.ZRevRangeByScoreWithScores(ctx, p.keys.deadLetters(q.Trigger),
 			&redis.ZRangeBy{Min: "-inf", Max: most, Offset: offset, Count: pageSize}).Result()
 		if err != nil {
 			return nil, fmt.Errorf("list dead letters: %w", err)
@@ -190,7 +190,7 @@ func (s *Store) DeadLetter(ctx context.Context, id string) (DeadLetter, error) {
 	}
 	ctx, cancel := s.call(ctx)
 	defer cancel()
-	died, err := s.rdb.ZScore(ctx, p.keys.buried(trigger), entry).Result()
+	died, err := s.rdb.ZScore(ctx, p.keys.deadLetters(trigger), entry).Result()
 	if err != nil && !isNil(err) {
 		return DeadLetter{}, fmt.Errorf("read dead letter: %w", err)
 	}
@@ -268,7 +268,7 @@ func (p *Partition) ForgetDead(ctx context.Context, trigger string, age time.Dur
 	}
 	until := strconv.FormatInt(now.Add(-age).UnixMilli(), 10)
 	for offset := int64(0); ; {
-		page, err := p.store.rdb.ZRangeByScoreWithScores(ctx, p.keys.buried(trigger),
+		page, err := p.store.rdb.ZRangeByScoreWithScores(ctx, p.keys.deadLetters(trigger),
 			&redis.ZRangeBy{Min: "-inf", Max: until, Offset: offset, Count: pageSize}).Result()
 		if err != nil || len(page) == 0 {
 			return err

@@ -68,16 +68,16 @@ func newKeys(prefix string, b Broker, index int) keys {
 	return keys{prefix + "{" + b.String() + "/" + strconv.Itoa(index) + "}:"}
 }
 
-func (k keys) of(name string) string        { return k.prefix + name }
-func (k keys) meta() string                 { return k.prefix + "meta" }
-func (k keys) routes() string               { return k.prefix + "routes" }
-func (k keys) history() string              { return k.prefix + "history" }
-func (k keys) queue(trigger string) string  { return k.prefix + "q:" + trigger }
-func (k keys) due(trigger string) string    { return k.prefix + "due:" + trigger }
-func (k keys) retry(trigger string) string  { return k.prefix + "retry:" + trigger }
-func (k keys) buried(trigger string) string { return k.prefix + "buried:" + trigger }
-func (k keys) dead(trigger string) string   { return k.prefix + "dead:" + trigger }
-func (k keys) fill(trigger string) string   { return k.prefix + "fill:" + trigger }
-func (k keys) seen(digest string) string    { return k.prefix + "seen:" + digest }
-func brokersKey(prefix string) string       { return prefix + "brokers" }
-func controlChannel(prefix string) string   { return prefix + "control" }
+func (k keys) of(name string) string             { return k.prefix + name }
+func (k keys) meta() string                      { return k.prefix + "meta" }
+func (k keys) routes() string                    { return k.prefix + "routes" }
+func (k keys) history() string                   { return k.prefix + "history" }
+func (k keys) queue(trigger string) string       { return k.prefix + "q:" + trigger }
+func (k keys) due(trigger string) string         { return k.prefix + "due:" + trigger }
+func (k keys) retry(trigger string) string       { return k.prefix + "retry:" + trigger }
+func (k keys) deadLetters(trigger string) string { return k.prefix + "buried:" + trigger }
+func (k keys) dead(trigger string) string        { return k.prefix + "dead:" + trigger }
+func (k keys) fill(trigger string) string        { return k.prefix + "fill:" + trigger }
+func (k keys) seen(digest string) string         { return k.prefix + "seen:" + digest }
+func brokersKey(prefix string) string            { return prefix + "brokers" }
+func controlChannel(prefix string) string        { return prefix + "control" }

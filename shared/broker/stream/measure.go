@@ -85,7 +85,7 @@ func (p *Partition) measure(ctx context.Context, all map[string]*Queue) error {
 	for name := range records.Val() {
 		q := p.keys.queue(name)
 		of[name] = numbers{
-			length: pipe.XLen(ctx, q), due: pipe.ZCard(ctx, p.keys.due(name)), dead: pipe.ZCard(ctx, p.keys.buried(name)),
+			length: pipe.XLen(ctx, q), due: pipe.ZCard(ctx, p.keys.due(name)), dead: pipe.ZCard(ctx, p.keys.deadLetters(name)),
 			pending: pipe.XPending(ctx, q, group), first: pipe.XRangeN(ctx, q, "-", "+", 1), groups: pipe.XInfoGroups(ctx, q),
 		}
 	}

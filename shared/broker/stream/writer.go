@@ -236,7 +236,7 @@ func (w *Writer) quiet() bool {
 
 // Close commits what is queued and stops. Settlements that Redis does not take
 // within the given time are given up.
-func (w *Writer) Close(patience time.Duration) {
+func (w *Writer) Close(timeout time.Duration) {
 	w.mu.Lock()
 	already := w.closed
 	w.closed = true
@@ -245,7 +245,7 @@ func (w *Writer) Close(patience time.Duration) {
 		<-w.stopped
 		return
 	}
-	timer := time.AfterFunc(patience, w.stopWork)
+	timer := time.AfterFunc(timeout, w.stopWork)
 	defer timer.Stop()
 	w.signal()
 	<-w.stopped

@@ -112,8 +112,8 @@ func anyOrder(t *testing.T, l jobstore.Store) {
 		}
 		require.Equal(t, want, got)
 		require.Len(t, timeline(t, l, h), 7)
-		_, untold := Pending(t, l)
-		require.Empty(t, untold, "it was told of, whatever came first")
+		_, unnotified := Pending(t, l)
+		require.Empty(t, unnotified, "it was notified, whatever came first")
 	}
 }
 
@@ -275,9 +275,9 @@ func anySplit(t *testing.T, l jobstore.Store) {
 		}
 		require.Equal(t, ended, first[h.JobID], "each end is the first once")
 	}
-	open, untold := Pending(t, l)
+	open, unnotified := Pending(t, l)
 	require.Len(t, open, jobs, "two of four kinds, and their models")
-	require.Empty(t, untold)
+	require.Empty(t, unnotified)
 }
 
 func concurrentEnds(t *testing.T, l jobstore.Store) {

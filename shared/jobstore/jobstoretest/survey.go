@@ -14,16 +14,16 @@ import (
 
 // Pending reads all pending jobs: those that have not ended, and those of whose
 // end nobody was told.
-func Pending(t testing.TB, l jobstore.Store) (open, untold []job.Job) {
+func Pending(t testing.TB, l jobstore.Store) (open, unnotified []job.Job) {
 	t.Helper()
 	for _, j := range walk(t, l, 100) {
 		if j.Status.Terminal() {
-			untold = append(untold, j)
+			unnotified = append(unnotified, j)
 		} else {
 			open = append(open, j)
 		}
 	}
-	return open, untold
+	return open, unnotified
 }
 
 // walk reads all pages.

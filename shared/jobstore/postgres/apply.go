@@ -130,7 +130,7 @@ func applyArgs(b fold.Batch) ([]any, error) {
 		each(b.Lines, func(l line) string { return l.Error }),
 		each(b.Lines, func(l line) string { return l.Data }),
 
-		b.Told(),
+		b.AllNotified(),
 	}, nil
 }
 

@@ -58,10 +58,10 @@ func TestAnExistingDatabaseIsChangedInPlace(t *testing.T) {
 	p, err := l.Jobs(t.Context(), "default", jobstore.Query{})
 	require.NoError(t, err)
 	require.Len(t, p.Jobs, 4)
-	open, untold := jobstoretest.Pending(t, l)
+	open, unnotified := jobstoretest.Pending(t, l)
 	require.Equal(t, []string{id("1"), id("2")}, []string{open[0].JobID, open[1].JobID})
-	require.Len(t, untold, 1)
-	require.Equal(t, id("3"), untold[0].JobID)
+	require.Len(t, unnotified, 1)
+	require.Equal(t, id("3"), unnotified[0].JobID)
 	events, err := l.Timeline(t.Context(), "default", id("4"))
 	require.NoError(t, err)
 	types := []string{}
@@ -81,8 +81,8 @@ func TestAnExistingDatabaseIsChangedInPlace(t *testing.T) {
 	require.NoError(t, jobstore.Errors(again))
 	h.JobID = id("3")
 	require.NoError(t, jobstore.Errors(l.Apply(t.Context(), jobstoretest.Notified(t, h, "log"))))
-	_, untold = jobstoretest.Pending(t, l)
-	require.Empty(t, untold)
+	_, unnotified = jobstoretest.Pending(t, l)
+	require.Empty(t, unnotified)
 
 	// Deleting a job takes everything of it along.
 	_, err = db.ExecContext(t.Context(), "select set_config('sweepline.scope', 'service', false)")

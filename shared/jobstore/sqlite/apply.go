@@ -123,7 +123,7 @@ func (l *Store) put(ctx context.Context, tx *sql.Tx, b fold.Batch) (fold.Written
 			w.Foreign[fold.Key(c.Header.JobID, c.Header.TenantID)] = true
 		}
 	}
-	settled := b.Told()
+	settled := b.AllNotified()
 	first := map[string]bool{}
 	for _, e := range b.Ends {
 		ended, err := l.putEnd(ctx, tx, e)

@@ -1,7 +1,7 @@
 -- Checks a parked wait that came due: whether its admission event is to be sent
 -- again, unchanged, because no attempt has started. A wait that is neither queued nor
 -- admitted is queued.
--- ARGV[3] id  ARGV[4] TURN_TIMEOUT, ms  ARGV[5] position in the queue
+-- ARGV[3] id  ARGV[4] ADMISSION_TIMEOUT, ms  ARGV[5] position in the queue
 -- Returns {1 send the admission again | 0 nothing to do | -1 unknown, now, record}
 local id = ARGV[3]
 local r = redis.call('HMGET', base .. id, 's', 'l', 'c')

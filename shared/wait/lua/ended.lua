@@ -7,7 +7,7 @@
 -- ARGV[8] duration of the sweep, ms, or ''  ARGV[9] trading job id, or ''  ARGV[10]
 -- when it ended, Unix ms; '' now  ARGV[11] breaker report of reads  ARGV[12] 1 if the
 -- caller sends the event of a job that is admitted to the freed slot  ARGV[13]
--- TURN_TIMEOUT, ms  ARGV[14...] fields and values
+-- ADMISSION_TIMEOUT, ms  ARGV[14...] fields and values
 -- Returns {1 ended by this call | 0 ended before | 2 of another sweep | -1 unknown,
 -- now, record, {id, record} of the admitted job}
 local id, sweep = ARGV[3], ARGV[9]

@@ -1,7 +1,7 @@
 -- Admits queued jobs, see admit.lua, and grants calls to waits that are due, in order
 -- of due time. Waits that get nothing are not touched.
 -- ARGV[3] admissions at most  ARGV[4] calls at most  ARGV[5] lease of a call, ms
--- ARGV[6] TURN_TIMEOUT, ms  ARGV[7] CALLBACK_TIMEOUT, ms
+-- ARGV[6] ADMISSION_TIMEOUT, ms  ARGV[7] CALLBACK_TIMEOUT, ms
 -- Returns {in how many ms to run again, '' if only an event can help, now,
 -- {id, record, ...} admitted, {id or extra, record, ...} with a call}
 local calls_left, lease, callback_timeout = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[7])

@@ -26,12 +26,12 @@ type Batch struct {
 	Lines []Line
 }
 
-// Told returns the jobs of whose end an event says that all were told; never
+// AllNotified returns the jobs of whose end an event says that all were notified; never
 // nil.
-func (b Batch) Told() []string {
+func (b Batch) AllNotified() []string {
 	ids := []string{}
 	for _, l := range b.Lines {
-		if l.Told {
+		if l.AllNotified {
 			ids = append(ids, l.JobID)
 		}
 	}

@@ -48,8 +48,8 @@ type Line struct {
 	Error               string
 	// Data is the event's data as JSON, without fields that its type lacks.
 	Data string
-	// Told says that it is the notification after which nobody was left to be told.
-	Told bool
+	// AllNotified says that it is the notification after which nobody was left to be notified.
+	AllNotified bool
 }
 
 // longestTenant bounds a tenant's name, and with it an index entry.
@@ -169,7 +169,7 @@ func read(e cloudevents.Event) (Item, error) {
 	case event.JobNotified:
 		return of(e, func(d *event.Notified, x *Item) {
 			x.Change.Header = d.Header
-			x.Line.Told = d.Left == 0
+			x.Line.AllNotified = d.Left == 0
 		})
 	}
 	return Item{}, fmt.Errorf("event %s has unexpected type %s", e.ID(), e.Type())
