@@ -73,7 +73,8 @@ func deadLetterOf(e cloudevents.Event) deadLetter {
 }
 
 // handleDeadLetter handles an event whose Trigger gave up delivery, so that its job
-// still ends. It changes the wait record only; the reconciler sends the end until the
+// still ends. The broker posts it to this function, the pipeline's dead letter sink, and
+// keeps it until it is answered with success. It changes the wait record only; the reconciler sends the end until the
 // job store has it.
 //
 //	requested   a job that submit never accepted fails as undeliverable

@@ -12,7 +12,10 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// handleDue leases the due waits that need no API call and handles each. It returns
+// handleDue leases the due waits that need no API call and handles each: it fails jobs that
+// were queued for too long, takes back attempts at submitting that have died, and sends
+// the events of ends. It runs in every supervisor, when woken and at the latest after
+// SUPERVISE_TICK, and owns a wait for SUPERVISE_LEASE. It returns
 // when to run again: at once if more than one batch was due.
 func (f *Function) handleDue(ctx context.Context) (time.Duration, error) {
 	due, err := f.waits.Due(ctx, f.cfg.Batch, f.cfg.Lease)

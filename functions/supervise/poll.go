@@ -19,8 +19,9 @@ import (
 // without the run id that its results are fetched by.
 const maxPollsWithoutRunID = 5
 
-// poll gets the status of a sweep whose callback has not arrived. At the deadline it
-// polls once more, since the callback may have been lost, and ends the wait in any
+// poll gets the status of a sweep whose callback has not arrived. A call worker (calls.go)
+// runs it for a wait that is due and was granted a call (admit.go); the wait is its own
+// until the lease of the grant ends. At the deadline it polls once more, since the callback may have been lost, and ends the wait in any
 // case. A wait never times out without that poll: one without a call is repeated.
 func (f *Function) poll(ctx context.Context, c wait.Call) error {
 	r := c.Record

@@ -26,7 +26,9 @@ type Option func(*guard)
 // EventFunction needs them.
 func WithSeals(k *seal.Keys) Option { return func(g *guard) { g.seals = k } }
 
-// guard keeps events of strangers from a function.
+// guard keeps events that are not of this pipeline from a function: it checks the seal of
+// each event before Handle sees it, and seals each reply. One is made with a Handler and
+// used by all its requests at once.
 type guard struct {
 	name                string
 	seals               *seal.Keys

@@ -63,7 +63,10 @@ func sizeOf(batch []*delivery) int {
 	return n
 }
 
-// attempt delivers a batch and settles how it ended for each of its events.
+// attempt delivers a batch and settles how it ended for each of its events: acknowledged
+// with its replies in one commit, scheduled for a retry, or dead. It runs in a goroutine
+// of its own whenever a slot of the subscription is free, and owns the batch until every
+// event is with the writer or given back.
 func (s *subscription) attempt(work context.Context, batch []*delivery) {
 	c := s.conf.Load()
 	live := make([]*delivery, 0, len(batch))
@@ -117,7 +120,7 @@ func (s *subscription) attemptBatch(work context.Context, c *conf, batch []*deli
 	}
 }
 
-// conclude settles one attempt: acknowledged with its replies, scheduled for a retry
+// settle settles one attempt: acknowledged with its replies, scheduled for a retry
 // or dead. Only what is written is acknowledged; should work end first, the entry
 // goes back to whoever comes next.
 func (s *subscription) conclude(work context.Context, c *conf, d *delivery, r result, took time.Duration) {

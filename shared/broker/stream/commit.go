@@ -11,7 +11,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// commit is one call of the script.
+// commit is one call of lua/commit.lua: a group of published events and settlements, the
+// routing of each event, and the claims that this process asks for with them. It is made
+// for one attempt and owns the claims it has reserved until claimed or unclaim.
 type commit struct {
 	w       *Writer
 	claimer Claimer
@@ -149,9 +151,9 @@ func (c *commit) unclaim() {
 	}
 }
 
-// conclude hands the results out. It returns the writes that Redis had no memory
+// results hands the results out. It returns the writes that Redis had no memory
 // for and that may be tried once more.
-func (c *commit) conclude(answer []any) (again []*write, err error) {
+func (c *commit) results(answer []any) (again []*write, err error) {
 	if len(answer) != 3 {
 		c.unclaim()
 		return nil, fmt.Errorf("commit: %d values in the answer", len(answer))

@@ -10,6 +10,7 @@
 //
 //	routes.go     which Trigger an event goes to; kept in Redis, changed as a whole
 //	writer.go     one group-committing writer for all writes of a partition
+//	writer_commit.go  how it stores a group, and tries again
 //	commit.go     one call of its script: what goes in, what comes of it
 //	entry.go      an entry, how its delivery ended, who wants more
 //	read.go       waiting for entries that other processes have written
