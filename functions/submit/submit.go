@@ -24,6 +24,7 @@ import (
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/trading"
 	"github.com/zixly/sweepline/shared/wait"
@@ -114,8 +115,17 @@ func (f *Function) Stop(context.Context) error {
 // Handle acknowledges the event as soon as the wait record can be trusted to
 // continue the job: also if the job was queued, or requeued because
 // the API is down. An error means that the record could not be written and the
-// event must come again.
+// event must come again: a *sink.Unavailable (503) for as long as Redis is away, which
+// says nothing of the job.
 func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevents.Event, error) {
+	reply, err := f.handle(ctx, e)
+	if wait.Unavailable(err) {
+		return nil, &sink.Unavailable{RetryAfter: sink.DefaultRetryAfter, Err: err}
+	}
+	return reply, err
+}
+
+func (f *Function) handle(ctx context.Context, e cloudevents.Event) (*cloudevents.Event, error) {
 	h, err := header(e)
 	if err != nil {
 		return nil, cehttp.NewResult(http.StatusUnprocessableEntity, "%w", err)

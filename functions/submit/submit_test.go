@@ -16,6 +16,7 @@ import (
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/servers/servertest"
+	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/trading"
 	"github.com/zixly/sweepline/shared/wait"
 )
@@ -200,4 +201,16 @@ func TestNewRefuses(t *testing.T) {
 	}
 	_, err := submit.New(submit.Config{Secret: "secret of the tests", BaseURL: "http://x"}, nil, a)
 	require.Error(t, err)
+}
+
+// While Redis is away an event is not refused: with 503 a broker that tells the two apart
+// counts no attempt, however long it takes.
+func TestRedisAway(t *testing.T) {
+	t.Parallel()
+	f, waits, _ := setup(t, wait.Config{})
+	require.NoError(t, waits.Close())
+	_, err := f.Handle(t.Context(), requested(t, func(*job.Header) {}))
+	var away *sink.Unavailable
+	require.ErrorAs(t, err, &away)
+	require.Equal(t, sink.DefaultRetryAfter, away.RetryAfter)
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/zixly/sweepline/shared/function"
+	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/trading"
 	"github.com/zixly/sweepline/shared/wait"
 )
@@ -205,10 +206,14 @@ func (f *Function) Ready(ctx context.Context) (bool, error) {
 // Handle takes events of two kinds: dead letters, which brokers mark with
 // attributes of their own, and those that the job metrics are counted from.
 func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevents.Event, error) {
-	if isDeadLetter(e) {
-		return nil, f.handleDeadLetter(ctx, e)
+	if !isDeadLetter(e) {
+		return nil, f.metrics.count(e)
 	}
-	return nil, f.metrics.count(e)
+	err := f.handleDeadLetter(ctx, e)
+	if wait.Unavailable(err) {
+		return nil, &sink.Unavailable{RetryAfter: sink.DefaultRetryAfter, Err: err}
+	}
+	return nil, err
 }
 
 // loop runs step when it is woken, after the delay that step returned, and with every

@@ -3,6 +3,7 @@ package broker
 import (
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -166,7 +167,7 @@ func exerciseCorrupt(t *testing.T, b *bundle) {
 	s := subscribe(t, nil)
 	n := b.start(b.trigger("t", s))
 	stream := b.key(0, "q:t")
-	for _, v := range []string{"", "\x01", "\x02garbage", strings.Repeat("\xff", 100)} {
+	for _, v := range []string{"", "\x01", "\x00garbage", "\x01" + strings.Repeat("\xff", 100)} {
 		require.NoError(t, b.rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: stream, Values: []string{"e", v}}).Err())
 	}
 	require.NoError(t, b.rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: stream, Values: []string{"other", "field"}}).Err())
@@ -174,6 +175,60 @@ func exerciseCorrupt(t *testing.T, b *bundle) {
 	require.Equal(t, "1", s.next(t).id())
 	b.settled("t")
 	s.none(t)
+	var letters []DeadLetter
+	eventually(t, "nothing is acknowledged that is not kept", func() bool {
+		letters = b.deadLetters()
+		return len(letters) == 5
+	})
+	for _, l := range letters {
+		require.Equal(t, "the stored event is corrupt", l.Reason)
+		require.NoError(t, l.Event.Validate(), "a list of letters has a row for each")
+	}
+}
+
+// While a version is rolled out that stores events in a new form, its processes and ours
+// share the queues: what ours cannot read waits for theirs, in its place, and counts no
+// attempt. Once it is in our form again, this process stands for theirs.
+func exerciseNewerVersion(t *testing.T, b *bundle) {
+	var well atomic.Bool
+	s := subscribe(t, func(w http.ResponseWriter, _ delivery) {
+		if !well.Load() {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	})
+	tr := b.trigger("t", s)
+	tr.Ordered = true
+	tr.Delivery = Delivery{Retry: 1000, BackoffDelay: time.Second, BackoffPolicy: BackoffLinear}
+	n := b.start(tr)
+	n.publish(http.StatusAccepted, "1", "Ce-Partitionkey", "k", "Ce-Large", strings.Repeat("x", bodyBytes))
+	n.publish(http.StatusAccepted, "2", "Ce-Partitionkey", "k")
+	require.Equal(t, "1", s.next(t).id())
+	retry := func() Retry {
+		all, err := b.inspector.Retries(t.Context(), b.broker.Namespace, b.broker.Name, "t", 10)
+		require.NoError(t, err, "a list has a row for what cannot be read")
+		if len(all) != 1 {
+			return Retry{}
+		}
+		return all[0]
+	}
+	var first Retry
+	eventually(t, "refused once", func() bool { first = retry(); return first.Attempts == 1 })
+	key := b.key(0, "body:"+first.EntryID)
+	body, err := b.rdb.Get(t.Context(), key).Result()
+	require.NoError(t, err)
+	require.Equal(t, byte(1), body[0])
+	require.NoError(t, b.rdb.Set(t.Context(), key, "\x02"+body[1:], 0).Err())
+	well.Store(true)
+
+	var later Retry
+	eventually(t, "left for others", func() bool { later = retry(); return later.Due.After(first.Due) })
+	require.Equal(t, 1, later.Attempts)
+	s.none(t)
+	require.NoError(t, b.rdb.Set(t.Context(), key, body, 0).Err())
+	require.Equal(t, "1", s.next(t).id())
+	require.Equal(t, "2", s.next(t).id())
+	b.settled("t")
+	require.Zero(t, b.info("t").DeadLetters)
 }
 
 // An entry of somebody else's with an id of the year 2286 keeps nothing out that comes

@@ -58,6 +58,7 @@ func exercise(t *testing.T, open func(testing.TB) string) {
 		"cap":                exerciseCap,
 		"lost group":         exerciseLostGroup,
 		"corrupt entry":      exerciseCorrupt,
+		"newer version":      exerciseNewerVersion,
 		"batches":            exerciseBatches,
 		"order":              exerciseOrder,
 		"isolation":          exerciseIsolation,

@@ -3,6 +3,7 @@ package wait
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -19,6 +20,10 @@ const headerVersion = 1
 var headerWords = []string{job.Type, job.DefaultTenant, job.SMA, job.EMA, job.MACD, "minimum", "standard", ""}
 
 var errHeader = errors.New("malformed header")
+
+// ErrNewer is wrapped where a later version has written a record: during a rollout a
+// process of that version handles the job.
+var ErrNewer = errors.New("record is of a later version")
 
 // encodeHeader makes the compact form of a header: about 35 bytes against 250
 // of JSON. The job id is not in it, since the record's key holds it. Times are
@@ -60,8 +65,11 @@ func appendWord(b []byte, s string) []byte {
 
 func decodeHeader(jobID, s string) (job.Header, error) {
 	b := []byte(s)
-	if len(b) == 0 || b[0] != headerVersion {
+	if len(b) == 0 || b[0] == 0 {
 		return job.Header{}, errHeader
+	}
+	if b[0] > headerVersion {
+		return job.Header{}, fmt.Errorf("%w: %d", ErrNewer, b[0])
 	}
 	b = b[1:]
 	h := job.Header{JobID: jobID}

@@ -32,6 +32,23 @@ func TestHeaderIsCompact(t *testing.T) {
 	require.Error(t, err)
 }
 
+// Headers of version 1 must be readable for ever: records outlive a rollout. One of a
+// later version is for its processes.
+func TestHeaderVersions(t *testing.T) {
+	t.Parallel()
+	h, err := decodeHeader("x", "\x01\xf6\xa9\xa8\x94\x95g\nd(\x90\x03\nd\x00\x14acme-capital\x04\x06\x0fBTC-USD")
+	require.NoError(t, err)
+	require.Equal(t, job.Header{
+		JobID: "x", TenantID: "acme-capital", JobType: job.Type, CreatedAt: time.UnixMilli(1772366400123).UTC(),
+		Parameters: job.Sweep{Ticker: "BTC-USD", FastRange: [2]int{5, 50}, SlowRange: [2]int{20, 200}, Step: 5, MinTrades: 50, StrategyType: job.MACD, ConfigPath: "standard"},
+	}, h)
+	_, err = decodeHeader("x", "\x02whatever")
+	require.ErrorIs(t, err, ErrNewer)
+	require.True(t, Unavailable(err))
+	_, err = decodeHeader("x", "\x00whatever")
+	require.ErrorIs(t, err, errHeader)
+}
+
 func FuzzHeader(f *testing.F) {
 	f.Add("acme", "DAX", "SMA", 10, int64(1772366400123))
 	f.Add("default", "", "sma", -1, int64(-5))

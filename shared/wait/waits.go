@@ -160,6 +160,13 @@ func (w *Waits) step(ctx context.Context, what string, s *redis.Script, jobID, i
 	return outcome, r, nil
 }
 
+// Unavailable reports whether err says that the step may succeed later, at whatever
+// number of tries: Redis could not be reached or can do nothing now, or the record is for
+// processes of a later version.
+func Unavailable(err error) bool {
+	return redisclient.Unavailable(err) || errors.Is(err, ErrNewer)
+}
+
 var errAnswer = errors.New("unexpected redis reply")
 
 func (w *Waits) decodeStep(jobID string, reply []any) (int64, Record, error) {

@@ -37,5 +37,7 @@ func TestGoldenEncodings(t *testing.T) {
 		require.Equal(t, stored, m.Encode(), name)
 	}
 	_, err := Decode("\x02\x00\x00")
-	require.ErrorIs(t, err, ErrCorrupt, "of a later version")
+	require.ErrorIs(t, err, ErrNewer)
+	_, err = Decode("\x00\x00\x00")
+	require.ErrorIs(t, err, ErrCorrupt)
 }

@@ -173,8 +173,13 @@ const (
 	flagJSONData    = 1 << 1
 )
 
-// ErrCorrupt is wrapped by Decode where the text is not of an encoded Message.
-var ErrCorrupt = errors.New("corrupt entry")
+var (
+	// ErrCorrupt is wrapped by Decode where the text is not of an encoded Message.
+	ErrCorrupt = errors.New("corrupt entry")
+	// ErrNewer is wrapped by Decode where a later version has encoded the Message: a
+	// process of that version can read it.
+	ErrNewer = errors.New("entry of a later version")
+)
 
 // EncodedSize is how long the stored form is at most.
 func (m *Message) EncodedSize() int {
@@ -216,8 +221,11 @@ func appendString(b []byte, s string) []byte {
 // Decode reads what Encode wrote. The strings of the message share s.
 func Decode(s string) (*Message, error) {
 	d := decoder{s: s}
-	if version := d.byte(); version != encodingVersion && !d.bad {
-		return nil, fmt.Errorf("%w: version %d", ErrCorrupt, version)
+	switch version := d.byte(); {
+	case d.bad, version == 0:
+		return nil, ErrCorrupt
+	case version > encodingVersion:
+		return nil, fmt.Errorf("%w: %d", ErrNewer, version)
 	}
 	flags := d.byte()
 	m := &Message{base64: flags&flagBase64 != 0, jsonData: flags&flagJSONData != 0}

@@ -240,10 +240,12 @@ func (s *subscription) reply(work context.Context, c *conf, d *delivery, replies
 }
 
 // later moves the entry to the retry set.
-func (s *subscription) later(d *delivery, wait time.Duration) {
+func (s *subscription) later(d *delivery, wait time.Duration) { s.postpone(d, wait, d.state.Encode()) }
+
+func (s *subscription) postpone(d *delivery, wait time.Duration, state []byte) {
 	part := d.part
 	s.settle(d, stream.Settlement{
-		Outcome: stream.Later, Delay: wait, State: d.state.Encode(),
+		Outcome: stream.Later, Delay: wait, State: state,
 		Done: func(ours bool) {
 			if ours {
 				part.retrier.expect(wait)

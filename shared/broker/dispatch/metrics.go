@@ -40,7 +40,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		dispatched: counter("events_dispatched_total", "Events that left a trigger: delivered, dead.", "result"),
 		attempts:   counter("delivery_attempts_total", "Attempts to deliver, by HTTP status class, absent or error.", "result"),
 		dead:       counter("dead_letters_total", "Dead letters, by whether a sink took them.", "sink"),
-		skipped:    counter("entries_skipped_total", "Entries that could not be delivered because they were corrupt or deleted.", "reason"),
+		skipped:    counter("entries_skipped_total", "Entries that could not be delivered because they were corrupt, deleted, or of a later version (left for its processes).", "reason"),
 		claimed:    counter("entries_claimed_total", "Entries taken over from a dead process."),
 		looped:     counter("replies_dropped_total", "Replies dropped because their TTL was exhausted."),
 		delivery:   histogram("delivery_duration_seconds", "Duration of one attempt to deliver."),
@@ -59,7 +59,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 // triggerMetrics are the metrics of one Trigger, looked up once.
 type triggerMetrics struct {
 	labels                                             []string
-	delivered, dead, corrupt, deleted, claimed         prometheus.Counter
+	delivered, dead, corrupt, deleted, newer, claimed  prometheus.Counter
 	looped, sunk, listed                               prometheus.Counter
 	delivery, latency                                  prometheus.Observer
 	ok, absent, noAnswer, redirect, refusal, unhealthy prometheus.Counter
@@ -74,6 +74,7 @@ func (m *Metrics) of(t Trigger) *triggerMetrics {
 		dead:      m.dispatched.WithLabelValues(with("dead")...),
 		corrupt:   m.skipped.WithLabelValues(with("corrupt")...),
 		deleted:   m.skipped.WithLabelValues(with("deleted")...),
+		newer:     m.skipped.WithLabelValues(with("newer")...),
 		claimed:   m.claimed.WithLabelValues(l...),
 		looped:    m.looped.WithLabelValues(l...),
 		sunk:      m.dead.WithLabelValues(with("true")...),

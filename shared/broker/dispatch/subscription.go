@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/zixly/sweepline/shared/broker/stream"
 )
@@ -203,7 +204,9 @@ func (s *subscription) claimed(p *partition, n int, entries []*stream.Entry, mor
 	}
 }
 
-// skip ends what can never be delivered: it is counted, logged and acknowledged.
+// skip handles an entry that this process cannot deliver. One that was deleted is
+// forgotten. One of a later version is left for a process of that version, for as long
+// as a rollout may take. One that nobody can read is kept among the dead letters.
 func (s *subscription) skip(c *conf, d *delivery) {
 	if d.entry.Deleted {
 		c.metrics.deleted.Inc()
@@ -211,9 +214,43 @@ func (s *subscription) skip(c *conf, d *delivery) {
 		s.forget(d)
 		return
 	}
+	reason := "the stored event is corrupt"
+	if d.entry.Newer {
+		if wait, ok := newerWait(d.entry.Origin); ok {
+			c.metrics.newer.Inc()
+			s.postpone(d, wait, d.entry.State)
+			return
+		}
+		reason = "the stored event is of a later version, and no process of that version has delivered it"
+	}
 	c.metrics.corrupt.Inc()
-	s.d.log.Error("entry skipped: corrupt", "trigger", c.trigger.String(), "entry_id", d.entry.ID)
-	s.settle(d, stream.Settlement{Outcome: stream.Delivered})
+	s.d.log.Error("entry cannot be read, kept as dead letter", "trigger", c.trigger.String(), "entry_id", d.entry.ID)
+	d.state.Data, d.state.Dead, d.state.Origin = []byte(reason), true, d.entry.Origin
+	d.state.First = time.Now().UnixMilli()
+	s.settle(d, stream.Settlement{
+		Outcome: stream.Dead, State: d.state.Encode(),
+		Done: func(ours bool) {
+			if ours {
+				c.metrics.dead.Inc()
+				c.metrics.listed.Inc()
+			}
+		},
+	})
+}
+
+// newerFor bounds how long an entry of a later version waits for a process of that
+// version.
+const newerFor = 24 * time.Hour
+
+// newerWait is how long to leave an entry of a later version to others: longer the older
+// it is. It returns false where it has waited for long enough.
+func newerWait(origin string) (time.Duration, bool) {
+	ms, _, ok := stream.SplitID(origin)
+	if !ok {
+		return 0, false
+	}
+	age := time.Since(time.UnixMilli(ms))
+	return min(max(age/4, time.Second), time.Minute), age < newerFor
 }
 
 // deliver starts deliveries as long as there are free ones and something waits.

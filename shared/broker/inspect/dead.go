@@ -133,7 +133,12 @@ func view(d stream.DeadLetter) DeadLetter {
 	if !s.Taken {
 		v.SinkCode, v.SinkReason = s.SinkCode, text(s.SinkData)
 	}
-	if d.Event != nil {
+	if d.Event == nil { // an event all the same: whoever lists letters encodes it
+		v.Event = event.New()
+		v.Event.SetID(d.ID)
+		v.Event.SetSource("urn:sweepline:broker")
+		v.Event.SetType("dev.sweepline.unreadable")
+	} else {
 		v.Event = d.Event.EventWithData()
 		if !v.Event.DataBase64 && cloudevent.IsJSON(v.Event.DataContentType()) && !json.Valid(v.Event.DataEncoded) {
 			v.Event.DataBase64 = true // or a list of letters could not be encoded for this one

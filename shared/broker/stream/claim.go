@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/zixly/sweepline/shared/redisclient"
 )
 
 // Beat shows that the consumer is alive, for Config.ClaimIdle. It returns false
@@ -148,7 +149,7 @@ func (p *Partition) eachPending(ctx context.Context, trigger, consumer string, d
 			err = do(call, page)
 		}
 		cancel()
-		if errors.Is(err, redis.Nil) || hasCode(err, "NOGROUP") {
+		if errors.Is(err, redis.Nil) || redisclient.HasCode(err, "NOGROUP") {
 			return nil
 		}
 		if err != nil {

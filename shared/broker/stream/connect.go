@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -132,20 +131,4 @@ func checkDurability(ctx context.Context, c redis.UniversalClient) error {
 		}
 		return nil
 	})
-}
-
-// unable are the codes with which Redis says that it can't do anything now, whatever
-// is asked.
-var unable = []string{"LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "MISCONF", "CLUSTERDOWN", "TRYAGAIN", "OOM", "BUSY", "NOAUTH", "NOPERM"}
-
-// isRefusal reports whether Redis has refused what it was asked, where it could have
-// done something else.
-func isRefusal(err error) bool {
-	return isReply(err) && !slices.ContainsFunc(unable, func(code string) bool { return hasCode(err, code) })
-}
-
-// hasCode reports whether Redis answered with this error code, the first word of
-// its error replies.
-func hasCode(err error, code string) bool {
-	return err != nil && redis.HasErrorPrefix(err, code)
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sort"
 	"strconv"
+
+	"github.com/zixly/sweepline/shared/redisclient"
 )
 
 // Backlog is what a Trigger has not finished.
@@ -76,7 +78,7 @@ func (s *Store) backlogsOf1(ctx context.Context, b Broker) ([]Backlog, error) {
 	for i := range n {
 		k := s.Partition(b, i).keys
 		groups, err := s.rdb.XInfoGroups(ctx, k.of("stream")).Result()
-		if err != nil && !hasCode(err, "ERR") {
+		if err != nil && !redisclient.HasCode(err, "ERR") {
 			return nil, err
 		}
 		for _, g := range groups {

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"errors"
 	"time"
 
 	"github.com/zixly/sweepline/shared/broker/cloudevent"
@@ -14,8 +15,10 @@ type Entry struct {
 	ID, Origin string
 	// Key is what the event is ordered under, empty for none.
 	Key string
-	// Message is nil where the entry cannot be read.
+	// Message is nil where the entry cannot be read. Newer says that a process of a
+	// later version can.
 	Message *cloudevent.Message
+	Newer   bool
 	// State is what it has been through, as settled with Later; nil at first.
 	State []byte
 	// Deleted: somebody has removed the entry from the queue.
@@ -87,9 +90,8 @@ func decodeEntry(v any) *Entry {
 		e.State = []byte(state)
 	}
 	if payload := text(5); payload != "" {
-		if m, err := cloudevent.Decode(payload); err == nil {
-			e.Message = m
-		}
+		m, err := cloudevent.Decode(payload)
+		e.Message, e.Newer = m, errors.Is(err, cloudevent.ErrNewer)
 	}
 	return e
 }

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -153,7 +154,8 @@ func (p *Partition) Fill(ctx context.Context, trigger string) (more, did bool, e
 	return next != "", true, nil
 }
 
-// event decodes an entry of history; nil where it cannot be read.
+// event decodes an entry of history; nil where it is corrupt. One of a later version is
+// an error: whoever can read it goes on.
 func (p *Partition) event(ctx context.Context, e redis.XMessage) (*cloudevent.Message, error) {
 	payload, _ := e.Values["e"].(string)
 	if _, apart := e.Values["b"]; apart {
@@ -162,8 +164,11 @@ func (p *Partition) event(ctx context.Context, e redis.XMessage) (*cloudevent.Me
 			return nil, fmt.Errorf("read body of an event: %w", err)
 		}
 	}
-	m, _ := cloudevent.Decode(payload) // a corrupt one is counted where it is delivered
-	return m, nil
+	m, err := cloudevent.Decode(payload)
+	if errors.Is(err, cloudevent.ErrNewer) {
+		return nil, fmt.Errorf("read event %s: %w", e.ID, err)
+	}
+	return m, nil // a corrupt one is counted where it is delivered
 }
 
 // Known reports which of the events this partition has stored within the

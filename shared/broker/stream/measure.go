@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/zixly/sweepline/shared/broker/cloudevent"
 )
 
 // Queue is a Trigger's queue in one partition, or, added up, in all.
@@ -206,9 +208,11 @@ func (p *Partition) Retries(ctx context.Context, trigger string, limit int) ([]R
 		}
 		for _, e := range entries[i].Val() {
 			r.Entry = &Entry{Trigger: trigger, ID: id, Origin: id, State: r.State}
-			if r.Entry.Message, err = p.event(ctx, e); err != nil {
+			m, err := p.event(ctx, e)
+			if r.Entry.Newer = errors.Is(err, cloudevent.ErrNewer); err != nil && !r.Entry.Newer {
 				return nil, err
 			}
+			r.Entry.Message = m
 		}
 		out = append(out, r)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/zixly/sweepline/shared/redisclient"
 )
 
 // Reader waits for entries that other processes have put into queues: what this
@@ -54,7 +55,7 @@ func (r *Reader) Wait(ctx context.Context, triggers []string) ([]*Entry, error) 
 	switch {
 	case errors.Is(err, redis.Nil):
 		return nil, nil
-	case hasCode(err, "NOGROUP"), hasCode(err, "UNBLOCKED"):
+	case redisclient.HasCode(err, "NOGROUP"), redisclient.HasCode(err, "UNBLOCKED"):
 		return nil, r.regroup(ctx, triggers)
 	case err != nil:
 		r.disconnect()
@@ -94,7 +95,7 @@ func (r *Reader) entry(ctx context.Context, trigger string, m redis.XMessage) (*
 // have none.
 func (r *Reader) regroup(ctx context.Context, triggers []string) error {
 	gone, err := r.p.run(ctx, regroupScript, anys(triggers)...).StringSlice()
-	if hasCode(err, "LOST") {
+	if redisclient.HasCode(err, "LOST") {
 		return ErrLost
 	}
 	if err != nil {
@@ -140,16 +141,11 @@ func (r *Reader) connect(ctx context.Context) (*redis.Conn, error) {
 	}
 	conn := node.Conn()
 	id, err := conn.ClientID(ctx).Result()
-	if err != nil && !isReply(err) { // a server that has no such command can't unblock
+	if err != nil && !redisclient.Reply(err) { // a server that has no such command can't unblock
 		return nil, errors.Join(err, conn.Close())
 	}
 	r.conn, r.id = conn, id
 	return conn, nil
-}
-
-func isReply(err error) bool {
-	var reply redis.Error
-	return errors.As(err, &reply)
 }
 
 func (r *Reader) disconnect() {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/broker/cloudevent"
 	"github.com/zixly/sweepline/shared/broker/filter"
+	"github.com/zixly/sweepline/shared/redisclient"
 )
 
 // Record is what is kept of a Trigger beside its queue: what routing needs, and
@@ -116,7 +117,7 @@ type Registered struct {
 }
 
 func layoutError(err error) error {
-	if hasCode(err, "LAYOUT") {
+	if redisclient.HasCode(err, "LAYOUT") {
 		return ErrLayout
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/zixly/sweepline/shared/redisclient"
 )
 
 // commit stores a group. The writer's loop runs it, at most commitsInFlight at once; until
@@ -57,7 +58,7 @@ func (w *Writer) failed(group []*write, err error) {
 	}
 	w.wait = min(max(2*w.wait, 50*time.Millisecond), 2*time.Second)
 	w.resume = time.Now().Add(w.wait)
-	if isRefusal(err) { // for what one of them says; the next ones may be better
+	if redisclient.Refusal(err) { // for what one of them says; the next ones may be better
 		w.most = max(min(w.most, len(back))/2, 1)
 		w.queue = append(w.queue, back...)
 	} else {
