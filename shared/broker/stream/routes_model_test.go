@@ -23,7 +23,7 @@ import (
 func testConfig() Config {
 	return Config{
 		Prefix: "test:", DedupWindow: time.Hour, QueueCap: 1 << 30, HistoryBytes: 1 << 30, HistoryAge: time.Hour,
-		BodyBytes: 4096, ClaimIdle: time.Second, Block: 100 * time.Millisecond, RedisTimeout: 2 * time.Second,
+		BodyBytes: 4096, ClaimIdle: time.Second, Block: 100 * time.Millisecond, RedisTimeout: 20 * time.Second,
 	}
 }
 
