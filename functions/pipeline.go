@@ -31,7 +31,7 @@ type Step struct {
 // steps.
 var Pipeline = []Step{
 	{
-		Name: "receive", Does: "takes a sweep in, answers 202",
+		Name: "receive", Does: "accepts a sweep, answers 202",
 		Paths: []string{"/webhook/trading-sweep"},
 		Emits: []string{event.SweepRequested},
 	},

@@ -1,6 +1,6 @@
 // Package api answers programs: jobs, their timelines, rows and event streams, dead
 // letters and the broker's state, as JSON, and takes what they want of them (cancel,
-// retry, redrive, pause). Who asks is told by a bearer key or by the dashboard's
+// retry, redrive, pause). Who asks is recognized by a bearer key or by the dashboard's
 // session cookie. What it reads and acts on is shared/jobs.
 package api
 

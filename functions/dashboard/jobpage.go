@@ -77,7 +77,7 @@ func (f *Function) addResults(ctx context.Context, v *jobView, u *url.URL) {
 	}
 }
 
-// traceID names the trace in which the job was taken in, as long as its wait
+// traceID names the trace in which the job was accepted, as long as its wait
 // record is kept.
 func (f *Function) traceID(ctx context.Context, j jobs.Found) string {
 	ctx, cancel := context.WithTimeout(ctx, traceTimeout)

@@ -55,7 +55,7 @@ const (
 func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		queued: telemetry.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "pipeline_jobs_queued_total", Help: "Jobs taken in.",
+			Name: "pipeline_jobs_queued_total", Help: "Jobs accepted.",
 		}, []string{"job_type", "tenant_id"})),
 		duration: telemetry.Register(reg, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "pipeline_job_duration_seconds", Help: "Time from a job's webhook to its end.",

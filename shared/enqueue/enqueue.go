@@ -71,7 +71,7 @@ type Request struct {
 // openRetry is when a tenant with all its jobs queued may ask again.
 const openRetry = 30 * time.Second
 
-// Accepted is a job that was taken in.
+// Accepted is a job that was accepted.
 type Accepted struct {
 	// Header is the job as it was first stored.
 	Header job.Header

@@ -66,7 +66,7 @@ func (v Via) function() string {
 	}
 }
 
-// Requested is the data of SweepRequested: a job was taken in.
+// Requested is the data of SweepRequested: a job was accepted.
 type Requested struct {
 	job.Header
 }

@@ -77,7 +77,7 @@ func (s *Service) Find(ctx context.Context, id string) (Found, error) {
 	}
 }
 
-// jobOf is a job of which nothing is known but that it was taken in.
+// jobOf is a job of which nothing is known but that it was accepted.
 func jobOf(h job.Header) job.Job {
 	return job.Job{
 		JobID: h.JobID, TenantID: h.TenantID, JobType: h.JobType, Status: job.Queued, Ticker: h.Parameters.Ticker,

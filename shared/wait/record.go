@@ -21,7 +21,7 @@ type State string
 
 // The states of a wait.
 const (
-	// Accepted: taken in, but its event has not reached submit.
+	// Accepted: the webhook was answered, but its event has not reached submit.
 	Accepted State = "accepted"
 	// Parked: to be submitted. It is queued, or admitted and not started, or waits
 	// for calls to look up a sweep that may be at the API.
@@ -138,7 +138,7 @@ func (r Record) JobState() job.State {
 	}
 }
 
-// Trace gives ctx the trace in which the job was taken in, unless it has that
+// Trace gives ctx the trace in which the job was accepted, unless it has that
 // already.
 func (r Record) Trace(ctx context.Context) context.Context { return telemetry.Within(ctx, r.sc) }
 

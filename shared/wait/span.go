@@ -42,7 +42,7 @@ func (r Record) RecordAdmission(ctx context.Context) {
 		attribute.String("job.id", r.Header.JobID), attribute.Int("wait.turn", r.Admissions))
 }
 
-// root is ctx right under where the job was taken in, whoever calls.
+// root is ctx right under where the job was accepted, whoever calls.
 func (r Record) root(ctx context.Context) context.Context {
 	return trace.ContextWithRemoteSpanContext(ctx, r.sc)
 }

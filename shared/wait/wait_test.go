@@ -323,7 +323,7 @@ func TestATenantHasSoManyQueuedJobs(t *testing.T) {
 		require.Equal(t, wait.Acceptance{Full: true}, accept(more))
 		_, err := w.Get(t.Context(), more.JobID)
 		require.ErrorIs(t, err, wait.ErrUnknown, "nothing is written")
-		require.True(t, accept(last).Replayed, "what was taken in before is known")
+		require.True(t, accept(last).Replayed, "what was accepted before is known")
 		for _, other := range []string{"globex", "acm", "acme2", "acme.x"} {
 			require.False(t, accept(header(other)).Full, other)
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/zixly/sweepline/shared/redisclient"
 )
 
-// ErrUnknown: there is no record of that job. It was never taken in, ended
+// ErrUnknown: there is no record of that job. It was never accepted, ended
 // longer than the retention ago, or its Redis has lost it.
 var ErrUnknown = errors.New("unknown job")
 

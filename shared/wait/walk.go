@@ -13,7 +13,7 @@ import (
 type Summary struct {
 	JobID string
 	State State
-	// At is when the job ended, or, before its submission, when it was taken in;
+	// At is when the job ended, or, before its submission, when it was accepted;
 	// zero in the states between.
 	At time.Time
 	// EventRefused: see Record.

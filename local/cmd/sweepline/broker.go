@@ -35,7 +35,7 @@ func newBroker() *cobra.Command {
 		Short: "Run the Redis Streams broker alone",
 		Long: `Runs the broker on $REDIS_URL with the Brokers and Triggers found in DIR: YAML of
 eventing.knative.dev/v1, subscribers by uri. Changed, new and deleted files are
-taken up while it runs; what is no longer defined is removed after a minute. What
+applied while it runs; what is no longer defined is removed after a minute. What
 is invalid is logged by name, and the rest is served. Its own settings are BROKER_…
 variables.`,
 		Args: cobra.NoArgs,

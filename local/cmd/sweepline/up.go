@@ -31,7 +31,7 @@ func newUp() *cobra.Command {
 supervisor, dashboard, and the trading API's simulator unless $TRADING_API_URL is
 set. Nothing else is needed: Redis and the database are embedded, unless
 $REDIS_URL or $DATABASE_URL name real ones, or --servers starts private ones from
-the programs on this machine. What is unfinished is taken up again at the next
+the programs on this machine. What is unfinished goes on at the next
 start.`,
 		Example: "  sweepline up --demo\n  sweepline up --servers --data-dir ./data",
 		Args:    cobra.NoArgs,

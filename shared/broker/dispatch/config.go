@@ -26,7 +26,7 @@ type Config struct {
 	SinkBackoff time.Duration
 	// ClaimIdle is how long a consumer lives after its last heartbeat.
 	ClaimIdle time.Duration
-	// Named: the consumer's name was a predecessor's, whose deliveries are taken up.
+	// Named: the consumer's name was a predecessor's, whose deliveries go on here.
 	Named bool
 	// Transport makes the requests; nil for the network.
 	Transport http.RoundTripper

@@ -62,7 +62,7 @@ func (d *Dispatcher) refreshPaused(ctx context.Context) {
 	}
 }
 
-// Paused reports whether this process has taken up that a Trigger is paused.
+// Paused reports whether this process knows that a Trigger is paused.
 func (d *Dispatcher) Paused(trigger string) bool {
 	s := d.subscription(trigger)
 	if s == nil {

@@ -22,7 +22,7 @@ const defaultGrace = time.Minute
 //
 // Files are read while they are written, and folders are mounted anew, so
 //
-//   - a change is taken up once two looks in a row saw the same;
+//   - a change is applied once two looks in a row saw the same;
 //   - a file that is no YAML keeps what it gave last, a folder that cannot be read
 //     changes nothing;
 //   - a Broker or Trigger that is no longer defined stays for Options.Grace, then
