@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -207,6 +208,28 @@ func TestAdmissionEventIsStableUntilStarted(t *testing.T) {
 	w.pass(10*time.Minute, time.Second)
 	require.EqualValues(t, 200, w.sim.Stats().Submissions)
 	require.LessOrEqual(t, w.bus.count(event.SweepAdmitted), 201)
+}
+
+// TestAdmissionThatTheBrokerHasLost: the broker has lost the event and remembers its id.
+// The job has the only slot, so that no other is admitted before it.
+func TestAdmissionThatTheBrokerHasLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *options) { o.wait.MaxConcurrent = 1 })
+	lost := 0
+	w.bus.loses = func(e cloudevents.Event) bool {
+		if e.Type() != event.SweepAdmitted || lost > 0 {
+			return false
+		}
+		lost++
+		return true
+	}
+	jobs := []string{w.request("a"), w.request("a"), w.request("a")}
+	w.pass(20*time.Minute, 5*time.Second, jobs...)
+	require.Equal(t, 1, lost)
+	for _, id := range jobs {
+		require.Equal(t, event.SweepCompleted, w.onlyEnd(id).Type())
+	}
+	require.EqualValues(t, 3, w.sim.Stats().Submissions)
 }
 
 // TestAskedAtTheDeadline: a sweep has ended, its callback is lost, and when its

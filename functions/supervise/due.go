@@ -77,8 +77,16 @@ func (f *Function) reclaim(ctx context.Context, r wait.Record) error {
 	return nil
 }
 
-// readmit sends the admission event again if submit has not started an attempt. It is
-// the same event, which the broker drops as a duplicate if it still has it.
+// readmitAfter is how long an admission is without effect until its event is sent again
+// under an id of its own; then after twice that time, and so on. It is the longest time
+// between two deliveries of an event whose subscriber is away.
+const readmitAfter = 5 * time.Minute
+
+// readmit sends the admission event again if submit has not started an attempt. At first
+// it is the same event, which the broker drops as a duplicate. The broker may have lost
+// the event and remember its id, as where the Trigger of submit was removed and came back:
+// the job would keep its slot, and as the probe of an open breaker all other jobs out,
+// until it times out in the queue.
 func (f *Function) readmit(ctx context.Context, r wait.Record) error {
 	r, open, err := f.waits.CheckAdmission(ctx, r)
 	if err != nil || !open {
@@ -88,7 +96,7 @@ func (f *Function) readmit(ctx context.Context, r wait.Record) error {
 	if err != nil {
 		return fmt.Errorf("admit job %s: %w", r.Header.JobID, err)
 	}
-	return f.sink.Send(ctx, e)
+	return f.sink.Send(ctx, event.Again(e, repetition(r.At.Sub(r.AdmittedAt), readmitAfter)))
 }
 
 // end resolves a wait and sends its events. If its sweep is to be cancelled, a call is

@@ -201,14 +201,14 @@ func (r *round) again(ctx context.Context, jobID, kind string, sent time.Time, g
 		r.aside(ctx, jobID, err)
 		return nil
 	}
-	r.out = append(r.out, repeat{kind, event.Again(e, repetition(missed))})
+	r.out = append(r.out, repeat{kind, event.Again(e, repetition(missed, escalateAfter))})
 	return r.flush(ctx, false)
 }
 
 // repetition is under which number an event is sent again that is missed for a
-// time.
-func repetition(missed time.Duration) (n int) {
-	for d := escalateAfter; missed >= d; d *= 2 {
+// time: 1 after the first time, 2 after twice that, and so on.
+func repetition(missed, first time.Duration) (n int) {
+	for d := first; missed >= d; d *= 2 {
 		n++
 	}
 	return n
@@ -348,7 +348,7 @@ func (r *round) walk(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, r.waits.Release(context.WithoutCancel(ctx), claimWalk))
 	}
-	return r.waits.MarkDone(ctx, claimWalk, walkEvery)
+	return r.waits.MarkDone(ctx, claimWalk, "", walkEvery)
 }
 
 // unheard checks those records of a page that the job store should know by now and
@@ -412,7 +412,7 @@ func (r *round) renew(ctx context.Context) error {
 		return nil
 	}
 	r.renewed = time.Now()
-	return r.waits.MarkDone(ctx, claimRound, reconcileLease)
+	return r.waits.MarkDone(ctx, claimRound, "", reconcileLease)
 }
 
 func (r *round) repaired(kind string, n int) {

@@ -210,6 +210,8 @@ type bus struct {
 	lates []cloudevents.Event
 	all   []cloudevents.Event
 	down  atomic.Bool
+	// loses says of an event that it is stored, remembered and never delivered.
+	loses func(cloudevents.Event) bool
 }
 
 func (b *bus) resolve(e cloudevents.Event) {
@@ -221,6 +223,9 @@ func (b *bus) resolve(e cloudevents.Event) {
 	}
 	b.seen[key] = true
 	b.all = append(b.all, e)
+	if b.loses != nil && b.loses(e) {
+		return
+	}
 	switch e.Type() {
 	case event.SweepRequested, event.SweepAdmitted:
 		b.queue = append(b.queue, e)
