@@ -42,6 +42,10 @@ type deadLetter struct {
 	// absent: the subscriber was unreachable until the event expired. Otherwise it
 	// refused the event at every attempt.
 	absent bool
+	// unread: the subscriber, or what stands before it, did not believe or admit the
+	// sender, and has not looked at the event. A step answers so whose seal keys are
+	// others than ours, as in the midst of their change.
+	unread bool
 }
 
 // deadLetterOf reads the broker's attributes. A step's name is the first part of
@@ -66,6 +70,8 @@ func deadLetterOf(e cloudevents.Event) deadLetter {
 	switch code {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		o.absent = true
+	case http.StatusUnauthorized, http.StatusForbidden:
+		o.unread = true
 	default:
 		o.absent = err != nil // no answer, no code
 	}
@@ -86,6 +92,9 @@ func deadLetterOf(e cloudevents.Event) deadLetter {
 //	            Subscriber absent: the event is resent
 //	job.*       no action: the job has ended. The dead letter is kept for a redrive
 //	late ends   no action: they are for the timeline
+//
+// What was not read is left to the reconciler, where there is one: it sends the event
+// again until the step has it.
 func (f *Function) handleDeadLetter(ctx context.Context, e cloudevents.Event) error {
 	letter := deadLetterOf(e)
 	if letter.step == "supervise" { // its job metrics were to be counted here
@@ -108,9 +117,11 @@ func (f *Function) handleDeadLetter(ctx context.Context, e cloudevents.Event) er
 		return err
 	}
 	slog.ErrorContext(ctx, "event undeliverable", "job_id", d.JobID, "tenant_id", d.TenantID, "event_id", e.ID(),
-		"event_type", e.Type(), "at", letter.step, "absent", letter.absent)
+		"event_type", e.Type(), "at", letter.step, "absent", letter.absent, "unread", letter.unread)
 	switch {
 	case d.Late:
+		return nil
+	case letter.unread && f.reconciler != nil:
 		return nil
 	case e.Type() == event.SweepRequested, e.Type() == event.SweepAdmitted:
 		if letter.step == "store" {

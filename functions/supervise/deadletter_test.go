@@ -88,6 +88,44 @@ func TestDeadLettersEndTheirJob(t *testing.T) {
 	}
 }
 
+// A step that has other seal keys, for a while, costs no job: it is sent the event again
+// when it may have ours.
+func TestDeadLettersThatNobodyHasRead(t *testing.T) {
+	t.Parallel()
+	for _, typ := range []string{event.SweepRequested, event.SweepAdmitted, event.SweepCompleted} {
+		for _, code := range []int{401, 403} {
+			w := newWorld(t, func(o *options) { o.wait.MaxConcurrent, o.sim.Delay = 1, 20*time.Second })
+			b := newBook()
+			w.reconcile(b)
+			r, _ := w.reconciler(b)
+			refused, handled := "", false
+			w.bus.loses = func(e cloudevents.Event) bool {
+				if e.Type() == typ && refused == "" {
+					refused = e.ID()
+				}
+				return e.ID() == refused
+			}
+			b.misses = func(e cloudevents.Event) bool { return typ == event.SweepCompleted && e.ID() == refused }
+			jobs := []string{w.request("a"), w.request("a")}
+			for range 150 {
+				w.pass(time.Minute, 10*time.Second)
+				if refused != "" && !handled {
+					handled = true
+					_, err := w.proc.supervise.Handle(t.Context(), deadAt(w.find(typ), "http://submit.sweepline.svc.cluster.local", code))
+					require.NoError(t, err)
+				}
+				b.catchUp(w)
+				_, err := r.Round(t.Context(), false)
+				require.NoError(t, err)
+			}
+			for _, id := range jobs {
+				require.Equal(t, job.Completed, b.status(id), "%s %d", typ, code)
+			}
+			require.EqualValues(t, 2, w.sim.Stats().Submissions)
+		}
+	}
+}
+
 // What died at the store costs no job whose sweep is under way: its end tells
 // the store everything.
 func TestDeadLettersOfTheStoreLeaveTheJobAlone(t *testing.T) {
