@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
@@ -32,9 +33,10 @@ const minFirstPoll = time.Second
 
 // attempt calls the API as the attempt in charge. Its calls were granted with the
 // admission; if they have expired, or more are needed, the client waits for others.
-func (f *Function) attempt(ctx context.Context, entry wait.Entry) (*cloudevents.Event, error) {
+// asked is when the wait was asked for the attempt, before it was granted.
+func (f *Function) attempt(ctx context.Context, entry wait.Entry, asked time.Time) (*cloudevents.Event, error) {
 	r, handleWait := entry.Record, entry.Decision == wait.FindFirst
-	call, stop := f.keepLease(ctx, r)
+	call, lease, stop := f.keepLease(ctx, r, asked)
 	defer stop()
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), handleTimeout+settleTimeout)
 	defer cancel()
@@ -66,8 +68,11 @@ func (f *Function) attempt(ctx context.Context, entry wait.Entry) (*cloudevents.
 	if telemetry.Traced(call) {
 		telemetry.IntoMap(call, headers) // they come back with the callback
 	}
-	sub, err := f.api.Submit(paid(call, &entry), r.Header.Parameters, callbackURL, headers)
+	sub, err := f.api.Submit(trading.Before(paid(call, &entry), lease.hold), r.Header.Parameters, callbackURL, headers)
 	switch {
+	case errors.Is(err, errLeaseLost):
+		slog.WarnContext(ctx, "another attempt is in charge, not submitting", "job_id", r.Header.JobID, "attempt", r.Attempt)
+		return nil, nil
 	case err == nil:
 		f.answered()
 		return f.note(settle, r, sub, f.firstPoll(sub))
@@ -106,34 +111,72 @@ func (f *Function) enterOptions() []wait.EnterOption {
 	return []wait.EnterOption{wait.WithHealthCheck}
 }
 
+// errLeaseLost: another attempt is in charge, or may be.
+var errLeaseLost = errors.New("the attempt is not in charge any more")
+
+// lease is the time for which an attempt is in charge.
+type lease struct {
+	waits  *wait.Waits
+	record wait.Record
+	length time.Duration
+	// since is when the lease was last asked for with success, after start.
+	start time.Time
+	since atomic.Int64
+}
+
+// age is the time since the lease was asked for. At length it is over.
+func (l *lease) age() time.Duration { return time.Since(l.start) - time.Duration(l.since.Load()) }
+
+// extend renews the lease. It is false where another attempt has it.
+func (l *lease) extend(ctx context.Context) (bool, error) {
+	asked := time.Since(l.start)
+	ours, err := l.waits.Extend(ctx, l.record)
+	if err == nil && ours {
+		l.since.Store(int64(asked))
+	}
+	return ours, err
+}
+
+// hold returns nil if the attempt is in charge for a while yet. A process that stood
+// still in the middle of an attempt does not know yet that its lease is over: it must
+// find out before it calls, or the job gets a second sweep.
+func (l *lease) hold(ctx context.Context) error {
+	if l.age() < l.length/2 {
+		return nil
+	}
+	switch ours, err := l.extend(ctx); {
+	case err != nil:
+		return err
+	case !ours:
+		return errLeaseLost
+	}
+	return nil
+}
+
 // keepLease renews the attempt's lease until stop is called. The context ends if the
 // lease is lost: then another attempt may be calling.
-func (f *Function) keepLease(ctx context.Context, r wait.Record) (context.Context, func()) {
+func (f *Function) keepLease(ctx context.Context, r wait.Record, asked time.Time) (context.Context, *lease, func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	lease := f.waits.Config().SubmitLease
+	l := &lease{waits: f.waits, record: r, length: f.waits.Config().SubmitLease, start: asked}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		tick := time.NewTicker(lease / 4)
+		tick := time.NewTicker(l.length / 4)
 		defer tick.Stop()
-		last := time.Now()
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
 			}
-			ours, err := f.waits.Extend(ctx, r)
-			switch {
-			case err == nil && ours:
-				last = time.Now()
-			case err == nil, time.Since(last) > lease*3/4:
+			ours, err := l.extend(ctx)
+			if err == nil && !ours || l.age() > l.length*3/4 {
 				cancel()
 				return
 			}
 		}
 	}()
-	return ctx, func() {
+	return ctx, l, func() {
 		cancel()
 		<-done
 	}

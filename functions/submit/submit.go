@@ -119,19 +119,25 @@ func (f *Function) Stop(context.Context) error {
 // says nothing of the job.
 func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevents.Event, error) {
 	reply, err := f.handle(ctx, e)
-	if wait.Unavailable(err) {
+	switch {
+	case errors.Is(err, wait.ErrUnfit):
+		return nil, reject(err)
+	case wait.Unavailable(err):
 		return nil, &sink.Unavailable{RetryAfter: sink.DefaultRetryAfter, Err: err}
 	}
 	return reply, err
 }
 
+func reject(err error) error { return cehttp.NewResult(http.StatusUnprocessableEntity, "%w", err) }
+
 func (f *Function) handle(ctx context.Context, e cloudevents.Event) (*cloudevents.Event, error) {
 	h, err := header(e)
 	if err != nil {
-		return nil, cehttp.NewResult(http.StatusUnprocessableEntity, "%w", err)
+		return nil, reject(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, handleTimeout)
 	defer cancel()
+	asked := time.Now()
 	entry, err := f.waits.Enter(ctx, h, f.enterOptions()...)
 	if err != nil {
 		return nil, err
@@ -139,7 +145,7 @@ func (f *Function) handle(ctx context.Context, e cloudevents.Event) (*cloudevent
 	r := entry.Record
 	switch entry.Decision {
 	case wait.SubmitNow, wait.FindFirst:
-		return f.attempt(ctx, entry)
+		return f.attempt(ctx, entry, asked)
 	case wait.Submitted:
 		// The reply that said so may have been lost.
 		return reply(ctx, r)

@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
+	"net/http"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/functions/submit"
@@ -213,4 +218,88 @@ func TestRedisAway(t *testing.T) {
 	var away *sink.Unavailable
 	require.ErrorAs(t, err, &away)
 	require.Equal(t, sink.DefaultRetryAfter, away.RetryAfter)
+}
+
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// standstill keeps what is asked of Redis while it is on from ever being answered.
+type standstill struct{ on atomic.Bool }
+
+func (*standstill) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (*standstill) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (s *standstill) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if s.on.Load() {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return next(ctx, cmd)
+	}
+}
+
+// TestStoodStill: the process stands still in the middle of an attempt, for longer than
+// its lease, and another attempt goes on. The first must not submit as well when it wakes.
+func TestStoodStill(t *testing.T) {
+	t.Parallel()
+	url := servertest.Miniredis(t)
+	opts, err := redis.ParseURL(url)
+	require.NoError(t, err)
+	client := redis.NewClient(opts)
+	t.Cleanup(func() { _ = client.Close() })
+	frozen := &standstill{}
+	client.AddHook(frozen)
+	cfg := wait.Config{SubmitLease: 200 * time.Millisecond}
+	waits, err := wait.New(client, cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = waits.Close() })
+	others, err := wait.Open(t.Context(), wait.Config{RedisURL: url, SubmitLease: time.Hour})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = others.Close() })
+
+	looked, woken := make(chan struct{}), make(chan struct{})
+	var submissions atomic.Int64
+	api, err := trading.New(trading.Config{URL: "http://api.test"}, trading.WithTransport(transport(func(r *http.Request) (*http.Response, error) {
+		body := `{"status":"healthy"}`
+		switch {
+		case r.Method == http.MethodPost:
+			submissions.Add(1)
+			body = `{"job_id":"t-1"}`
+		case strings.HasPrefix(r.URL.Path, "/api/v1/jobs"):
+			close(looked)
+			<-woken
+			body = `[]`
+		}
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+	})))
+	require.NoError(t, err)
+	f, err := submit.New(submit.Config{BaseURL: "https://hooks.test", Secret: "secret of the tests"}, waits, api)
+	require.NoError(t, err)
+
+	e := requested(t, func(*job.Header) {}) // without a record: its sweep is looked for
+	done := make(chan error, 1)
+	go func() {
+		reply, err := f.Handle(t.Context(), e)
+		if reply != nil {
+			err = errors.New("a reply of who is not in charge")
+		}
+		done <- err
+	}()
+	<-looked
+	frozen.on.Store(true)
+	d, err := event.Data[event.Requested](e)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		entry, err := others.Enter(t.Context(), d.Header)
+		return err == nil && entry.Decision == wait.FindFirst
+	}, 10*time.Second, 10*time.Millisecond, "the lease ends, and another attempt takes over")
+	frozen.on.Store(false)
+	close(woken)
+	require.NoError(t, <-done)
+	require.Zero(t, submissions.Load())
 }

@@ -12,7 +12,7 @@ import (
 
 // unable are the codes with which Redis says that it can't do anything now, whatever
 // is asked.
-var unable = []string{"LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "MISCONF", "CLUSTERDOWN", "TRYAGAIN", "OOM", "BUSY", "NOAUTH", "NOPERM"}
+var unable = []string{"LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "MISCONF", "CLUSTERDOWN", "TRYAGAIN", "OOM", "BUSY ", "NOAUTH", "WRONGPASS", "NOPERM", "max number of clients reached"}
 
 // Reply reports whether err is an error reply: Redis has answered.
 func Reply(err error) bool {

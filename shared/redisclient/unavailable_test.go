@@ -37,6 +37,8 @@ func TestUnavailable(t *testing.T) {
 		"none":           {nil, false, false},
 		"no value":       {client.Get(t.Context(), "nothing-has-this-name").Err(), false, false},
 		"full":           {reply("OOM command not allowed"), true, false},
+		"crowded":        {reply("ERR max number of clients reached"), true, false},
+		"a group":        {reply("BUSYGROUP Consumer Group name already exists"), false, true},
 		"loading":        {reply("LOADING the dataset"), true, false},
 		"read-only":      {reply("READONLY You can't write"), true, false},
 		"wrong type":     {reply("WRONGTYPE Operation"), false, true},

@@ -101,6 +101,14 @@ func Paid(ctx context.Context) context.Context { return context.WithValue(ctx, p
 // unpaid is ctx for further calls.
 func unpaid(ctx context.Context) context.Context { return context.WithValue(ctx, paidKey{}, false) }
 
+type beforeKey struct{}
+
+// Before has check called when a call is about to be made, after whatever it waited for.
+// Its error is the call's, which was not made then.
+func Before(ctx context.Context, check func(context.Context) error) context.Context {
+	return context.WithValue(ctx, beforeKey{}, check)
+}
+
 // call is one request to the API.
 type call struct {
 	op       string // for errors: "submit sweep"
@@ -128,6 +136,11 @@ func (c *Client) do(ctx context.Context, r call, into any) (err error) {
 	}()
 	if paid, _ := ctx.Value(paidKey{}).(bool); !paid {
 		if err := c.pace(ctx); err != nil {
+			return &Error{Op: r.op, unpaid: true, cause: err}
+		}
+	}
+	if check, ok := ctx.Value(beforeKey{}).(func(context.Context) error); ok {
+		if err := check(ctx); err != nil {
 			return &Error{Op: r.op, unpaid: true, cause: err}
 		}
 	}

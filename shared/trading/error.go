@@ -17,7 +17,8 @@ const maxRetryAfter = time.Hour
 
 // Error is why a call did not succeed. Every error of [Client] is one, and it
 // falls into exactly one of: Permanent, Unavailable, truncated (ErrTruncated), or
-// not made: cancelled by the caller, or for want of a call in the budget.
+// not made: cancelled by the caller, or for want of a call in the budget, or for what
+// was asked Before it.
 type Error struct {
 	// Op says what was tried, such as "submit sweep".
 	Op string
@@ -30,7 +31,7 @@ type Error struct {
 	RetryAfter time.Duration
 
 	sent   bool
-	unpaid bool // it was never made, for want of a call in the budget
+	unpaid bool // it was never made, for want of a call in the budget or by Before
 	cause  error
 }
 

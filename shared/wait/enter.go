@@ -57,11 +57,11 @@ const WithHealthCheck EnterOption = 1
 func (w *Waits) Enter(ctx context.Context, h job.Header, options ...EnterOption) (Entry, error) {
 	id, ok := pack(h.JobID)
 	if !ok {
-		return Entry{}, fmt.Errorf("enter job: %q is not a job id", h.JobID)
+		return Entry{}, fmt.Errorf("%w: enter job: %q is not a job id", ErrUnfit, h.JobID)
 	}
 	header, err := encodeHeader(h)
 	if err != nil {
-		return Entry{}, fmt.Errorf("enter job %s: %w", h.JobID, err)
+		return Entry{}, fmt.Errorf("%w: enter job %s: %w", ErrUnfit, h.JobID, err)
 	}
 	check := 0
 	for _, option := range options {
