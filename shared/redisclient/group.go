@@ -3,7 +3,9 @@ package redisclient
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -21,7 +23,8 @@ const (
 // Redis syncs every write, with one fsync. It implements redis.Scripter.
 //
 // A call returns when its own answer is there, or when its context ends; then the
-// script may run all the same.
+// script may run all the same if it has been sent. One that has not is left out: what
+// gathers while Redis stands still must not be done once nobody waits for it.
 type Group struct {
 	redis.Scripter
 
@@ -35,6 +38,8 @@ type Group struct {
 type grouped struct {
 	cmd  *redis.Cmd
 	done chan struct{}
+	// abandoned: its caller is gone.
+	abandoned atomic.Bool
 }
 
 // NewGroup makes a Group on a client, which stays its owner's.
@@ -78,6 +83,7 @@ func (g *Group) run(ctx context.Context, name, script string, keys []string, arg
 	case <-c.done:
 		return cmd
 	case <-ctx.Done():
+		c.abandoned.Store(true)
 		late := redis.NewCmd(ctx, all...) // the other one is still written to
 		late.SetErr(fmt.Errorf("run script: %w", ctx.Err()))
 		return late
@@ -88,6 +94,7 @@ func (g *Group) run(ctx context.Context, name, script string, keys []string, arg
 func (g *Group) flush() {
 	for {
 		g.mu.Lock()
+		g.queue = slices.DeleteFunc(g.queue, func(c *grouped) bool { return c.abandoned.Load() })
 		n := min(len(g.queue), groupMost)
 		if n == 0 {
 			g.inFlight--

@@ -89,6 +89,45 @@ func TestGroupGathers(t *testing.T) {
 	require.LessOrEqual(t, trips.count()-before, 3, "one pipeline, and what a new connection says first")
 }
 
+// What callers have given up before it was sent is not done.
+func TestGroupLeavesOutWhatNobodyWaitsFor(t *testing.T) {
+	t.Parallel()
+	client, err := New(servertest.Miniredis(t))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, client.Close()) }()
+	g, key := NewGroup(client), uuid.NewString()
+	script := redis.NewScript("return redis.call('INCR', KEYS[1])")
+	require.NoError(t, script.Load(t.Context(), client).Err())
+	g.inFlight = groupsInFlight // as if Redis kept both groups in flight
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for range 10 {
+		all.Go(func() {
+			if err := script.Run(ctx, g, []string{key}).Err(); err == nil {
+				t.Error("done")
+			}
+		})
+	}
+	queued := func(n int) func() bool {
+		return func() bool {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			return len(g.queue) == n
+		}
+	}
+	require.Eventually(t, queued(10), 10*time.Second, time.Millisecond)
+	cancel()
+	all.Wait()
+	all.Go(func() {
+		if n, err := script.Run(context.Background(), g, []string{key}).Int(); err != nil || n != 1 {
+			t.Errorf("%d, %v", n, err)
+		}
+	})
+	require.Eventually(t, queued(11), 10*time.Second, time.Millisecond)
+	g.flush()
+	all.Wait()
+}
+
 type roundTrips struct {
 	mu sync.Mutex
 	n  int
