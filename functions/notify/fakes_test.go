@@ -42,20 +42,20 @@ func (m *memory) set(key string, to once.Claim) error {
 	return nil
 }
 
-func (m *memory) Claim(_ context.Context, key string, _ time.Duration) (once.Claim, error) {
+func (m *memory) ClaimNoted(_ context.Context, key string, _ time.Duration) (once.Claim, string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fail != nil {
-		return once.Held, m.fail
+		return once.Held, "", m.fail
 	}
 	if c, ok := m.state[key]; ok {
-		return c, nil
+		return c, "", nil
 	}
 	m.state[key] = once.Held
-	return once.Won, nil
+	return once.Won, "", nil
 }
 
-func (m *memory) MarkDone(_ context.Context, key string, _ time.Duration) error {
+func (m *memory) MarkDone(_ context.Context, key, _ string, _ time.Duration) error {
 	return m.set(key, once.Done)
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
@@ -56,8 +57,8 @@ type Config struct {
 // expired lease means that its owner died: then the notification is sent again, since
 // it is unknown whether it was sent, and the claim is once.Again.
 type Guard interface {
-	Claim(ctx context.Context, key string, lease time.Duration) (once.Claim, error)
-	MarkDone(ctx context.Context, key string, keep time.Duration) error
+	ClaimNoted(ctx context.Context, key string, lease time.Duration) (c once.Claim, note string, err error)
+	MarkDone(ctx context.Context, key, note string, keep time.Duration) error
 	Release(ctx context.Context, key string) error
 	Ping(ctx context.Context) error
 }
@@ -180,12 +181,12 @@ func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevent
 		if slices.Contains(d.Notified, c.name()) {
 			continue
 		}
-		again, err := f.once(ctx, e, c, m)
+		done, err := f.once(ctx, e, c, m)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("notify %s of job %s: %w", c.name(), m.Job.JobID, err))
 			continue
 		}
-		notified = append(notified, event.Notified{Channel: c.name(), NotifiedAt: f.now().UTC(), Again: again})
+		notified = append(notified, event.Notified{Channel: c.name(), NotifiedAt: done.at, Again: done.again})
 	}
 	if err := f.report(ctx, e, m.Job, notified, len(errs)); err != nil {
 		errs = append(errs, fmt.Errorf("report notifications of job %s: %w", m.Job.JobID, err))
@@ -230,26 +231,55 @@ func read(e cloudevents.Event) (event.Finished, error) {
 	return d, j.Parameters.Validate()
 }
 
-// once notifies one channel, unless that is done; again says that this may be a repeat.
-// The claim is marked done before the event is sent, so that an unavailable broker
-// causes no second message; the event is sent again instead, and dropped as a duplicate.
-func (f *Function) once(ctx context.Context, e cloudevents.Event, c channel, m message) (again bool, err error) {
+// notification is when a channel was notified, and whether that may have been a repeat.
+type notification struct {
+	at    time.Time
+	again bool
+}
+
+// note is how a notification is kept with its claim, so that what is reported of it
+// while another channel is unavailable, for hours perhaps, is one event all the time,
+// and dropped as a duplicate.
+func (n notification) note() string {
+	if n.again {
+		return n.at.Format(time.RFC3339Nano) + " again"
+	}
+	return n.at.Format(time.RFC3339Nano)
+}
+
+// readNote is false for what is no note.
+func readNote(text string) (notification, bool) {
+	at, again := strings.CutSuffix(text, " again")
+	t, err := time.Parse(time.RFC3339Nano, at)
+	return notification{t.UTC(), again}, err == nil
+}
+
+// once notifies one channel, unless that is done. The claim is marked done before the
+// event is sent, so that an unavailable broker causes no second message; the event is
+// sent again instead, and dropped as a duplicate.
+func (f *Function) once(ctx context.Context, e cloudevents.Event, c channel, m message) (notification, error) {
 	id, _ := event.Original(e.ID()) // a resent event is about the same end
 	key := "notify/" + id + "/" + c.name()
-	claim, err := f.guard.Claim(ctx, key, f.lease())
+	claimed := time.Now()
+	claim, note, err := f.guard.ClaimNoted(ctx, key, f.lease())
 	switch {
 	case err != nil:
-		return false, unavailable(fmt.Errorf("claim: %w", err), pause)
+		return notification{}, unavailable(fmt.Errorf("claim: %w", err), pause)
 	case claim == once.Held:
-		return false, &sink.Unavailable{RetryAfter: f.cfg.Timeout, Err: errors.New("another delivery holds the claim")}
+		return notification{}, &sink.Unavailable{RetryAfter: f.cfg.Timeout, Err: errors.New("another delivery holds the claim")}
 	case claim == once.Won || claim == once.Again:
-		if err := f.send(ctx, c, m, key); err != nil {
+		done, err := f.send(ctx, c, m, key, claimed, claim == once.Again)
+		if err != nil {
 			f.sent.WithLabelValues(c.name(), outcomeFailed).Inc()
-			return false, err
+			return notification{}, err
 		}
 		f.sent.WithLabelValues(c.name(), outcomeOf(claim)).Inc()
+		return done, nil
 	}
-	return claim == once.Again, nil
+	if done, ok := readNote(note); ok {
+		return done, nil
+	}
+	return notification{at: f.now().UTC()}, nil // of a version that noted nothing
 }
 
 // lease is how long a claim is held: for sending, and for marking it done.
@@ -258,7 +288,7 @@ func (f *Function) lease() time.Duration { return 3 * f.cfg.Timeout }
 // send sends one notification under the claim on key. If it was not sent the claim is
 // released at once; if that is unknown the claim stays until its lease ends, so that
 // the next attempt knows that it may be the second notification.
-func (f *Function) send(ctx context.Context, c channel, m message, key string) error {
+func (f *Function) send(ctx context.Context, c channel, m message, key string, claimed time.Time, again bool) (notification, error) {
 	// The claim must be settled even if the broker has closed the request.
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.cfg.Timeout*5/2)
 	defer cancel()
@@ -267,19 +297,25 @@ func (f *Function) send(ctx context.Context, c channel, m message, key string) e
 	if c.pictured() {
 		m.Picture = f.picture(sending, m.Job)
 	}
+	// A process that stood still must find out here, and not from a timer that has yet to
+	// fire: its claim may have ended, and another be sending.
+	if time.Since(claimed) > f.lease()/2 {
+		return notification{}, unavailable(errors.New("the claim may have ended"), f.lease())
+	}
 	sending, span := telemetry.Span(sending, "tell "+c.name(), trace.SpanKindClient, attribute.Bool("picture", m.Picture != nil))
 	err := c.send(sending, m)
 	telemetry.End(span, err)
 	switch {
 	case isUncertain(err):
-		return unavailable(err, f.lease())
+		return notification{}, unavailable(err, f.lease())
 	case err != nil:
-		return errors.Join(err, f.guard.Release(settle, key))
+		return notification{}, errors.Join(err, f.guard.Release(settle, key))
 	}
-	if err := f.mark(settle, key); err != nil {
-		return unavailable(fmt.Errorf("mark as sent: %w", err), f.lease())
+	n := notification{f.now().UTC(), again}
+	if err := f.mark(settle, key, n); err != nil {
+		return notification{}, unavailable(fmt.Errorf("mark as sent: %w", err), f.lease())
 	}
-	return nil
+	return n, nil
 }
 
 // markPause is the delay before a failed mark is retried.
@@ -287,9 +323,9 @@ const markPause = 200 * time.Millisecond
 
 // mark marks the claim done. It retries while the claim holds: without the mark the
 // channel would be notified twice.
-func (f *Function) mark(ctx context.Context, key string) error {
+func (f *Function) mark(ctx context.Context, key string, n notification) error {
 	for {
-		err := f.guard.MarkDone(ctx, key, f.cfg.Keep)
+		err := f.guard.MarkDone(ctx, key, n.note(), f.cfg.Keep)
 		if err == nil {
 			return nil
 		}

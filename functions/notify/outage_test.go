@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"strings"
 	"sync"
@@ -17,6 +18,9 @@ import (
 
 	"github.com/zixly/sweepline/functions/notify"
 	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/jobstore"
+	"github.com/zixly/sweepline/shared/once"
 	"github.com/zixly/sweepline/shared/servers/servertest"
 	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/wait"
@@ -142,6 +146,20 @@ func TestASlackThatIsNotThere(t *testing.T) {
 	}
 }
 
+// What Slack asks for is bounded: a mistake of its own must not keep this process silent
+// for days.
+func TestASlackThatAsksForTooMuch(t *testing.T) {
+	t.Parallel()
+	sender := newSlackSink(t)
+	f, _ := onRedis(t, func(c *notify.Config) { c.SlackWebhookURL = sender.url })
+	sender.header.Set("Retry-After", "864000")
+	sender.answer(http.StatusTooManyRequests)
+	for range 2 { // by Slack, and by what is remembered of it
+		_, err := f.Handle(t.Context(), completed(t))
+		require.LessOrEqual(t, absent(t, err).RetryAfter, 5*time.Minute)
+	}
+}
+
 // A webhook that was deleted does not come back by waiting: somebody has to see
 // the dead letter.
 func TestASlackThatRefuses(t *testing.T) {
@@ -254,7 +272,7 @@ type hesitant struct {
 	fails int
 }
 
-func (h *hesitant) MarkDone(ctx context.Context, key string, keep time.Duration) error {
+func (h *hesitant) MarkDone(ctx context.Context, key, note string, keep time.Duration) error {
 	h.mu.Lock()
 	h.fails--
 	fails := h.fails >= 0
@@ -262,7 +280,7 @@ func (h *hesitant) MarkDone(ctx context.Context, key string, keep time.Duration)
 	if fails {
 		return errAway
 	}
-	return h.Waits.MarkDone(ctx, key, keep)
+	return h.Waits.MarkDone(ctx, key, note, keep)
 }
 
 // A Redis that blinks between the message and the mark costs no second message.
@@ -278,6 +296,73 @@ func TestAMarkIsTriedAgain(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Len(t, sender.got(), 1)
+}
+
+// overtaken are rows that come only once another process has claimed the notification.
+type overtaken struct {
+	guard *wait.Waits
+	key   string
+}
+
+func (o overtaken) Results(ctx context.Context, _, _ string, _ jobstore.Order) iter.Seq2[job.Row, error] {
+	return func(func(job.Row, error) bool) {
+		for {
+			if c, err := o.guard.Claim(context.WithoutCancel(ctx), o.key, time.Hour); err == nil && c == once.Again {
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+// A process that stood still in the middle, until its claim had ended and another was at
+// it, neither sends nor gives back the other's claim.
+func TestAProcessThatStoodStill(t *testing.T) {
+	t.Parallel()
+	office, guard := newPostOffice(t, false), claims(t)
+	e := completed(t)
+	key := "notify/" + e.ID() + "/email"
+	f, err := notify.New(notify.Config{
+		BaseURL: "http://localhost", Timeout: 50 * time.Millisecond, Keep: time.Hour,
+		SMTPURL: "smtp://" + office.addr, EmailFrom: "a@example.com", EmailTo: []string{"b@example.com"},
+	}, guard, &broker{}, notify.WithRows(overtaken{guard, key}), notify.WithLog(jsonLog(&bytes.Buffer{})))
+	require.NoError(t, err)
+	_, err = f.Handle(t.Context(), e)
+	absent(t, err)
+	require.Empty(t, office.got())
+	c, err := guard.Claim(t.Context(), key, time.Hour)
+	require.NoError(t, err)
+	require.Equal(t, once.Held, c, "by the other")
+}
+
+// While one channel is unavailable, what is reported of the other is the same event with
+// each attempt: a broker drops all but the first.
+func TestWhatIsReportedAgainIsTheSameEvent(t *testing.T) {
+	t.Parallel()
+	sender, office := newSlackSink(t), newPostOffice(t, false)
+	now := time.Now()
+	sent := &broker{}
+	f, err := notify.New(notify.Config{
+		BaseURL: "http://localhost", SlackWebhookURL: sender.url, Timeout: 5 * time.Second, Keep: time.Hour,
+		SMTPURL: "smtp://" + office.addr, EmailFrom: "sweepline@example.com", EmailTo: []string{"desk@example.com"},
+	}, claims(t), sent, notify.WithClock(func() time.Time { now = now.Add(time.Minute); return now }))
+	require.NoError(t, err)
+	sender.answer(http.StatusServiceUnavailable)
+	e := completed(t)
+	for range 3 {
+		_, err = f.Handle(t.Context(), e)
+		absent(t, err)
+	}
+	sender.answer(http.StatusOK)
+	_, err = f.Handle(t.Context(), e)
+	require.NoError(t, err)
+	require.Equal(t, []string{"email", "email", "email", "slack", "email"}, sent.channels(t))
+	require.Equal(t, []int{1, 1, 1, 0, 0}, sent.left(t))
+	for _, again := range sent.events[1:3] {
+		require.Equal(t, sent.events[0].String(), again.String())
+	}
+	require.Equal(t, sent.events[0].Time(), sent.events[4].Time(), "when it was notified")
+	require.Len(t, office.got(), 1)
 }
 
 // The supervisor sends an end again of which nobody was notified, as far as the

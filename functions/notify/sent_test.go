@@ -232,8 +232,8 @@ func TestACrashBetweenSendingAndNoting(t *testing.T) {
 // dying is a guard of a process that dies before it can note anything down.
 type dying struct{ *wait.Waits }
 
-func (dying) MarkDone(context.Context, string, time.Duration) error { return errAway }
-func (dying) Release(context.Context, string) error                 { return errAway }
+func (dying) MarkDone(context.Context, string, string, time.Duration) error { return errAway }
+func (dying) Release(context.Context, string) error                         { return errAway }
 
 func counted(t *testing.T, reg *prometheus.Registry, channel, outcome string) float64 {
 	t.Helper()

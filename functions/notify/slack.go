@@ -30,10 +30,13 @@ type slackChannel struct {
 	url       string
 	client    *http.Client
 	templates *templates
-	// mutedUntil is until when Slack asked this process to send nothing, Unix ms. It
-	// takes one message a second: of a burst all would come again at once.
-	mutedUntil atomic.Int64
+	// mutedUntil is until when Slack asked this process to send nothing. It takes one
+	// message a second: of a burst all would come again at once.
+	mutedUntil atomic.Pointer[time.Time]
 }
+
+// longestMute bounds what an answer of Slack's can make us wait.
+const longestMute = 5 * time.Minute
 
 func newSlack(cfg Config, t *templates) (*slackChannel, error) {
 	if !absolute(cfg.SlackWebhookURL) {
@@ -58,8 +61,8 @@ func (s *slackChannel) send(ctx context.Context, m message) error {
 	if err != nil {
 		return err
 	}
-	if rest := time.Until(time.UnixMilli(s.mutedUntil.Load())); rest > 0 {
-		return unavailable(errors.New("slack rate limit exceeded"), rest)
+	if until := s.mutedUntil.Load(); until != nil && time.Until(*until) > 0 {
+		return unavailable(errors.New("slack rate limit exceeded"), time.Until(*until))
 	}
 	var written atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(i httptrace.WroteRequestInfo) { written.Store(i.Err == nil) }})
@@ -82,7 +85,7 @@ func (s *slackChannel) post(ctx context.Context, body []byte) error {
 	_, _ = io.Copy(io.Discard, resp.Body) // so that the connection can be used again
 	if resp.StatusCode == http.StatusTooManyRequests {
 		if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && n >= 0 {
-			return &slack.RateLimitedError{RetryAfter: time.Duration(n) * time.Second}
+			return &slack.RateLimitedError{RetryAfter: time.Duration(min(n, int(longestMute/time.Second))) * time.Second}
 		}
 	}
 	if resp.StatusCode != http.StatusOK {
@@ -107,7 +110,8 @@ func (s *slackChannel) classify(err error, written *atomic.Bool) error {
 		}
 		return unavailable(err, pause)
 	case errors.As(err, &limited):
-		s.mutedUntil.Store(time.Now().Add(limited.RetryAfter).UnixMilli())
+		until := time.Now().Add(limited.RetryAfter)
+		s.mutedUntil.Store(&until)
 		return unavailable(err, limited.RetryAfter)
 	case errors.As(err, &status) && retriable(status.Code):
 		return unavailable(fmt.Errorf("post webhook: %w", err), pause)

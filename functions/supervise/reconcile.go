@@ -199,7 +199,7 @@ func (r *Reconciler) RunIfDue(ctx context.Context) (repairs Repairs, done bool, 
 	if err != nil {
 		return repairs, true, errors.Join(err, r.waits.Release(settle, claimRound))
 	}
-	return repairs, true, r.waits.MarkDone(settle, claimRound, r.cfg.Interval)
+	return repairs, true, r.waits.MarkDone(settle, claimRound, "", r.cfg.Interval)
 }
 
 // Round compares everything once. anew: nothing that Redis should remember can

@@ -31,16 +31,32 @@ const rememberClaim = 24 * time.Hour
 //
 // That a claim was won is remembered for a day past its lease, for Again.
 func (o *Once) Claim(ctx context.Context, key string, lease time.Duration) (Claim, error) {
-	n, err := claimScript.Run(ctx, o.scripts, []string{o.claim(key), o.begun(key)}, lease.Milliseconds(), (lease + rememberClaim).Milliseconds()).Int()
-	if err != nil {
-		return 0, fmt.Errorf("claim %s: %w", key, err)
-	}
-	return Claim(n), nil
+	c, _, err := o.ClaimNoted(ctx, key, lease)
+	return c, err
 }
 
-// MarkDone keeps the claim as done for the time of keep.
-func (o *Once) MarkDone(ctx context.Context, key string, keep time.Duration) error {
-	if err := o.redis.Set(ctx, o.claim(key), "done", keep).Err(); err != nil {
+// ClaimNoted is Claim that also returns, with Done, what MarkDone was given to note.
+func (o *Once) ClaimNoted(ctx context.Context, key string, lease time.Duration) (c Claim, note string, err error) {
+	answer, err := claimScript.Run(ctx, o.scripts, []string{o.claim(key), o.begun(key)}, lease.Milliseconds(), (lease + rememberClaim).Milliseconds()).Slice()
+	if err != nil {
+		return 0, "", fmt.Errorf("claim %s: %w", key, err)
+	}
+	if len(answer) != 2 {
+		return 0, "", fmt.Errorf("claim %s: unexpected redis reply", key)
+	}
+	n, _ := answer[0].(int64)
+	note, _ = answer[1].(string)
+	return Claim(n), note, nil
+}
+
+// MarkDone keeps the claim as done for the time of keep, and with it a note, which may be
+// empty.
+func (o *Once) MarkDone(ctx context.Context, key, note string, keep time.Duration) error {
+	value := "done"
+	if note != "" {
+		value += " " + note
+	}
+	if err := o.redis.Set(ctx, o.claim(key), value, keep).Err(); err != nil {
 		return fmt.Errorf("mark %s done: %w", key, err)
 	}
 	return nil
