@@ -206,6 +206,20 @@ func TestARepeatBeforeTheEnd(t *testing.T) {
 	}
 }
 
+// TestTheAPIForgetsWhatIsStored: all rows are stored, the reply that said so was lost, and
+// then the API cannot be asked any more.
+func TestTheAPIForgetsWhatIsStored(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first := b.end(t)
+	b.restart(t)
+	b.api.errs = []error{&trading.Error{Op: "read results", Status: 404, Detail: "no such sweep"}}
+	second := b.end(t)
+	require.Equal(t, first.ID(), second.ID())
+	require.Equal(t, 25, b.job(t, second).Metrics.Combinations)
+	require.Equal(t, 25, b.rows(t))
+}
+
 // TestItGoesOnWhereAnotherProcessStopped: no page is asked for twice, but the
 // one that was interrupted.
 // A completion that is sent again, because the store never heard of what became

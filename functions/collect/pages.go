@@ -34,11 +34,17 @@ func (f *Function) collect(ctx context.Context, e cloudevents.Event, d event.Com
 	if at.SweepRunID != d.SweepRunID {
 		next = 0
 	}
+	all := next > 0 && at.Total > 0 && next >= at.Total
 	for {
 		fetched, err := f.fetch(ctx, d, next)
-		if err != nil {
+		switch {
+		case err != nil && all && ctx.Err() == nil && lasting(err):
+			// Only the reply was lost: that the API has forgotten the rows since does not matter.
+			return f.complete(ctx, d, jobstore.ResultPage{From: next, Next: next}, trading.Page{})
+		case err != nil:
 			return f.failed(ctx, d, next, err)
 		}
+		all = false
 		page := pageOf(d, next, fetched)
 		if page.Next > maxRows {
 			return f.fail(d, errors.New("more rows than a sweep can have"))
