@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/zixly/sweepline/shared/servers/servertest"
 )
 
 // A Trigger that comes back amid its purge finds no order key without a head: what is
@@ -56,4 +58,17 @@ func TestReturnAmidPurge(t *testing.T) {
 		}
 		require.Equal(t, lists, waiting)
 	})
+}
+
+// Any number of Triggers may come at once, also when Redis has lost them all.
+func TestThousandsOfTriggersAtOnce(t *testing.T) {
+	t.Parallel()
+	store, _ := open(t, servertest.Redis(t))
+	var set RouteSet
+	for i := range 9000 {
+		set.Triggers = append(set.Triggers, registration(fmt.Sprint("t", i), "x"))
+	}
+	r, err := store.Register(t.Context(), Broker{"n", "b"}, 1, set)
+	require.NoError(t, err)
+	require.Len(t, r.Partitions, 1)
 }

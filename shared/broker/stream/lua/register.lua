@@ -45,4 +45,7 @@ if altered then
   redis.call('HSET', KEYS[1], 'gen', gen)
   save()
 end
-return {gen, altered and '1' or '', unpack(created)}
+-- Not by unpack, which has no room for thousands.
+local out = {gen, altered and '1' or ''}
+for _, name in ipairs(created) do out[#out + 1] = name end
+return out
