@@ -10,9 +10,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -196,7 +198,7 @@ func (s *sender) post(ctx context.Context, to *url.URL, req *http.Request, n int
 	req.Method, req.URL, req.Host = http.MethodPost, to, to.Host
 	req.Proto, req.ProtoMajor, req.ProtoMinor = "HTTP/1.1", 1, 1
 	start := time.Now()
-	results := s.exchange(req.WithContext(ctx), n)
+	results := s.exchange(ctx, req, n)
 	s.metrics.delivery.Observe(time.Since(start).Seconds())
 	for _, r := range results {
 		s.metrics.count(r)
@@ -207,18 +209,19 @@ func (s *sender) post(ctx context.Context, to *url.URL, req *http.Request, n int
 // noAnswer begins the data of a result without an HTTP answer, as in Knative.
 const noAnswer = "dispatch error: "
 
-func (s *sender) exchange(req *http.Request, n int) []result {
+func (s *sender) exchange(ctx context.Context, req *http.Request, n int) []result {
 	if req.URL.Scheme != "http" && req.URL.Scheme != "https" {
 		return alike(n, result{
 			code: http.StatusInternalServerError, data: noAnswer + "unsupported protocol scheme " + strconv.Quote(req.URL.Scheme),
 		})
 	}
 	// The transport itself: a redirect is an answer like any other.
-	resp, err := s.rt.RoundTrip(req)
+	var line connecting
+	resp, err := s.rt.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, line.trace())))
 	if err != nil {
 		return alike(n, result{
 			code: http.StatusInternalServerError, data: clip(noAnswer+err.Error(), errorDataBytes), retryable: true,
-			absent: nobody(err),
+			absent: line.none() || nobody(err),
 		})
 	}
 	defer func() { _ = resp.Body.Close() }() // nothing is lost with it
@@ -245,7 +248,7 @@ func (s *sender) exchange(req *http.Request, n int) []result {
 		return alike(n, failed(resp.StatusCode, err.Error()))
 	case !cloudevent.IsEvent(resp.Header):
 		if len(body) > 0 {
-			s.log.WarnContext(req.Context(), "response body dropped: not a CloudEvent",
+			s.log.WarnContext(ctx, "response body dropped: not a CloudEvent",
 				"trigger", s.trigger.String(), "status", resp.StatusCode)
 		}
 		return alike(n, res)
@@ -324,6 +327,20 @@ func retryable(code int) bool {
 	}
 	return code >= 500
 }
+
+// connecting watches whether a request gets a connection: one whose other side takes no
+// handshake, or cannot prove who it is, has met nobody either.
+type connecting struct{ wanted, had atomic.Bool }
+
+func (c *connecting) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GetConn: func(string) { c.wanted.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { c.had.Store(true) },
+	}
+}
+
+// none reports whether there was none. Within a process none is wanted.
+func (c *connecting) none() bool { return c.wanted.Load() && !c.had.Load() }
 
 // nobody reports whether an attempt without an answer met nobody: there was no
 // connection, or it was cut before an answer, as by a proxy whose backend is gone or a
