@@ -219,7 +219,7 @@ func exerciseRemoval(t *testing.T, b *bundle) {
 	for _, id := range ids(10) { // the reader may find out about either change late
 		n.apply()
 		for _, p := range mustAll(t, n) {
-			_, err := p.Purge(t.Context(), 0)
+			_, _, err := p.Purge(t.Context(), 0, nil)
 			require.NoError(t, err)
 		}
 		n.publish(http.StatusAccepted, "gone-"+id)
@@ -229,6 +229,55 @@ func exerciseRemoval(t *testing.T, b *bundle) {
 		b.settled("t")
 	}
 	s.none(t)
+}
+
+// What one process has in its configuration is not deleted for what another one, which
+// was there for a moment, had not in its own.
+func exerciseRemovalByAnother(t *testing.T, b *bundle) {
+	b.cfg.RemovalGrace = time.Second
+	s := subscribe(t, nil)
+	n := b.start(b.trigger("t", s))
+	n.publish(http.StatusAccepted, "before")
+	require.Equal(t, "before", s.next(t).id())
+	b.serve().stop() // without the Trigger, and gone again
+	require.True(t, b.info("t").Removed)
+	for i := range 20 { // each waits for a round of housekeeping
+		held := func() float64 {
+			at, err := b.rdb.ZScore(t.Context(), b.key(0, "removed"), "t").Result()
+			require.NoError(t, err)
+			return at
+		}
+		last := held()
+		eventually(t, "held", func() bool { return held() > last })
+		id := fmt.Sprintf("e%d", i)
+		n.publish(http.StatusAccepted, id)
+		require.Equal(t, id, s.next(t).id())
+	}
+	n.apply(b.trigger("t", s))
+	require.False(t, b.info("t").Removed)
+	n.apply()
+	eventually(t, "nobody serves it any more", func() bool {
+		found, err := b.rdb.HExists(t.Context(), b.key(0, "routes"), "t").Result()
+		require.NoError(t, err)
+		return !found
+	})
+}
+
+// That a Trigger was paused goes with it: a new one of its name is not.
+func exerciseRemovalWhilePaused(t *testing.T, b *bundle) {
+	s := subscribe(t, nil)
+	n := b.start(b.trigger("t", s))
+	require.NoError(t, b.inspector.Pause(t.Context(), b.broker.Namespace, b.broker.Name, "t"))
+	eventually(t, "paused", func() bool { return n.paused("t") })
+	n.apply()
+	eventually(t, "removed", func() bool {
+		found, err := b.rdb.HExists(t.Context(), b.key(0, "routes"), "t").Result()
+		return err == nil && !found
+	})
+	n.apply(b.trigger("t", s))
+	n.publish(http.StatusAccepted, "1")
+	require.Equal(t, "1", s.next(t).id())
+	require.False(t, b.info("t").Paused)
 }
 
 // The members of a batch have outcomes of their own.

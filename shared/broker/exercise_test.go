@@ -67,6 +67,8 @@ func exercise(t *testing.T, open func(testing.TB) string) {
 		"reply keeps id":     exerciseReplyKeepsID,
 		"room for replies":   exerciseRoomForReplies,
 		"removal":            exerciseRemoval,
+		"removal by another": exerciseRemovalByAnother,
+		"removal of paused":  exerciseRemovalWhilePaused,
 		"outcomes":           exerciseOutcomes,
 		"long order":         exerciseLongOrder,
 		"large events":       exerciseLargeEvents,

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -64,7 +65,8 @@ func (s *Server) clean(ctx context.Context, b *served, forget bool) error {
 		if err != nil {
 			return err
 		}
-		gone, err := p.Purge(ctx, s.cfg.RemovalGrace)
+		gone, held, err := p.Purge(ctx, s.cfg.RemovalGrace, b.serves())
+		b.tellHeld(ctx, s.log, p.Index, held)
 		for _, name := range gone {
 			s.log.InfoContext(ctx, "removed trigger's queue deleted", "broker", b.broker.String(), "trigger", name, "partition", p.Index)
 		}
@@ -76,6 +78,37 @@ func (s *Server) clean(ctx context.Context, b *served, forget bool) error {
 		return s.forgetDead(ctx, b, partitions)
 	}
 	return nil
+}
+
+// serves names the Triggers of this process's configuration.
+func (b *served) serves() map[string]bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	names := make(map[string]bool, len(b.routes.Triggers)+len(b.routes.Keep))
+	for _, t := range b.routes.Triggers {
+		names[t.Name] = true
+	}
+	for _, name := range b.routes.Keep {
+		names[name] = true
+	}
+	return names
+}
+
+// tellHeld says once of a Trigger that another process has removed it and that it is
+// kept. All partitions are of the same Triggers.
+func (b *served) tellHeld(ctx context.Context, log *slog.Logger, partition int, names []string) {
+	if partition > 0 {
+		return
+	}
+	held := make(map[string]bool, len(names))
+	for _, name := range names {
+		held[name] = true
+		if !b.held[name] {
+			log.WarnContext(ctx, "trigger was removed by another process and is kept: processes of a broker need the same configuration",
+				"broker", b.broker.String(), "trigger", name)
+		}
+	}
+	b.held = held
 }
 
 // forgetDead drops dead letters that a sink took long enough ago.

@@ -52,7 +52,10 @@ type served struct {
 	writers    []*stream.Writer
 	dispatcher *dispatch.Dispatcher
 
-	mu     sync.Mutex
+	// held are Triggers that other processes have removed; housekeeping's alone.
+	held map[string]bool
+
+	mu     sync.Mutex // held while routes are registered: they are what is registered last
 	routes stream.RouteSet
 	former []int
 }
@@ -146,10 +149,8 @@ func (s *Server) Apply(ctx context.Context, set Set) error {
 	}
 	for _, name := range set.Brokers {
 		routes := set.routes(name)
-		registered, err := s.store.Register(ctx, name, s.cfg.Partitions, routes)
-		if err == nil && registered.Old {
-			err = ErrOutdated
-		}
+		b := old[name]
+		registered, err := s.register(ctx, b, name, routes)
 		var paused map[string]bool
 		if err == nil {
 			paused, err = s.store.Paused(ctx, name)
@@ -158,17 +159,16 @@ func (s *Server) Apply(ctx context.Context, set Set) error {
 			undo()
 			return fmt.Errorf("apply set: register broker %s: %w", name, err)
 		}
-		b := old[name]
 		if b == nil || len(b.writers) != len(registered.Partitions) {
 			b = s.newServed(name, registered.Partitions)
+			b.mu.Lock()
+			b.routes, b.former = routes, registered.Former
+			b.mu.Unlock()
 			fresh = append(fresh, b)
 		}
 		for i, w := range b.writers {
 			w.Expect(registered.Generations[i])
 		}
-		b.mu.Lock()
-		b.routes, b.former = routes, registered.Former
-		b.mu.Unlock()
 		triggers := set.triggersOf(name)
 		updates = append(updates, func() { b.dispatcher.Update(triggers, paused) })
 		next[name] = b
@@ -197,6 +197,27 @@ func (s *Server) Apply(ctx context.Context, set Set) error {
 		}()
 	}
 	return nil
+}
+
+// register puts routes into force for a Broker, which b serves already unless it is nil.
+// What is restored at the same time, where Redis has lost its routes, are these or those
+// before, never those before after these.
+func (s *Server) register(ctx context.Context, b *served, name Broker, routes stream.RouteSet) (stream.Registered, error) {
+	if b != nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+	}
+	registered, err := s.store.Register(ctx, name, s.cfg.Partitions, routes)
+	switch {
+	case err != nil:
+		return registered, err
+	case registered.Old:
+		return registered, ErrOutdated
+	}
+	if b != nil {
+		b.routes, b.former = routes, registered.Former
+	}
+	return registered, nil
 }
 
 func (s *Server) newServed(name Broker, partitions []*stream.Partition) *served {

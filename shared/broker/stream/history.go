@@ -51,27 +51,40 @@ func (p *Partition) shrink(ctx context.Context) error {
 	return err
 }
 
-// Purge removes Triggers that have been gone for longer than grace. It returns
-// their names.
-func (p *Partition) Purge(ctx context.Context, grace time.Duration) ([]string, error) {
+// Purge removes Triggers that have been gone for longer than grace. Those in serves, which
+// this process has in its configuration, are held: they are not gone for as long as it
+// lives, whatever another process has registered. It returns the names of both.
+func (p *Partition) Purge(ctx context.Context, grace time.Duration, serves map[string]bool) (done, held []string, err error) {
 	call, cancel := p.store.call(ctx)
 	defer cancel()
 	gone, err := p.store.rdb.ZRange(call, p.keys.of("removed"), 0, -1).Result()
 	if err != nil {
-		return nil, fmt.Errorf("list removed triggers: %w", err)
+		return nil, nil, fmt.Errorf("list removed triggers: %w", err)
 	}
 	purging, err := p.store.rdb.SMembers(call, p.keys.of("purging")).Result()
 	if err != nil {
-		return nil, fmt.Errorf("list removed triggers: %w", err)
+		return nil, nil, fmt.Errorf("list removed triggers: %w", err)
 	}
-	var done []string
-	for _, name := range append(gone, purging...) {
+	names := purging
+	for _, name := range gone {
+		if serves[name] {
+			held = append(held, name)
+		} else {
+			names = append(names, name)
+		}
+	}
+	if len(held) > 0 {
+		if err := p.run(call, holdScript, anys(held)...).Err(); err != nil {
+			return nil, nil, fmt.Errorf("hold removed triggers: %w", err)
+		}
+	}
+	for _, name := range names {
 		for {
 			call, cancel := p.store.call(ctx)
 			n, err := p.run(call, purgeScript, name, grace.Milliseconds(), trimPage).Int()
 			cancel()
 			if err != nil {
-				return done, fmt.Errorf("remove trigger %s: %w", name, err)
+				return done, held, fmt.Errorf("remove trigger %s: %w", name, err)
 			}
 			if n == 1 {
 				done = append(done, name)
@@ -81,7 +94,7 @@ func (p *Partition) Purge(ctx context.Context, grace time.Duration) ([]string, e
 			}
 		}
 	}
-	return done, nil
+	return done, held, nil
 }
 
 // Replay has the history since then copied into a Trigger's queue by whoever

@@ -162,7 +162,7 @@ func TestRoutesModel(t *testing.T) {
 					}
 				},
 				"purge": func(t *rapid.T) {
-					gone, err := p.Purge(context.Background(), 0)
+					gone, _, err := p.Purge(context.Background(), 0, nil)
 					require.NoError(t, err)
 					require.Len(t, gone, len(removed))
 					for name := range removed {

@@ -24,6 +24,7 @@ var (
 	fetchScript    = script("fetch")
 	retireScript   = script("retire")
 	trimScript     = script("trim")
+	holdScript     = script("hold")
 	purgeScript    = script("purge")
 	fillScript     = script("fill")
 	replayScript   = script("replay")

@@ -10,6 +10,7 @@ if since then
   if tonumber(since) > now - tonumber(ARGV[2]) then return -1 end
   redis.call('HDEL', P .. 'routes', name)
   redis.call('ZREM', P .. 'removed', name)
+  redis.call('SREM', P .. 'paused', name) -- or a new one of its name would wait for nobody knows what
   redis.call('SADD', P .. 'purging', name)
   redis.call('HSET', KEYS[1], 'gen', newid())
   save()
