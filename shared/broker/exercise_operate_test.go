@@ -231,6 +231,31 @@ func exerciseNewerVersion(t *testing.T, b *bundle) {
 	require.Zero(t, b.info("t").DeadLetters)
 }
 
+// What a newer process has stored and none has tried to deliver yet leaves nothing behind
+// once it is delivered.
+func exerciseNewerAtFirst(t *testing.T, b *bundle) {
+	s := subscribe(t, nil)
+	n := b.start(b.trigger("t", s))
+	require.NoError(t, b.inspector.Pause(t.Context(), b.broker.Namespace, b.broker.Name, "t"))
+	eventually(t, "paused", func() bool { return n.paused("t") })
+	n.publish(http.StatusAccepted, "1", "Ce-Large", strings.Repeat("x", bodyBytes))
+	queued, err := b.rdb.XRange(t.Context(), b.key(0, "q:t"), "-", "+").Result()
+	require.NoError(t, err)
+	require.Len(t, queued, 1)
+	key := b.key(0, "body:"+queued[0].ID)
+	body, err := b.rdb.Get(t.Context(), key).Result()
+	require.NoError(t, err)
+	require.NoError(t, b.rdb.Set(t.Context(), key, "\x02"+body[1:], 0).Err())
+	require.NoError(t, b.inspector.Resume(t.Context(), b.broker.Namespace, b.broker.Name, "t"))
+	eventually(t, "left for others", func() bool { return b.info("t").Retries == 1 })
+	require.NoError(t, b.rdb.Set(t.Context(), key, body, 0).Err())
+	require.Equal(t, "1", s.next(t).id())
+	b.settled("t")
+	left, err := b.rdb.HLen(t.Context(), b.key(0, "retry:t")).Result()
+	require.NoError(t, err)
+	require.Zero(t, left)
+}
+
 // An entry of somebody else's with an id of the year 2286 keeps nothing out that comes
 // later. Only real Redis: nobody else writes to miniredis.
 func TestForeignEntryIDs(t *testing.T) {

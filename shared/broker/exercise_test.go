@@ -59,6 +59,7 @@ func exercise(t *testing.T, open func(testing.TB) string) {
 		"lost group":         exerciseLostGroup,
 		"corrupt entry":      exerciseCorrupt,
 		"newer version":      exerciseNewerVersion,
+		"newer at first":     exerciseNewerAtFirst,
 		"batches":            exerciseBatches,
 		"order":              exerciseOrder,
 		"isolation":          exerciseIsolation,

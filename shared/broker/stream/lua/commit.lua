@@ -183,7 +183,8 @@ while at <= #ARGV do
         local due = now
         if op == 'L' then
           due = now + tonumber(ARGV[at + 3])
-          redis.call('HSET', P .. 'retry:' .. name, id, ARGV[at + 4])
+          -- One that has been through nothing leaves nothing to be removed with it.
+          if ARGV[at + 4] ~= '' then redis.call('HSET', P .. 'retry:' .. name, id, ARGV[at + 4]) end
         end
         redis.call('ZADD', P .. 'due:' .. name, due, id)
         redis.call('XACK', q, 'd', id)
