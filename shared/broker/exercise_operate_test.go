@@ -231,6 +231,29 @@ func exerciseNewerVersion(t *testing.T, b *bundle) {
 	require.Zero(t, b.info("t").DeadLetters)
 }
 
+// A large event that had to wait for its turn is named in the list of retries.
+func exerciseRetryOfALargeEvent(t *testing.T, b *bundle) {
+	s := subscribe(t, func(w http.ResponseWriter, d delivery) {
+		if d.id() == "2" {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	})
+	tr := b.trigger("t", s)
+	tr.Ordered, tr.Delivery = true, Delivery{Retry: 1000, BackoffDelay: time.Minute}
+	n := b.start(tr)
+	require.NoError(t, b.inspector.Pause(t.Context(), b.broker.Namespace, b.broker.Name, "t"))
+	eventually(t, "paused", func() bool { return n.paused("t") })
+	for _, id := range []string{"1", "2"} {
+		n.publish(http.StatusAccepted, id, "Ce-Partitionkey", "k", "Ce-Large", strings.Repeat("x", bodyBytes))
+	}
+	require.NoError(t, b.inspector.Resume(t.Context(), b.broker.Namespace, b.broker.Name, "t"))
+	eventually(t, "the second has failed", func() bool { return b.info("t").Retries == 1 })
+	all, err := b.inspector.Retries(t.Context(), b.broker.Namespace, b.broker.Name, "t", 10)
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+	require.Equal(t, "2", all[0].EventID)
+}
+
 // What a newer process has stored and none has tried to deliver yet leaves nothing behind
 // once it is delivered.
 func exerciseNewerAtFirst(t *testing.T, b *bundle) {

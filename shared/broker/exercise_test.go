@@ -60,6 +60,7 @@ func exercise(t *testing.T, open func(testing.TB) string) {
 		"corrupt entry":      exerciseCorrupt,
 		"newer version":      exerciseNewerVersion,
 		"newer at first":     exerciseNewerAtFirst,
+		"large retry":        exerciseRetryOfALargeEvent,
 		"batches":            exerciseBatches,
 		"order":              exerciseOrder,
 		"isolation":          exerciseIsolation,

@@ -207,7 +207,10 @@ func (p *Partition) Retries(ctx context.Context, trigger string, limit int) ([]R
 			State: []byte(states[i].Val()), Due: time.UnixMilli(int64(z.Score)).UTC(),
 		}
 		for _, e := range entries[i].Val() {
-			r.Entry = &Entry{Trigger: trigger, ID: id, Origin: id, State: r.State}
+			if o, ok := e.Values["o"].(string); ok {
+				e.ID = o // what its body is kept under
+			}
+			r.Entry = &Entry{Trigger: trigger, ID: id, Origin: e.ID, State: r.State}
 			m, err := p.event(ctx, e)
 			if r.Entry.Newer = errors.Is(err, cloudevent.ErrNewer); err != nil && !r.Entry.Newer {
 				return nil, err
