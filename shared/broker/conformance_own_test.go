@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -66,6 +67,17 @@ func samples() map[string]sample {
 	}
 }
 
+// as is the sample in a version of the specification: what one of 1.0 may have, one of
+// 0.3 has by other names.
+func (s sample) as(version string) sample {
+	s.attrs["specversion"] = version
+	if schema := s.attrs["dataschema"]; schema != nil && version == "0.3" {
+		delete(s.attrs, "dataschema")
+		s.attrs["schemaurl"] = schema
+	}
+	return s
+}
+
 // structured is the sample in the JSON format.
 func (s sample) structured(t *testing.T) []byte {
 	t.Helper()
@@ -76,6 +88,9 @@ func (s sample) structured(t *testing.T) []byte {
 		return out
 	}
 	member := `"data_base64":"` + base64.StdEncoding.EncodeToString(s.data) + `"`
+	if s.attrs["specversion"] == "0.3" {
+		member = `"datacontentencoding":"base64","data":"` + base64.StdEncoding.EncodeToString(s.data) + `"`
+	}
 	switch {
 	case strings.Contains(contentType, "json") && json.Valid(s.data):
 		member = `"data":` + string(s.data)
@@ -122,7 +137,12 @@ func readStructured(t *testing.T, raw []byte) sample {
 			s.attrs[k] = value
 		}
 	}
+	arrived(t, s)
 	contentType, _ := s.attrs["datacontenttype"].(string)
+	if s.attrs["specversion"] == "0.3" && s.attrs["datacontentencoding"] == "base64" {
+		delete(s.attrs, "datacontentencoding")
+		members["data"], members["data_base64"] = nil, members["data"]
+	}
 	switch data, encoded := members["data"], members["data_base64"]; {
 	case encoded != nil:
 		require.Nil(t, data, "both data and data_base64")
@@ -156,7 +176,17 @@ func readBinary(t *testing.T, d delivery) sample {
 		require.NoError(t, err)
 		s.attrs[strings.ToLower(name)] = text
 	}
+	arrived(t, s)
 	return s
+}
+
+// arrived takes off what the broker adds.
+func arrived(t *testing.T, s sample) {
+	t.Helper()
+	text, _ := s.attrs["knativearrivaltime"].(string)
+	_, err := time.Parse(time.RFC3339Nano, text)
+	require.NoError(t, err)
+	delete(s.attrs, "knativearrivaltime")
 }
 
 // asText is what is left of types in binary mode.
@@ -188,8 +218,11 @@ func (n *node) send(contentType string, h http.Header, body []byte) int {
 // JSON to JSON with its types, else as text, and the data byte for byte.
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []string{"binary", "structured", "batch"} {
-		t.Run(mode, func(t *testing.T) {
+	for _, c := range []struct{ mode, version string }{
+		{"binary", "1.0"}, {"structured", "1.0"}, {"batch", "1.0"}, {"binary", "0.3"}, {"structured", "0.3"}, {"batch", "0.3"},
+	} {
+		mode := c.mode
+		t.Run(mode+" "+c.version, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, servertest.Redis(t))
 			binary, inJSON, batch := subscribe(t, nil), subscribe(t, nil), subscribe(t, nil)
@@ -200,6 +233,7 @@ func TestConformance(t *testing.T) {
 			want := samples()
 			var list [][]byte
 			for name, s := range want {
+				s = s.as(c.version)
 				s.attrs["id"] = "id of " + name
 				switch mode {
 				case "binary":

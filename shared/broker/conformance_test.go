@@ -2,7 +2,6 @@ package broker
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -145,15 +144,26 @@ func TestConformanceModule(t *testing.T) {
 	}
 }
 
-// Events of CloudEvents 0.3 are refused, and nothing of them is stored.
+// Events of CloudEvents 0.3 are taken and stay what they are.
 func TestConformanceModuleOldVersion(t *testing.T) {
 	t.Parallel()
 	b := setup(t, servertest.Redis(t))
-	n := b.serve()
+	s := subscribe(t, nil)
+	n := b.start(b.trigger("t", s))
+	want := map[string]conformanceCase{}
 	for _, c := range conformanceCases(t, "v0.3") {
-		require.ErrorContains(t, invoke(t, n.url(), false, c), http.StatusText(http.StatusBadRequest))
+		want[c.Attributes.ID] = c
+		require.NoError(t, invoke(t, n.url(), false, c))
 	}
-	length, err := b.rdb.XLen(t.Context(), b.key(0, "history")).Result()
-	require.NoError(t, err)
-	require.Zero(t, length)
+	for range want {
+		d := s.next(t)
+		c := want[d.id()]
+		require.Equal(t, "0.3", d.header.Get("Ce-Specversion"))
+		require.Equal(t, c.Attributes.Type, d.header.Get("Ce-Type"))
+		require.Equal(t, c.Attributes.Source, d.header.Get("Ce-Source"))
+		require.Equal(t, c.Attributes.ContentType, d.header.Get("Content-Type"))
+		require.Equal(t, c.Data, string(d.body))
+	}
+	b.settled("t")
+	s.none(t)
 }

@@ -85,6 +85,9 @@ func exercise(t *testing.T, open func(testing.TB) string) {
 		"queue is gone":      exerciseQueueIsGone,
 		"ordered replay":     exerciseOrderedReplay,
 		"heartbeats ran out": exerciseAllHeartbeatsRunOut,
+		"unreachable":        exerciseUnreachable,
+		"what is added":      exerciseWhatIsAdded,
+		"hold":               exerciseHold,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -50,6 +50,7 @@ func TestIngressAnswers(t *testing.T) {
 		"get":                  {method: "GET", want: 405},
 		"delete":               {method: "DELETE", want: 405},
 		"options":              {method: "OPTIONS", want: 200},
+		"a slash behind":       {path: "/" + b.broker.String() + "/", header: binary, want: 202},
 		"too large":            {header: binary, body: strings.Repeat("x", 2001), want: 413},
 		"as large as may be":   {header: binary, body: strings.Repeat("x", 2000), want: 202},
 		"unknown format":       {header: map[string]string{"Content-Type": "application/cloudevents+avro"}, want: 415},
@@ -58,7 +59,16 @@ func TestIngressAnswers(t *testing.T) {
 		"no source":            {header: with("Ce-Source", ""), want: 400},
 		"no type":              {header: with("Ce-Type", ""), want: 400},
 		"no specversion":       {header: with("Ce-Specversion", ""), want: 400},
-		"specversion 0.3":      {header: with("Ce-Specversion", "0.3"), want: 400},
+		"specversion 0.3":      {header: with("Ce-Specversion", "0.3"), want: 202},
+		"specversion 19.0":     {header: with("Ce-Specversion", "19.0"), want: 400},
+		"specversion 0.2":      {header: structured, body: `{"specversion":"0.2","id":"1","source":"/s","type":"t"}`, want: 400},
+		"specversion number":   {header: structured, body: `{"specversion":0.3,"id":"1","source":"/s","type":"t"}`, want: 400},
+		"0.3 structured":       {header: structured, body: `{"specversion":"0.3","id":"1","source":"/s","type":"t"}`, want: 202},
+		"0.3 without an id":    {header: structured, body: `{"specversion":"0.3","source":"/s","type":"t"}`, want: 400},
+		"0.3, another coding":  {header: structured, body: `{"specversion":"0.3","id":"1","source":"/s","type":"t","datacontentencoding":"gzip","data":"x"}`, want: 400},
+		"0.3, bad base64":      {header: structured, body: `{"specversion":"0.3","id":"1","source":"/s","type":"t","datacontentencoding":"base64","data":"?"}`, want: 400},
+		"0.3, data of 1.0":     {header: structured, body: `{"specversion":"0.3","id":"1","source":"/s","type":"t","data_base64":"AA=="}`, want: 400},
+		"batch of both":        {header: batch, body: `[` + event + `},{"specversion":"0.3","id":"2","source":"/s","type":"t"}]`, want: 202},
 		"bad name":             {header: with("Ce-My_ext", "x"), want: 400},
 		"bad time":             {header: with("Ce-Time", "yesterday"), want: 400},
 		"bad schema":           {header: with("Ce-Dataschema", "/relative"), want: 400},
@@ -103,6 +113,10 @@ func TestIngressAnswers(t *testing.T) {
 		require.Equal(t, c.want, resp.StatusCode, "%s: %s", name, body)
 		if c.want == 405 || method == "OPTIONS" {
 			require.Equal(t, "POST, OPTIONS", resp.Header.Get("Allow"), name)
+		}
+		if method == "OPTIONS" { // also without a WebHook-Request-Origin
+			require.Equal(t, "*", resp.Header.Get("WebHook-Allowed-Origin"))
+			require.Equal(t, "*", resp.Header.Get("WebHook-Allowed-Rate"))
 		}
 	}
 }

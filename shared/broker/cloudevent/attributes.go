@@ -4,8 +4,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cloudevents/sdk-go/v2/event"
-
 	"github.com/zixly/sweepline/shared/broker/filter"
 )
 
@@ -28,8 +26,11 @@ func (m *Message) Attribute(name string) (string, bool) {
 			return text, true
 		}
 	}
-	if name == "specversion" {
-		return event.CloudEventsVersionV1, true
+	switch {
+	case name == "specversion":
+		return m.version(), true
+	case name == encodingAttribute && m.v03 && m.base64:
+		return encodingBase64, true
 	}
 	return "", false
 }

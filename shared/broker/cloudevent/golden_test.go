@@ -24,6 +24,10 @@ var goldens = map[string]struct {
 		"010107" + "00" + "00" + "01" + "0162" + "02" + "0474727565" + "00ff",
 		&Message{attrs: []attribute{{"b", kindBool, "true"}}, Data: "\x00\xff", base64: true, TTL: 7},
 	},
+	"CloudEvents 0.3": {
+		"010507" + "00" + "00" + "01" + "026964" + "00" + "0131" + "00ff",
+		&Message{attrs: []attribute{{"id", kindText, "1"}}, Data: "\x00\xff", base64: true, v03: true, TTL: 7},
+	},
 }
 
 func TestGoldenEncodings(t *testing.T) {

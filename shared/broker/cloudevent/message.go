@@ -12,11 +12,13 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
@@ -37,6 +39,11 @@ const SealAttribute = "sweepseal"
 // delivery ended. They are taken off what comes in: a publisher who could set them
 // would make dead letters.
 const ErrorPrefix = "knativeerror"
+
+// ArrivalAttribute is when a broker took the event in, RFC 3339, as Knative's
+// multi-tenant broker adds it to what it delivers. Of what comes in it is taken off:
+// it was another broker's.
+const ArrivalAttribute = "knativearrivaltime"
 
 // kind is the CloudEvents type of an attribute as far as the wire told it.
 type kind byte
@@ -64,14 +71,26 @@ type Message struct {
 	attrs []attribute
 	// Data is the event's data as it came; of data_base64, decoded.
 	Data string
-	// base64 says that the data came as data_base64; jsonData that it came as a
-	// JSON value without a datacontenttype, which implies application/json.
+	// base64 says that the data came as data_base64, or with 0.3's datacontentencoding;
+	// jsonData that it came as a JSON value without a datacontenttype, which implies
+	// application/json.
 	base64, jsonData bool
+	// v03 says that the event is one of CloudEvents 0.3, and stays one.
+	v03 bool
 	// TTL is how many brokers the event may still pass through; 0 means that none
 	// was named, -1 that it was used up.
 	TTL int
 	// Traceparent and Tracestate are the HTTP headers the event came with.
 	Traceparent, Tracestate string
+	// arrived is the text of ArrivalAttribute; it is not stored but delivered.
+	arrived string
+}
+
+// ArrivedAt returns a copy of the message that is delivered with ArrivalAttribute.
+func (m *Message) ArrivedAt(at time.Time) *Message {
+	out := *m
+	out.arrived = at.UTC().Format(time.RFC3339Nano)
+	return &out
 }
 
 // Get returns the text of an attribute, "" where it is not set.
@@ -171,6 +190,7 @@ const (
 	encodingVersion = 1
 	flagBase64      = 1 << 0
 	flagJSONData    = 1 << 1
+	flagV03         = 1 << 2 // a process that does not know it delivers a 1.0 with 0.3's attributes
 )
 
 var (
@@ -200,6 +220,9 @@ func (m *Message) Encode() []byte {
 	if m.jsonData {
 		flags |= flagJSONData
 	}
+	if m.v03 {
+		flags |= flagV03
+	}
 	b = append(b, encodingVersion, flags)
 	b = binary.AppendUvarint(b, uint64(max(m.TTL, 0)))
 	b = appendString(b, m.Traceparent)
@@ -228,7 +251,7 @@ func Decode(s string) (*Message, error) {
 		return nil, fmt.Errorf("%w: %d", ErrNewer, version)
 	}
 	flags := d.byte()
-	m := &Message{base64: flags&flagBase64 != 0, jsonData: flags&flagJSONData != 0}
+	m := &Message{base64: flags&flagBase64 != 0, jsonData: flags&flagJSONData != 0, v03: flags&flagV03 != 0}
 	m.TTL = int(d.uvarint() & 0xffff)
 	m.Traceparent = d.string()
 	m.Tracestate = d.string()
@@ -320,7 +343,46 @@ func (m *Message) Event() event.Event {
 			c.Extensions[a.name] = a.typed(v)
 		}
 	}
-	return event.Event{Context: c, DataBase64: m.base64}
+	if m.arrived != "" {
+		if c.Extensions == nil {
+			c.Extensions = make(map[string]any, 1)
+		}
+		c.Extensions[ArrivalAttribute] = m.arrived
+	}
+	e := event.Event{Context: c, DataBase64: m.base64}
+	if m.v03 {
+		e.Context = m.contextV03(c)
+	}
+	return e
+}
+
+// contextV03 moves what 0.3 has names of its own for to where the SDK has it.
+func (m *Message) contextV03(c *event.EventContextV1) *event.EventContextV03 {
+	out := &event.EventContextV03{
+		ID: c.ID, Source: c.Source, Type: c.Type, Subject: c.Subject, Time: c.Time, DataContentType: c.DataContentType,
+		Extensions: c.Extensions,
+	}
+	out.SchemaURL = types.ParseURIRef(m.Get("schemaurl"))
+	if encoding := m.encoding(); encoding != "" {
+		out.DataContentEncoding = &encoding
+	}
+	delete(out.Extensions, "schemaurl")
+	delete(out.Extensions, encodingAttribute)
+	if c.DataSchema != nil { // an extension, there
+		if out.Extensions == nil {
+			out.Extensions = make(map[string]any, 1)
+		}
+		out.Extensions["dataschema"] = m.Get("dataschema")
+	}
+	return out
+}
+
+// encoding is the datacontentencoding of an event of CloudEvents 0.3.
+func (m *Message) encoding() string {
+	if m.base64 {
+		return encodingBase64
+	}
+	return m.Get(encodingAttribute)
 }
 
 // EventWithData is Event with the data.
@@ -352,6 +414,13 @@ func FromEvents(h http.Header, events []event.Event) ([]*Message, error) {
 func fromEvent(e *event.Event) (*Message, error) {
 	if e.Context == nil {
 		return nil, errors.New("specversion: missing")
+	}
+	if _, old := e.Context.(*event.EventContextV03); old {
+		text, err := json.Marshal(e) // none of ours: this may take its time
+		if err != nil {
+			return nil, err
+		}
+		return parseJSON(text)
 	}
 	c := e.Context.AsV1()
 	m := &Message{attrs: make([]attribute, 0, 7+len(c.Extensions)), Data: string(e.DataEncoded), base64: e.DataBase64}

@@ -50,6 +50,29 @@ func TestRoundTrip(t *testing.T) {
 			`{"specversion":"1.0","id":"1","source":"/s","type":"t","datacontenttype":"application/octet-stream","data_base64":"AP8="}`,
 			map[string]string{"Content-Type": "application/octet-stream"}, "\x00\xff",
 		},
+		"0.3": {
+			`{"specversion":"0.3","id":"1","source":"https://a/b?c=d#e","type":"t","subject":"s","time":"2020-01-01T00:00:00.5+02:00",
+			"schemaurl":"/relative#x","dataschema":"of an extension","datacontenttype":"application/xml","b":true,"i":-7,"data":"<a/>"}`,
+			map[string]string{
+				"Ce-Specversion": "0.3", "Ce-Schemaurl": "/relative#x", "Content-Type": "application/xml", "Ce-Datacontentencoding": "",
+			}, "<a/>",
+		},
+		"0.3, JSON": {
+			`{"specversion":"0.3","id":"1","source":"/s","type":"t","datacontenttype":"application/json","data":{"a" : [1, 2.50]}}`,
+			map[string]string{"Content-Type": "application/json"}, `{"a" : [1, 2.50]}`,
+		},
+		"0.3, base64": {
+			`{"specversion":"0.3","id":"1","source":"/s","type":"t","datacontenttype":"image/png","datacontentencoding":"base64","data":"AP8="}`,
+			map[string]string{"Content-Type": "image/png", "Ce-Datacontentencoding": ""}, "\x00\xff",
+		},
+		"0.3, JSON in base64": {
+			`{"specversion":"0.3","id":"1","source":"/s","type":"t","datacontenttype":"application/json","datacontentencoding":"base64","data":"e30="}`,
+			map[string]string{"Content-Type": "application/json"}, "{}",
+		},
+		"0.3 without data": {
+			`{"specversion":"0.3","id":"1","source":"/s","type":"t"}`,
+			map[string]string{"Ce-Specversion": "0.3", "Content-Type": ""}, "",
+		},
 	} {
 		messages, err := ParseHTTP(structured, []byte(c.in), true)
 		require.NoError(t, err, name)
@@ -68,7 +91,6 @@ func TestRoundTrip(t *testing.T) {
 		require.JSONEq(t, c.in, b.String(), name)
 
 		// Binary again: the same headers and bytes.
-		h.Set("Ce-Specversion", "1.0")
 		again, err := ParseHTTP(h, []byte(m.Data), false)
 		require.NoError(t, err, name)
 		h2 := http.Header{}
@@ -119,10 +141,16 @@ func FuzzParse(f *testing.F) {
 	f.Add("application/cloudevents+json", "", `{"specversion":"1.0","id":"1","source":"/s","type":"t","x":1,"data":{}}`)
 	f.Add("application/cloudevents-batch+json", "", `[{"specversion":"1.0","id":"1","source":"/s","type":"t","data_base64":"AA=="}]`)
 	f.Add("text/plain", "50%\"€", "data")
+	f.Add("application/cloudevents+json", "", `{"specversion":"0.3","id":"1","source":"/s","type":"t","datacontentencoding":"base64","data":"AA=="}`)
+	f.Add("image/png", "0.3", "\xff")
 	f.Fuzz(func(t *testing.T, contentType, ext, body string) {
 		h := http.Header{
 			"Content-Type": {contentType}, "Ce-Specversion": {"1.0"}, "Ce-Id": {"1"}, "Ce-Source": {"/s"},
 			"Ce-Type": {"t"}, "Ce-X": {ext},
+		}
+		if strings.Contains(ext, "0.3") {
+			h.Set("Ce-Specversion", "0.3")
+			h.Set("Ce-Datacontentencoding", "base64")
 		}
 		messages, err := ParseHTTP(h, []byte(body), true)
 		if err != nil {
@@ -140,6 +168,7 @@ func FuzzParse(f *testing.F) {
 			require.NoError(t, err)
 			require.NoError(t, again.normalize())
 			require.Equal(t, m.Digest(), again.Digest())
+			require.Equal(t, m.v03, again.v03)
 			out := http.Header{}
 			back.Header(out)
 			for k, vs := range out {
@@ -201,8 +230,20 @@ func TestFromEventsIsJSON(t *testing.T) {
 			e.DataBase64 = true
 		}),
 		"no type of data": of(func(e *event.Event) { e.DataEncoded = []byte(`{"a":1}`) }),
-		"no id":           of(func(e *event.Event) { e.SetID("") }),
-		"control":         of(func(e *event.Event) { e.SetSubject("a\x01") }),
+		"0.3": of(func(e *event.Event) {
+			e.SetDataSchema("urn:x:y")
+			e.SetExtension("i", -7)
+			e.SetSpecVersion(event.CloudEventsVersionV03)
+			require.NoError(t, e.SetData("application/json", map[string]any{"a": 1.5}))
+		}),
+		"0.3, bytes": of(func(e *event.Event) {
+			e.SetSpecVersion(event.CloudEventsVersionV03)
+			e.SetDataContentType("image/png")
+			e.DataEncoded, e.DataBase64 = []byte{0, 255}, true
+			require.NoError(t, e.Context.DeprecatedSetDataContentEncoding("base64"))
+		}),
+		"no id":   of(func(e *event.Event) { e.SetID("") }),
+		"control": of(func(e *event.Event) { e.SetSubject("a\x01") }),
 	} {
 		encoded, err := json.Marshal(event.Event{Context: e.Context, DataEncoded: e.DataEncoded, DataBase64: e.DataBase64})
 		require.NoError(t, err, name)
@@ -226,6 +267,7 @@ func TestFromEventsIsJSON(t *testing.T) {
 		handed := got[0].EventWithData()
 		require.Equal(t, read.DataEncoded, handed.DataEncoded, name)
 		require.Equal(t, read.DataBase64, handed.DataBase64, name)
+		require.Equal(t, read.SpecVersion(), handed.SpecVersion(), name)
 		require.Equal(t, read.Context.AsV1().String(), handed.Context.AsV1().String(), name)
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/cloudevents/sdk-go/v2/event"
+
 	"github.com/zixly/sweepline/shared/transport"
 )
 
@@ -49,7 +51,7 @@ const (
 // ParseHTTP reads the events of an HTTP request or response: one in binary or
 // structured mode, any number in batch mode (if batch is allowed). The TTL is
 // taken off the attributes; 0 means none was there, −1 that it was used up.
-// Rules: CloudEvents 1.0.2, HTTP protocol binding and JSON format.
+// Rules: CloudEvents 1.0.2 and 0.3, HTTP binding and JSON format.
 func ParseHTTP(h http.Header, body []byte, batch bool) ([]*Message, error) {
 	ct := h.Get("Content-Type")
 	switch media := mediaType(ct); {
@@ -127,10 +129,15 @@ func parseBinary(h http.Header, body []byte) (*Message, error) {
 			m.add(name, v[0])
 		}
 	}
-	if version != "1.0" {
-		return nil, fmt.Errorf("specversion: %q, want \"1.0\"", version)
+	return m, m.setVersion(version)
+}
+
+func (m *Message) setVersion(version string) error {
+	if version != event.CloudEventsVersionV1 && version != event.CloudEventsVersionV03 {
+		return fmt.Errorf("specversion: %q, want \"1.0\" or \"0.3\"", version)
 	}
-	return m, nil
+	m.v03 = version == event.CloudEventsVersionV03
+	return nil
 }
 
 // add keeps a header value, decoded only where that changes nothing on the wire.
@@ -155,14 +162,24 @@ func parseJSON(body []byte) (*Message, error) {
 		return nil, fmt.Errorf("parse event: %w", err)
 	}
 	m := &Message{attrs: make([]attribute, 0, len(fields))}
-	var data, encoded json.RawMessage
 	version := ""
+	if raw := fields["specversion"]; raw != nil {
+		if k, v, err := scalar(raw); err == nil && k == kindText {
+			version = v
+		}
+	}
+	if err := m.setVersion(version); err != nil {
+		return nil, err
+	}
+	var data, encoded json.RawMessage
 	for name, raw := range fields {
-		switch name {
-		case "data":
+		switch {
+		case name == "specversion":
+			continue
+		case name == "data":
 			data = raw
 			continue
-		case "data_base64":
+		case name == "data_base64" && !m.v03:
 			encoded = raw
 			continue
 		}
@@ -175,16 +192,14 @@ func parseJSON(body []byte) (*Message, error) {
 		}
 		switch {
 		case k == kindNull:
-		case name == "specversion":
-			version = v
-		case standard(name) && (k != kindText || v == ""):
+		case m.standard(name) && (k != kindText || v == ""):
 			return nil, fmt.Errorf("attribute %q: must be a string that is not empty", name)
 		default:
 			m.attrs = append(m.attrs, attribute{name, k, v})
 		}
 	}
-	if version != "1.0" {
-		return nil, fmt.Errorf("specversion: %q, want \"1.0\"", version)
+	if m.v03 && data != nil && strings.EqualFold(m.Get(encodingAttribute), encodingBase64) {
+		data, encoded = nil, data // its other name
 	}
 	return m, m.setJSONData(data, encoded)
 }
@@ -334,13 +349,16 @@ func (m *Message) normalize() error {
 			}
 			continue
 		}
-		if v == "" && standard(a.name) {
+		if v == "" && m.standard(a.name) {
 			continue // not set
 		}
-		if strings.HasPrefix(a.name, ErrorPrefix) {
+		if m.v03 && m.base64 && a.name == encodingAttribute {
+			continue // base64 says it
+		}
+		if strings.HasPrefix(a.name, ErrorPrefix) || a.name == ArrivalAttribute {
 			continue
 		}
-		if err := checkAttribute(a.name, v); err != nil {
+		if err := m.checkAttribute(a.name, v); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", a.name, err))
 		}
 		kept = append(kept, a)
@@ -356,7 +374,7 @@ func (m *Message) normalize() error {
 
 // checkAttribute wants what the type system of CloudEvents does: of a string,
 // Unicode without control characters and noncharacters.
-func checkAttribute(name, v string) error {
+func (m *Message) checkAttribute(name, v string) error {
 	if !utf8.ValidString(v) {
 		return errors.New("is no valid UTF-8")
 	}
@@ -368,10 +386,17 @@ func checkAttribute(name, v string) error {
 			return errors.New("holds a noncharacter")
 		}
 	}
+	if !m.standard(name) {
+		return nil
+	}
 	switch name {
-	case "source":
+	case "source", "schemaurl":
 		if _, err := url.Parse(v); err != nil {
 			return errors.New("is no URI reference")
+		}
+	case encodingAttribute:
+		if !strings.EqualFold(v, encodingBase64) {
+			return errors.New("is not base64")
 		}
 	case "dataschema":
 		if u, err := url.Parse(v); err != nil || !u.IsAbs() {
@@ -412,10 +437,21 @@ func validTime(v string) bool {
 	return max(offset, -offset) < 24*60*60
 }
 
-func standard(name string) bool {
+// The attribute of CloudEvents 0.3 which says that data is encoded, and its one value.
+const (
+	encodingAttribute = "datacontentencoding"
+	encodingBase64    = "base64"
+)
+
+// standard reports whether the event's version of the specification defines the name.
+func (m *Message) standard(name string) bool {
 	switch name {
-	case "id", "source", "type", "specversion", "subject", "time", "dataschema", "datacontenttype":
+	case "id", "source", "type", "specversion", "subject", "time", "datacontenttype":
 		return true
+	case "dataschema":
+		return !m.v03
+	case "schemaurl", encodingAttribute:
+		return m.v03
 	}
 	return false
 }

@@ -8,12 +8,14 @@ import (
 	"net/textproto"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/cloudevents/sdk-go/v2/event"
 )
 
 // Header puts the message's attributes into h for binary mode.
-// Rule: CloudEvents HTTP protocol binding 1.0.2, 3.1.3.
+// Rule: CloudEvents HTTP protocol binding 1.0.2 and 0.3, 3.1.3.
 func (m *Message) Header(h http.Header) {
-	h["Ce-Specversion"] = []string{"1.0"}
+	h["Ce-Specversion"] = []string{m.version()}
 	contentType := ""
 	for _, a := range m.attrs {
 		v := a.value
@@ -38,9 +40,19 @@ func (m *Message) Header(h http.Header) {
 			h[textproto.CanonicalMIMEHeaderKey("Ce-"+a.name)] = []string{v}
 		}
 	}
+	if m.arrived != "" {
+		h["Ce-Knativearrivaltime"] = []string{m.arrived}
+	}
 	if contentType == "" && m.jsonData {
 		h["Content-Type"] = []string{"application/json"}
 	}
+}
+
+func (m *Message) version() string {
+	if m.v03 {
+		return event.CloudEventsVersionV03
+	}
+	return event.CloudEventsVersionV1
 }
 
 // Trace gives the trace context to send on: that of the request the event came
@@ -61,8 +73,11 @@ func (m *Message) Trace(h http.Header) {
 
 // AppendJSON writes the message in the JSON event format.
 func (m *Message) AppendJSON(b *bytes.Buffer) {
-	b.WriteString(`{"specversion":"1.0"`)
+	b.WriteString(`{"specversion":"` + m.version() + `"`)
 	for _, a := range m.attrs {
+		if m.v03 && a.name == encodingAttribute {
+			continue // goes with the data
+		}
 		b.WriteString(`,"` + a.name + `":`)
 		if a.kind == kindBool || a.kind == kindInt {
 			b.WriteString(a.value)
@@ -70,15 +85,27 @@ func (m *Message) AppendJSON(b *bytes.Buffer) {
 			writeJSONString(b, a.text())
 		}
 	}
+	if m.arrived != "" {
+		b.WriteString(`,"` + ArrivalAttribute + `":"` + m.arrived + `"`)
+	}
 	if m.Data != "" {
 		ct := m.Get("datacontenttype")
 		switch {
+		case m.v03 && m.Has(encodingAttribute) && isBase64(m.Data):
+			// It came in binary mode, where the attribute has no meaning. Those who set
+			// it there encode the body: old SDKs do.
+			b.WriteString(encodedMember)
+			writeJSONString(b, m.Data)
 		case !m.base64 && (m.jsonData || IsJSON(ct)) && json.Valid([]byte(m.Data)):
 			b.WriteString(`,"data":`)
 			b.WriteString(m.Data)
 		case !m.base64 && ct != "" && !IsJSON(ct) && utf8.ValidString(m.Data):
 			b.WriteString(`,"data":`)
 			writeJSONString(b, m.Data)
+		case m.v03:
+			b.WriteString(encodedMember + `"`)
+			b.WriteString(base64.StdEncoding.EncodeToString([]byte(m.Data)))
+			b.WriteByte('"')
 		default:
 			b.WriteString(`,"data_base64":"`)
 			b.WriteString(base64.StdEncoding.EncodeToString([]byte(m.Data)))
@@ -86,6 +113,14 @@ func (m *Message) AppendJSON(b *bytes.Buffer) {
 		}
 	}
 	b.WriteByte('}')
+}
+
+// encodedMember begins data that is not text in the JSON format of CloudEvents 0.3.
+const encodedMember = `,"` + encodingAttribute + `":"` + encodingBase64 + `","data":`
+
+func isBase64(s string) bool {
+	_, err := base64.StdEncoding.DecodeString(s)
+	return err == nil
 }
 
 func writeJSONString(b *bytes.Buffer, s string) {

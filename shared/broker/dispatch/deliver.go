@@ -45,6 +45,14 @@ func (d *delivery) size() int {
 	return len(d.entry.Message.Data)
 }
 
+// message is the event as it is delivered: with the time at which it was stored first.
+func (d *delivery) message() *cloudevent.Message {
+	if at := stream.IDTime(d.entry.Origin); !at.IsZero() {
+		return d.entry.Message.ArrivedAt(at)
+	}
+	return d.entry.Message
+}
+
 // batchLimit is how many events may go out with it, itself among them. One that has
 // failed goes alone, and one that met nobody with half as many each time: it may be
 // what its batch fails of, or what its subscriber dies of, and must cost only itself.
@@ -89,7 +97,7 @@ func (s *subscription) attempt(work context.Context, batch []*delivery) {
 func (s *subscription) attemptOne(work context.Context, c *conf, d *delivery) {
 	ctx, span := s.span(work, d, d.state.Attempts+1)
 	start := time.Now()
-	r := c.sender.deliver(ctx, c.sender.target, d.entry.Message)
+	r := c.sender.deliver(ctx, c.sender.target, d.message())
 	endSpan(span, r)
 	s.conclude(work, c, d, r, time.Since(start))
 }
@@ -100,7 +108,7 @@ func (s *subscription) attemptBatch(work context.Context, c *conf, batch []*deli
 	messages := make([]*cloudevent.Message, len(batch))
 	spans := make([]trace.Span, len(batch))
 	for i, d := range batch {
-		messages[i] = d.entry.Message
+		messages[i] = d.message()
 		_, spans[i] = s.span(work, d, d.state.Attempts+1, attr.Int("messaging.batch.message_count", len(batch)))
 	}
 	start := time.Now()
@@ -314,7 +322,7 @@ func (s *subscription) deadLetter(work context.Context, c *conf, d *delivery) {
 // withError adds the error extensions to a copy of the entry's event.
 // Rule: Knative Eventing, "Error signalling" of the delivery specification.
 func withError(d *delivery) *cloudevent.Message {
-	m := *d.entry.Message
+	m := *d.message()
 	m.SetText("knativeerrordest", WithoutCredentials(d.state.Dest))
 	m.SetInt("knativeerrorcode", d.state.Code)
 	m.SetText("knativeerrordata", base64.StdEncoding.EncodeToString(d.state.Data))

@@ -87,7 +87,14 @@ func (d *Dispatcher) Update(triggers []Trigger, paused map[string]bool) {
 			s.paused = paused[t.Name]
 			d.subs[t.Name] = s
 		case !s.conf.Load().trigger.same(t):
+			was := s.conf.Load().trigger.Hold
 			s.configure(t)
+			if was && !t.Hold {
+				s.mu.Lock()
+				s.lookAgain()
+				s.mu.Unlock()
+				s.deliver()
+			}
 		}
 	}
 	for name, s := range d.subs {

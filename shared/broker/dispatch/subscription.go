@@ -95,9 +95,12 @@ func (s *subscription) configure(t Trigger) {
 	s.conf.Store(c)
 }
 
+// held reports whether nothing is to be delivered; mu is held.
+func (s *subscription) held() bool { return s.paused || s.conf.Load().trigger.Hold }
+
 // room is how many entries may be claimed now; mu is held.
 func (s *subscription) room() int {
-	if s.paused || s.stopped || s.gone {
+	if s.held() || s.stopped || s.gone {
 		return 0
 	}
 	if s.bytes >= bytesMost {
@@ -131,7 +134,7 @@ func (s *subscription) wantRetries(p *partition) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := s.at[p]
-	if at == nil || s.paused || s.stopped {
+	if at == nil || s.held() || s.stopped {
 		return 0
 	}
 	c := s.conf.Load()
@@ -272,7 +275,7 @@ func (s *subscription) deliver() {
 // only the attempt knows: dead ones go to the sink.
 func (s *subscription) next() []*delivery {
 	c := s.conf.Load()
-	if s.paused || s.stopped || len(s.waiting) == 0 || s.running >= c.slots {
+	if s.held() || s.stopped || len(s.waiting) == 0 || s.running >= c.slots {
 		return nil
 	}
 	n, bytes, most := 1, s.waiting[0].size(), s.waiting[0].batchLimit(c.batch)
@@ -403,15 +406,20 @@ func (s *subscription) drop(those map[*delivery]bool, pending map[string]bool) {
 	s.waiting = kept
 }
 
+// lookAgain has all queues claimed from that were left alone; mu is held.
+func (s *subscription) lookAgain() {
+	for _, at := range s.at {
+		at.backlog = true
+	}
+}
+
 // setPaused stops or resumes deliveries; what is in flight finishes.
 func (s *subscription) setPaused(paused bool) {
 	s.mu.Lock()
 	changed := s.paused != paused
 	s.paused = paused
 	if changed && !paused {
-		for _, at := range s.at {
-			at.backlog = true
-		}
+		s.lookAgain()
 	}
 	s.mu.Unlock()
 	if !changed {

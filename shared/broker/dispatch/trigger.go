@@ -37,6 +37,8 @@ type Trigger struct {
 	// Ordered delivers the events of one partition key one after the other, in the
 	// order they were stored in: a waiting retry holds back what follows it.
 	Ordered bool
+	// Hold delivers nothing: events wait in the queue until it is false again.
+	Hold bool
 	// BatchSize above 1 posts up to that many events at once in the CloudEvents
 	// batch format. A subscriber that answers 207 gives an outcome for each.
 	BatchSize int

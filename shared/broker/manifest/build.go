@@ -26,6 +26,8 @@ const (
 	// StartFromAnnotation is where a new Trigger begins: "earliest", an RFC 3339
 	// time or a stream id.
 	StartFromAnnotation = "sweepline.dev/start-from"
+	// HoldAnnotation, "true", keeps the Trigger's events and delivers none of them.
+	HoldAnnotation = "sweepline.dev/hold"
 	// AbsenceAnnotation is an ISO 8601 duration, such as P1D: how long attempts
 	// that met nobody are repeated without being counted against retry.
 	AbsenceAnnotation = "sweepline.dev/absence"
@@ -230,12 +232,8 @@ type annotations struct {
 func (a annotations) into(t *broker.Trigger) {
 	t.Parallelism = a.number(ParallelismAnnotation, maxParallelism)
 	t.BatchSize = a.number(BatchSizeAnnotation, maxBatchSize)
-	if v, ok := a.values[OrderedAnnotation]; ok {
-		var err error
-		if t.Ordered, err = strconv.ParseBool(v); err != nil {
-			a.problem(OrderedAnnotation, "%q must be true or false", v)
-		}
-	}
+	t.Ordered = a.boolean(OrderedAnnotation)
+	t.Hold = a.boolean(HoldAnnotation)
 	if v, ok := a.values[AbsenceAnnotation]; ok {
 		var err error
 		if t.Absence, err = parseDuration(v); err != nil {
@@ -246,6 +244,18 @@ func (a annotations) into(t *broker.Trigger) {
 
 func (a annotations) problem(name, format string, args ...any) {
 	a.addf("metadata.annotations["+name+"]", format, args...)
+}
+
+func (a annotations) boolean(name string) bool {
+	v, ok := a.values[name]
+	if !ok {
+		return false
+	}
+	b, err := strconv.ParseBool(v)
+	if err != nil {
+		a.problem(name, "%q must be true or false", v)
+	}
+	return b
 }
 
 func (a annotations) number(name string, most int) int {

@@ -33,7 +33,7 @@ metadata:
   ownerReferences: [{uid: "7"}]
   managedFields: [{manager: kubectl, fieldsV1: {"f:spec": {}}}]
   annotations: {sweepline.dev/parallelism: 7, sweepline.dev/ordered: true, sweepline.dev/batch-size: "50", sweepline.dev/start-from: earliest,
-    sweepline.dev/absence: P1DT1S, knative.dev/dependency: "not read"}
+    sweepline.dev/absence: P1DT1S, sweepline.dev/hold: "true", knative.dev/dependency: "not read"}
 spec:
   broker: main
   filter: {attributes: {type: a}}
@@ -81,7 +81,7 @@ func TestLoad(t *testing.T) {
 	submit.Filter = nil
 	require.Equal(t, broker.Trigger{
 		Namespace: "sweep", Name: "submit", Broker: "main", Subscriber: "http://submit.local/path",
-		Parallelism: 7, Ordered: true, BatchSize: 50, StartFrom: "earliest", Absence: 24*time.Hour + time.Second,
+		Parallelism: 7, Ordered: true, Hold: true, BatchSize: 50, StartFrom: "earliest", Absence: 24*time.Hour + time.Second,
 		Delivery: broker.Delivery{
 			Retry: 3, BackoffPolicy: broker.BackoffExponential, BackoffDelay: 2 * time.Second, DeadLetterSink: "http://dead/",
 		},
@@ -140,6 +140,7 @@ func TestInvalidTriggerStandsAlone(t *testing.T) {
 		annotated(ParallelismAnnotation, "0"):    `metadata.annotations[sweepline.dev/parallelism]: "0" must be a number from 1 to 10000`,
 		annotated(BatchSizeAnnotation, "many"):   "metadata.annotations[sweepline.dev/batch-size]",
 		annotated(OrderedAnnotation, "perhaps"):  "metadata.annotations[sweepline.dev/ordered]",
+		annotated(HoldAnnotation, "perhaps"):     "metadata.annotations[sweepline.dev/hold]",
 		annotated(AbsenceAnnotation, "1d"):       `metadata.annotations[sweepline.dev/absence]: "1d" is not an ISO 8601 duration`,
 		annotated(StartFromAnnotation, "monday"): "startFrom",
 		"apiVersion: eventing.knative.dev/v1\nkind: Trigger\nmetadata: {name: t, anotations: {}}\nspec: {broker: main, subscriber: {uri: \"http://x\"}}": "metadata.anotations: unknown field",
