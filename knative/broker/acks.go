@@ -13,6 +13,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/zixly/sweepline/knative/health"
 )
 
 // adminPort is where the data plane says how it does.
@@ -23,6 +25,8 @@ const adminPort = 9090
 type Acks struct {
 	// ask gives the generation that the data plane at an address serves.
 	ask func(ctx context.Context, address string) (int64, error)
+	// health gives what the data plane at an address says of itself.
+	health func(ctx context.Context, address string) (health.Status, error)
 
 	mu    sync.Mutex
 	known map[types.UID]int64
@@ -34,7 +38,16 @@ func NewAcks() *Acks {
 	return &Acks{
 		known: make(map[types.UID]int64),
 		ask: func(ctx context.Context, address string) (int64, error) {
-			return get(ctx, client, "http://"+address+"/contract")
+			var body struct {
+				Generation int64 `json:"generation"`
+			}
+			err := get(ctx, client, "http://"+address+"/contract", &body)
+			return body.Generation, err
+		},
+		health: func(ctx context.Context, address string) (health.Status, error) {
+			var s health.Status
+			err := get(ctx, client, "http://"+address+health.Path, &s)
+			return s, err
 		},
 	}
 }
@@ -68,24 +81,21 @@ func (a *Acks) forget(uid types.UID) {
 	delete(a.known, uid)
 }
 
-func get(ctx context.Context, client *http.Client, url string) (int64, error) {
+func get(ctx context.Context, client *http.Client, url string, into any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer res.Body.Close()
-	var body struct {
-		Generation int64 `json:"generation"`
-	}
 	if res.StatusCode != http.StatusOK {
-		return 0, fmt.Errorf("GET /contract answered %d", res.StatusCode)
+		return fmt.Errorf("GET %s answered %d", req.URL.Path, res.StatusCode)
 	}
-	if err := json.NewDecoder(io.LimitReader(res.Body, 4<<10)).Decode(&body); err != nil {
-		return 0, fmt.Errorf("decode answer of /contract: %w", err)
+	if err := json.NewDecoder(io.LimitReader(res.Body, 4<<10)).Decode(into); err != nil {
+		return fmt.Errorf("decode answer of %s: %w", req.URL.Path, err)
 	}
-	return body.Generation, nil
+	return nil
 }

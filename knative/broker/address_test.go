@@ -49,7 +49,7 @@ func encrypted(t *testing.T, how encryption, b *eventingv1.Broker) []runtime.Obj
 	s, err := readSettings(cm.Data)
 	require.NoError(t, err)
 	return []runtime.Object{
-		b, cm, service(t, how), contractMap(t, serving(firstGen)),
+		b, cm, service(t, how), contractMap(t, serving(firstGen)), endpoints(true),
 		deploymentWith(t, s, how, roleIngress, available), deploymentWith(t, s, how, roleDispatcher, available),
 	}
 }

@@ -8,8 +8,11 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	brokerreconciler "knative.dev/eventing/pkg/client/injection/reconciler/eventing/v1/broker"
@@ -17,16 +20,24 @@ import (
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 	"knative.dev/pkg/controller"
+	"knative.dev/pkg/logging"
 	"knative.dev/pkg/reconciler"
 	"knative.dev/pkg/resolver"
 	"knative.dev/pkg/tracker"
 
 	"github.com/zixly/sweepline/knative/contract/write"
+	"github.com/zixly/sweepline/knative/health"
 )
 
 const (
 	// ackEvery is how soon pods that lag are asked again.
 	ackEvery = 500 * time.Millisecond
+	// cacheLag is how soon a write is repeated that failed for what the caches had not
+	// seen yet.
+	cacheLag = 200 * time.Millisecond
+	// resolveEvery is how soon what cannot be resolved is tried again: not every kind
+	// that is missing can be tracked.
+	resolveEvery = 5 * time.Second
 	// purgeWithin is how long a deleted Broker waits for a data plane that is
 	// not there to clean up after it.
 	purgeWithin = 30 * time.Second
@@ -59,12 +70,31 @@ var (
 // What is found wrong is a condition; the steps after it go on where they can,
 // so that a running data plane keeps running.
 func (r *brokers) ReconcileKind(ctx context.Context, b *eventingv1.Broker) reconciler.Event {
+	return expected(r.reconcile(ctx, b))
+}
+
+// expected takes what happens in any cluster for no failure: a cache that is behind,
+// and a namespace that is being deleted, which takes the Broker along.
+func expected(err error) error {
+	switch {
+	case err == nil, apierrs.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return nil
+	case apierrs.IsConflict(err), apierrs.IsAlreadyExists(err):
+		return controller.NewRequeueAfter(cacheLag)
+	}
+	return err
+}
+
+func (r *brokers) reconcile(ctx context.Context, b *eventingv1.Broker) error {
 	settings, err := r.settings(b)
 	if err != nil {
 		mark(b).MarkFalse(ConditionConfig, "ConfigInvalid", "%s", err)
 		if _, err := r.deployments.Deployments(b.Namespace).Get(ingressName(b)); apierrs.IsNotFound(err) {
 			mark(b).MarkUnknown(ConditionIngress, "ConfigInvalid", "Waiting for a valid spec.config")
 			mark(b).MarkUnknown(ConditionDispatcher, "ConfigInvalid", "Waiting for a valid spec.config")
+		}
+		if apierrs.IsNotFound(err) {
+			return nil // it is reconciled again when there is one; they are often made together
 		}
 		return reconciler.NewEvent(corev1.EventTypeWarning, "ConfigInvalid", "spec.config: %w", err)
 	}
@@ -78,6 +108,9 @@ func (r *brokers) ReconcileKind(ctx context.Context, b *eventingv1.Broker) recon
 	}
 	ingress, dispatcher, err := r.apply(ctx, b, settings)
 	if err != nil {
+		if !errors.Is(expected(err), err) {
+			return err
+		}
 		mark(b).MarkFalse(ConditionIngress, "DataPlaneFailed", "%s", err)
 		return err
 	}
@@ -85,13 +118,14 @@ func (r *brokers) ReconcileKind(ctx context.Context, b *eventingv1.Broker) recon
 		return err
 	}
 	if err := errors.Join(
-		r.report(b, ingress, roleIngress, ConditionIngress),
-		r.report(b, dispatcher, roleDispatcher, ConditionDispatcher),
+		r.report(ctx, b, ingress, roleIngress, ConditionIngress),
+		r.report(ctx, b, dispatcher, roleDispatcher, ConditionDispatcher),
+		r.reportEndpoints(b),
 	); err != nil {
 		return err
 	}
 	r.setAddress(ctx, b, settings)
-	return unresolved
+	return again(ctx, unresolved)
 }
 
 // settings reads the ConfigMap that spec.config names, and has the Broker
@@ -137,7 +171,11 @@ func (r *brokers) resolveDeadLetterSink(ctx context.Context, b *eventingv1.Broke
 	address, err := r.resolver.AddressableFromDestinationV1(ctx, in(b.Namespace, *b.Spec.Delivery.DeadLetterSink), b)
 	if err != nil {
 		b.Status.MarkDeadLetterSinkResolvedFailed("DeadLetterSinkUnresolved", "%v", err)
-		return unresolved("dead letter sink", err)
+		return fmt.Errorf("dead letter sink: %w", err)
+	}
+	if address.URL.Scheme != "http" && address.URL.Scheme != "https" { // or each Trigger would be invalid for it
+		b.Status.MarkDeadLetterSinkResolvedFailed("DeadLetterSinkUnusable", "%s must be an http or https URL", address.URL)
+		return nil
 	}
 	b.Status.MarkDeadLetterSinkResolvedSucceeded(eventingduckv1.NewDeliveryStatusFromAddressable(address))
 	return nil
@@ -180,8 +218,8 @@ func (r *brokers) apply(ctx context.Context, b *eventingv1.Broker, s Settings) (
 }
 
 // report marks how a role's pods do. Where none is ready, it says why as far as
-// the pods tell.
-func (r *brokers) report(b *eventingv1.Broker, d *appsv1.Deployment, role string, condition apis.ConditionType) error {
+// kubelet and the pods tell.
+func (r *brokers) report(ctx context.Context, b *eventingv1.Broker, d *appsv1.Deployment, role string, condition apis.ConditionType) error {
 	if d.Status.AvailableReplicas > 0 {
 		mark(b).MarkTrue(condition)
 		return nil
@@ -198,7 +236,39 @@ func (r *brokers) report(b *eventingv1.Broker, d *appsv1.Deployment, role string
 		mark(b).MarkFalse(condition, "NoReplicas", "Deployment %s is scaled to zero", d.Name)
 		return nil
 	}
-	mark(b).MarkUnknown(condition, "NotAvailable", "Deployment %s has no pod that is ready", d.Name)
+	said, err := r.ask(ctx, b, role)
+	if err != nil {
+		return err
+	}
+	switch {
+	case said.Status == health.NoRedis:
+		mark(b).MarkFalse(condition, "RedisUnavailable", "Redis, of the Secret that spec.config names: %s", said.Reason)
+	case said.Reason != "":
+		mark(b).MarkUnknown(condition, "NotAvailable", "No pod of Deployment %s is ready: %s, %s", d.Name, said.Status, said.Reason)
+	default:
+		mark(b).MarkUnknown(condition, "NotAvailable", "Deployment %s has no pod that is ready", d.Name)
+	}
+	return nil
+}
+
+// reportEndpoints takes the ingress for not ready before its address leads to a pod:
+// what is posted in between is refused.
+func (r *brokers) reportEndpoints(b *eventingv1.Broker) error {
+	if !mark(b).GetCondition(ConditionIngress).IsTrue() {
+		return nil
+	}
+	slices, err := r.endpoints.EndpointSlices(b.Namespace).List(selector(map[string]string{discoveryv1.LabelServiceName: ingressName(b)}))
+	if err != nil {
+		return fmt.Errorf("list endpoint slices: %w", err)
+	}
+	for _, s := range slices {
+		for _, e := range s.Endpoints {
+			if len(e.Addresses) > 0 && (e.Conditions.Ready == nil || *e.Conditions.Ready) {
+				return nil
+			}
+		}
+	}
+	mark(b).MarkUnknown(ConditionIngress, "NoEndpoint", "Service %s does not lead to a pod yet", ingressName(b))
 	return nil
 }
 
@@ -209,7 +279,15 @@ func (r *brokers) FinalizeKind(ctx context.Context, b *eventingv1.Broker) reconc
 	if err != nil {
 		return err
 	}
-	if old.Generation == 0 { // there never was a data plane
+	if old.Generation == 0 {
+		if b.Status.Address == nil && len(b.Status.Addresses) == 0 { // there never was a data plane
+			return nil
+		}
+		// It is being deleted with its namespace, where contract and pods went first, and
+		// where no event can be made any more.
+		r.kept(ctx, b, &corev1.Namespace{
+			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}, ObjectMeta: metav1.ObjectMeta{Name: b.Namespace},
+		})
 		return nil
 	}
 	c, err := r.put(ctx, b, old, write.Contract{Purge: b.Namespace + "/" + b.Name})
@@ -226,9 +304,15 @@ func (r *brokers) FinalizeKind(ctx context.Context, b *eventingv1.Broker) reconc
 	if r.now().Sub(b.DeletionTimestamp.Time) < purgeWithin {
 		return controller.NewRequeueAfter(ackEvery)
 	}
-	controller.GetEventRecorder(ctx).Eventf(b, corev1.EventTypeWarning, "StreamsKept",
-		"Redis still holds the Broker's streams: its data plane did not answer")
+	r.kept(ctx, b, b)
 	return nil
+}
+
+// kept tells operators that nobody was left to remove what Redis holds.
+func (r *brokers) kept(ctx context.Context, b *eventingv1.Broker, on runtime.Object) {
+	logging.FromContext(ctx).Warnw("Redis still holds the streams of a deleted Broker", "broker", b.Namespace+"/"+b.Name)
+	controller.GetEventRecorder(ctx).Eventf(on, corev1.EventTypeWarning, "StreamsKept",
+		"Redis still holds the streams of Broker %s/%s: no data plane was left to remove them (see sweepline leftovers)", b.Namespace, b.Name)
 }
 
 func mark(b *eventingv1.Broker) apis.ConditionManager {
@@ -245,8 +329,12 @@ func in(namespace string, d duckv1.Destination) duckv1.Destination {
 	return d
 }
 
-// unresolved is an event, and an error, so that it is tried again: not every
-// kind that is missing can be tracked.
-func unresolved(what string, err error) error {
-	return fmt.Errorf("%w", reconciler.NewEvent(corev1.EventTypeWarning, "Unresolved", "Resolve %s: %w", what, err))
+// again has what cannot be resolved yet tried again. A condition says what; events
+// would only repeat it, whenever objects are made together.
+func again(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	logging.FromContext(ctx).Infow("Not resolved yet", "reason", err.Error())
+	return controller.NewRequeueAfter(resolveEvery)
 }

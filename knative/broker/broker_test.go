@@ -1,11 +1,13 @@
 package broker
 
 import (
+	"errors"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgotesting "k8s.io/client-go/testing"
@@ -18,21 +20,37 @@ import (
 	. "knative.dev/pkg/reconciler/testing"
 
 	"github.com/zixly/sweepline/knative/contract/write"
+	"github.com/zixly/sweepline/knative/health"
 )
 
 func TestReconcileBroker(t *testing.T) {
 	// The whole data plane as it stands, and serves an empty contract.
 	standing := func(more ...runtime.Object) []runtime.Object {
 		return append([]runtime.Object{
-			service(t, plainly), contractMap(t, serving(firstGen)),
+			service(t, plainly), contractMap(t, serving(firstGen)), endpoints(true),
 			deployment(t, roleIngress, settings(), available), deployment(t, roleDispatcher, settings(), available),
 		}, more...)
 	}
-	resolved := trigger(subscribed("http://sub.example.com/"))
+	resolved := trigger(subscribed("http://sub.example.com/"), rt.WithTriggerDependencyReady())
+	waiting := trigger(subscribed("http://sub.example.com/"), rt.WithTriggerDependencyFailed("Gone", "no source"))
+	holding := func(t *testing.T) eventingv1.Trigger {
+		e := entryOf(t, resolved, broker())
+		e.Annotations = map[string]string{"sweepline.dev/hold": "true"}
+		return e
+	}
+	away := health.Status{Status: health.NoRedis, Reason: "dial 10.0.0.2:6379: connect: connection refused"}
+	unready := func(p *corev1.Pod) {
+		p.Status.Conditions = nil
+		p.Status.Phase = corev1.PodRunning
+	}
 	sinkless := func(b *eventingv1.Broker) {
 		b.Spec.Delivery = &eventingduckv1.DeliverySpec{DeadLetterSink: &duckv1.Destination{
 			Ref: &duckv1.KReference{APIVersion: "v1", Kind: "Service", Name: "letters"},
 		}}
+	}
+
+	unusable := func(b *eventingv1.Broker) {
+		b.Spec.Delivery = &eventingduckv1.DeliverySpec{DeadLetterSink: &duckv1.Destination{URI: &apis.URL{Scheme: "bad", Host: "uri"}}}
 	}
 
 	runBrokers(t, []row{{
@@ -157,6 +175,101 @@ func TestReconcileBroker(t *testing.T) {
 		},
 	}, {
 		TableRow: TableRow{
+			Name: "not Ready before its address leads to a pod", Key: key,
+			Objects: []runtime.Object{
+				broker(), settings(), service(t, plainly), contractMap(t, serving(firstGen)), endpoints(false),
+				deployment(t, roleIngress, settings(), available), deployment(t, roleDispatcher, settings(), available),
+			},
+			WantStatusUpdates: status(broker(readyBroker, func(b *eventingv1.Broker) {
+				mark(b).MarkUnknown(ConditionIngress, "NoEndpoint", "Service main-broker-ingress does not lead to a pod yet")
+			})),
+		},
+	}, {
+		said: map[string]health.Status{at("i1"): away},
+		TableRow: TableRow{
+			Name: "a Redis that is away is named, with the reason", Key: key,
+			Objects: []runtime.Object{
+				broker(readyBroker), settings(), service(t, plainly), contractMap(t, serving(firstGen)), endpoints(false),
+				deployment(t, roleIngress, settings()), deployment(t, roleDispatcher, settings(), available), pod("i1", roleIngress, unready),
+			},
+			WantStatusUpdates: status(broker(readyBroker, func(b *eventingv1.Broker) {
+				mark(b).MarkFalse(ConditionIngress, "RedisUnavailable",
+					"Redis, of the Secret that spec.config names: dial 10.0.0.2:6379: connect: connection refused")
+			})),
+		},
+	}, {
+		said: map[string]health.Status{at("d1"): {Status: health.NoContract, Reason: "read contract: no such file"}},
+		TableRow: TableRow{
+			Name: "what else a pod lacks is told, too", Key: key,
+			Objects: []runtime.Object{
+				broker(readyBroker), settings(), service(t, plainly), contractMap(t, serving(firstGen)), endpoints(true),
+				deployment(t, roleIngress, settings(), available), deployment(t, roleDispatcher, settings()), pod("d1", roleDispatcher, unready),
+			},
+			WantStatusUpdates: status(broker(readyBroker, func(b *eventingv1.Broker) {
+				mark(b).MarkUnknown(ConditionDispatcher, "NotAvailable",
+					"No pod of Deployment main-broker-dispatcher is ready: missing: contract, read contract: no such file")
+			})),
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "a Trigger that waits for what it depends on is not subscribed", Key: key,
+			Objects: standing(broker(readyBroker), settings(), waiting),
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "one that was subscribed is held", Key: key,
+			Objects: []runtime.Object{
+				broker(readyBroker), settings(), service(t, plainly), contractMap(t, serving(firstGen, entryOf(t, resolved, broker()))),
+				deployment(t, roleIngress, settings(), available), deployment(t, roleDispatcher, settings(), available), endpoints(true),
+				waiting,
+			},
+			WantUpdates: []clientgotesting.UpdateActionImpl{{Object: contractMap(t, serving(nextGen, holding(t)))}},
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "and goes on afterwards", Key: key,
+			Objects: []runtime.Object{
+				broker(readyBroker), settings(), service(t, plainly), contractMap(t, serving(firstGen, holding(t))),
+				deployment(t, roleIngress, settings(), available), deployment(t, roleDispatcher, settings(), available), endpoints(true),
+				resolved,
+			},
+			WantUpdates: []clientgotesting.UpdateActionImpl{{Object: contractMap(t, serving(nextGen, entryOf(t, resolved, broker())))}},
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "a cache that is behind is no failure", Key: key, WantErr: true,
+			Objects: standing(broker(readyBroker), settings(), resolved),
+			WithReactors: []clientgotesting.ReactionFunc{func(a clientgotesting.Action) (bool, runtime.Object, error) {
+				return a.Matches("update", "configmaps"), nil, apierrs.NewConflict(corev1.Resource("configmaps"), "x", errors.New("changed"))
+			}},
+			WantUpdates: []clientgotesting.UpdateActionImpl{{Object: contractMap(t, serving(nextGen, entryOf(t, resolved, broker())))}},
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "a namespace that goes takes the Broker along, quietly", Key: key,
+			Objects: []runtime.Object{broker(), settings()},
+			WithReactors: []clientgotesting.ReactionFunc{func(a clientgotesting.Action) (bool, runtime.Object, error) {
+				err := apierrs.NewForbidden(corev1.Resource("configmaps"), "x", errors.New("namespace is being terminated"))
+				err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
+				return a.Matches("create", "configmaps"), nil, err
+			}},
+			WantCreates: []runtime.Object{contractMap(t, serving(nextGen))},
+			WantStatusUpdates: status(broker(func(b *eventingv1.Broker) {
+				mark(b).MarkTrue(ConditionConfig)
+				b.Status.MarkDeadLetterSinkNotConfigured()
+			})),
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "a configuration that is not there yet", Key: key,
+			Objects: []runtime.Object{broker()},
+			WantStatusUpdates: status(broker(func(b *eventingv1.Broker) {
+				mark(b).MarkFalse(ConditionConfig, "ConfigInvalid", `configmap "settings" not found`)
+				waitingForConfig(b)
+			})),
+		},
+	}, {
+		TableRow: TableRow{
 			Name: "a resolved Trigger comes into the contract, and pods are touched", Key: key,
 			Objects:     standing(broker(readyBroker), settings(), resolved, pod("i1", roleIngress), pod("d1", roleDispatcher)),
 			WantUpdates: []clientgotesting.UpdateActionImpl{{Object: contractMap(t, serving(nextGen, entryOf(t, resolved, broker())))}},
@@ -167,8 +280,8 @@ func TestReconcileBroker(t *testing.T) {
 			Name: "a Trigger whose subscriber is gone keeps its entry", Key: key,
 			Objects: []runtime.Object{
 				broker(readyBroker), settings(), service(t, plainly), contractMap(t, serving(firstGen, entryOf(t, resolved, broker()))),
-				deployment(t, roleIngress, settings(), available), deployment(t, roleDispatcher, settings(), available),
-				trigger(),
+				deployment(t, roleIngress, settings(), available), deployment(t, roleDispatcher, settings(), available), endpoints(true),
+				trigger(rt.WithTriggerDependencyReady()),
 			},
 		},
 	}, {
@@ -176,7 +289,7 @@ func TestReconcileBroker(t *testing.T) {
 			Name: "a new Trigger of the same name does not inherit it", Key: key,
 			Objects: []runtime.Object{
 				broker(readyBroker), settings(), service(t, plainly), contractMap(t, serving(firstGen, entryOf(t, resolved, broker()))),
-				deployment(t, roleIngress, settings(), available), deployment(t, roleDispatcher, settings(), available),
+				deployment(t, roleIngress, settings(), available), deployment(t, roleDispatcher, settings(), available), endpoints(true),
 				trigger(rt.WithTriggerUID("another")),
 			},
 			WantUpdates: []clientgotesting.UpdateActionImpl{{Object: contractMap(t, serving(nextGen))}},
@@ -186,7 +299,7 @@ func TestReconcileBroker(t *testing.T) {
 			Name: "a Trigger that is being deleted leaves the contract", Key: key,
 			Objects: []runtime.Object{
 				broker(readyBroker), settings(), service(t, plainly), contractMap(t, serving(firstGen, entryOf(t, resolved, broker()))),
-				deployment(t, roleIngress, settings(), available), deployment(t, roleDispatcher, settings(), available),
+				deployment(t, roleIngress, settings(), available), deployment(t, roleDispatcher, settings(), available), endpoints(true),
 				trigger(subscribed("http://sub.example.com/"), rt.WithTriggerDeleted),
 			},
 			WantUpdates: []clientgotesting.UpdateActionImpl{{Object: contractMap(t, serving(nextGen))}},
@@ -196,7 +309,7 @@ func TestReconcileBroker(t *testing.T) {
 			Name: "changed settings roll out; an autoscaler's replicas stay", Key: key,
 			Objects: []runtime.Object{
 				broker(readyBroker), settings("dispatcher-replicas", "autoscaled", "BROKER_PARTITIONS", "4"),
-				service(t, plainly), contractMap(t, serving(firstGen)),
+				service(t, plainly), contractMap(t, serving(firstGen)), endpoints(true),
 				deployment(t, roleIngress, settings(), available),
 				deployment(t, roleDispatcher, settings(), available, func(d *appsv1.Deployment) { d.Spec.Replicas = ptr(int32(7)) }),
 			},
@@ -231,8 +344,14 @@ func TestReconcileBroker(t *testing.T) {
 			WantStatusUpdates: status(broker(sinkless, readyBroker, func(b *eventingv1.Broker) {
 				b.Status.MarkDeadLetterSinkResolvedFailed("DeadLetterSinkUnresolved", `failed to get object shop/letters: services "letters" not found`)
 			})),
-			WantEvents: []string{Eventf(corev1.EventTypeWarning, "Unresolved",
-				`Resolve dead letter sink: failed to get object shop/letters: services "letters" not found`)},
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "a dead letter sink that nothing can be posted to", Key: key,
+			Objects: standing(broker(unusable), settings()),
+			WantStatusUpdates: status(broker(unusable, readyBroker, func(b *eventingv1.Broker) {
+				b.Status.MarkDeadLetterSinkResolvedFailed("DeadLetterSinkUnusable", "bad://uri must be an http or https URL")
+			})),
 		},
 	}, {
 		TableRow: TableRow{
@@ -319,8 +438,15 @@ func TestFinalizeBroker(t *testing.T) {
 			Objects:     []runtime.Object{broker(deletedAt(clock.Add(-purgeWithin))), contractMap(t, purge)},
 			WantPatches: removed,
 			WantEvents: []string{
-				Eventf(corev1.EventTypeWarning, "StreamsKept", "Redis still holds the Broker's streams: its data plane did not answer"), updated,
+				Eventf(corev1.EventTypeWarning, "StreamsKept", keptText), updated,
 			},
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "its namespace went first, contract and pods with it", Key: key,
+			Objects:     []runtime.Object{broker(readyBroker, deletedAt(clock))},
+			WantPatches: removed,
+			WantEvents:  []string{Eventf(corev1.EventTypeWarning, "StreamsKept", keptText), updated},
 		},
 	}, {
 		TableRow: TableRow{
@@ -329,6 +455,8 @@ func TestFinalizeBroker(t *testing.T) {
 		},
 	}})
 }
+
+const keptText = "Redis still holds the streams of Broker shop/main: no data plane was left to remove them (see sweepline leftovers)"
 
 func told(p *corev1.Pod) { p.Annotations[contractAnnotation] = touchedValue(nextGen) }
 

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sort"
 	"time"
 
@@ -13,11 +14,13 @@ import (
 	"knative.dev/pkg/kmeta"
 
 	"github.com/zixly/sweepline/knative/contract/write"
+	"github.com/zixly/sweepline/shared/broker/manifest"
 )
 
 // compose makes the Broker's contract from its Triggers. A Trigger that cannot
 // be resolved now, or was made invalid, keeps the entry it had: without one it
-// would lose its group, and the events that wait in it.
+// would lose its group, and the events that wait in it. One that waits for a condition
+// gets no entry before that is true, and is held where it has one.
 func compose(b *eventingv1.Broker, triggers []*eventingv1.Trigger, old write.Contract) write.Contract {
 	c := write.Contract{Broker: brokerEntry(b)}
 	for _, t := range triggers {
@@ -25,17 +28,33 @@ func compose(b *eventingv1.Broker, triggers []*eventingv1.Trigger, old write.Con
 			continue
 		}
 		e, err := entry(t, b)
-		if err != nil {
-			last, ok := find(old, t)
-			if !ok {
+		last, subscribed := find(old, t)
+		waits := waitsFor(t) != nil
+		if err != nil || waits {
+			if !subscribed {
 				continue
 			}
-			e = last
+			if err != nil {
+				e = last
+			}
+			if waits {
+				e = held(e)
+			}
 		}
 		c.Triggers = append(c.Triggers, e)
 	}
 	sort.Slice(c.Triggers, func(i, j int) bool { return c.Triggers[i].Name < c.Triggers[j].Name })
 	return c
+}
+
+// held is the entry with its deliveries stopped.
+func held(e eventingv1.Trigger) eventingv1.Trigger {
+	e.Annotations = maps.Clone(e.Annotations)
+	if e.Annotations == nil {
+		e.Annotations = make(map[string]string, 1)
+	}
+	e.Annotations[manifest.HoldAnnotation] = "true"
+	return e
 }
 
 // find gives a Trigger's entry; one of an earlier Trigger of that name does not

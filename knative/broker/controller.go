@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
@@ -16,11 +17,14 @@ import (
 	brokerreconciler "knative.dev/eventing/pkg/client/injection/reconciler/eventing/v1/broker"
 	triggerreconciler "knative.dev/eventing/pkg/client/injection/reconciler/eventing/v1/trigger"
 	eventinglisters "knative.dev/eventing/pkg/client/listers/eventing/v1"
+	"knative.dev/eventing/pkg/duck"
+	"knative.dev/pkg/client/injection/ducks/duck/v1/source"
 	kubeclient "knative.dev/pkg/client/injection/kube/client"
 	deploymentinformer "knative.dev/pkg/client/injection/kube/informers/apps/v1/deployment/filtered"
 	configmapinformer "knative.dev/pkg/client/injection/kube/informers/core/v1/configmap"
 	podinformer "knative.dev/pkg/client/injection/kube/informers/core/v1/pod/filtered"
 	serviceinformer "knative.dev/pkg/client/injection/kube/informers/core/v1/service/filtered"
+	endpointsliceinformer "knative.dev/pkg/client/injection/kube/informers/discovery/v1/endpointslice/filtered"
 	"knative.dev/pkg/configmap"
 	"knative.dev/pkg/controller"
 	"knative.dev/pkg/injection"
@@ -60,6 +64,7 @@ func newDataPlane(ctx context.Context, image string, acks *Acks) *dataPlane {
 		services:    serviceinformer.Get(ctx, ManagedBySelector).Lister(),
 		pods:        podinformer.Get(ctx, ManagedBySelector).Lister(),
 		deployments: deploymentinformer.Get(ctx, ManagedBySelector).Lister(),
+		endpoints:   endpointsliceinformer.Get(ctx, ManagedBySelector).Lister(), // they have their Service's labels
 		acks:        acks,
 		image:       image,
 		now:         now,
@@ -89,6 +94,15 @@ func newBrokers(ctx context.Context, watcher configmap.Watcher, image string, ac
 	})
 	handle(deploymentinformer.Get(ctx, ManagedBySelector).Informer(), owned)
 	handle(serviceinformer.Get(ctx, ManagedBySelector).Informer(), owned)
+	handle(endpointsliceinformer.Get(ctx, ManagedBySelector).Informer(), controller.HandleAll(func(obj any) {
+		s, ok := last(obj).(*discoveryv1.EndpointSlice)
+		if !ok {
+			return
+		}
+		if service, err := r.services.Services(s.Namespace).Get(s.Labels[discoveryv1.LabelServiceName]); err == nil {
+			impl.EnqueueControllerOf(service)
+		}
+	}))
 	handle(configmapinformer.Get(ctx).Informer(), owned)
 	handle(configmapinformer.Get(ctx).Informer(), controller.HandleAll(
 		controller.EnsureTypeMeta(impl.Tracker.OnChanged, corev1.SchemeGroupVersion.WithKind("ConfigMap"))))
@@ -117,6 +131,7 @@ func newTriggers(ctx context.Context, watcher configmap.Watcher, image string, a
 	})
 	features.WatchConfigs(watcher)
 	r.resolver = resolver.NewURIResolverFromTracker(ctx, impl.Tracker)
+	r.sources = duck.NewListableTrackerFromTracker(ctx, source.Get, impl.Tracker)
 
 	// enqueueAll has all Triggers of a Broker looked at.
 	enqueueAll := func(broker types.NamespacedName) {

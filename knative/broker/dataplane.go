@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"sort"
 	"strconv"
 	"time"
@@ -16,10 +17,12 @@ import (
 	"k8s.io/client-go/kubernetes"
 	appsv1listers "k8s.io/client-go/listers/apps/v1"
 	corev1listers "k8s.io/client-go/listers/core/v1"
+	discoveryv1listers "k8s.io/client-go/listers/discovery/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/controller"
 
 	"github.com/zixly/sweepline/knative/contract/write"
+	"github.com/zixly/sweepline/knative/health"
 )
 
 // dataPlane is what both reconcilers know of the data planes: the objects that
@@ -30,6 +33,7 @@ type dataPlane struct {
 	services    corev1listers.ServiceLister
 	pods        corev1listers.PodLister
 	deployments appsv1listers.DeploymentLister
+	endpoints   discoveryv1listers.EndpointSliceLister
 	acks        *Acks
 	image       string
 	now         func() time.Time
@@ -42,6 +46,11 @@ func (d *dataPlane) applyDeployment(ctx context.Context, b *eventingv1.Broker, w
 	switch {
 	case apierrs.IsNotFound(err):
 		made, err := d.kube.AppsV1().Deployments(want.Namespace).Create(ctx, want, metav1.CreateOptions{})
+		if apierrs.IsAlreadyExists(err) { // the cache is behind, or leaves it out
+			if there, found := d.kube.AppsV1().Deployments(want.Namespace).Get(ctx, want.Name, metav1.GetOptions{}); found == nil && !metav1.IsControlledBy(there, b) {
+				return nil, errStranger("deployment", want.Name)
+			}
+		}
 		if err != nil {
 			return nil, fmt.Errorf("create deployment %s: %w", want.Name, err)
 		}
@@ -50,7 +59,7 @@ func (d *dataPlane) applyDeployment(ctx context.Context, b *eventingv1.Broker, w
 	case err != nil:
 		return nil, fmt.Errorf("get deployment %s: %w", want.Name, err)
 	case !metav1.IsControlledBy(there, b):
-		return nil, fmt.Errorf("deployment %s: is there already and not the Broker's", want.Name)
+		return nil, errStranger("deployment", want.Name)
 	case there.Annotations[specAnnotation] == want.Annotations[specAnnotation]:
 		return there, nil
 	}
@@ -74,9 +83,14 @@ func (d *dataPlane) applyService(ctx context.Context, b *eventingv1.Broker, want
 	switch {
 	case apierrs.IsNotFound(err):
 		_, err = d.kube.CoreV1().Services(want.Namespace).Create(ctx, want, metav1.CreateOptions{})
+		if apierrs.IsAlreadyExists(err) {
+			if there, found := d.kube.CoreV1().Services(want.Namespace).Get(ctx, want.Name, metav1.GetOptions{}); found == nil && !metav1.IsControlledBy(there, b) {
+				return errStranger("service", want.Name)
+			}
+		}
 	case err != nil:
 	case !metav1.IsControlledBy(there, b):
-		return fmt.Errorf("service %s: is there already and not the Broker's", want.Name)
+		return errStranger("service", want.Name)
 	case there.Annotations[specAnnotation] != want.Annotations[specAnnotation]:
 		next := there.DeepCopy()
 		next.Annotations = want.Annotations
@@ -87,6 +101,30 @@ func (d *dataPlane) applyService(ctx context.Context, b *eventingv1.Broker, want
 		return fmt.Errorf("apply service %s: %w", want.Name, err)
 	}
 	return nil
+}
+
+func errStranger(kind, name string) error {
+	return fmt.Errorf("%s %s: is there already and not the Broker's", kind, name)
+}
+
+// ask has a pod of the role that is not ready say what it lacks; the answer is empty
+// where none can be asked.
+func (d *dataPlane) ask(ctx context.Context, b *eventingv1.Broker, role string) (health.Status, error) {
+	pods, err := d.podsOf(b, role)
+	if err != nil {
+		return health.Status{}, err
+	}
+	for _, p := range pods {
+		if ready(p) || p.Status.Phase != corev1.PodRunning || p.Status.PodIP == "" {
+			continue
+		}
+		said, err := d.acks.health(ctx, net.JoinHostPort(p.Status.PodIP, strconv.Itoa(adminPort)))
+		if err != nil {
+			return health.Status{}, nil //nolint:nilerr // it says nothing, which is no failure of ours
+		}
+		return said, nil
+	}
+	return health.Status{}, nil
 }
 
 // podsOf lists a role's pods that are not on their way out, by name.

@@ -17,6 +17,7 @@
 // A Trigger's way to Ready:
 //
 //	trigger.go    subscriber and dead letter sink are resolved into its status
+//	dependency.go what it depends on is ready, or it waits
 //	broker.go     the Broker is reconciled again, its contract.go gets the entry
 //	dataplane.go  the pods are touched, mount the new contract, make the group
 //	acks.go       and say so at /contract; once all have, the Trigger is Ready

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	clientgotesting "k8s.io/client-go/testing"
@@ -19,11 +20,13 @@ import (
 	fakeeventingclient "knative.dev/eventing/pkg/client/injection/client/fake"
 	brokerreconciler "knative.dev/eventing/pkg/client/injection/reconciler/eventing/v1/broker"
 	triggerreconciler "knative.dev/eventing/pkg/client/injection/reconciler/eventing/v1/trigger"
+	"knative.dev/eventing/pkg/duck"
 	rt "knative.dev/eventing/pkg/reconciler/testing/v1"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 	v1addr "knative.dev/pkg/client/injection/ducks/duck/v1/addressable"
 	_ "knative.dev/pkg/client/injection/ducks/duck/v1/addressable/fake"
+	"knative.dev/pkg/client/injection/ducks/duck/v1/source"
 	kubeclient "knative.dev/pkg/client/injection/kube/client/fake"
 	"knative.dev/pkg/configmap"
 	"knative.dev/pkg/controller"
@@ -33,6 +36,7 @@ import (
 	"knative.dev/pkg/tracker"
 
 	"github.com/zixly/sweepline/knative/contract/write"
+	"github.com/zixly/sweepline/knative/health"
 )
 
 const (
@@ -58,19 +62,29 @@ func TestMain(m *testing.M) {
 // pods says which generation each pod serves; a pod it does not name is silent.
 type pods map[string]int64
 
-func (p pods) acks() *Acks {
-	return &Acks{known: map[types.UID]int64{}, ask: func(_ context.Context, address string) (int64, error) {
-		if g, ok := p[address]; ok {
-			return g, nil
-		}
-		return 0, errors.New("connection refused")
-	}}
+func (p pods) acks(said map[string]health.Status) *Acks {
+	return &Acks{
+		known: map[types.UID]int64{},
+		ask: func(_ context.Context, address string) (int64, error) {
+			if g, ok := p[address]; ok {
+				return g, nil
+			}
+			return 0, errors.New("connection refused")
+		},
+		health: func(_ context.Context, address string) (health.Status, error) {
+			if s, ok := said[address]; ok {
+				return s, nil
+			}
+			return health.Status{}, errors.New("connection refused")
+		},
+	}
 }
 
-func planeFor(ctx context.Context, l *rt.Listers, p pods) *dataPlane {
+func planeFor(ctx context.Context, l *rt.Listers, r row) *dataPlane {
 	return &dataPlane{
 		kube: kubeclient.Get(ctx), configMaps: l.GetConfigMapLister(), services: l.GetServiceLister(),
-		pods: l.GetPodLister(), deployments: l.GetDeploymentLister(), acks: p.acks(), image: image,
+		pods: l.GetPodLister(), deployments: l.GetDeploymentLister(), endpoints: l.GetEndpointSliceLister(),
+		acks: r.pods.acks(r.said), image: image,
 		now: func() time.Time { return clock },
 	}
 }
@@ -79,6 +93,7 @@ func planeFor(ctx context.Context, l *rt.Listers, p pods) *dataPlane {
 type row struct {
 	pkgtesting.TableRow
 	pods  pods
+	said  map[string]health.Status
 	flags feature.Flags
 }
 
@@ -97,7 +112,7 @@ func runBrokers(t *testing.T, rows []row) {
 				track := tracker.New(func(types.NamespacedName) {}, 0)
 				return brokerreconciler.NewReconciler(ctx, zap.NewNop().Sugar(), fakeeventingclient.Get(ctx), l.GetBrokerLister(),
 					controller.GetEventRecorder(ctx), &brokers{
-						dataPlane: planeFor(ctx, l, r.pods), triggers: l.GetTriggerLister(),
+						dataPlane: planeFor(ctx, l, r), triggers: l.GetTriggerLister(),
 						resolver: resolver.NewURIResolverFromTracker(ctx, track), tracker: track, system: "knative-eventing",
 					}, Class, controller.Options{FinalizerName: brokerFinalizer, ConfigStore: flags{r.flags}})
 			}, false, zap.NewNop().Sugar()))
@@ -110,11 +125,13 @@ func runTriggers(t *testing.T, rows []row) {
 	for _, r := range rows {
 		t.Run(r.Name, func(t *testing.T) {
 			r.Test(t, rt.MakeFactory(func(ctx context.Context, l *rt.Listers, _ configmap.Watcher) controller.Reconciler {
-				ctx = v1addr.WithDuck(ctx)
+				ctx = source.WithDuck(v1addr.WithDuck(ctx))
+				track := tracker.New(func(types.NamespacedName) {}, 0)
 				return triggerreconciler.NewReconciler(ctx, zap.NewNop().Sugar(), fakeeventingclient.Get(ctx), l.GetTriggerLister(),
 					controller.GetEventRecorder(ctx), &triggers{
-						dataPlane: planeFor(ctx, l, r.pods), brokers: l.GetBrokerLister(),
-						resolver: resolver.NewURIResolverFromTracker(ctx, tracker.New(func(types.NamespacedName) {}, 0)),
+						dataPlane: planeFor(ctx, l, r), brokers: l.GetBrokerLister(),
+						resolver: resolver.NewURIResolverFromTracker(ctx, track),
+						sources:  duck.NewListableTrackerFromTracker(ctx, source.Get, track),
 					}, controller.Options{FinalizerName: triggerFinalizer, ConfigStore: flags{r.flags}})
 			}, false, zap.NewNop().Sugar()))
 		})
@@ -180,6 +197,16 @@ func service(t *testing.T, how encryption) *corev1.Service {
 	s, err := makeService(broker(), how)
 	require.NoError(t, err)
 	return s
+}
+
+// endpoints lead from the Broker's address to an ingress pod.
+func endpoints(ready bool) *discoveryv1.EndpointSlice {
+	name := ingressName(broker())
+	return &discoveryv1.EndpointSlice{
+		ObjectMeta:  metav1.ObjectMeta{Namespace: ns, Name: name + "-x", Labels: map[string]string{discoveryv1.LabelServiceName: name}},
+		AddressType: discoveryv1.AddressTypeIPv4,
+		Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{"10.0.0.1"}, Conditions: discoveryv1.EndpointConditions{Ready: ptr(ready)}}},
+	}
 }
 
 func deployment(t *testing.T, role string, cm *corev1.ConfigMap, options ...func(*appsv1.Deployment)) *appsv1.Deployment {

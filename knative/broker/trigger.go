@@ -12,6 +12,7 @@ import (
 	"knative.dev/eventing/pkg/apis/feature"
 	triggerreconciler "knative.dev/eventing/pkg/client/injection/reconciler/eventing/v1/trigger"
 	eventinglisters "knative.dev/eventing/pkg/client/listers/eventing/v1"
+	"knative.dev/eventing/pkg/duck"
 	"knative.dev/pkg/apis"
 	"knative.dev/pkg/controller"
 	"knative.dev/pkg/reconciler"
@@ -25,6 +26,8 @@ type triggers struct {
 	*dataPlane
 	brokers  eventinglisters.BrokerLister
 	resolver *resolver.URIResolver
+	// sources follows what Triggers depend on.
+	sources duck.ListableTracker
 }
 
 var (
@@ -38,8 +41,9 @@ var (
 //  1. find the Broker and take over its condition
 //  2. resolve the subscriber
 //  3. resolve the dead letter sink
-//  4. wait for the entry in the contract
-//  5. wait for the pods to serve it: from now on no match is missed
+//  4. follow what it depends on
+//  5. wait for the entry in the contract
+//  6. wait for the pods to serve it: from now on no match is missed
 func (r *triggers) ReconcileKind(ctx context.Context, t *eventingv1.Trigger) reconciler.Event {
 	b, err := r.brokers.Brokers(t.Namespace).Get(t.Spec.Broker)
 	if apierrs.IsNotFound(err) {
@@ -55,13 +59,16 @@ func (r *triggers) ReconcileKind(ctx context.Context, t *eventingv1.Trigger) rec
 	t.Status.PropagateBrokerCondition(b.Status.GetTopLevelCondition())
 	identity(ctx, t)
 
-	// Both are tried, so that the status says all that is missing.
+	// All are tried, so that the status says all that is missing.
+	dependency := r.follow(ctx, t)
 	if err := errors.Join(r.resolveSubscriber(ctx, t), r.resolveDeadLetterSink(ctx, t, b)); err != nil {
 		t.Status.MarkSubscribedUnknown("Unresolved", "The subscriber or the dead letter sink cannot be resolved yet")
-		return unresolved("trigger", err)
+		return again(ctx, errors.Join(err, dependency))
 	}
-	r.dependency(t)
-	return r.subscribe(ctx, t, b)
+	if err := r.subscribe(ctx, t, b); err != nil {
+		return err
+	}
+	return again(ctx, dependency)
 }
 
 func (r *triggers) resolveSubscriber(ctx context.Context, t *eventingv1.Trigger) error {
@@ -113,21 +120,15 @@ func identity(ctx context.Context, t *eventingv1.Trigger) {
 	t.Status.MarkOIDCIdentityCreatedSucceededWithReason("OIDCDisabled", "")
 }
 
-// dependency refuses the annotation knative.dev/dependency: a Trigger that was
-// Ready while its source is not would say more than is true.
-func (r *triggers) dependency(t *eventingv1.Trigger) {
-	if _, ok := t.Annotations[eventingv1.DependencyAnnotation]; ok {
-		t.Status.MarkDependencyFailed("NotSupported", "This Broker class does not follow %s", eventingv1.DependencyAnnotation)
-		return
-	}
-	t.Status.MarkDependencySucceeded()
-}
-
 func (r *triggers) subscribe(ctx context.Context, t *eventingv1.Trigger, b *eventingv1.Broker) reconciler.Event {
 	want, err := entry(t, b)
 	if err != nil {
 		t.Status.MarkNotSubscribed("TriggerInvalid", "%s", err)
 		return reconciler.NewEvent(corev1.EventTypeWarning, "TriggerInvalid", "%w", err)
+	}
+	if w := waitsFor(t); w != nil {
+		t.Status.MarkSubscribedUnknown(w.Reason, "The Trigger waits for %s: %s", w.Type, w.Message)
+		return nil // a change of the condition is one of the Trigger
 	}
 	c, err := r.contractOf(b)
 	if err != nil {

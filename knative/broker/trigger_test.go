@@ -10,6 +10,7 @@ import (
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/eventing/pkg/apis/feature"
+	sourcesv1 "knative.dev/eventing/pkg/apis/sources/v1"
 	rt "knative.dev/eventing/pkg/reconciler/testing/v1"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
@@ -41,6 +42,28 @@ func TestReconcileTrigger(t *testing.T) {
 	}
 	withLetters := func(t *eventingv1.Trigger) {
 		t.Spec.Delivery = &eventingduckv1.DeliverySpec{DeadLetterSink: &duckv1.Destination{URI: apis.HTTP("letters.example.com")}}
+	}
+
+	never := rt.WithTriggerSubscriberURI("bad://uri")
+	depending := rt.WithDependencyAnnotation(`{"apiVersion":"sources.knative.dev/v1","kind":"PingSource","name":"ticks"}`)
+	waits := func(mark func(reason, message string) rt.TriggerOption, reason, message string) rt.TriggerOption {
+		return func(t *eventingv1.Trigger) {
+			mark(reason, message)(t)
+			rt.WithTriggerSubscribedUnknown(reason, "The Trigger waits for DependencyReady: "+message)(t)
+		}
+	}
+	ping := func(options ...func(*sourcesv1.PingSource)) *sourcesv1.PingSource {
+		s := &sourcesv1.PingSource{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "sources.knative.dev/v1", Kind: "PingSource"},
+			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "ticks"},
+		}
+		for _, o := range options {
+			o(s)
+		}
+		return s
+	}
+	readyPing := func(s *sourcesv1.PingSource) {
+		s.Status.Conditions = duckv1.Conditions{{Type: apis.ConditionReady, Status: corev1.ConditionTrue}}
 	}
 
 	runTriggers(t, []row{{
@@ -115,9 +138,8 @@ func TestReconcileTrigger(t *testing.T) {
 			Objects: with(trigger(toService), broker(readyBroker), inContract),
 			WantStatusUpdates: statusOf(trigger(toService, rt.WithTriggerBrokerReady(), oidcOff, rt.WithTriggerDeadLetterSinkNotConfigured(),
 				rt.WithTriggerSubscriberResolvedFailed("SubscriberUnresolved", `failed to get object shop/sub: services "sub" not found`),
-				rt.WithTriggerSubscribedUnknown("Unresolved", "The subscriber or the dead letter sink cannot be resolved yet"))),
-			WantEvents: []string{Eventf(corev1.EventTypeWarning, "Unresolved",
-				`Resolve trigger: subscriber: failed to get object shop/sub: services "sub" not found`)},
+				rt.WithTriggerSubscribedUnknown("Unresolved", "The subscriber or the dead letter sink cannot be resolved yet"),
+				rt.WithTriggerDependencyReady())),
 		},
 	}, {
 		TableRow: TableRow{
@@ -146,9 +168,8 @@ func TestReconcileTrigger(t *testing.T) {
 			WantStatusUpdates: statusOf(trigger(subscribed("http://sub.example.com/"), rt.WithTriggerBrokerReady(), oidcOff,
 				rt.WithTriggerSubscriberResolvedSucceeded(),
 				rt.WithTriggerDeadLetterSinkResolvedFailed("BrokerDeadLetterSinkUnresolved", "Broker main has no dead letter sink yet"),
-				rt.WithTriggerSubscribedUnknown("Unresolved", "The subscriber or the dead letter sink cannot be resolved yet"))),
-			WantEvents: []string{Eventf(corev1.EventTypeWarning, "Unresolved",
-				"Resolve trigger: dead letter sink: the Broker's is not resolved")},
+				rt.WithTriggerSubscribedUnknown("Unresolved", "The subscriber or the dead letter sink cannot be resolved yet"),
+				rt.WithTriggerDependencyReady())),
 		},
 	}, {
 		TableRow: TableRow{
@@ -161,13 +182,58 @@ func TestReconcileTrigger(t *testing.T) {
 				`it is not valid: metadata.annotations[sweepline.dev/parallelism]: "many" must be a number from 1 to 10000`)},
 		},
 	}, {
+		pods: pods{at("i1"): firstGen, at("d1"): firstGen},
+		TableRow: TableRow{
+			Name: "a subscriber that can never be reached is one", Key: triggerKey,
+			Objects: with(trigger(never), broker(readyBroker),
+				contractMap(t, serving(firstGen, entryOf(t, settled(never, subscribed("bad://uri")), broker())))),
+			WantStatusUpdates: statusOf(settled(never, subscribed("bad://uri"))),
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "what it depends on is not there", Key: triggerKey,
+			Objects:           with(trigger(depending), broker(readyBroker), contractMap(t, serving(firstGen))),
+			WantStatusUpdates: statusOf(settled(depending, waits(rt.WithTriggerDependencyFailed, "DependencyDoesNotExist", "PingSource ticks does not exist"))),
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "is not ready", Key: triggerKey,
+			Objects: with(trigger(depending), broker(readyBroker), contractMap(t, serving(firstGen)), ping(func(s *sourcesv1.PingSource) {
+				s.Status.MarkNoSink("NotFound", "100%% of it")
+			})),
+			WantStatusUpdates: statusOf(settled(depending, waits(rt.WithTriggerDependencyFailed, "NotFound", "PingSource ticks is not ready: 100%% of it"))),
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "has said nothing yet", Key: triggerKey,
+			Objects:           with(trigger(depending), broker(readyBroker), contractMap(t, serving(firstGen)), ping(func(*sourcesv1.PingSource) {})),
+			WantStatusUpdates: statusOf(settled(depending, waits(rt.WithTriggerDependencyUnknown, "DependencyNotReconciled", "PingSource ticks does not say yet whether it is ready"))),
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "has changed since it was ready", Key: triggerKey,
+			Objects: with(trigger(depending), broker(readyBroker), contractMap(t, serving(firstGen)), ping(readyPing, func(s *sourcesv1.PingSource) {
+				s.Generation = 2
+			})),
+			WantStatusUpdates: statusOf(settled(depending, waits(rt.WithTriggerDependencyUnknown, "DependencyOutdated", "What PingSource ticks says of itself is older than its last change"))),
+		},
+	}, {
+		pods: pods{at("i1"): firstGen, at("d1"): firstGen},
+		TableRow: TableRow{
+			Name: "and is ready", Key: triggerKey,
+			Objects:           with(trigger(depending), broker(readyBroker), inContract, ping(readyPing)),
+			WantStatusUpdates: statusOf(settled(depending)),
+		},
+	}, {
 		flags: feature.Flags{feature.OIDCAuthentication: feature.Enabled},
 		pods:  pods{at("i1"): firstGen, at("d1"): firstGen},
 		TableRow: TableRow{
 			Name: "a cluster that wants identities", Key: triggerKey,
 			Objects: with(trigger(), broker(readyBroker), inContract),
 			WantStatusUpdates: statusOf(settled(
-				rt.WithTriggerOIDCIdentityCreatedFailed("NotSupported", "This Broker class does not authenticate its deliveries"))),
+				rt.WithTriggerOIDCIdentityCreatedFailed("NotSupported", "This Broker class does not authenticate its deliveries"),
+				rt.WithTriggerSubscribedUnknown("NotSupported",
+					"The Trigger waits for OIDCIdentityCreated: This Broker class does not authenticate its deliveries"))),
 		},
 	}})
 }

@@ -65,11 +65,8 @@ func (s *Server) clean(ctx context.Context, b *served, forget bool) error {
 		if err != nil {
 			return err
 		}
-		gone, held, err := p.Purge(ctx, s.cfg.RemovalGrace, b.serves())
+		held, err := s.removeGone(ctx, b, p, s.cfg.RemovalGrace)
 		b.tellHeld(ctx, s.log, p.Index, held)
-		for _, name := range gone {
-			s.log.InfoContext(ctx, "removed trigger's queue deleted", "broker", b.broker.String(), "trigger", name, "partition", p.Index)
-		}
 		if err != nil {
 			return err
 		}
@@ -109,6 +106,32 @@ func (b *served) tellHeld(ctx context.Context, log *slog.Logger, partition int, 
 		}
 	}
 	b.held = held
+}
+
+// RemoveGone removes the queues of Triggers that have left the set, without
+// Config.RemovalGrace: for a configuration in which what is not there was deleted.
+func (s *Server) RemoveGone(ctx context.Context) error {
+	for _, b := range s.brokers() {
+		partitions, err := s.store.All(ctx, b.broker)
+		if err != nil {
+			return err
+		}
+		for _, p := range partitions {
+			if _, err := s.removeGone(ctx, b, p, 0); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// removeGone returns what other processes have removed and this one serves.
+func (s *Server) removeGone(ctx context.Context, b *served, p *stream.Partition, grace time.Duration) (held []string, err error) {
+	gone, held, err := p.Purge(ctx, grace, b.serves())
+	for _, name := range gone {
+		s.log.InfoContext(ctx, "removed trigger's queue deleted", "broker", p.Broker.String(), "trigger", name, "partition", p.Index)
+	}
+	return held, err
 }
 
 // forgetDead drops dead letters that a sink took long enough ago.

@@ -118,7 +118,7 @@ func (s *Server) Handler() http.Handler { return s.ingress }
 // changed and removed while all others go on. New Triggers are routed to before
 // it returns, so events posted afterwards reach them. Triggers of the set's Brokers
 // that are no longer in it are not delivered any more, and lose their queue after
-// Config.RemovalGrace; a Broker that is no longer in it stops, and keeps its data.
+// Config.RemovalGrace or by RemoveGone; a Broker that is no longer in it stops, and keeps its data.
 // An invalid Trigger is logged and stays what it was. Where a Broker is invalid,
 // Redis is out of reach or another process has applied a later version of the set
 // (ErrOutdated), nothing that runs is changed. After an error Apply may be

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,13 +24,15 @@ func (p *plane) follow(ctx context.Context) {
 	defer ticker.Stop()
 	said := ""
 	for {
-		switch err := p.take(ctx); {
+		err := p.take(ctx)
+		p.problem.Store(&err)
+		switch {
 		case err == nil:
 			said = ""
 		case ctx.Err() != nil:
 			return
-		case err.Error() != said: // an outage is told once
-			said = err.Error()
+		case plainly(err) != said: // an outage is told once
+			said = plainly(err)
 			p.log.WarnContext(ctx, "Contract is not taken up", "error", err)
 		}
 		select {
@@ -55,10 +58,14 @@ func (p *plane) take(ctx context.Context) error {
 	}
 	if p.generation.Load() == 0 {
 		if err := p.server.Check(ctx); err != nil {
-			return fmt.Errorf("check redis: %w", err)
+			return redisError{fmt.Errorf("check redis: %w", err)}
 		}
 	}
 	if err := p.server.Apply(ctx, c.Set); err != nil {
+		return err
+	}
+	// What is not in a contract was deleted: a Trigger of the same name is another one.
+	if err := p.server.RemoveGone(ctx); err != nil {
 		return err
 	}
 	if c.Purge != "" {
@@ -69,10 +76,32 @@ func (p *plane) take(ctx context.Context) error {
 	for _, t := range c.Set.Invalid { // what a newer controller has written
 		p.log.ErrorContext(ctx, "Trigger is invalid, its events wait", "trigger", t.Namespace+"/"+t.Name, "problem", t.Problem)
 	}
-	p.generation.Store(c.Generation)
+	if p.generation.Swap(c.Generation) == 0 {
+		close(p.serving)
+	}
 	p.log.InfoContext(ctx, "Contract is taken up", "generation", c.Generation,
 		"brokers", len(c.Set.Brokers), "triggers", len(c.Set.Triggers), "purge", c.Purge != "")
 	return nil
+}
+
+// redisError is a failure of Redis, as opposed to one of the contract.
+type redisError struct{ error }
+
+func (e redisError) Unwrap() error { return e.error }
+
+// plainly is an error as a status shows it: the same for the same cause, so without the
+// port that a connection had on this side.
+func plainly(err error) string {
+	const most = 256
+	text := err.Error()
+	var op *net.OpError
+	if errors.As(err, &op) && op.Addr != nil {
+		text = fmt.Sprintf("%s %s: %v", op.Op, op.Addr, op.Err)
+	}
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return text
 }
 
 // purge removes all that Redis holds of a Broker, "namespace/name".

@@ -61,8 +61,17 @@ type plane struct {
 	inspector *broker.Inspector
 	// generation is that of the contract which is served, 0 before the first.
 	generation atomic.Int64
-	stopping   atomic.Bool
+	// serving is closed once there is one; problem is why there is none yet.
+	serving  chan struct{}
+	problem  atomic.Pointer[error]
+	stopping atomic.Bool
+	// patience is how long a probe waits for the first contract.
+	patience time.Duration
 }
+
+// patience is less than the five seconds that a probe waits for its answer: a start
+// that takes a moment fails no probe, of which the cluster would make a warning.
+const patience = 4 * time.Second
 
 // open makes a plane. It does no I/O: Redis may be away for now.
 func open(cfg Config, log *slog.Logger) (*plane, error) {
@@ -73,7 +82,9 @@ func open(cfg Config, log *slog.Logger) (*plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plane{cfg: cfg, log: log, rdb: client, registry: prometheus.NewRegistry()}
+	p := &plane{
+		cfg: cfg, log: log, rdb: client, registry: prometheus.NewRegistry(), serving: make(chan struct{}), patience: patience,
+	}
 	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if p.server, err = broker.New(cfg.Broker, p.rdb, p.registry, log); err != nil {
 		return nil, err
@@ -133,14 +144,14 @@ func (p *plane) ingest(ctx context.Context) error {
 		return fmt.Errorf("serve ingress: %w", errors.Join(err, server.Close()))
 	case <-ctx.Done():
 	}
-	p.stopping.Store(true)
 	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve ingress: %w", err)
-	case <-time.After(p.cfg.Linger):
+	case <-time.After(p.cfg.Linger): // it still serves, and probes are told so
 	}
+	p.stopping.Store(true)
 	if err := server.Shutdown(after); err != nil {
 		return fmt.Errorf("finish requests: %w", errors.Join(err, server.Close()))
 	}

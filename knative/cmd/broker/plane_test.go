@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -42,6 +43,7 @@ func setup(t *testing.T, url, name string) *bundle {
 	cfg := Config{Role: Ingress, RedisURL: url, Contract: t.TempDir(), Broker: broker.DefaultConfig()}
 	p, err := open(cfg, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
+	p.patience = 0
 	t.Cleanup(func() { require.NoError(t, errors.Join(p.server.Close(), p.rdb.Close())) })
 	return &bundle{plane: p, t: t, rdb: p.rdb, mount: cfg.Contract, name: name}
 }
@@ -144,6 +146,55 @@ func TestAContractFromBeginningToEnd(t *testing.T) {
 	require.NotContains(t, members, "ns/whole")
 }
 
+// The status names Redis, with the reason, also before there was ever a contract; a
+// probe of a process that starts waits for it.
+func TestStatusNamesWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	nobody := setup(t, fmt.Sprintf("redis://user:secret@127.0.0.1:%d", servertest.Port(t)), "away")
+	nobody.write(nobody.contract(1))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go nobody.follow(ctx)
+	require.Eventually(t, func() bool {
+		_, body := nobody.says("/status")
+		reason, _ := body["reason"].(string)
+		return body["status"] == "missing: redis" && strings.HasPrefix(reason, "dial 127.0.0.1:") && !strings.Contains(reason, "secret")
+	}, serverTimeout, lookEvery/10)
+	code, body := nobody.says("/readyz")
+	require.Equal(t, http.StatusServiceUnavailable, code)
+	require.Equal(t, "missing: redis", body["status"])
+	require.Contains(t, body["reason"], "connection refused")
+
+	b := setup(t, servertest.Redis(t), "start")
+	b.patience = serverTimeout
+	answered := make(chan int, 1)
+	go func() {
+		code, _ := b.says("/readyz")
+		answered <- code
+	}()
+	_, body = b.says("/status")
+	require.Equal(t, "missing: contract", body["status"])
+	b.write(b.contract(1))
+	require.NoError(t, b.take(t.Context()))
+	require.Equal(t, http.StatusOK, <-answered)
+	b.stopping.Store(true)
+	code, _ = b.says("/readyz")
+	require.Equal(t, http.StatusServiceUnavailable, code)
+}
+
+func TestPlainlyLeavesOutThisSidesPort(t *testing.T) {
+	t.Parallel()
+	to := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 2), Port: 6379}
+	of := func(port int) error {
+		return fmt.Errorf("ping: %w", &net.OpError{
+			Op: "read", Net: "tcp", Source: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: port}, Addr: to, Err: os.ErrDeadlineExceeded,
+		})
+	}
+	require.Equal(t, "read 10.0.0.2:6379: i/o timeout", plainly(of(40000)))
+	require.Equal(t, plainly(of(40000)), plainly(of(40001)))
+	require.LessOrEqual(t, len(plainly(errors.New(strings.Repeat("x", 1000)))), 260)
+}
+
 // A pod whose mount is old would destroy the group of a Trigger that it has not
 // heard of.
 func TestAnOutdatedMountIsNotServed(t *testing.T) {
@@ -162,6 +213,28 @@ func TestAnOutdatedMountIsNotServed(t *testing.T) {
 	outdated.write(outdated.contract(3, "two"))
 	require.NoError(t, outdated.take(t.Context()))
 	require.Equal(t, []string{"two"}, current.groups())
+}
+
+// A Trigger of the name of one that was deleted begins at its own creation.
+func TestADeletedTriggersQueueIsNotInherited(t *testing.T) {
+	t.Parallel()
+	b := setup(t, servertest.Redis(t), "deleted")
+	b.write(b.contract(1, "one"))
+	require.NoError(t, b.take(t.Context()))
+	require.Equal(t, http.StatusAccepted, b.post())
+	queue := "sweepline:{ns/deleted/0}:q:one"
+	waiting := func() int64 {
+		n, err := b.rdb.XLen(t.Context(), queue).Result()
+		require.NoError(t, err)
+		return n
+	}
+	require.EqualValues(t, 1, waiting())
+	b.write(b.contract(2))
+	require.NoError(t, b.take(t.Context()))
+	require.Zero(t, b.rdb.Exists(t.Context(), queue).Val(), "gone before the generation is told")
+	b.write(b.contract(3, "one"))
+	require.NoError(t, b.take(t.Context()))
+	require.Zero(t, waiting())
 }
 
 func TestPurgeTakesNamesOnly(t *testing.T) {

@@ -70,10 +70,9 @@ post() {
   [ "$(curl -s -o /dev/null -w '%{http_code}' --max-time 10 "http://127.0.0.1:18081/$SCRATCH/first" -H 'ce-specversion: 1.0' -H "ce-type: $1" \
     -H "ce-id: $2" -H 'ce-source: /e2e' -H 'Content-Type: application/json' -d '{}')" = 202 ] || die "event $2 was refused"
 }
-stored() { redis XLEN "sweepline:{$SCRATCH/$1/0}:stream"; }
+stored() { redis XLEN "sweepline:{$SCRATCH/$1/0}:history"; }
 holds() { [ "$(stored "$1")" = "$2" ]; }
-groups() { redis XINFO GROUPS "sweepline:{$SCRATCH/first/0}:stream" | grep -c "^$1\$\|\"$1\"" || true; }
-no_group() { [ "$(groups "$1")" = 0 ]; }
+no_queue() { [ "$(redis EXISTS "sweepline:{$SCRATCH/first/0}:q:$1" | tr -dc 0-9)" = 0 ]; }
 
 for i in $(seq 20); do post a "a$i"; post b "b$i"; done
 until_true 30 'twenty of type a to arrive' holds second 20
@@ -92,14 +91,14 @@ took=$(($(millis) - start))
 post b marker
 wait $stream
 for i in $(seq 10); do post b "d$i"; done
-changed=$(redis XLEN "sweepline:{$SCRATCH/first/0}:stream")
+changed=$(redis XLEN "sweepline:{$SCRATCH/first/0}:history")
 at_least() { [ "$(stored "$1")" -ge "$2" ]; }
 until_true 30 'the events after the change to arrive' at_least second 31
 ok "a filter was changed while events flowed ($changed of them)" "Ready after $took ms"
 
 kubectl -n $SCRATCH delete trigger pass --timeout=60s > /dev/null
-until_true 5 'the group to be gone' no_group pass
-ok 'deleting a Trigger destroys its group'
+until_true 5 'the queue to be gone' no_queue pass
+ok 'deleting a Trigger destroys its queue'
 
 held=$(redis --raw KEYS "sweepline:*$SCRATCH/first/*" | grep -c .)
 kubectl -n $SCRATCH delete broker first --timeout=90s > /dev/null
@@ -110,7 +109,7 @@ no_ingress() { ! kubectl -n $SCRATCH get deploy first-broker-ingress; }
 until_true 60 'its data plane to go' no_ingress
 kubectl delete namespace $SCRATCH --timeout=180s > /dev/null
 ok 'its namespace goes, with a Broker in it'
-# The pods went first, so nobody was left to clean up: the Broker says StreamsKept.
+# The pods went first, so nobody was left to clean up: see sweepline leftovers.
 redis --raw KEYS "sweepline:*$SCRATCH/*" | while read -r key; do redis UNLINK "$key" > /dev/null; done
 redis SREM sweepline:brokers "$SCRATCH/second" > /dev/null
 trap - EXIT

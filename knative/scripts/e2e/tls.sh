@@ -57,7 +57,7 @@ secure() {
 taken() { [ "$(secure "$1")" = 202 ]; }
 until_true 30 'the ingress to take an event by https' taken 0
 for i in $(seq 9); do taken "$i" || die "event $i was refused"; done
-arrived() { [ "$(redis XLEN "sweepline:{$SCRATCH/second/0}:stream")" = 10 ]; }
+arrived() { [ "$(redis XLEN "sweepline:{$SCRATCH/second/0}:history")" = 10 ]; }
 until_true 60 'ten events to arrive' arrived
 ok 'ten events went from Broker to Broker by https'
 encryption "$before"

@@ -30,7 +30,7 @@ Commands that look and act talk to a running sweepline at $SWEEPLINE_URL
 	}
 	add("run", newUp(), newBroker(), newSimulator(), newMigrate(), newBench(), newTemplates())
 	add("jobs", newSubmit(), newJobs(), newJob(), newWatch(), newCancel(), newRetry(), newResults())
-	add("mend", newDeadLetters(), newRedrive(), newDiscard(), newReplay(), newDrained())
+	add("mend", newDeadLetters(), newRedrive(), newDiscard(), newReplay(), newDrained(), newLeftovers())
 	root.AddCommand(newVersion())
 	note(root, started)
 	return root

@@ -134,7 +134,7 @@ type registration struct {
 func (d *Dispatcher) detach(triggers []string, watched map[string]registration) {
 	for _, name := range triggers {
 		if n := watched[name]; n.s.detach(n.generation) {
-			d.log.Warn("trigger was removed by another process", "trigger", n.s.conf.Load().trigger.String())
+			d.log.Info("trigger was removed by another process", "trigger", n.s.conf.Load().trigger.String())
 		}
 	}
 }

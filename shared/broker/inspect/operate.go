@@ -72,3 +72,9 @@ func (i *Inspector) Purge(ctx context.Context, namespace, broker string) error {
 func (i *Inspector) Backlogs(ctx context.Context) ([]stream.Backlog, error) {
 	return i.store.Backlogs(ctx)
 }
+
+// Holdings lists what Redis holds of each broker, by name, whoever owns it. It looks
+// through all keys.
+func (i *Inspector) Holdings(ctx context.Context) ([]stream.Holding, error) {
+	return i.store.Holdings(ctx)
+}

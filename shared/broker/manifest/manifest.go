@@ -76,3 +76,25 @@ func Load(fsys fs.FS, opts Options) (broker.Set, error) {
 	}
 	return build(objects, unreadable, opts), nil
 }
+
+// Brokers reads the names of the Brokers in one YAML or JSON text, of whatever class
+// and however wrong otherwise. A document that cannot be read is an error: it may name
+// some.
+func Brokers(text []byte, opts Options) ([]broker.Broker, error) {
+	objects, err := file{name: "Brokers", text: text}.parse()
+	if err != nil {
+		return nil, err
+	}
+	var out []broker.Broker
+	for _, o := range objects {
+		if o.broker == nil {
+			continue
+		}
+		b := broker.Broker{Namespace: opts.namespace(o.broker.Metadata.Namespace), Name: o.broker.Metadata.Name}
+		if err := b.Validate(); err != nil {
+			return nil, fmt.Errorf("Broker %s: %w", b, err)
+		}
+		out = append(out, b)
+	}
+	return out, nil
+}
