@@ -217,7 +217,7 @@ func exerciseNewerVersion(t *testing.T, b *bundle) {
 	body, err := b.rdb.Get(t.Context(), key).Result()
 	require.NoError(t, err)
 	require.Equal(t, byte(1), body[0])
-	require.NoError(t, b.rdb.Set(t.Context(), key, "\x02"+body[1:], 0).Err())
+	require.NoError(t, b.rdb.Set(t.Context(), key, "\x7f"+body[1:], 0).Err())
 	well.Store(true)
 
 	var later Retry

@@ -25,7 +25,7 @@ var goldens = map[string]struct {
 		&Message{attrs: []attribute{{"b", kindBool, "true"}}, Data: "\x00\xff", base64: true, TTL: 7},
 	},
 	"CloudEvents 0.3": {
-		"010507" + "00" + "00" + "01" + "026964" + "00" + "0131" + "00ff",
+		"020107" + "00" + "00" + "01" + "026964" + "00" + "0131" + "00ff",
 		&Message{attrs: []attribute{{"id", kindText, "1"}}, Data: "\x00\xff", base64: true, v03: true, TTL: 7},
 	},
 }
@@ -40,7 +40,7 @@ func TestGoldenEncodings(t *testing.T) {
 		require.Equal(t, g.event, m, name)
 		require.Equal(t, stored, m.Encode(), name)
 	}
-	_, err := Decode("\x02\x00\x00")
+	_, err := Decode("\x03\x00\x00")
 	require.ErrorIs(t, err, ErrNewer)
 	_, err = Decode("\x00\x00\x00")
 	require.ErrorIs(t, err, ErrCorrupt)

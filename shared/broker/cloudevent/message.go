@@ -188,9 +188,11 @@ func (a attribute) text() string {
 // the attributes, then the data up to the end. Lengths are uvarints.
 const (
 	encodingVersion = 1
-	flagBase64      = 1 << 0
-	flagJSONData    = 1 << 1
-	flagV03         = 1 << 2 // a process that does not know it delivers a 1.0 with 0.3's attributes
+	// encodingV03 is that of events of CloudEvents 0.3: the same otherwise. Who knows of
+	// 1.0 only leaves them to others.
+	encodingV03  = 2
+	flagBase64   = 1 << 0
+	flagJSONData = 1 << 1
 )
 
 var (
@@ -220,10 +222,11 @@ func (m *Message) Encode() []byte {
 	if m.jsonData {
 		flags |= flagJSONData
 	}
+	version := byte(encodingVersion)
 	if m.v03 {
-		flags |= flagV03
+		version = encodingV03
 	}
-	b = append(b, encodingVersion, flags)
+	b = append(b, version, flags)
 	b = binary.AppendUvarint(b, uint64(max(m.TTL, 0)))
 	b = appendString(b, m.Traceparent)
 	b = appendString(b, m.Tracestate)
@@ -244,14 +247,15 @@ func appendString(b []byte, s string) []byte {
 // Decode reads what Encode wrote. The strings of the message share s.
 func Decode(s string) (*Message, error) {
 	d := decoder{s: s}
-	switch version := d.byte(); {
+	version := d.byte()
+	switch {
 	case d.bad, version == 0:
 		return nil, ErrCorrupt
-	case version > encodingVersion:
+	case version > encodingV03:
 		return nil, fmt.Errorf("%w: %d", ErrNewer, version)
 	}
 	flags := d.byte()
-	m := &Message{base64: flags&flagBase64 != 0, jsonData: flags&flagJSONData != 0, v03: flags&flagV03 != 0}
+	m := &Message{base64: flags&flagBase64 != 0, jsonData: flags&flagJSONData != 0, v03: version == encodingV03}
 	m.TTL = int(d.uvarint() & 0xffff)
 	m.Traceparent = d.string()
 	m.Tracestate = d.string()
