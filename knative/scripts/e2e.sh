@@ -1,6 +1,6 @@
 #!/bin/bash
 # Tries what is deployed on a real cluster, with kubectl as it is set up:
-#   e2e.sh [pipeline] [broker] [tls] [chaos] [rollout]     all of them if none is named
+#   e2e.sh [pipeline] [broker] [class] [tls] [chaos] [rollout]     all of them if none is named
 # Variables:
 #   NAMESPACE  where the pipeline runs (sweepline)
 #   GATEWAY    host:port through which Knative Services are reached; found for
@@ -13,7 +13,7 @@ cd "$(dirname "$0")/e2e"
 . ./lib.sh
 need kubectl curl jq
 stories=("$@")
-[ $# -gt 0 ] || stories=(pipeline broker tls chaos rollout)
+[ $# -gt 0 ] || stories=(pipeline broker class tls chaos rollout)
 for story in "${stories[@]}"; do
   [ -f "$story.sh" ] || die "no story $story"
 done
