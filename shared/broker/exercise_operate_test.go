@@ -268,7 +268,7 @@ func exerciseNewerAtFirst(t *testing.T, b *bundle) {
 	key := b.key(0, "body:"+queued[0].ID)
 	body, err := b.rdb.Get(t.Context(), key).Result()
 	require.NoError(t, err)
-	require.NoError(t, b.rdb.Set(t.Context(), key, "\x02"+body[1:], 0).Err())
+	require.NoError(t, b.rdb.Set(t.Context(), key, "\x7f"+body[1:], 0).Err())
 	require.NoError(t, b.inspector.Resume(t.Context(), b.broker.Namespace, b.broker.Name, "t"))
 	eventually(t, "left for others", func() bool { return b.info("t").Retries == 1 })
 	require.NoError(t, b.rdb.Set(t.Context(), key, body, 0).Err())
