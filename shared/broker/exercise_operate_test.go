@@ -258,9 +258,7 @@ func exerciseRetryOfALargeEvent(t *testing.T, b *bundle) {
 // once it is delivered.
 func exerciseNewerAtFirst(t *testing.T, b *bundle) {
 	s := subscribe(t, nil)
-	n := b.start(b.trigger("t", s))
-	require.NoError(t, b.inspector.Pause(t.Context(), b.broker.Namespace, b.broker.Name, "t"))
-	eventually(t, "paused", func() bool { return n.paused("t") })
+	n := b.serve(b.trigger("t", s))
 	n.publish(http.StatusAccepted, "1", "Ce-Large", strings.Repeat("x", bodyBytes))
 	queued, err := b.rdb.XRange(t.Context(), b.key(0, "q:t"), "-", "+").Result()
 	require.NoError(t, err)
@@ -269,7 +267,8 @@ func exerciseNewerAtFirst(t *testing.T, b *bundle) {
 	body, err := b.rdb.Get(t.Context(), key).Result()
 	require.NoError(t, err)
 	require.NoError(t, b.rdb.Set(t.Context(), key, "\x7f"+body[1:], 0).Err())
-	require.NoError(t, b.inspector.Resume(t.Context(), b.broker.Namespace, b.broker.Name, "t"))
+	n.stop()
+	b.start(b.trigger("t", s))
 	eventually(t, "left for others", func() bool { return b.info("t").Retries == 1 })
 	require.NoError(t, b.rdb.Set(t.Context(), key, body, 0).Err())
 	require.Equal(t, "1", s.next(t).id())
