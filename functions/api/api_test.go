@@ -99,6 +99,35 @@ func TestList(t *testing.T) {
 	require.Equal(t, 503, jobstest.Call(h, "GET", "/api/jobs").Code)
 }
 
+// The list says of a running job what a look at it says.
+func TestListOfRunningJobs(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "")
+	head := w.Recorded("default")
+	w.Jobs[head.JobID] = job.Job{JobID: head.JobID, TenantID: "default", Status: job.Queued, Parameters: head.Parameters, CreatedAt: head.CreatedAt, Results: []job.Row{}}
+	w.Records[head.JobID] = jobstest.Running(head, 55)
+	list := jobstest.Decode[struct {
+		Jobs []map[string]any `json:"jobs"`
+	}](t, jobstest.Call(h, "GET", "/api/jobs"))
+	one := jobstest.Decode[map[string]any](t, jobstest.Call(h, "GET", "/api/jobs/"+head.JobID))
+	for _, j := range append(list.Jobs, one) {
+		require.Equal(t, "RUNNING", j["status"])
+		require.InDelta(t, 55, j["progress"], 0)
+		require.Positive(t, j["elapsed_seconds"])
+		require.Equal(t, []any{}, j["results"])
+	}
+	require.Equal(t, 1, w.Reads)
+	w.Broken["redis"] = true
+	require.Equal(t, 200, jobstest.Call(h, "GET", "/api/jobs").Code, "the list needs no Redis")
+}
+
+func TestPing(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "acme:one")
+	w.Broken["redis"], w.Broken["job store"] = true, true
+	require.Equal(t, 204, jobstest.Call(h, "GET", "/api/ping").Code)
+}
+
 func TestTimeline(t *testing.T) {
 	t.Parallel()
 	w, _, h := setup(t, "")

@@ -21,7 +21,7 @@ func (f *Function) getJob(w http.ResponseWriter, r *http.Request) {
 		jobs.AnswerMissing(w, err)
 		return
 	}
-	function.WriteJSON(w, http.StatusOK, j.Job)
+	function.WriteJSON(w, http.StatusOK, j)
 }
 
 func (f *Function) listJobs(w http.ResponseWriter, r *http.Request) {
@@ -39,12 +39,9 @@ func (f *Function) listJobs(w http.ResponseWriter, r *http.Request) {
 		function.WriteUnavailable(w, err)
 	default:
 		body := struct {
-			Jobs []job.Job `json:"jobs"`
-			Next string    `json:"next_cursor,omitempty"`
-		}{page.Jobs, page.Next}
-		if body.Jobs == nil {
-			body.Jobs = []job.Job{}
-		}
+			Jobs []jobs.Found `json:"jobs"`
+			Next string       `json:"next_cursor,omitempty"`
+		}{f.jobs.Live(r.Context(), page.Jobs), page.Next}
 		for i := range body.Jobs {
 			if body.Jobs[i].Results == nil {
 				body.Jobs[i].Results = []job.Row{}

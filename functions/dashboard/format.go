@@ -13,7 +13,7 @@ import (
 
 // words are what the templates say numbers, times and names with.
 var words = template.FuncMap{
-	"clock": clock, "day": day, "hour": hour, "iso": iso, "number": number, "duration": duration, "span": span, "short": short,
+	"clock": clock, "day": day, "hour": hour, "iso": iso, "number": number, "duration": duration, "span": span, "short": short, "elapsed": elapsed,
 	"eventName": eventName, "errorName": errorName, "stateName": stateName, "plural": plural, "grouped": grouped, "pretty": pretty, "said": said,
 }
 
@@ -52,6 +52,25 @@ func duration(seconds *float64) string {
 		return ""
 	}
 	return span(time.Duration(*seconds * float64(time.Second)))
+}
+
+// elapsed is how long something has taken so far, in whole seconds.
+func elapsed(s float64) string { return seconds(time.Duration(s * float64(time.Second))) }
+
+// seconds is span without parts of a second.
+func seconds(d time.Duration) string {
+	if d < time.Minute {
+		return fmt.Sprintf("%d s", max(d, 0)/time.Second)
+	}
+	return span(d)
+}
+
+// left is how long something may still take, nothing where that is not known.
+func left(eta *time.Time, now time.Time) string {
+	if eta == nil || !eta.After(now) {
+		return ""
+	}
+	return "≈ " + seconds(max(eta.Sub(now), time.Second))
 }
 
 // span says how long something took, in its two greatest units.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/zixly/sweepline/shared/auth"
 	"github.com/zixly/sweepline/shared/jobs"
@@ -41,6 +42,8 @@ type view struct {
 	// something to sign out of.
 	SignedIn bool
 	Tenant   string
+	// Now is the time that the page is of.
+	Now time.Time
 	// Path is the page's own address, to mark it in the navigation.
 	Path string
 	// These say which pages there are for the caller.
@@ -49,10 +52,13 @@ type view struct {
 
 func (f *Function) view(r *http.Request) view {
 	return view{
-		SignedIn: !f.jobs.Keys.Open(), Tenant: auth.FromContext(r.Context()), Path: r.URL.Path,
+		Now: f.jobs.Now(), SignedIn: !f.jobs.Keys.Open(), Tenant: auth.FromContext(r.Context()), Path: r.URL.Path,
 		HasDeadLetters: f.jobs.DeadLetters != nil, HasBroker: f.jobs.Broker != nil && f.jobs.Operates(r.Context()), HasMailbox: f.Mailbox != nil,
 	}
 }
+
+// Left is how long a job may still take, nothing where that is not known.
+func (v view) Left(j jobs.Found) string { return left(j.ETA, v.Now) }
 
 // render writes a page as a whole, so that a template's mistake is not half a
 // page.
@@ -88,10 +94,15 @@ func assetServer() http.Handler {
 type problemView struct {
 	view
 	Title, Text string
+	// Passing: the page can be shown once a store answers again, so it may be asked
+	// for again. What was asked for with a form may not.
+	Passing bool
 }
 
 func (f *Function) problem(w http.ResponseWriter, r *http.Request, status int, title, text string) {
-	render(w, r, status, "problem.html", problemView{f.view(r), title, text})
+	render(w, r, status, "problem.html", problemView{
+		view: f.view(r), Title: title, Text: text, Passing: status == http.StatusServiceUnavailable && r.Method == http.MethodGet,
+	})
 }
 
 func (f *Function) problemOf(w http.ResponseWriter, r *http.Request, err error) {

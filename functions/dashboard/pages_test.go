@@ -55,7 +55,12 @@ func TestPages(t *testing.T) {
 	require.Equal(t, 404, jobstest.Call(h, "GET", "/jobs/"+job.NewID()).Code)
 
 	w.Broken["job store"] = true
-	require.Equal(t, 503, jobstest.Call(h, "GET", "/").Code)
+	away := jobstest.Call(h, "GET", "/")
+	require.Equal(t, 503, away.Code)
+	require.Contains(t, away.Body.String(), "data-retry", "it may be asked for again")
+	away = jobstest.Form(h, "/jobs/"+failed.JobID+"/retry", nil)
+	require.Equal(t, 503, away.Code)
+	require.NotContains(t, away.Body.String(), "data-retry", "an act may not")
 	require.Contains(t, jobstest.Call(h, "GET", "/jobs/"+early.JobID).Body.String(), "timeline is not available")
 }
 

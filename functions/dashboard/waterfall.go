@@ -29,6 +29,8 @@ type bar struct {
 	At          time.Time
 	Attempt     int
 	Note, Error string
+	// Progressing names the job whose progress Note is, to be kept up to date.
+	Progressing string
 }
 
 // tick is a mark on the time axis.
@@ -129,7 +131,7 @@ func openStep(j jobs.Found, from, to time.Time) step {
 	case j.Ending:
 		s.Name, s.Note = "Fetching and storing results", collected(j.Collecting)
 	case j.Status == job.Running:
-		s.Name, s.Note = "Running at the trading API", fmt.Sprintf("%d %%", j.Progress)
+		s.Name, s.Note, s.Progressing = "Running at the trading API", fmt.Sprintf("%d %%", j.Progress), j.JobID
 	default:
 		s.Name = "On its way to the trading API"
 	}

@@ -37,12 +37,23 @@ func New(client redis.Scripter, base string, cfg Config, clock func() time.Time)
 	}, nil
 }
 
-// Position is a job's position in the queue, from 1; 0 if it is not queued. id is the
-// 16 bytes of its id.
-func (a *Admission) Position(ctx context.Context, id string) (int, error) {
-	n, err := a.Run(ctx, positionScript, id).Int()
-	if err != nil {
-		return 0, fmt.Errorf("find queue position: %w", err)
+// Positions are the positions of jobs in the queue, from 1; 0 for one that is not
+// queued. ids are the 16 bytes of their ids, at most a few hundred.
+func (a *Admission) Positions(ctx context.Context, ids ...string) ([]int, error) {
+	args := make([]any, len(ids))
+	for i, id := range ids {
+		args[i] = id
 	}
-	return n, nil
+	found, err := a.Run(ctx, positionScript, args...).Int64Slice()
+	if err == nil && len(found) != len(ids) {
+		err = errors.New("unexpected redis reply")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find queue positions: %w", err)
+	}
+	places := make([]int, len(found))
+	for i, n := range found {
+		places[i] = int(n)
+	}
+	return places, nil
 }

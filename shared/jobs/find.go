@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/zixly/sweepline/shared/auth"
@@ -18,27 +17,29 @@ import (
 // waiting before the wait record has to do.
 const storeTimeout = 2 * time.Second
 
-const (
-	// liveTimeout is how long a list waits for what the wait records know.
-	liveTimeout = 500 * time.Millisecond
-	// lookers is how many wait records are read at once.
-	lookers = 8
-)
+// liveTimeout is how long a list waits for what the wait records know.
+const liveTimeout = 500 * time.Millisecond
 
 // ErrNoJob: the tenant has no such job, as far as all stores say.
 var ErrNoJob = errors.New("no such job")
 
-// Found is a job as all that is known of it tells.
+// Found is a job as all that is known of it tells: the JSON of a job in answers.
 type Found struct {
 	job.Job
+
 	// Settled says that the end is written in the job store: nothing will change.
-	Settled bool
+	Settled bool `json:"-"`
 	// Ending says that the wait record knows an end that the job store does not.
-	Ending bool
+	Ending bool `json:"-"`
 	// Place is the place in the line of those that wait for a free slot, from
 	// 1; 0 for a job that does not stand in it, and for callers who do not operate
 	// the broker: it would tell them how much others want.
-	Place int
+	Place int `json:"place,omitempty"`
+	// ElapsedSeconds runs from CreatedAt to now, for a job that has not ended.
+	ElapsedSeconds float64 `json:"elapsed_seconds,omitempty"`
+	// ETA is when its sweep may end, to the second; nil where nothing tells, and once
+	// that has passed. It is an estimate.
+	ETA *time.Time `json:"eta,omitempty"`
 }
 
 // Find reads a job from the job store and, while it has not ended there, adds
@@ -65,7 +66,7 @@ func (s *Service) Find(ctx context.Context, id string) (Found, error) {
 	case storeErr == nil && known:
 		return s.merge(ctx, j, rec), nil
 	case storeErr == nil:
-		return Found{Job: j}, nil
+		return s.timed(ctx, Found{Job: j}, rec), nil
 	case known:
 		return s.merge(ctx, jobOf(rec.Header), rec), nil
 	case waitErr != nil && !errors.Is(waitErr, wait.ErrUnknown):
@@ -110,34 +111,36 @@ func (s *Service) merge(ctx context.Context, j job.Job, rec wait.Record) Found {
 		at := rec.StartedAt.UTC()
 		out.StartedAt = &at
 	}
-	return out
+	return s.timed(ctx, out, rec)
 }
 
-// Live adds to open jobs what their wait records know: progress, place in
-// line. Redis may be away; the job store's word stands then.
+// Live adds to open jobs what their wait records know, read together: progress, place
+// in line, times. Redis may be away; the job store's word stands then.
 func (s *Service) Live(ctx context.Context, jobs []job.Job) []Found {
 	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
 	defer cancel()
+	var open []string
+	for _, j := range jobs {
+		if !j.Status.Terminal() {
+			open = append(open, j.JobID)
+		}
+	}
+	var records map[string]wait.Record
+	if len(open) > 0 {
+		var err error
+		if records, err = s.Waits.Records(ctx, open...); err != nil {
+			slog.WarnContext(ctx, "wait records not read", "jobs", len(open), "error", err)
+		}
+	}
 	out := make([]Found, len(jobs))
-	slots := make(chan struct{}, lookers)
-	var wg sync.WaitGroup
 	for i, j := range jobs {
 		out[i] = Found{Job: j, Settled: j.Status.Terminal()}
-		if out[i].Settled {
-			continue
+		if rec, known := records[j.JobID]; known && rec.Header.TenantID == j.TenantID {
+			out[i] = s.merge(ctx, j, rec)
+		} else {
+			out[i] = s.timed(ctx, out[i], wait.Record{})
 		}
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			if ctx.Err() != nil {
-				return
-			}
-			if rec, err := s.Waits.Get(ctx, j.JobID); err == nil && rec.Header.TenantID == j.TenantID {
-				out[i] = s.merge(ctx, j, rec)
-			}
-		})
 	}
-	wg.Wait()
 	return out
 }
 

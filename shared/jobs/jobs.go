@@ -68,6 +68,8 @@ type Store interface {
 // knows.
 type Waits interface {
 	Get(ctx context.Context, jobID string) (wait.Record, error)
+	// Records leaves out jobs without one.
+	Records(ctx context.Context, jobIDs ...string) (map[string]wait.Record, error)
 	Watch(ctx context.Context, jobID string) (<-chan wait.Record, error)
 	Cancel(ctx context.Context, jobID string) (wait.State, error)
 	Ping(ctx context.Context) error
@@ -140,6 +142,7 @@ type Service struct {
 	cursors   cursors
 	counts    countsCache
 	overviews overviewCache
+	runs      runTimes
 	streams   chan struct{}
 	// ofTenants are the streams of each tenant, reads and counting what it reads.
 	ofTenants, reads, counting shares

@@ -26,6 +26,7 @@ func (s *Service) Linked(mux *http.ServeMux) {
 	handle("GET /api/jobs/{id}/stream", OfJob(s.stream))
 	handle("GET /api/jobs/{id}/results.csv", OfJob(s.getResults))
 	handle("GET /api/stream", s.streamOverview)
+	mux.HandleFunc("GET /api/ping", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	if s.DeadLetters != nil {
 		handle("GET /api/dead-letters/{id}", s.getDeadLetter)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/shared/admission"
+	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -57,5 +58,35 @@ func TestParkedAtIsWhenItWasQueued(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, wait.Parked, back.State)
 		require.Equal(t, start.Add(2*time.Minute), back.ParkedAt, "since it is back, not since it came")
+	})
+}
+
+func TestRecordsAreThoseOfGet(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, url string) {
+		w, _ := open(t, url, wait.Config{MaxConcurrent: 1})
+		var ids []string
+		for i := range 4 { // one at the API, three queued, of two tenants
+			h := header([]string{"acme", "globex"}[i%2])
+			_, err := w.Accept(t.Context(), h, "")
+			require.NoError(t, err)
+			_, err = w.Enter(t.Context(), h)
+			require.NoError(t, err)
+			ids = append(ids, h.JobID)
+		}
+		found, err := w.Records(t.Context(), append(ids, job.NewID(), "no id")...)
+		require.NoError(t, err)
+		require.Len(t, found, len(ids))
+		places := map[int]bool{}
+		for _, id := range ids {
+			one, err := w.Get(t.Context(), id)
+			require.NoError(t, err)
+			require.Equal(t, one, found[id])
+			places[one.Place] = true
+		}
+		require.Equal(t, map[int]bool{0: true, 1: true, 2: true, 3: true}, places)
+		none, err := w.Records(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, none)
 	})
 }

@@ -20,6 +20,31 @@ function keep(now) {
   };
 }
 
+// What is shown is as old as the last answer. Two failed refreshes in a row are told:
+// one alone is often a restart.
+const patience = 10000; // ms for one answer: a server that is stuck does not answer either
+const retryPause = 2000;
+let failures = 0;
+let retrying;
+let fresh = new Date();
+
+// reached notes whether the server has shown the page: problem is what it said
+// instead, or that it said nothing.
+function reached(problem) {
+  const before = failures;
+  failures = problem ? failures + 1 : 0;
+  if (!problem) fresh = new Date();
+  clearTimeout(retrying);
+  if (failures > 0) retrying = setTimeout(refresh, retryPause);
+  if (failures < 2 && before < 2) return;
+  live()?.classList.toggle("stale", failures > 0);
+  const text = failures > 0 ? `${problem} What is shown here is as of ${fresh.toLocaleTimeString()}. Trying again …` : "";
+  set("connection", (banner) => {
+    banner.hidden = !text;
+    if (banner.textContent !== text) banner.textContent = text;
+  });
+}
+
 // refresh fetches the page again and swaps its live part. One runs at a time;
 // what is asked for meanwhile is done once more after it.
 let running = false;
@@ -27,29 +52,46 @@ let again = false;
 async function refresh() {
   if (running) { again = true; return; }
   running = true;
+  let problem = "";
+  let text;
   try {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(patience) });
     if (answer.status === 401) { location.reload(); return; }
-    if (!answer.ok) return;
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const next = page.getElementById("live");
-    const now = live();
-    if (!next || !now || next.innerHTML === now.innerHTML) return;
-    const restore = keep(now);
-    now.replaceWith(next);
-    restore(next);
-    document.title = page.title;
-    prepare(next);
-  } catch { // the server is away: the stream comes back by itself, and so does this
+    if (answer.ok) text = await answer.text();
+    else problem = `The server cannot show this page now (${answer.status}).`;
+  } catch {
+    problem = "The server does not answer.";
   } finally {
     running = false;
-    if (again) { again = false; refresh(); }
   }
+  if (text !== undefined) show(text);
+  reached(problem);
+  if (again) { again = false; if (!problem) refresh(); }
+}
+
+// show swaps what is live for what an answer says.
+function show(text) {
+  const page = new DOMParser().parseFromString(text, "text/html");
+  swap("attention", page);
+  const next = page.getElementById("live");
+  const now = live();
+  if (!next || !now || next.innerHTML === now.innerHTML) return;
+  const restore = keep(now);
+  now.replaceWith(next);
+  restore(next);
+  document.title = page.title;
+  prepare(next);
+}
+
+// swap takes the content of a part from another version of the page.
+function swap(id, page) {
+  const next = page.getElementById(id);
+  set(id, (now) => { if (next && next.innerHTML !== now.innerHTML) now.replaceChildren(...next.childNodes); });
 }
 
 // every refreshes while somebody looks, until its timer is cleared.
 function every(pause) {
-  return setInterval(() => { if (!document.hidden) refresh(); }, pause);
+  return setInterval(() => { if (!document.hidden && failures === 0) refresh(); }, pause);
 }
 
 function set(id, change) {
@@ -57,34 +99,60 @@ function set(id, change) {
   if (element) change(element);
 }
 
+// progress shows how far a job is, wherever the page says so.
+function progress(job) {
+  for (const element of document.querySelectorAll(`[data-progress="${CSS.escape(job.job_id)}"]`)) {
+    if (element.tagName === "PROGRESS") element.value = job.progress;
+    else element.textContent = `${job.progress} %`;
+  }
+}
+
+// listen opens a stream with these handlers and opens it again when it is lost: the
+// browser does so by itself after a break, but not after an answer that is no stream.
+// A lost stream has the page fetched, which tells whether the server answers at all,
+// and whether there is still something to listen to.
+function listen(address, kind, handlers) {
+  let source;
+  let ended = false;
+  const open = () => {
+    if (ended || live()?.dataset[kind] !== address) return;
+    source = new EventSource(address);
+    for (const [name, handle] of Object.entries(handlers)) source.addEventListener(name, handle);
+    source.addEventListener("error", () => {
+      if (!ended && failures === 0) refresh();
+      if (source.readyState === EventSource.CLOSED) setTimeout(open, 2 * retryPause);
+    });
+  };
+  open();
+  return () => { ended = true; source.close(); };
+}
+
 // follow listens to one job until its end.
 function follow(address) {
-  const source = new EventSource(address);
   const timer = every(5000); // the open bar of the timeline grows
-  const progress = (event) => {
-    const job = JSON.parse(event.data);
-    set("progress", (bar) => { bar.value = job.progress; });
-    set("percent", (text) => { text.textContent = `${job.progress} %`; });
-  };
-  source.addEventListener("progress", progress);
-  source.addEventListener("status", (event) => { progress(event); refresh(); });
-  // The timeline's last lines are written after the result.
-  source.addEventListener("result", () => { source.close(); clearInterval(timer); refresh(); setTimeout(refresh, 2000); });
+  const close = listen(address, "stream", {
+    progress: (event) => progress(JSON.parse(event.data)),
+    status: (event) => { progress(JSON.parse(event.data)); refresh(); },
+    // The timeline's last lines are written after the result.
+    result: () => { close(); clearInterval(timer); refresh(); setTimeout(refresh, 2000); },
+  });
 }
 
 // watch listens to the list: numbers change in place, anything else fetches
 // the page again.
 function watch(address) {
-  const source = new EventSource(address);
+  every(10000); // a server that is stuck says nothing on the stream; times grow
   let before = "";
-  source.addEventListener("jobs", (event) => {
-    const all = JSON.parse(event.data);
-    for (const job of all.open) set(`bar-${job.job_id}`, (bar) => { bar.value = job.progress; });
-    const now = JSON.stringify([all.counts, all.latest, all.open.map((job) => [job.job_id, job.status, job.place])]);
-    // Counting very many jobs may have taken longer than the page did.
-    const uncounted = document.querySelector(".tabs a") && !document.querySelector(".tabs .count");
-    if (uncounted || before && before !== now) refresh();
-    before = now;
+  listen(address, "overview", {
+    jobs: (event) => {
+      const all = JSON.parse(event.data);
+      for (const job of all.open) progress(job);
+      const now = JSON.stringify([all.counts, all.latest, all.open.map((job) => [job.job_id, job.status, job.place])]);
+      // Counting very many jobs may have taken longer than the page did.
+      const uncounted = document.querySelector(".tabs a") && !document.querySelector(".tabs .count");
+      if (uncounted || before && before !== now) refresh();
+      before = now;
+    },
   });
 }
 
@@ -118,6 +186,16 @@ function prepare(part) {
   });
 }
 
+// retry loads a page that could not be shown again, once it can be.
+function retry(pause) {
+  setInterval(async () => {
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(patience) });
+      if (answer.ok) location.reload();
+    } catch { /* not yet */ }
+  }, pause);
+}
+
 document.addEventListener("submit", (event) => {
   const question = event.submitter?.dataset.confirm || event.target.dataset.confirm;
   if (question && !confirm(question)) event.preventDefault();
@@ -128,5 +206,11 @@ if (region) prepare(region);
 if (region?.dataset.refresh) every(Number(region.dataset.refresh));
 if (region?.dataset.stream) follow(region.dataset.stream);
 if (region?.dataset.overview) watch(region.dataset.overview);
+if (region) {
+  // A browser stops the timers of pages that nobody sees.
+  document.addEventListener("visibilitychange", () => { if (!document.hidden && (region.dataset.refresh || region.dataset.stream || region.dataset.overview)) refresh(); });
+}
+const away = document.querySelector("[data-retry]");
+if (away) retry(Number(away.dataset.retry));
 const form = document.getElementById("sweep");
 if (form) estimate(form);

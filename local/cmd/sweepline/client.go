@@ -88,9 +88,16 @@ func answerOf(r *http.Response) *apiError {
 }
 
 // unreachable is the error where nobody answers.
-func unreachable(base string, err error) error {
-	return fmt.Errorf("no sweepline answers at %s (%w)\nStart one with 'sweepline up', or set SWEEPLINE_URL", base, err)
+type unreachable struct {
+	base string
+	err  error
 }
+
+func (e *unreachable) Error() string {
+	return fmt.Sprintf("no sweepline answers at %s (%s)\nStart one with 'sweepline up', or set SWEEPLINE_URL", e.base, e.err)
+}
+
+func (e *unreachable) Unwrap() error { return e.err }
 
 func (e *apiError) Error() string {
 	lines := []string{e.Message}
@@ -134,16 +141,25 @@ func (c *client) submit(ctx context.Context, s job.Sweep) (accepted, error) {
 	}, backoff.WithMaxTries(4))
 }
 
-func (c *client) job(ctx context.Context, id string) (job.Job, error) {
-	var j job.Job
+// known is a job as the API gives it: jobs.Found.
+type known struct {
+	job.Job
+
+	Place          int        `json:"place,omitempty"`
+	ElapsedSeconds float64    `json:"elapsed_seconds,omitempty"`
+	ETA            *time.Time `json:"eta,omitempty"`
+}
+
+func (c *client) job(ctx context.Context, id string) (known, error) {
+	var j known
 	err := c.do(ctx, http.MethodGet, "/webhook/jobs/"+url.PathEscape(id), nil, nil, &j)
 	return j, err
 }
 
 // page is one page of jobs.
 type page struct {
-	Jobs       []job.Job `json:"jobs"`
-	NextCursor string    `json:"next_cursor,omitempty"`
+	Jobs       []known `json:"jobs"`
+	NextCursor string  `json:"next_cursor,omitempty"`
 }
 
 func (c *client) jobs(ctx context.Context, query url.Values) (page, error) {
@@ -198,7 +214,7 @@ func (c *client) open(ctx context.Context, method, path string, body []byte, hea
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 			return nil, ctx.Err()
 		}
-		return nil, unreachable(c.base, err)
+		return nil, &unreachable{c.base, err}
 	}
 	if resp.StatusCode < 300 {
 		return resp, nil

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -55,13 +56,19 @@ type follower struct {
 
 // followJobs prints every change of the tenant's jobs from the stream of the
 // dashboard, until ctx ends. The stream comes back by itself.
-func followJobs(ctx context.Context, c *client, wanted func(job.Job) bool, print func(change) error) error {
+//
+// errs is told when the server does not answer.
+func followJobs(ctx context.Context, c *client, errs io.Writer, wanted func(job.Job) bool, print func(change) error) error {
 	f := &follower{c: c, wanted: wanted, print: print, now: time.Now, open: map[string]change{}, skipped: map[string]bool{}}
 	var failed error
-	err := c.events(ctx, "/api/stream", func(data string) bool {
+	err := c.events(ctx, "/api/stream", &reach{w: errs, base: c.base}, func(data string) bool {
 		var o overview
-		if json.Unmarshal([]byte(data), &o) == nil {
-			failed = f.take(ctx, o)
+		if json.Unmarshal([]byte(data), &o) != nil {
+			return true
+		}
+		failed = f.take(ctx, o)
+		if _, away := errors.AsType[*unreachable](failed); away {
+			failed = nil // the stream will break as well, and begin with an overview
 		}
 		return failed == nil
 	})
@@ -88,7 +95,7 @@ func (f *follower) take(ctx context.Context, o overview) error {
 				return err
 			}
 			before = change{JobID: u.JobID, Ticker: j.Ticker}
-			if !f.wanted(j) {
+			if !f.wanted(j.Job) {
 				f.skipped[u.JobID] = true
 				continue
 			}
@@ -121,9 +128,8 @@ func (f *follower) take(ctx context.Context, o overview) error {
 // newer than the newest of the last one.
 func (f *follower) missed(ctx context.Context, latest string, there map[string]bool) error {
 	before := f.latest
-	begun := f.begun
-	f.latest, f.begun = latest, true
-	if !begun || latest == before {
+	if !f.begun || latest == before {
+		f.latest, f.begun = latest, true
 		return nil
 	}
 	p, err := f.c.jobs(ctx, url.Values{"limit": {"100"}})
@@ -138,6 +144,7 @@ func (f *follower) missed(ctx context.Context, latest string, there map[string]b
 			f.open[j.JobID] = change{JobID: j.JobID}
 		}
 	}
+	f.latest = latest
 	return nil
 }
 
@@ -153,7 +160,7 @@ func (f *follower) ended(ctx context.Context, id string) error {
 		return nil
 	}
 	delete(f.open, id)
-	if !f.wanted(j) {
+	if !f.wanted(j.Job) {
 		return nil
 	}
 	return f.print(change{Time: f.now().UTC(), JobID: id, Ticker: j.Ticker, Status: j.Status, ErrorCode: j.ErrorCode, Progress: j.Progress})
@@ -182,9 +189,12 @@ func printChange(w io.Writer, asJSON bool) func(change) error {
 }
 
 // events reads a stream of Server-Sent Events until more says no. It comes back
-// by itself after a break, for up to two minutes.
-func (c *client) events(ctx context.Context, path string, more func(data string) bool) error {
+// by itself after a break, for up to two minutes; r says so meanwhile.
+func (c *client) events(ctx context.Context, path string, r *reach, more func(data string) bool) error {
 	ctx, cancel := context.WithCancel(ctx)
+	var probing sync.WaitGroup
+	probing.Go(func() { r.probe(ctx, c) })
+	defer probing.Wait()
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, http.NoBody)
 	if err != nil {
@@ -193,7 +203,14 @@ func (c *client) events(ctx context.Context, path string, more func(data string)
 	if c.key != "" {
 		req.Header.Set("Authorization", "Bearer "+c.key)
 	}
-	sc := sse.Client{HTTPClient: c.http, ResponseValidator: validate, Backoff: sse.Backoff{MaxInterval: 5 * time.Second, MaxElapsedTime: 2 * time.Minute}}
+	sc := sse.Client{
+		HTTPClient: c.http, Backoff: sse.Backoff{MaxInterval: 5 * time.Second, MaxElapsedTime: 2 * time.Minute},
+		OnRetry: func(error, time.Duration) { r.away(true) },
+		ResponseValidator: func(resp *http.Response) error {
+			r.back(true)
+			return validate(resp)
+		},
+	}
 	conn := sc.NewConnection(req)
 	conn.Buffer(nil, answerSize)
 	ended := false
@@ -214,7 +231,7 @@ func (c *client) events(ctx context.Context, path string, more func(data string)
 	if errors.As(err, &answer) {
 		return answer
 	}
-	return unreachable(c.base, err)
+	return &unreachable{c.base, err}
 }
 
 func runFollow(cmd *cobra.Command, c *client, status job.State, ticker string, asJSON bool) error {
@@ -222,7 +239,7 @@ func runFollow(cmd *cobra.Command, c *client, status job.State, ticker string, a
 		return (status == "" || j.Status == status || !j.Status.Terminal()) && (ticker == "" || j.Ticker == ticker)
 	}
 	show := printChange(cmd.OutOrStdout(), asJSON)
-	return followJobs(cmd.Context(), c, wanted, func(c change) error {
+	return followJobs(cmd.Context(), c, cmd.ErrOrStderr(), wanted, func(c change) error {
 		if status != "" && c.Status != status {
 			return nil
 		}

@@ -56,12 +56,12 @@ func newJobs() *cobra.Command {
 				_, err := fmt.Fprintln(w, "No jobs. Send one with 'sweepline submit'.")
 				return err
 			}
-			g := newGrid(w, "job", "ticker", "strategy", "status", "progress", "created", "took")
-			g.right = []string{"progress", "took"}
-			g.spare = []string{"strategy", "created", "progress", "took"}
+			g := newGrid(w, "job", "ticker", "strategy", "status", "progress", "created", "took", "left")
+			g.right = []string{"progress", "took", "left"}
+			g.spare = []string{"strategy", "created", "left", "took", "progress"}
 			for _, j := range p.Jobs {
-				g.add(j.JobID, printable(j.Ticker), j.Parameters.StrategyType, coloured(paint(w, j.Status, statusText(j))), fmt.Sprintf("%d %%", j.Progress),
-					j.CreatedAt.Local().Format(time.DateTime), took(j))
+				g.add(j.JobID, printable(j.Ticker), j.Parameters.StrategyType, coloured(paint(w, j.Status, statusText(j.Job))), progressText(j),
+					j.CreatedAt.Local().Format(time.DateTime), took(j), left(j))
 			}
 			g.print()
 			if p.NextCursor != "" {

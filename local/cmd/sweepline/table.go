@@ -194,23 +194,49 @@ func statusText(j job.Job) string {
 	return printable(string(j.Status))
 }
 
-func took(j job.Job) string {
-	if j.DurationSeconds == nil {
-		return ""
+// took is how long a job took, or has taken so far.
+func took(j known) string {
+	switch {
+	case j.DurationSeconds != nil:
+		return time.Duration(*j.DurationSeconds * float64(time.Second)).Round(10 * time.Millisecond).String()
+	case !j.Status.Terminal():
+		return time.Duration(j.ElapsedSeconds*float64(time.Second)).Truncate(time.Second).String() + " …"
 	}
-	return time.Duration(*j.DurationSeconds * float64(time.Second)).Round(10 * time.Millisecond).String()
+	return ""
 }
 
-func printJob(w io.Writer, j job.Job) {
+// progressText is how far a job is: its progress, or its place in the line.
+func progressText(j known) string {
+	if j.Place > 0 {
+		return fmt.Sprintf("number %d", j.Place)
+	}
+	return fmt.Sprintf("%d %%", j.Progress)
+}
+
+// left is how long a job may still take; empty where nobody can tell.
+func left(j known) string {
+	if j.ETA == nil {
+		return ""
+	}
+	return "≈ " + max(time.Until(*j.ETA), time.Second).Round(time.Second).String()
+}
+
+func printJob(w io.Writer, j known) {
 	p := j.Parameters
 	fmt.Fprintf(w, "Job      %s\nStatus   %s\nSweep    %s %s, fast %d:%d, slow %d:%d, step %d, at least %d trades\n",
-		printable(j.JobID), paint(w, j.Status, statusText(j)), printable(p.Ticker), printable(p.StrategyType), p.FastRange[0], p.FastRange[1], p.SlowRange[0], p.SlowRange[1], p.Step, p.MinTrades)
+		printable(j.JobID), paint(w, j.Status, statusText(j.Job)), printable(p.Ticker), printable(p.StrategyType), p.FastRange[0], p.FastRange[1], p.SlowRange[0], p.SlowRange[1], p.Step, p.MinTrades)
 	if j.ErrorMessage != "" {
 		fmt.Fprintf(w, "Error    %s\n", printable(j.ErrorMessage))
 	}
 	fmt.Fprintf(w, "Created  %s\n", j.CreatedAt.Local().Format(time.DateTime))
+	if !j.Status.Terminal() {
+		fmt.Fprintf(w, "Progress %s\n", progressText(j))
+	}
 	if t := took(j); t != "" {
 		fmt.Fprintf(w, "Took     %s\n", t)
+	}
+	if t := left(j); t != "" {
+		fmt.Fprintf(w, "Left     %s\n", t)
 	}
 	if j.RetryOf != "" {
 		fmt.Fprintf(w, "Repeats  %s\n", printable(j.RetryOf))

@@ -87,11 +87,11 @@ const hostile = "\x1b]0;owned\x07\x1b[2J\u009b31m\u202e"
 func TestTextsOfOthersDoNotSteerTheTerminal(t *testing.T) {
 	t.Parallel()
 	seconds := 1.0
-	j := job.Job{
+	j := known{Job: job.Job{
 		JobID: "id" + hostile, Status: "FAILED" + hostile, ErrorCode: "x" + hostile, ErrorMessage: "m" + hostile, RetryOf: "r" + hostile,
 		Parameters: job.Sweep{Ticker: "T" + hostile, StrategyType: "S" + hostile}, DurationSeconds: &seconds,
 		Results: []job.Row{{StrategyType: "S" + hostile}},
-	}
+	}}
 	var out bytes.Buffer
 	printJob(&out, j)
 	printTimeline(&out, []job.TimelineEvent{{Type: "t" + hostile, Error: "e" + hostile}})

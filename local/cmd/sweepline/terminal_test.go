@@ -38,10 +38,19 @@ var smallSweep = job.Sweep{Ticker: "DAX", FastRange: [2]int{5, 20}, SlowRange: [
 
 func TestOnATerminal(t *testing.T) {
 	t.Parallel()
-	p := up(t, t.TempDir(), "--delay", "2s")
+	p := up(t, t.TempDir(), "--delay", "4s")
 	a, err := p.client().submit(t.Context(), smallSweep)
 	require.NoError(t, err)
 	at := "SWEEPLINE_URL=" + p.url
+
+	var listed page // a list knows how far a job is, as a look at it does
+	require.Eventually(t, func() bool {
+		out, _, _ := command(t, p.url, "jobs", "--json")
+		return json.Unmarshal([]byte(out), &listed) == nil && len(listed.Jobs) == 1 && listed.Jobs[0].Progress > 0
+	}, time.Minute, 10*time.Millisecond)
+	require.Equal(t, job.Running, listed.Jobs[0].Status)
+	require.Less(t, listed.Jobs[0].Progress, 100)
+	require.NotZero(t, listed.Jobs[0].ElapsedSeconds)
 
 	out := onTerminal(t, 80, []string{at}, "watch", a.JobID)
 	frames := strings.Split(out, "\r")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -40,7 +41,7 @@ func watchJob(cmd *cobra.Command, c *client, id string, asJSON bool) error {
 		printJob(out, j)
 	}
 	if j.Status == job.Failed {
-		return fmt.Errorf("job %s failed (%s)\n%s", j.JobID, j.ErrorCode, afterFailure(j))
+		return fmt.Errorf("job %s failed (%s)\n%s", j.JobID, j.ErrorCode, afterFailure(j.Job))
 	}
 	return nil
 }
@@ -59,10 +60,11 @@ func afterFailure(j job.Job) string {
 
 // follow shows a job's progress from its event stream, which reconnects by
 // itself, and gives the finished job.
-func follow(ctx context.Context, c *client, id string, w io.Writer) (job.Job, error) {
+func follow(ctx context.Context, c *client, id string, w io.Writer) (known, error) {
 	var show func(update)
 	_, terminal := terminalWidth(w)
-	err := stream(ctx, c, id, func(u update) bool {
+	r := &reach{w: w, base: c.base}
+	err := stream(ctx, c, id, r, func(u update) bool {
 		switch {
 		case show == nil && terminal:
 			show = newBar(w)
@@ -76,11 +78,16 @@ func follow(ctx context.Context, c *client, id string, w io.Writer) (job.Job, er
 		fmt.Fprintln(w)
 	}
 	if err != nil {
-		return job.Job{}, err
+		return known{}, err
 	}
 	// The stream may be a moment ahead of the stored job.
-	return backoff.Retry(ctx, func() (job.Job, error) {
+	return backoff.Retry(ctx, func() (known, error) {
 		j, err := c.job(ctx, id)
+		if _, away := errors.AsType[*unreachable](err); away {
+			r.away(true)
+		} else {
+			r.back(true)
+		}
 		if err == nil && !j.Status.Terminal() {
 			err = fmt.Errorf("job %s has ended, but its results are not stored yet\nLook again in a moment with 'sweepline job %s'", id, id)
 		}
@@ -133,9 +140,9 @@ func newBar(w io.Writer) func(update) {
 }
 
 // stream reads a job's updates until more says no.
-func stream(ctx context.Context, c *client, id string, more func(update) bool) error {
+func stream(ctx context.Context, c *client, id string, r *reach, more func(update) bool) error {
 	var u update // a message says what has changed; the rest stands
-	return c.events(ctx, "/api/jobs/"+url.PathEscape(id)+"/stream", func(data string) bool {
+	return c.events(ctx, "/api/jobs/"+url.PathEscape(id)+"/stream", r, func(data string) bool {
 		return json.Unmarshal([]byte(data), &u) != nil || !u.Status.Valid() || more(u)
 	})
 }
