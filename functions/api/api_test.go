@@ -165,6 +165,19 @@ func TestResults(t *testing.T) {
 	require.Equal(t, []string{"DAX", "MACD", "12", "26", "9", "1.5"}, lines[1][:6])
 	require.Equal(t, "0.125", lines[1][17])
 	require.Empty(t, lines[2][4])
+	require.Equal(t, []string{"synthetic", "data_source", "data_hash"}, lines[0][19:])
+	require.Equal(t, []string{"", "", ""}, lines[1][19:], "the API says nothing of its prices: nobody knows")
+	for want, m := range map[string]*job.Metrics{
+		"true,,":              {Synthetic: true},
+		"true,synthetic,":     {Synthetic: true, Data: &job.Data{Source: "synthetic"}},
+		"false,'=feed,sha256": {Data: &job.Data{Source: "=feed", Hash: "sha256"}},
+	} {
+		j.Metrics = m
+		w.Set(func() { w.Jobs[j.JobID] = j })
+		lines, err := csv.NewReader(jobstest.Call(h, "GET", "/api/jobs/"+j.JobID+"/results.csv").Body).ReadAll()
+		require.NoError(t, err)
+		require.Equal(t, want, strings.Join(lines[2][19:], ","))
+	}
 	require.Equal(t, []string{"'=A1/A2", "-1"}, []string{lines[2][0], lines[2][5]}, "a text is no formula, a number stays one")
 	require.Equal(t, 200, jobstest.Call(h, "GET", "/api/jobs/"+strings.ToUpper(j.JobID)+"/results.csv").Code)
 

@@ -68,8 +68,11 @@ func (a *api) Page(ctx context.Context, runID, ticker string, offset int) (tradi
 		return trading.Page{}, errors.New("asked for the wrong sweep")
 	}
 	end := min(offset+10, len(a.rows))
-	return trading.Page{Rows: a.rows[offset:end], Total: len(a.rows), Last: end == len(a.rows), Synthetic: end > 0 && a.rows[0].Synthetic}, nil
+	return trading.Page{Rows: a.rows[offset:end], Total: len(a.rows), Last: end == len(a.rows), Synthetic: end > 0 && a.rows[0].Synthetic, Data: prices}, nil
 }
+
+// prices are what all sweeps are computed on.
+var prices = &job.Data{Source: "DAX.csv", FirstDay: "2020-01-02", LastDay: "2024-12-30", Bars: 1250, Hash: "sha256:0"}
 
 func (a *api) asked() []int {
 	a.mu.Lock()
@@ -163,7 +166,7 @@ func TestACompletedSweep(t *testing.T) {
 
 	j := b.job(t, reply)
 	require.Equal(t, job.Completed, j.Status)
-	require.Equal(t, &job.Metrics{Combinations: 25, BestScore: 0.24, ExecutionSeconds: 80}, j.Metrics)
+	require.Equal(t, &job.Metrics{Combinations: 25, BestScore: 0.24, ExecutionSeconds: 80, Data: prices}, j.Metrics)
 	require.Equal(t, "run-1", j.SweepRunID)
 	require.Equal(t, 90.0, *j.DurationSeconds)
 	require.Len(t, j.Results, jobstore.BestRows)
@@ -201,6 +204,8 @@ func TestARepeatBeforeTheEnd(t *testing.T) {
 		one.CollectedAt = two.CollectedAt
 		require.Equal(t, one, two, "of %d rows", n)
 		require.Equal(t, n > 0, two.Synthetic)
+		require.Equal(t, prices, two.Data)
+		require.Equal(t, prices, b.job(t, second).Metrics.Data, "in the store as well")
 		require.Equal(t, n, b.rows(t))
 		require.Equal(t, n, b.job(t, second).Metrics.Combinations)
 	}

@@ -174,7 +174,7 @@ func (f *Function) complete(ctx context.Context, d event.Completed, last jobstor
 	e, err := event.NewCollected(event.Collected{
 		Header: d.Header, TradingJobID: d.TradingJobID, SweepRunID: d.SweepRunID, Turn: d.Turn, SubmittedAt: d.SubmittedAt,
 		CompletedAt: d.CompletedAt, ExecutionSeconds: d.ExecutionSeconds, CollectedAt: time.Now(),
-		Rows: sum.Rows, Total: last.Next, BestScore: sum.BestScore, Synthetic: fetched.Synthetic, Best: sum.Best,
+		Rows: sum.Rows, Total: last.Next, BestScore: sum.BestScore, Synthetic: fetched.Synthetic, Data: fetched.Data, Best: sum.Best,
 	})
 	return &e, err
 }

@@ -64,6 +64,30 @@ func TestPages(t *testing.T) {
 	require.Contains(t, jobstest.Call(h, "GET", "/jobs/"+early.JobID).Body.String(), "timeline is not available")
 }
 
+// Results on prices that are not the ticker's say so wherever they are shown, and all
+// results say what they were computed on, or that it is unknown.
+func TestPricesAreTold(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "")
+	j := w.Stored("default", job.Completed)
+	show := func(m *job.Metrics) (list, page string) {
+		j.Metrics = m
+		w.Set(func() { w.Jobs[j.JobID] = j })
+		return jobstest.Call(h, "GET", "/").Body.String(), jobstest.Call(h, "GET", "/jobs/"+j.JobID).Body.String()
+	}
+	list, page := show(&job.Metrics{Combinations: 2, Synthetic: true, Data: &job.Data{Source: "synthetic", Bars: 2520, Hash: "sha256:abc"}})
+	require.Contains(t, list, "made-up prices")
+	require.Contains(t, page, "<strong>Made-up prices.</strong>")
+	require.Contains(t, page, "say nothing about DAX")
+	require.Contains(t, page, "made up (2520 bars)")
+	require.Contains(t, page, "sha256:abc")
+	list, page = show(&job.Metrics{Combinations: 2, Data: &job.Data{Source: "<DAX>.csv", FirstDay: "2020-01-02", LastDay: "2024-12-30", Bars: 1250}})
+	require.NotContains(t, list+page, "made-up")
+	require.Contains(t, page, "&lt;DAX&gt;.csv, 2020-01-02 to 2024-12-30, 1250 bars")
+	_, page = show(&job.Metrics{Combinations: 2})
+	require.Contains(t, page, `<dt>Prices</dt><dd class="wrap">unknown</dd>`)
+}
+
 func TestActsFromPages(t *testing.T) {
 	t.Parallel()
 	w, _, h := setup(t, "")

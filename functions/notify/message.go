@@ -59,10 +59,25 @@ func oneLine(s string) string {
 // Subject is the message in one line.
 func (m message) Subject() string {
 	p := m.Job.Parameters
-	if m.Completed {
+	switch {
+	case m.Job.MadeUp():
+		return fmt.Sprintf("%s sweep of %s completed on made-up prices", p.StrategyType, p.Ticker)
+	case m.Completed:
 		return fmt.Sprintf("%s sweep of %s completed", p.StrategyType, p.Ticker)
 	}
 	return fmt.Sprintf("%s sweep of %s failed: %s", p.StrategyType, p.Ticker, m.Reason())
+}
+
+// Prices says what a completed sweep was computed on.
+func (m message) Prices() string {
+	p := oneLine(m.Job.Prices())
+	switch {
+	case m.Job.MadeUp():
+		return "Prices: " + p + ". They are not those of " + m.Job.Parameters.Ticker + ", and its figures say nothing about it."
+	case p != "":
+		return "Prices: " + p
+	}
+	return ""
 }
 
 // Reason says in words why the job failed.

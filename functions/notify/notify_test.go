@@ -139,6 +139,46 @@ func TestSlack(t *testing.T) {
 	require.Equal(t, b.broker.events[0].ID(), b.broker.events[1].ID(), "the second is no repeat")
 }
 
+// A message on results from made-up prices says so in every form of it, and in what a
+// phone shows; the others say what they were computed on.
+func TestMessagesSayWhatWasComputedOn(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		metrics job.Metrics
+		subject string
+		says    []string
+	}{
+		"made up": {job.Metrics{Synthetic: true, Data: &job.Data{Source: "synthetic", Bars: 2520}}, "SMA sweep of DAX completed on made-up prices",
+			[]string{"Prices: made up (2520 bars). They are not those of DAX"}},
+		"real": {job.Metrics{Data: &job.Data{Source: "DAX.csv", FirstDay: "2020-01-02", LastDay: "2024-12-30", Bars: 1250}}, "SMA sweep of DAX completed",
+			[]string{"Prices: DAX.csv, 2020-01-02 to 2024-12-30, 1250 bars"}},
+		"untold": {job.Metrics{}, "SMA sweep of DAX completed", []string{"Prices: unknown"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sender, office := newSlackSink(t), newPostOffice(t, false)
+			b := setup(t, func(cfg *notify.Config) { cfg.SlackWebhookURL, cfg.SMTPURL = sender.url, "smtp://"+office.addr })
+			d, err := event.Data[event.Finished](completed(t))
+			require.NoError(t, err)
+			c.metrics.Combinations, c.metrics.BestScore = 1234, 1.5
+			d.Job.Metrics = &c.metrics
+			_, err = b.Handle(t.Context(), finished(t, d.Job))
+			require.NoError(t, err)
+			m := office.got()[0].read(t)
+			require.Equal(t, c.subject, m.Header.Get("Subject"))
+			parts := partsOf(t, m.Header.Get("Content-Type"), m.Body)
+			var posted struct{ Text string }
+			require.NoError(t, json.Unmarshal(sender.got()[0], &posted))
+			require.True(t, strings.HasPrefix(posted.Text, c.subject+" http"), posted.Text)
+			for _, want := range c.says {
+				for _, text := range []string{string(sender.got()[0]), parts["text/plain"], parts["text/html"]} {
+					require.Contains(t, text, want)
+				}
+			}
+		})
+	}
+}
+
 func TestSlackTakesHostileTextAsText(t *testing.T) {
 	t.Parallel()
 	sender := newSlackSink(t)

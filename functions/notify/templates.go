@@ -210,11 +210,13 @@ func samples() []message {
 		Metrics: &job.Metrics{Combinations: 2, BestScore: 1.5},
 		Results: []job.Row{{Ticker: "DAX", StrategyType: job.SMA, FastPeriod: 5, SlowPeriod: 20, Score: 1.5, TotalTrades: 60}, {Ticker: "DAX", StrategyType: job.SMA, FastPeriod: 10, SlowPeriod: 20, Score: 1}},
 	}
+	made := done
+	made.Metrics = &job.Metrics{Combinations: 2, BestScore: 1.5, Synthetic: true, Data: &job.Data{Source: "sample", Bars: 100}}
 	bare := done
 	bare.Metrics, bare.Results, bare.DurationSeconds = nil, []job.Row{}, nil
 	failed := bare
 	failed.Status, failed.ErrorCode, failed.ErrorMessage = job.Failed, job.TimedOut, `no "result" in <1h>`
-	m := []message{newMessage(done, "http://localhost:8080"), newMessage(bare, "http://localhost:8080"), newMessage(failed, "http://localhost:8080")}
+	m := []message{newMessage(done, "http://localhost:8080"), newMessage(made, "http://localhost:8080"), newMessage(bare, "http://localhost:8080"), newMessage(failed, "http://localhost:8080")}
 	m[0].Picture = &Picture{Src: "cid:sample", Alt: "A sample", Width: pictureWidth / 2, Height: pictureHeight / 2}
 	return m
 }

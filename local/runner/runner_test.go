@@ -179,6 +179,10 @@ func TestOneSweepFromWebhookToNotification(t *testing.T) {
 		require.Len(t, j.Results, 10)
 		require.Greater(t, j.Results[0].Score, j.Results[9].Score)
 		require.False(t, j.Metrics.Synthetic)
+		require.Equal(t, "eu-indices-1991-1998.csv", j.Metrics.Data.Source)
+		require.Equal(t, 1860, j.Metrics.Data.Bars)
+		require.Equal(t, "1991.49615384615", j.Metrics.Data.FirstDay)
+		require.Len(t, j.Metrics.Data.Hash, 64+len("sha256:"))
 		require.Equal(t, map[string]int{
 			event.SweepRequested: 1, event.SweepSubmitted: 1, event.SweepCompleted: 1, event.SweepCollected: 1, event.JobCompleted: 1, event.JobNotified: 1,
 		}, b.types(id))
@@ -201,6 +205,9 @@ func TestATickerWithoutPricesIsMarkedSynthetic(t *testing.T) {
 	j := b.ended(answer["job_id"].(string))
 	require.Equal(t, job.Completed, j.Status)
 	require.True(t, j.Metrics.Synthetic)
+	require.Equal(t, "synthetic", j.Metrics.Data.Source)
+	require.Positive(t, j.Metrics.Data.Bars)
+	require.Empty(t, j.Metrics.Data.FirstDay, "no day ever had these prices")
 }
 
 func TestTheSameKeyFiftyTimesAtOnceIsOneJob(t *testing.T) {

@@ -43,13 +43,24 @@ type parameters struct {
 // resultData is what a completed sweep says of itself. In the older dialect the
 // run id stands in the text of output only.
 type resultData struct {
-	RunID       string  `json:"sweep_run_id,omitempty"`
-	Total       int     `json:"total_combinations"`
-	Seconds     float64 `json:"execution_time_seconds"`
-	CompletedAt string  `json:"completed_at,omitempty"`
-	Output      string  `json:"output,omitempty"`
-	DataSource  string  `json:"data_source,omitempty"`
-	Synthetic   bool    `json:"synthetic"`
+	RunID       string      `json:"sweep_run_id,omitempty"`
+	Total       int         `json:"total_combinations"`
+	Seconds     float64     `json:"execution_time_seconds"`
+	CompletedAt string      `json:"completed_at,omitempty"`
+	Output      string      `json:"output,omitempty"`
+	DataSource  string      `json:"data_source,omitempty"`
+	Synthetic   bool        `json:"synthetic"`
+	Data        *dataAnswer `json:"data,omitempty"`
+}
+
+// dataAnswer is what a sweep was computed on. Days are as the file writes them, and
+// left out where the prices are made up. See series.data for the hash.
+type dataAnswer struct {
+	Source   string `json:"source"`
+	FirstDay string `json:"first_day,omitempty"`
+	LastDay  string `json:"last_day,omitempty"`
+	Bars     int    `json:"bars"`
+	Hash     string `json:"hash"`
 }
 
 // answer is the job as it now stands. The caller holds mu.
@@ -82,7 +93,7 @@ func (j *sweep) resultData() *resultData {
 	}
 	d := &resultData{
 		Total: j.total, Seconds: round6(j.completed.Sub(j.started).Seconds()),
-		CompletedAt: stamp(j.completed, j.req.Form), DataSource: j.source, Synthetic: j.synthetic,
+		CompletedAt: stamp(j.completed, j.req.Form), DataSource: j.source, Synthetic: j.synthetic, Data: j.data,
 	}
 	if j.req.Form {
 		d.Output = fmt.Sprintf("Sweep of %s finished: %d combinations, sweep_run_id: %s", j.req.Ticker, j.total, j.runID)

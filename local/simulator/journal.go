@@ -19,17 +19,18 @@ const journalFile = "simulator.jsonl"
 // entry is one line of the state file: a sweep as it then stood. A later line
 // replaces an earlier one of the same id.
 type entry struct {
-	ID        string    `json:"id"`
-	RunID     string    `json:"run_id"`
-	Request   request   `json:"request"`
-	Status    string    `json:"status"`
-	Created   time.Time `json:"created"`
-	Started   time.Time `json:"started,omitzero"`
-	Completed time.Time `json:"completed,omitzero"`
-	Message   string    `json:"message,omitempty"`
-	Source    string    `json:"source,omitempty"`
-	Synthetic bool      `json:"synthetic,omitempty"`
-	Done      int64     `json:"done,omitempty"`
+	ID        string      `json:"id"`
+	RunID     string      `json:"run_id"`
+	Request   request     `json:"request"`
+	Status    string      `json:"status"`
+	Created   time.Time   `json:"created"`
+	Started   time.Time   `json:"started,omitzero"`
+	Completed time.Time   `json:"completed,omitzero"`
+	Message   string      `json:"message,omitempty"`
+	Source    string      `json:"source,omitempty"`
+	Synthetic bool        `json:"synthetic,omitempty"`
+	Data      *dataAnswer `json:"data,omitempty"`
+	Done      int64       `json:"done,omitempty"`
 }
 
 // journal appends what must outlive the process: acceptance, before it is
@@ -69,7 +70,7 @@ func (j *sweep) entry() entry {
 	return entry{
 		ID: j.id, RunID: j.runID, Request: j.req, Status: j.status, Created: j.created,
 		Started: j.started, Completed: j.completed, Message: j.message,
-		Source: j.source, Synthetic: j.synthetic, Done: j.done.Load(),
+		Source: j.source, Synthetic: j.synthetic, Data: j.data, Done: j.done.Load(),
 	}
 }
 
@@ -97,7 +98,7 @@ func (s *Simulator) restore() error {
 		j := &sweep{
 			id: e.ID, runID: e.RunID, req: e.Request, status: e.Status, created: e.Created,
 			started: e.Started, completed: e.Completed, message: e.Message,
-			source: e.Source, synthetic: e.Synthetic,
+			source: e.Source, synthetic: e.Synthetic, data: e.Data,
 		}
 		s.stats.Submissions++
 		s.byURL[j.req.WebhookURL]++

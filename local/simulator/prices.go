@@ -2,8 +2,10 @@ package simulator
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"embed"
 	"encoding/csv"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +23,7 @@ import (
 const (
 	maxPriceFile = 32 << 20
 	maxPriceRows = 100_000
+	maxDay       = 40
 )
 
 //go:embed prices/*.csv
@@ -32,6 +35,24 @@ type series struct {
 	source    string
 	synthetic bool
 	closes    []float64
+	// days are the dates of closes as their file writes them; empty where they are made
+	// up.
+	days []string
+}
+
+// data tells the series from others. Its hash is the SHA-256 of one line for each
+// close: the day as the file writes it, a comma, the shortest decimal of the close,
+// and a newline.
+func (s series) data() *dataAnswer {
+	sum := sha256.New()
+	for i, c := range s.closes {
+		fmt.Fprintf(sum, "%s,%s\n", s.days[i], strconv.FormatFloat(c, 'f', -1, 64))
+	}
+	d := &dataAnswer{Source: s.source, Bars: len(s.closes), Hash: "sha256:" + hex.EncodeToString(sum.Sum(nil))}
+	if n := len(s.days); n > 0 {
+		d.FirstDay, d.LastDay = s.days[0], s.days[n-1]
+	}
+	return d
 }
 
 // loadSeries finds the prices of ticker: first in dir (may be empty), then in
@@ -100,47 +121,46 @@ func readPrices(files fs.FS, name, ticker string, columns ...string) (series, bo
 		return series{}, false, fmt.Errorf("open prices: %w", err)
 	}
 	defer f.Close()
-	closes, found, err := parsePrices(f, columns...)
+	closes, days, found, err := parsePrices(f, columns...)
 	if err != nil {
 		return series{}, false, fmt.Errorf("read prices %s: %w", path.Base(name), err)
 	}
-	return series{ticker: ticker, source: path.Base(name), closes: closes}, found, nil
+	return series{ticker: ticker, source: path.Base(name), closes: closes, days: days}, found, nil
 }
 
 // parsePrices reads the first of columns that the CSV's header names, oldest
 // price first. The first column is the date: ISO dates or decimal years; a file
 // with the newest day first is turned around. Days without a price (empty,
 // "null", "nan") are left out.
-func parsePrices(r io.Reader, columns ...string) (closes []float64, found bool, err error) {
+func parsePrices(r io.Reader, columns ...string) (closes []float64, days []string, found bool, err error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxPriceFile+1))
 	if err != nil {
-		return nil, false, fmt.Errorf("read file: %w", err)
+		return nil, nil, false, fmt.Errorf("read file: %w", err)
 	}
 	if len(data) > maxPriceFile {
-		return nil, false, fmt.Errorf("file is larger than %d bytes", maxPriceFile)
+		return nil, nil, false, fmt.Errorf("file is larger than %d bytes", maxPriceFile)
 	}
 	rows := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))))
 	rows.ReuseRecord = true
 	header, err := rows.Read()
 	if errors.Is(err, io.EOF) {
-		return nil, false, nil
+		return nil, nil, false, nil
 	}
 	if err != nil {
-		return nil, false, fmt.Errorf("read header: %w", err)
+		return nil, nil, false, fmt.Errorf("read header: %w", err)
 	}
 	column := findColumn(header, columns)
 	if column < 0 {
-		return nil, false, nil
+		return nil, nil, false, nil
 	}
 
-	var first, last string
 	for {
 		record, err := rows.Read()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return nil, false, fmt.Errorf("read row: %w", err)
+			return nil, nil, false, fmt.Errorf("read row: %w", err)
 		}
 		text := strings.TrimSpace(record[column])
 		if text == "" || strings.EqualFold(text, "null") || strings.EqualFold(text, "nan") {
@@ -149,21 +169,22 @@ func parsePrices(r io.Reader, columns ...string) (closes []float64, found bool, 
 		line, _ := rows.FieldPos(0)
 		price, err := strconv.ParseFloat(text, 64)
 		if err != nil || !(price > 0) || math.IsInf(price, 0) {
-			return nil, false, fmt.Errorf("line %d: %q is no positive price", line, text)
+			return nil, nil, false, fmt.Errorf("line %d: %q is no positive price", line, text)
 		}
 		if len(closes) == maxPriceRows {
-			return nil, false, fmt.Errorf("more than %d days", maxPriceRows)
+			return nil, nil, false, fmt.Errorf("more than %d days", maxPriceRows)
 		}
-		if first == "" {
-			first = strings.Clone(record[0])
+		day := record[0]
+		if len(day) > maxDay {
+			return nil, nil, false, fmt.Errorf("line %d: date is longer than %d bytes", line, maxDay)
 		}
-		last = record[0]
-		closes = append(closes, price)
+		closes, days = append(closes, price), append(days, strings.Clone(day)) // record shares a line's memory
 	}
-	if first > last {
+	if n := len(days); n > 0 && days[0] > days[n-1] {
 		slices.Reverse(closes)
+		slices.Reverse(days)
 	}
-	return closes, true, nil
+	return closes, days, true, nil
 }
 
 // findColumn returns the index of the first wanted column, -1 without one. The

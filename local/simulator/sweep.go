@@ -31,6 +31,7 @@ type sweep struct {
 	message            string // why it failed
 	source             string // where its prices came from
 	synthetic          bool
+	data               *dataAnswer // the prices themselves
 	lastPoll           time.Time
 	computed           bool // only time stands between it and its end
 
@@ -131,7 +132,7 @@ func (s *Simulator) compute(j *sweep) error {
 		return err
 	}
 	s.mu.Lock()
-	j.source, j.synthetic = prices.source, prices.synthetic
+	j.source, j.synthetic, j.data = prices.source, prices.synthetic, prices.data()
 	s.mu.Unlock()
 	rows, err := s.engine.compute(j.ctx, j.req, prices, &j.done)
 	if err != nil {

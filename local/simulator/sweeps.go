@@ -18,24 +18,26 @@ const (
 )
 
 type pageAnswer struct {
-	RunID     string `json:"sweep_run_id"`
-	Total     int    `json:"total_count"`
-	Returned  int    `json:"returned_count"`
-	Offset    int    `json:"offset"`
-	Limit     int    `json:"limit"`
-	Source    string `json:"data_source"`
-	Synthetic bool   `json:"synthetic"`
-	Results   []row  `json:"results"`
+	RunID     string      `json:"sweep_run_id"`
+	Total     int         `json:"total_count"`
+	Returned  int         `json:"returned_count"`
+	Offset    int         `json:"offset"`
+	Limit     int         `json:"limit"`
+	Source    string      `json:"data_source"`
+	Synthetic bool        `json:"synthetic"`
+	Data      *dataAnswer `json:"data,omitempty"`
+	Results   []row       `json:"results"`
 }
 
 type bestAnswer struct {
-	RunID     string `json:"sweep_run_id"`
-	Ticker    string `json:"ticker"`
-	RunDate   string `json:"run_date"`
-	Total     int    `json:"total_results"`
-	Source    string `json:"data_source"`
-	Synthetic bool   `json:"synthetic"`
-	Results   []row  `json:"results"`
+	RunID     string      `json:"sweep_run_id"`
+	Ticker    string      `json:"ticker"`
+	RunDate   string      `json:"run_date"`
+	Total     int         `json:"total_results"`
+	Source    string      `json:"data_source"`
+	Synthetic bool        `json:"synthetic"`
+	Data      *dataAnswer `json:"data,omitempty"`
+	Results   []row       `json:"results"`
 }
 
 // getResults pages through every combination of a completed sweep, best score
@@ -56,7 +58,7 @@ func (s *Simulator) getResults(w http.ResponseWriter, r *http.Request) {
 	page := rows[min(offset, len(rows)):min(offset+limit, len(rows))]
 	writeJSON(w, http.StatusOK, pageAnswer{
 		RunID: j.runID, Total: len(rows), Returned: len(page), Offset: offset, Limit: limit,
-		Source: j.source, Synthetic: j.synthetic, Results: named(j.runID, page),
+		Source: j.source, Synthetic: j.synthetic, Data: j.data, Results: named(j.runID, page),
 	})
 }
 
@@ -73,7 +75,7 @@ func (s *Simulator) getBest(w http.ResponseWriter, r *http.Request) {
 	best := rows[:min(limit, len(rows))]
 	writeJSON(w, http.StatusOK, bestAnswer{
 		RunID: j.runID, Ticker: j.req.Ticker, RunDate: stamp(j.completed, j.req.Form),
-		Total: len(best), Source: j.source, Synthetic: j.synthetic, Results: named(j.runID, best),
+		Total: len(best), Source: j.source, Synthetic: j.synthetic, Data: j.data, Results: named(j.runID, best),
 	})
 }
 

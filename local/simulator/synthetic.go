@@ -36,5 +36,5 @@ func synthesize(ticker string, seed uint64) series {
 		price *= math.Exp((drift+trend-volatility*volatility/2)/tradingDays + daily*rng.NormFloat64())
 		closes[i] = max(price, 0.01)
 	}
-	return series{ticker: ticker, source: "synthetic", synthetic: true, closes: closes}
+	return series{ticker: ticker, source: "synthetic", synthetic: true, closes: closes, days: make([]string, len(closes))}
 }

@@ -127,6 +127,8 @@ type Collected struct {
 	BestScore float64 `json:"best_score"`
 	// Synthetic marks results computed on made-up prices.
 	Synthetic bool `json:"synthetic,omitempty"`
+	// Data is what they were computed on; nil where the trading API does not say.
+	Data *job.Data `json:"data,omitempty"`
 	// Best are the best rows by score, at most ten; never null in JSON.
 	Best []job.Row `json:"best"`
 }

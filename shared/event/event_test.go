@@ -106,6 +106,9 @@ func TestEveryWayOfEndingMatchesItsSchema(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, compile(t, e.DataSchema(), raw).Validate(data), string(e.Data()))
 	}
+	for _, data := range []*job.Data{{}, {Source: "s", FirstDay: "2020-01-02", LastDay: "2024-12-30", Bars: 7, Hash: "sha256:0"}} {
+		matches(event.NewCollected(event.Collected{Header: header(), SweepRunID: "r", CompletedAt: at, CollectedAt: at, Synthetic: true, Data: data}))
+	}
 	for _, via := range []event.Via{event.ViaCallback, event.ViaPoll, event.ViaJobStore} {
 		matches(event.NewCompleted(event.Completed{Header: header(), TradingJobID: "t", SweepRunID: "r", CompletedAt: at, Via: via}))
 	}

@@ -106,6 +106,23 @@ type Metrics struct {
 	ExecutionSeconds float64 `json:"execution_seconds,omitempty"`
 	// Synthetic marks results computed on made-up prices.
 	Synthetic bool `json:"synthetic,omitempty"`
+	// Data is what they were computed on; nil where the trading API does not say.
+	Data *Data `json:"data,omitempty"`
+}
+
+// Data is the prices that a sweep was computed on, in the trading API's words. What it
+// does not tell is empty: unknown.
+type Data struct {
+	// Source names where the prices came from, such as a file or a feed.
+	Source string `json:"source,omitempty"`
+	// FirstDay and LastDay are as the source writes them: ISO dates, or decimal years.
+	FirstDay string `json:"first_day,omitempty"`
+	LastDay  string `json:"last_day,omitempty"`
+	// Bars counts the prices.
+	Bars int `json:"bars,omitempty"`
+	// Hash tells one series from another, "sha256:" and 64 hexadecimal digits where the
+	// API is ours.
+	Hash string `json:"hash,omitempty"`
 }
 
 // Collecting is how far a sweep's rows are stored.

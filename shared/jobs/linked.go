@@ -49,10 +49,23 @@ func (s *Service) getTimeline(w http.ResponseWriter, r *http.Request) {
 var resultColumns = []string{
 	"ticker", "strategy_type", "fast_period", "slow_period", "signal_period", "score", "sharpe_ratio", "sortino_ratio",
 	"total_return_pct", "annualized_return", "max_drawdown_pct", "win_rate_pct", "profit_factor", "total_trades",
-	"trades_per_month", "avg_trade_duration", "expectancy_per_trade", "calmar_ratio", "result_id",
+	"trades_per_month", "avg_trade_duration", "expectancy_per_trade", "calmar_ratio", "result_id", "synthetic", "data_source", "data_hash",
 }
 
-func record(r job.Row) []string {
+// provenance are the last columns of every row: what it was computed on. They are
+// empty where the trading API does not say.
+func provenance(j job.Job) []string {
+	switch m := j.Metrics; {
+	case m == nil:
+		return []string{"", "", ""}
+	case m.Data == nil:
+		return []string{map[bool]string{true: "true"}[m.Synthetic], "", ""}
+	default:
+		return []string{strconv.FormatBool(m.Synthetic), csvText(m.Data.Source), csvText(m.Data.Hash)}
+	}
+}
+
+func record(r job.Row, computedOn []string) []string {
 	number := func(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 	maybe := func(f *float64) string {
 		if f == nil {
@@ -64,12 +77,12 @@ func record(r job.Row) []string {
 	if r.SignalPeriod != nil {
 		signal = strconv.Itoa(*r.SignalPeriod)
 	}
-	return []string{
+	return append([]string{
 		csvText(r.Ticker), csvText(r.StrategyType), strconv.Itoa(r.FastPeriod), strconv.Itoa(r.SlowPeriod), signal, number(r.Score),
 		number(r.SharpeRatio), number(r.SortinoRatio), number(r.TotalReturnPct), maybe(r.AnnualizedReturn),
 		number(r.MaxDrawdownPct), number(r.WinRatePct), number(r.ProfitFactor), strconv.Itoa(r.TotalTrades),
 		maybe(r.TradesPerMonth), maybe(r.AvgTradeDuration), maybe(r.ExpectancyPerTrade), maybe(r.CalmarRatio), csvText(r.ResultID),
-	}
+	}, computedOn...)
 }
 
 // csvText is a text that no spreadsheet takes for a formula.
@@ -84,10 +97,12 @@ func csvText(text string) string {
 // getResults writes all rows of a job as CSV, best first, as they are read.
 func (s *Service) getResults(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
-	if _, err := s.Find(r.Context(), id); err != nil {
+	j, err := s.Find(r.Context(), id)
+	if err != nil {
 		AnswerMissing(w, err)
 		return
 	}
+	computedOn := provenance(j.Job)
 	release, err := s.TakeRead(r.Context(), auth.FromContext(r.Context()))
 	if err != nil {
 		if more, ok := errors.AsType[*quota.Exceeded](err); ok {
@@ -110,7 +125,7 @@ func (s *Service) getResults(w http.ResponseWriter, r *http.Request) {
 	_ = out.Write(resultColumns)
 	for ; more; row, err, more = next() {
 		if err == nil {
-			err = out.Write(record(row))
+			err = out.Write(record(row, computedOn))
 		}
 		if err != nil {
 			slog.WarnContext(r.Context(), "Results cut off", "job_id", id, "error", err)

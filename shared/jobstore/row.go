@@ -22,6 +22,7 @@ const Largest = 99_999_999_999_999
 const (
 	longestName    = 64
 	longestMessage = 2000
+	longestSource  = 200
 )
 
 // Clean makes a row that both databases store and give back alike, whatever
@@ -100,6 +101,17 @@ func keyOf(r job.Row) rowKey {
 		k.signal = *r.SignalPeriod
 	}
 	return k
+}
+
+// CleanData makes what is said of prices storable; nil stays nil.
+func CleanData(d *job.Data) *job.Data {
+	if d == nil {
+		return nil
+	}
+	return &job.Data{
+		Source: Text(d.Source, longestSource), FirstDay: Text(d.FirstDay, longestName), LastDay: Text(d.LastDay, longestName),
+		Bars: whole(max(d.Bars, 0)), Hash: Text(d.Hash, longestSource),
+	}
 }
 
 // CleanAll cleans rows and keeps the first of each parameter set, best score

@@ -154,6 +154,9 @@ type pageBody struct {
 	// total is nil where the API does not say, or says it after too many rows.
 	total     *int
 	synthetic bool
+	// source and data tell of the prices.
+	source string
+	data   dataBody
 	// more: rows follow that were not asked for.
 	more bool
 	// best is the form of the API's own choice, of which these are known, too.
@@ -168,6 +171,10 @@ func (b *pageBody) decode(dec *json.Decoder) (bool, error) {
 			return false, dec.Decode(&b.total)
 		case "synthetic":
 			return false, dec.Decode(&b.synthetic)
+		case "data_source":
+			return false, decodeText(dec, &b.source)
+		case "data":
+			return false, b.data.decode(dec)
 		case "ticker":
 			return false, dec.Decode(&b.ticker)
 		case "run_date":

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/trading"
 )
 
@@ -92,6 +93,29 @@ func TestAPageThatIsLongerThanAsked(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, p.Last)
 	require.True(t, p.Rows[499].Synthetic)
+}
+
+// What the API says of its prices is kept as far as it is of our form; it need not say
+// anything, and what else it has there spoils no page.
+func TestWhatAPageSaysOfItsPrices(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string]*job.Data{
+		`"x":1`: nil,
+		`"data":{"source":"a\u0000b.csv","first_day":"2020-01-02","last_day":"2024-12-30","bars":7,"hash":"sha256:0","more":[1]},"data_source":"b"`: {
+			Source: "a b.csv", FirstDay: "2020-01-02", LastDay: "2024-12-30", Bars: 7, Hash: "sha256:0",
+		},
+		`"data_source":"feed"`:                                 {Source: "feed"},
+		`"data_source":["feed"]`:                               nil,
+		`"data":[1,2],"data_source":"feed"`:                    {Source: "feed"},
+		`"data":{"bars":"many","source":"a"}`:                  nil,
+		`"data":{"bars":-1}`:                                   nil,
+		`"data":null`:                                          nil,
+		`"data":{"source":"` + strings.Repeat("x", 300) + `"}`: {Source: strings.Repeat("x", 200) + "…"},
+	} {
+		p, err := answering(t, 200, `{`+said+`,"total_count":0,"results":[]}`).Page(t.Context(), "r", "", 0)
+		require.NoError(t, err, said)
+		require.Equal(t, want, p.Data, said)
+	}
 }
 
 func TestAnswersAreOneValue(t *testing.T) {

@@ -60,6 +60,8 @@ type Page struct {
 	Last bool
 	// Synthetic marks a run on made-up prices; only the simulator says so.
 	Synthetic bool
+	// Data is what the run was computed on; nil where the API does not say.
+	Data *job.Data
 }
 
 // Page returns the combinations of a run from offset on, at most 500, in the
@@ -80,7 +82,7 @@ func (c *Client) Page(ctx context.Context, runID, ticker string, offset int) (Pa
 	if err != nil {
 		return Page{}, err
 	}
-	p := Page{Total: -1, Synthetic: body.synthetic, Rows: body.rows}
+	p := Page{Total: -1, Synthetic: body.synthetic, Data: body.prices(), Rows: body.rows}
 	if body.total != nil {
 		p.Total = *body.total
 	}

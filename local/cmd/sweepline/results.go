@@ -40,6 +40,7 @@ func newResults() *cobra.Command {
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), j.Results)
 			}
+			warnMadeUp(cmd.ErrOrStderr(), j.Job)
 			printRows(cmd.OutOrStdout(), j.Results)
 			return nil
 		},

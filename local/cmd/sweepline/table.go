@@ -188,11 +188,17 @@ func paint(w io.Writer, s job.State, what string) string {
 }
 
 func statusText(j job.Job) string {
-	if j.ErrorCode != "" {
+	switch {
+	case j.ErrorCode != "":
 		return printable(fmt.Sprintf("%s (%s)", j.Status, j.ErrorCode))
+	case j.MadeUp():
+		return printable(fmt.Sprintf("%s (%s)", j.Status, madeUp))
 	}
 	return printable(string(j.Status))
 }
+
+// madeUp marks what was computed on prices that are not those of the ticker.
+const madeUp = "made-up prices"
 
 // took is how long a job took, or has taken so far.
 func took(j known) string {
@@ -242,15 +248,22 @@ func printJob(w io.Writer, j known) {
 		fmt.Fprintf(w, "Repeats  %s\n", printable(j.RetryOf))
 	}
 	if j.Metrics != nil {
-		synthetic := ""
-		if j.Metrics.Synthetic {
-			synthetic = " on synthetic prices"
+		fmt.Fprintf(w, "Rows     %d\nPrices   %s\n", j.Metrics.Combinations, printable(j.Prices()))
+		if d := j.Metrics.Data; d != nil && d.Hash != "" {
+			fmt.Fprintf(w, "Hash     %s\n", printable(d.Hash))
 		}
-		fmt.Fprintf(w, "Rows     %d%s\n", j.Metrics.Combinations, synthetic)
+		warnMadeUp(w, j.Job)
 	}
 	if len(j.Results) > 0 {
 		fmt.Fprintln(w)
 		printRows(w, j.Results)
+	}
+}
+
+// warnMadeUp says of figures on made-up prices that they are.
+func warnMadeUp(w io.Writer, j job.Job) {
+	if j.MadeUp() {
+		fmt.Fprintf(w, "Made-up prices: these figures say nothing about %s.\n", printable(j.Parameters.Ticker))
 	}
 }
 

@@ -142,11 +142,12 @@ func read(e cloudevents.Event) (Item, error) {
 		return of(e, func(d *event.Collected, x *Item) {
 			x.Change.Header = d.Header
 			x.Change.running(d.TradingJobID, d.Turn, d.SubmittedAt)
-			m := job.Metrics{Combinations: max(d.Rows, 0), BestScore: jobstore.Figure(d.BestScore), Synthetic: d.Synthetic}
+			m := job.Metrics{Combinations: max(d.Rows, 0), BestScore: jobstore.Figure(d.BestScore), Synthetic: d.Synthetic, Data: jobstore.CleanData(d.Data)}
 			if s := d.ExecutionSeconds; s > 0 && !math.IsInf(s, 0) {
 				m.ExecutionSeconds = s
 			}
 			x.End = &End{Status: job.Completed, SweepRunID: jobstore.Text(d.SweepRunID, longestID), CompletedAt: d.CompletedAt, Best: jobstore.Best(jobstore.CleanAll(d.Best)), Metrics: m}
+			d.Data = m.Data
 			d.Best = nil // they are kept with the job, not twice
 		})
 	case event.SweepFailed:
