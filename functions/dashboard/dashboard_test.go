@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/functions/dashboard"
+	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/enqueue"
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
@@ -70,11 +71,34 @@ func TestBrokerPage(t *testing.T) {
 	require.Equal(t, 303, jobstest.Form(h, "/broker/triggers/n/b/store/replay", url.Values{"since": {"15m"}}).Code)
 	require.Equal(t, 404, jobstest.Form(h, "/broker/triggers/n/b/other/resume", nil).Code)
 	w.Broken["trading"] = true
-	require.Equal(t, 1, strings.Count(jobstest.Call(h, "GET", "/broker").Body.String(), "does not answer"))
+	require.Contains(t, jobstest.Call(h, "GET", "/broker").Body.String(), "<dt>Trading API</dt><dd>does not answer</dd>")
 	w.Broken["redis"] = true
 	page = jobstest.Call(h, "GET", "/broker").Body.String()
 	require.Contains(t, page, "cannot be read now")
 	require.NotContains(t, page, "10.0.0.7")
+}
+
+// Whatever page an operator is on, it says what is wrong, and so does the navigation.
+func TestEveryPageSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	w, h := operated(t, "acme:one,ops:three", "ops")
+	w.Set(func() {
+		w.Triggers = []broker.TriggerInfo{{Name: "submit", Paused: true, Lag: 1}, {Name: "store", DeadLetters: 4, Retries: 1, OldestAge: time.Minute}}
+	})
+	j := w.Stored("ops", job.Completed)
+	for _, path := range []string{"/", "/new", "/dead-letters", "/broker", "/jobs/" + j.JobID} {
+		require.Eventually(t, func() bool { // the first looks may come before the answer
+			page := jobstest.Call(h, "GET", path, "X-API-Key", "three").Body.String()
+			return strings.Contains(page, `<a href="/broker">submit is paused: 1 event waits</a>`) && strings.Contains(page, `<a href="/dead-letters">4 dead letters</a>`) &&
+				strings.Contains(page, `Dead letters<span id="tally-dead-letters"> <span class="tally">4</span>`) &&
+				strings.Contains(page, `Broker<span id="tally-broker"> <span class="tally">2</span><span class="hidden"> problems</span>`)
+		}, 10*time.Second, time.Millisecond, path)
+		require.NotContains(t, jobstest.Call(h, "GET", path, "X-API-Key", "one").Body.String(), "Needs attention", "%s of a tenant", path)
+	}
+	page := jobstest.Call(h, "GET", "/broker", "X-API-Key", "three").Body.String()
+	require.Contains(t, page, `<span class="badge FAILED">Paused</span>`)
+	require.Contains(t, page, `<span class="badge WARN">Failing</span>`)
+	require.NotContains(t, page, "Delivering")
 }
 
 func TestDeadLettersPage(t *testing.T) {

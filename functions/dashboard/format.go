@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/jobs"
 )
 
 // words are what the templates say numbers, times and names with.
 var words = template.FuncMap{
-	"clock": clock, "day": day, "hour": hour, "iso": iso, "number": number, "duration": duration, "span": span, "short": short, "elapsed": elapsed,
+	"clock": clock, "day": day, "hour": hour, "iso": iso, "number": number, "duration": duration, "span": span, "short": short, "elapsed": elapsed, "failing": jobs.Failing,
 	"eventName": eventName, "errorName": errorName, "stateName": stateName, "plural": plural, "grouped": grouped, "pretty": pretty, "said": said,
 }
 

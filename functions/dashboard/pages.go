@@ -48,11 +48,32 @@ type view struct {
 	Path string
 	// These say which pages there are for the caller.
 	HasDeadLetters, HasBroker, HasMailbox bool
+	// Troubles are what is wrong, for operators.
+	Troubles []jobs.Trouble
+}
+
+// DeadTally and BrokerTally are the numbers beside links of the navigation.
+func (v view) DeadTally() (n int64) {
+	for _, t := range v.Troubles {
+		n += t.DeadLetters
+	}
+	return n
+}
+
+// BrokerTally counts what is wrong besides dead letters.
+func (v view) BrokerTally() (n int) {
+	for _, t := range v.Troubles {
+		if t.DeadLetters == 0 {
+			n++
+		}
+	}
+	return n
 }
 
 func (f *Function) view(r *http.Request) view {
 	return view{
-		Now: f.jobs.Now(), SignedIn: !f.jobs.Keys.Open(), Tenant: auth.FromContext(r.Context()), Path: r.URL.Path,
+		Troubles: f.jobs.Attention(r.Context(), f.askTrading()),
+		Now:      f.jobs.Now(), SignedIn: !f.jobs.Keys.Open(), Tenant: auth.FromContext(r.Context()), Path: r.URL.Path,
 		HasDeadLetters: f.jobs.DeadLetters != nil, HasBroker: f.jobs.Broker != nil && f.jobs.Operates(r.Context()), HasMailbox: f.Mailbox != nil,
 	}
 }

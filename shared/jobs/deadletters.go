@@ -57,7 +57,9 @@ func disputed(owner string, e cloudevents.Event) bool {
 // DeadLetter is a dead letter as its owner sees it: the broker's inside, such
 // as the address of a subscriber, is left out.
 type DeadLetter struct {
-	ID       string            `json:"id"`
+	ID string `json:"id"`
+	// Undone says in words what has not happened for it.
+	Undone   string            `json:"undone"`
 	Trigger  string            `json:"trigger"`
 	Type     string            `json:"type"`
 	EventID  string            `json:"event_id"`
@@ -87,7 +89,7 @@ func listed(l broker.DeadLetter) DeadLetter {
 
 func viewOf(l broker.DeadLetter) DeadLetter {
 	return DeadLetter{
-		ID: l.ID, Trigger: l.Trigger, Type: l.Event.Type(), EventID: l.Event.ID(), JobID: l.Event.Subject(),
+		ID: l.ID, Undone: undone(l), Trigger: l.Trigger, Type: l.Event.Type(), EventID: l.Event.ID(), JobID: l.Event.Subject(),
 		Attempts: l.Attempts, Code: l.Code, Reason: l.Reason, Taken: l.Taken, Time: l.Died.UTC(), Event: shown(l.Event),
 	}
 }

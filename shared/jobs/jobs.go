@@ -143,6 +143,7 @@ type Service struct {
 	counts    countsCache
 	overviews overviewCache
 	runs      runTimes
+	attention attention
 	streams   chan struct{}
 	// ofTenants are the streams of each tenant, reads and counting what it reads.
 	ofTenants, reads, counting shares
@@ -209,9 +210,10 @@ func (s *Service) Ready(ctx context.Context) (bool, error) {
 // Drain ends all streams; browsers come back to another replica by themselves.
 func (s *Service) Drain() { s.drained.Do(func() { close(s.drain) }) }
 
-// Stop waits for counts under way and closes what Open opened.
+// Stop waits for reads under way and closes what Open opened.
 func (s *Service) Stop(context.Context) error {
 	s.counts.running.Wait()
+	s.attention.finished.Wait()
 	if s.close == nil {
 		return nil
 	}

@@ -72,7 +72,7 @@ async function refresh() {
 // show swaps what is live for what an answer says.
 function show(text) {
   const page = new DOMParser().parseFromString(text, "text/html");
-  swap("attention", page);
+  for (const id of ["attention", "tally-dead-letters", "tally-broker"]) swap(id, page);
   const next = page.getElementById("live");
   const now = live();
   if (!next || !now || next.innerHTML === now.innerHTML) return;

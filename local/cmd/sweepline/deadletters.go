@@ -1,9 +1,11 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,6 +14,7 @@ import (
 // deadLetter is an event that could not be delivered.
 type deadLetter struct {
 	ID       string    `json:"id"`
+	Undone   string    `json:"undone"`
 	Trigger  string    `json:"trigger"`
 	Type     string    `json:"type"`
 	EventID  string    `json:"event_id"`
@@ -76,10 +79,10 @@ func newDeadLetters() *cobra.Command {
 				_, err := fmt.Fprintln(w, "No dead letters: every event found its way.")
 				return err
 			}
-			g := newGrid(w, "id", "trigger", "event", "attempts", "time", "reason")
-			g.right, g.wraps, g.spare = []string{"attempts"}, "reason", []string{"time", "attempts", "trigger", "event"}
+			g := newGrid(w, "id", "what", "trigger", "event", "attempts", "time", "reason")
+			g.right, g.wraps, g.spare = []string{"attempts"}, "reason", []string{"event", "attempts", "time", "trigger"}
 			for _, l := range d.DeadLetters {
-				g.add(l.ID, printable(l.Trigger), printable(l.EventID), l.Attempts, l.Time.Local().Format(time.DateTime), printable(l.Reason))
+				g.add(l.ID, l.Undone, printable(l.Trigger), printable(l.EventID), l.Attempts, l.Time.Local().Format(time.DateTime), reasonText(l.Reason))
 			}
 			g.print()
 			return nil
@@ -87,6 +90,17 @@ func newDeadLetters() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// reasonText is a reason as its subscriber said it: our own steps answer with JSON.
+func reasonText(reason string) string {
+	var body struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal([]byte(reason), &body) == nil && body.Error != "" {
+		reason = body.Error
+	}
+	return strings.Join(strings.Fields(printable(reason)), " ")
 }
 
 func newRedrive() *cobra.Command {

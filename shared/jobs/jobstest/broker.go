@@ -19,7 +19,10 @@ func (b Broker) Streams(context.Context) ([]broker.StreamInfo, error) {
 }
 
 func (b Broker) Triggers(context.Context) ([]broker.TriggerInfo, error) {
-	return []broker.TriggerInfo{{Namespace: "n", Broker: "b", Name: "store", Retries: 1, OldestAge: 90 * time.Second}}, b.Fails("redis")
+	b.mu.Lock()
+	triggers := b.World.Triggers
+	b.mu.Unlock()
+	return triggers, b.Fails("redis")
 }
 
 func (b Broker) Retries(context.Context, string, string, string, int) ([]broker.Retry, error) {
@@ -43,7 +46,10 @@ func (b Broker) ReplayFrom(_ context.Context, n, name, t string, since time.Time
 }
 
 func (b Broker) Count(context.Context) (wait.Counts, error) {
-	return wait.Counts{Slots: 3, Parked: 12}, b.Fails("redis")
+	b.mu.Lock()
+	counts := b.Counts
+	b.mu.Unlock()
+	return counts, b.Fails("redis")
 }
 func (b Broker) Config() wait.Config          { return wait.Config{MaxConcurrent: 5} }
 func (b Broker) Health(context.Context) error { return b.Fails("trading") }

@@ -52,6 +52,9 @@ type World struct {
 	// Reading, where there is one, is called before rows are read or jobs are counted;
 	// its error is the read's. It may wait for ctx.
 	Reading func(ctx context.Context, what string) error
+	// Triggers and Counts are what a Broker says of itself.
+	Triggers []broker.TriggerInfo
+	Counts   wait.Counts
 	// Reads counts the reads of many wait records at once.
 	Reads int
 	// Broken names what does not answer.
@@ -63,6 +66,8 @@ func New() *World {
 	return &World{
 		Jobs: map[string]job.Job{}, Events: map[string][]job.TimelineEvent{}, Records: map[string]wait.Record{},
 		Broken: map[string]bool{}, Changes: make(chan wait.Record),
+		Triggers: []broker.TriggerInfo{{Namespace: "n", Broker: "b", Name: "store", Retries: 1, OldestAge: 90 * time.Second}},
+		Counts:   wait.Counts{Slots: 3, Parked: 12},
 	}
 }
 
