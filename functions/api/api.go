@@ -59,7 +59,7 @@ func (f *Function) routes() http.Handler {
 			operators("POST /api/broker"+jobs.TriggerPath+act, f.actOnTrigger(act))
 		}
 	}
-	return jobs.Guard(mux)
+	return f.jobs.Guard(mux)
 }
 
 // Handle answers one request.

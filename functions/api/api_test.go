@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"encoding/csv"
+	"encoding/hex"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -90,6 +91,9 @@ func TestList(t *testing.T) {
 	}, func() jobstore.Query { q := w.Query; q.Text = "q"; return q }())
 	require.Equal(t, "text", w.Query.Text)
 
+	for since, want := range map[string]int{"2026-01-01t00:00:00z": 200, "1990-12-31T23:59:60Z": 200, "2026-01-01T00:00:00,5Z": 400, "2026-01-01T00:00:00%2B24:00": 400} {
+		require.Equal(t, want, jobstest.Call(h, "GET", "/api/jobs?since="+since).Code, since)
+	}
 	r = jobstest.Call(h, "GET", "/api/jobs?status=odd&limit=0&since=yesterday&until=x")
 	require.Equal(t, 400, r.Code)
 	require.Len(t, jobstest.Decode[struct{ Details []job.Problem }](t, r).Details, 4)
@@ -119,6 +123,23 @@ func TestListOfRunningJobs(t *testing.T) {
 	require.Equal(t, 1, w.Reads)
 	w.Broken["redis"] = true
 	require.Equal(t, 200, jobstest.Call(h, "GET", "/api/jobs").Code, "the list needs no Redis")
+}
+
+func TestAddressesAreReadLeniently(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "")
+	j := w.Stored("default", job.Completed)
+	for _, path := range []string{
+		"/webhook/jobs/" + j.JobID + "/", "/api/jobs/" + strings.ToUpper(j.JobID) + "/", "/api/jobs/", "/api/jobs/" + j.JobID + "/events/",
+		"/api/jobs/%" + hex.EncodeToString([]byte(j.JobID[:1])) + j.JobID[1:], "/api/jobs/" + strings.ReplaceAll(j.JobID, "-", "%2D"), "/api/jobs/" + strings.ReplaceAll(j.JobID, "-", "%2d") + "/",
+	} {
+		require.Equal(t, 200, jobstest.Call(h, "GET", path).Code, path)
+	}
+	for _, path := range []string{"/", "/nowhere/", "/api/jobs//", "/api/jobs/" + j.JobID + "//"} {
+		require.NotEqual(t, 200, jobstest.Call(h, "GET", path).Code, path)
+	}
+	require.Equal(t, 409, jobstest.Call(h, "POST", "/api/jobs/"+j.JobID+"/cancel/").Code)
+	require.Equal(t, 405, jobstest.Call(h, "POST", "/api/jobs/").Code)
 }
 
 func TestPing(t *testing.T) {

@@ -25,6 +25,7 @@ import (
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/trading"
+	"github.com/zixly/sweepline/shared/transport"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -142,7 +143,7 @@ func (f *Function) Stop(context.Context) error {
 // nothing to send. The token is verified before the body is read.
 func (f *Function) Handle(w http.ResponseWriter, r *http.Request) {
 	switch {
-	case r.URL.Path != trading.CallbackPath:
+	case strings.TrimSuffix(r.URL.Path, "/") != trading.CallbackPath: // some proxies append a slash
 		function.WriteError(w, http.StatusNotFound, function.CodeNotFound, "no such address")
 		return
 	case r.Method != http.MethodPost:
@@ -202,9 +203,9 @@ func (f *Function) authorized(r *http.Request, jobID string) bool {
 
 // read reads the body, or answers why not.
 func (f *Function) read(w http.ResponseWriter, r *http.Request) (trading.Callback, bool) {
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "application/json" || r.Header.Get("Content-Encoding") != "" {
-		function.WriteError(w, http.StatusUnsupportedMediaType, function.CodeMediaType, "the body must be application/json, not compressed")
+	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/json" || !transport.IsUTF8(params) || !transport.Uncoded(r.Header) {
+		function.WriteError(w, http.StatusUnsupportedMediaType, function.CodeMediaType, "the body must be application/json, in UTF-8 and not compressed")
 		return trading.Callback{}, false
 	}
 	if r.ContentLength < 0 || r.ContentLength > smallBody {

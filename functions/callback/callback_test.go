@@ -95,6 +95,7 @@ func TestRefusals(t *testing.T) {
 		"no job id":           {func(r *http.Request) { setQuery(r, "../x", trading.Token("the new secret of tests", "../x")) }, 404, "not_found"},
 		"no content type":     {func(r *http.Request) { r.Header.Del("Content-Type") }, 415, "unsupported_media_type"},
 		"other content type":  {func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, 415, "unsupported_media_type"},
+		"latin":               {func(r *http.Request) { r.Header.Set("Content-Type", "application/json; charset=latin1") }, 415, "unsupported_media_type"},
 		"compressed":          {func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") }, 415, "unsupported_media_type"},
 		"too large":           {body(`{"x":"` + strings.Repeat("a", trading.MaxCallback) + `"}`), 413, "payload_too_large"},
 		"no JSON":             {body(`status=completed`), 400, "invalid_payload"},
@@ -133,6 +134,19 @@ func setQuery(r *http.Request, id, token string) {
 	q.Set("job", id)
 	q.Set("token", token)
 	r.URL.RawQuery = q.Encode()
+}
+
+// Proxies and clients write the same request in several ways.
+func TestWaysOfWritingACallback(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*http.Request){
+		"slash":       func(r *http.Request) { r.URL.Path += "/" },
+		"not encoded": func(r *http.Request) { r.Header.Set("Content-Encoding", "Identity") },
+		"utf8":        func(r *http.Request) { r.Header.Set("Content-Type", `Application/JSON; Charset="utf8"`) },
+	} {
+		w := setup(t).request(change)
+		require.Equal(t, http.StatusOK, w.Code, "%s: %s", name, w.Body)
+	}
 }
 
 func TestTokensThatAreTaken(t *testing.T) {

@@ -109,7 +109,7 @@ func (f *Function) routes() http.Handler {
 	mux.HandleFunc("POST /logout", f.logout)
 	mux.Handle("GET /assets/", assetServer())
 	mux.Handle("GET /favicon.ico", http.RedirectHandler("/assets/favicon.svg", http.StatusMovedPermanently))
-	return jobs.Guard(mux)
+	return f.jobs.Guard(mux)
 }
 
 func (f *Function) refuseNonOperators(w http.ResponseWriter, r *http.Request) {

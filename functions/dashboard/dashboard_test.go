@@ -3,6 +3,7 @@ package dashboard_test
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -173,6 +174,41 @@ func TestPagesRefuseOtherSites(t *testing.T) {
 		require.Equal(t, 403, jobstest.Call(h, "POST", path, "Sec-Fetch-Site", "cross-site").Code, path)
 	}
 	require.Empty(t, w.Acts)
+}
+
+// A dashboard may share its host: below the path of WEBHOOK_BASE_URL, which a proxy
+// takes away, is all that pages lead to. And the proxy may put its own name into Host.
+func TestBelowAPath(t *testing.T) {
+	t.Parallel()
+	w := jobstest.New()
+	d := w.Deps(t, "acme:one")
+	s, err := jobs.New(jobs.Config{Heartbeat: time.Second, MaxStreams: 2, BaseURL: "https://Shared.example:443/tools/$1/"}, d)
+	require.NoError(t, err)
+	_, h := serve(t, dashboard.Config{}, s, dashboard.Deps{})
+	failed, early := w.Stored("acme", job.Failed), w.Recorded("acme")
+	failed.ErrorMessage = `see href="/elsewhere"`
+	w.Jobs[failed.JobID] = failed
+	links := regexp.MustCompile(`(?:href|src|action|data-[a-z]+)="(/[^"]*)"`)
+	for _, path := range []string{"/", "/new", "/dead-letters", "/jobs/" + failed.JobID, "/jobs/" + early.JobID, "/jobs/" + job.NewID()} {
+		page := jobstest.Call(h, "GET", path, "X-API-Key", "one").Body.String()
+		found := links.FindAllStringSubmatch(page, -1)
+		require.Greater(t, len(found), 5, path)
+		for _, link := range found {
+			require.True(t, strings.HasPrefix(link[1], "/tools/$1/") && !strings.Contains(link[1][1:], "/tools/"), "%s leads to %s", path, link[1])
+		}
+		require.NotContains(t, page, "/tools/$1/elsewhere", "a text is no link")
+	}
+	r := jobstest.Form(h, "/login", url.Values{"key": {"one"}, "next": {"/new?ticker=DAX"}})
+	require.Equal(t, "/tools/$1/new?ticker=DAX", r.Header().Get("Location"))
+	require.Equal(t, "/tools/$1/", r.Result().Cookies()[0].Path, "the rest of the host is others'")
+
+	for origin, want := range map[string]int{"https://shared.example": 303, "http://shared.example": 403, "https://evil.example": 403} {
+		require.Equal(t, want, jobstest.Call(h, "POST", "/jobs/"+failed.JobID+"/retry", "X-API-Key", "one", "Origin", origin).Code, origin)
+	}
+	for _, bad := range []string{"shared.example", "ftp://shared.example", "http://"} {
+		_, err = jobs.New(jobs.Config{Heartbeat: time.Second, MaxStreams: 2, BaseURL: bad}, d)
+		require.ErrorContains(t, err, "WEBHOOK_BASE_URL")
+	}
 }
 
 func TestJobsPageFilters(t *testing.T) {

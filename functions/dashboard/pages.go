@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"embed"
 	"errors"
+	"html"
 	"html/template"
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"regexp"
+	"strings"
 	"sync"
 	"time"
 
@@ -92,7 +95,22 @@ func render(w http.ResponseWriter, r *http.Request, status int, name string, dat
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = out.WriteTo(w)
+	_, _ = w.Write(below(jobs.BasePath(r.Context()), out.Bytes()))
+}
+
+// ownLinks are the attributes of our pages that lead to our own addresses. No text of
+// others looks like them: templates escape its quotes.
+var ownLinks = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\b(href|src|action|formaction|data-stream|data-overview)="/([^/])`)
+})
+
+// below leads a page's links below a path. They are written without: pages need not
+// know that they share a host.
+func below(path string, page []byte) []byte {
+	if path == "" {
+		return page
+	}
+	return ownLinks().ReplaceAll(page, []byte(`${1}="`+strings.ReplaceAll(html.EscapeString(path), "$", "$$")+`/${2}`))
 }
 
 // assetServer serves style, script and icon.

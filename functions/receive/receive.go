@@ -46,6 +46,8 @@ type Function struct {
 	enqueue enqueuer
 	keys    *auth.Keys
 	webhook string
+	// path is that of WEBHOOK_BASE_URL, which proxies take away.
+	path    string
 	guarded http.Handler
 	pings   map[string]func(context.Context) error
 	close   func() error
@@ -61,7 +63,7 @@ func New(cfg Config, in enqueuer, keys *auth.Keys, pings map[string]func(context
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return nil, errors.New("WEBHOOK_BASE_URL must be an absolute http(s) URL")
 	}
-	f := &Function{enqueue: in, keys: keys, pings: pings, webhook: strings.TrimSuffix(cfg.BaseURL, "/") + "/webhook/sweep-callback"}
+	f := &Function{enqueue: in, keys: keys, pings: pings, webhook: strings.TrimSuffix(cfg.BaseURL, "/") + "/webhook/sweep-callback", path: strings.TrimRight(u.EscapedPath(), "/")}
 	f.guarded = keys.Require(http.HandlerFunc(f.take))
 	return f, nil
 }
@@ -179,7 +181,7 @@ func (f *Function) take(w http.ResponseWriter, r *http.Request) {
 	} else {
 		log.InfoContext(ctx, "Job queued", "status", string(job.Queued), "created_at", h.CreatedAt)
 	}
-	w.Header().Set("Location", "/webhook/jobs/"+h.JobID)
+	w.Header().Set("Location", f.path+"/webhook/jobs/"+h.JobID)
 	function.WriteJSON(w, http.StatusAccepted, accepted{
 		JobID: h.JobID, Status: job.Queued, Message: message, WebhookURL: f.webhook, CreatedAt: h.CreatedAt,
 	})

@@ -139,6 +139,15 @@ func TestForms(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, do(h, request(valid)).Code)
 	require.Empty(t, d.asked[2].Key)
 	require.Equal(t, http.StatusAccepted, do(h, request(valid, "Content-Type", "application/json; charset=utf8")).Code)
+	require.Equal(t, http.StatusAccepted, do(h, request(valid, "Content-Encoding", "Identity")).Code)
+	// An event's time is of RFC 3339, no more and no less, in both modes.
+	for text, want := range map[string]int{
+		"2026-01-02T03:04:05Z": 202, "1990-12-31T23:59:60Z": 202, "2018-04-05t17:31:00z": 202, "2018-04-05T17:31:00,5Z": 400, "2018-04-05T17:31:00+24:00": 400, "now": 400,
+	} {
+		timed := strings.Replace(event(valid), `"id"`, `"time":"`+text+`","id"`, 1)
+		require.Equal(t, want, do(h, request(timed, "Content-Type", "application/cloudevents+json")).Code, text)
+		require.Equal(t, want, do(h, request(valid, append(binary, "ce-time", text)...)).Code, text)
+	}
 	slash := request(valid)
 	slash.URL.Path += "/"
 	require.Equal(t, http.StatusAccepted, do(h, slash).Code, "as some proxies append it")

@@ -3,11 +3,14 @@ package receive
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/cloudevents/sdk-go/v2/binding"
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
@@ -16,6 +19,7 @@ import (
 	"github.com/zixly/sweepline/shared/enqueue"
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/rfc3339"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/transport"
 )
@@ -94,15 +98,14 @@ const (
 
 // formOf judges the headers alone.
 func formOf(h http.Header) (form, error) {
-	if enc := h.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+	if !transport.Uncoded(h) {
 		return 0, errMediaType
 	}
 	kind, params, err := mime.ParseMediaType(h.Get("Content-Type"))
 	if err != nil {
 		return 0, errMediaType
 	}
-	// Rule: RFC 8259, 11: JSON has no such parameter, and is UTF-8; "utf8" is the same.
-	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "utf8") {
+	if !transport.IsUTF8(params) {
 		return 0, errMediaType
 	}
 	switch {
@@ -137,12 +140,44 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body, err
 }
 
+// canonicalTime writes an event's time so that the library reads it, which takes some
+// that are none and not all that are.
+func canonicalTime(h http.Header, body []byte) (http.Header, []byte, error) {
+	if text := h.Get("Ce-Time"); text != "" {
+		at, err := rfc3339.Parse(text)
+		if err != nil {
+			return h, body, fmt.Errorf("time %w", err)
+		}
+		h = h.Clone()
+		h.Set("Ce-Time", at.Format(time.RFC3339Nano))
+		return h, body, nil
+	}
+	var members map[string]json.RawMessage
+	var text string
+	if json.Unmarshal(body, &members) != nil || members["specversion"] == nil || json.Unmarshal(members["time"], &text) != nil {
+		return h, body, nil // no event with a time: the library says so
+	}
+	at, err := rfc3339.Parse(text)
+	if err != nil {
+		return h, body, fmt.Errorf("time %w", err)
+	}
+	if members["time"], err = json.Marshal(at); err != nil {
+		return h, body, err
+	}
+	body, err = json.Marshal(members)
+	return h, body, err
+}
+
 // readEvent reads a CloudEvent 1.0 in either mode. Its errors are for the
 // client and repeat nothing of the event.
 func readEvent(ctx context.Context, h http.Header, body []byte) (*cloudevents.Event, error) {
 	if e := h.Get("Content-Type"); strings.HasPrefix(strings.ToLower(e), cloudevents.ApplicationCloudEventsJSON) &&
 		transport.Members(body, maxAttributes) > maxAttributes {
 		return nil, errors.New("has too many attributes")
+	}
+	h, body, err := canonicalTime(h, body)
+	if err != nil {
+		return nil, err
 	}
 	e, err := binding.ToEvent(ctx, cehttp.NewMessage(h, io.NopCloser(bytes.NewReader(body))))
 	if err != nil {

@@ -47,7 +47,10 @@ func newDoor(t *testing.T, v *visitor) *door {
 			panic(http.ErrAbortHandler)
 		}
 	}))
-	t.Cleanup(d.Close)
+	t.Cleanup(func() { // Close waits for streams, and the page would open them again
+		d.become("gone")
+		d.Close()
+	})
 	return d
 }
 
@@ -117,4 +120,29 @@ func TestBarAndTimelineAgree(t *testing.T) {
 	v.open("/")
 	v.sees("left")
 	v.fits("jobs-progress")
+}
+
+// Prices that nobody ever paid cannot be overlooked: on the page, in the list, in the
+// message, in the subject of the mail.
+func TestMadeUpPricesAreMarked(t *testing.T) {
+	t.Parallel()
+	v := visit(t, runner.Config{SimulatorDelay: time.Millisecond})
+	id := post(t, v, `{"ticker":"AAPL","fast_range":[5,50],"slow_range":[20,200],"step":15,"min_trades":10}`)
+	v.open("/jobs/" + id)
+	v.sees("Made-up prices.")
+	v.sees("say nothing about AAPL")
+	v.sees("made up (2520 bars)")
+	v.sees("Notified")
+	v.fits("made-up")
+	v.open("/")
+	v.sees("made-up prices")
+	v.fits("jobs-made-up")
+	v.open("/mailbox")
+	v.sees("completed on made-up prices")
+	v.open("/mailbox/" + id)
+	v.sees("They are not those of AAPL")
+	v.fits("message-made-up")
+	v.open("/mailbox/" + id + "/mail")
+	v.sees("They are not those of AAPL")
+	v.fits("mail-made-up")
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/zixly/sweepline/shared/function"
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 const (
@@ -27,6 +28,7 @@ type Sessions struct {
 	keys   *Keys
 	secret []byte
 	now    func() time.Time
+	path   string
 }
 
 // NewSessions signs with a key derived from secret, so that the same secret may
@@ -36,7 +38,7 @@ func NewSessions(keys *Keys, secret string, now func() time.Time) (*Sessions, er
 	if keys == nil || now == nil {
 		return nil, errors.New("sessions need keys and a clock")
 	}
-	s := &Sessions{keys: keys, now: now}
+	s := &Sessions{keys: keys, now: now, path: "/"}
 	if secret == "" {
 		secret = rand.Text()
 	} else if err := function.CheckSecret("CALLBACK_SECRET", secret); err != nil {
@@ -45,6 +47,10 @@ func NewSessions(keys *Keys, secret string, now func() time.Time) (*Sessions, er
 	s.secret = sign([]byte(secret), "sweepline dashboard session")
 	return s, nil
 }
+
+// Below keeps cookies to what is below a path, such as "/sweeps": others may have the
+// rest of the host. It is called before the first session.
+func (s *Sessions) Below(path string) { s.path = path + "/" }
 
 // Begin signs a browser in. Its errors are those of Keys.Lookup.
 func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, key string) error {
@@ -64,10 +70,10 @@ func (s *Sessions) End(w http.ResponseWriter, r *http.Request) {
 
 func (s *Sessions) cookie(r *http.Request, value string, age int) *http.Cookie {
 	return &http.Cookie{ //nolint:gosec // plain http is for laptops; see Secure
-		Name: cookieName, Value: value, Path: "/", MaxAge: age,
+		Name: cookieName, Value: value, Path: s.path, MaxAge: age,
 		HttpOnly: true, SameSite: http.SameSiteStrictMode,
 		// Behind a proxy that ends TLS the request comes in plain.
-		Secure: r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https"),
+		Secure: transport.Secure(r),
 	}
 }
 

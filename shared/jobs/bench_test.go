@@ -15,7 +15,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/zixly/sweepline/shared/jobs"
 	"github.com/zixly/sweepline/shared/jobs/jobstest"
 	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/jobstore/jobstoretest"
@@ -37,7 +36,7 @@ func BenchmarkWatchers(b *testing.B) {
 			require.NoError(b, jobstore.Errors(book.Apply(b.Context(), e.Requested)))
 			mux := http.NewServeMux()
 			s.Linked(mux)
-			srv := httptest.NewServer(jobs.Guard(mux))
+			srv := httptest.NewServer(s.Guard(mux))
 			defer srv.Close()
 			path := map[string]string{"job": "/api/jobs/" + e.Requested.Subject() + "/stream", "overview": "/api/stream"}[kind]
 			watchOne(b.Context(), b, srv.Listener.Addr().String(), path).Close() // what all watchers share

@@ -9,6 +9,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/rfc3339"
 )
 
 // TriggerPath names one Trigger in an address.
@@ -74,7 +75,7 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 	if ago, err := time.ParseDuration(text); err == nil && ago > 0 {
 		return now.Add(-ago), nil
 	}
-	at, err := time.Parse(time.RFC3339, text)
+	at, err := rfc3339.Parse(text)
 	if err != nil || at.After(now) || at.Year() < 1970 {
 		return time.Time{}, job.Invalid{{Field: "since", Message: "must be a time such as 2026-01-31T12:00:00Z, or how long ago, such as 90m; and not in the future"}}
 	}

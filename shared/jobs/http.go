@@ -13,12 +13,17 @@ import (
 // answer, refuses what a browser sends from another site, and answers for addresses
 // and methods that mux does not know in our own form. A page of another site must
 // not act with our cookie, nor, where no key is asked for, with nothing at all.
-func Guard(mux *http.ServeMux) http.Handler {
+// Our own pages are those of the host that was asked and of WEBHOOK_BASE_URL: proxies
+// that put their own name into Host leave Origin as it was.
+func (s *Service) Guard(mux *http.ServeMux) http.Handler {
 	guard := http.NewCrossOriginProtection()
+	if s.base.origin != "" {
+		_ = guard.AddTrustedOrigin(s.base.origin) // of the form that it takes, by parseBase
+	}
 	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		function.WriteError(w, http.StatusForbidden, "cross_origin", "requests from other sites are refused")
 	}))
-	return secure(guard.Handler(jsonErrors(mux)))
+	return secure(s.base.below(guard.Handler(jsonErrors(mux))))
 }
 
 // OfJob is h for an address that names a job.
@@ -49,6 +54,10 @@ func secure(next http.Handler) http.Handler {
 func jsonErrors(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h, pattern := mux.Handler(r)
+		if plain, ok := withoutSlash(r); pattern == "" && ok { // some proxies append it
+			r = plain
+			h, pattern = mux.Handler(r)
+		}
 		if pattern != "" {
 			mux.ServeHTTP(w, r)
 			return
@@ -62,6 +71,17 @@ func jsonErrors(mux *http.ServeMux) http.Handler {
 		}
 		NotFound(w)
 	})
+}
+
+// withoutSlash is r without the slash at the end of its path; false if there is none.
+func withoutSlash(r *http.Request) (*http.Request, bool) {
+	path, slash := strings.CutSuffix(r.URL.Path, "/")
+	if !slash || path == "" {
+		return r, false
+	}
+	plain := r.Clone(r.Context())
+	plain.URL.Path, plain.URL.RawPath = path, strings.TrimSuffix(r.URL.RawPath, "/")
+	return plain, true
 }
 
 // headerOnly keeps a handler's status and headers and drops its body.

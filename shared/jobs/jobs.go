@@ -43,6 +43,9 @@ type Config struct {
 	SessionSecret string `envconfig:"CALLBACK_SECRET"`
 	// SecretSet says that the variable is there: set but empty is an error.
 	SecretSet auth.Present `envconfig:"CALLBACK_SECRET"`
+	// BaseURL is where people reach the pages, where that is not where requests come
+	// in: pages of its origin are our own, and links begin with its path.
+	BaseURL string `envconfig:"WEBHOOK_BASE_URL"`
 	// Refresh is how often the list of jobs is read for those who watch it, once
 	// for all of a tenant's watchers, and how long counts are taken for fresh. 2 s
 	// if 0.
@@ -139,6 +142,7 @@ type Service struct {
 	Sessions *auth.Sessions
 
 	cfg       Config
+	base      base
 	cursors   cursors
 	counts    countsCache
 	overviews overviewCache
@@ -183,6 +187,10 @@ func New(cfg Config, d Deps) (*Service, error) {
 	if s.Sessions, err = auth.NewSessions(d.Keys, cfg.SessionSecret, d.Now); err != nil {
 		return nil, err
 	}
+	if s.base, err = parseBase(cfg.BaseURL); err != nil {
+		return nil, err
+	}
+	s.Sessions.Below(s.base.path)
 	if s.cursors, err = newCursors(cfg.SessionSecret); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobstore"
+	"github.com/zixly/sweepline/shared/rfc3339"
 )
 
 // ParseQuery reads the filters of a list. Its error is a job.Invalid with all
@@ -38,7 +39,7 @@ func ParseQuery(v url.Values) (jobstore.Query, error) {
 	}
 	for name, into := range map[string]*time.Time{"since": &q.Since, "until": &q.Until} {
 		if text := v.Get(name); text != "" {
-			at, err := time.Parse(time.RFC3339, text)
+			at, err := rfc3339.Parse(text)
 			if err != nil {
 				bad(name, "must be a time such as 2026-01-31T12:00:00Z")
 			}

@@ -23,7 +23,7 @@ func shared(t *testing.T, cfg jobs.Config) (*jobstest.World, *jobs.Service, http
 	s := w.Shared(t, "acme:one,globex:two", cfg)
 	mux := http.NewServeMux()
 	s.Linked(mux)
-	return w, s, jobs.Guard(mux)
+	return w, s, s.Guard(mux)
 }
 
 func requireShare(t *testing.T, w *httptest.ResponseRecorder, limit, after string) {

@@ -20,7 +20,7 @@ func setup(t *testing.T) (*jobstest.World, *jobs.Service, http.Handler) {
 	s := w.Service(t, "")
 	mux := http.NewServeMux()
 	s.Linked(mux)
-	return w, s, jobs.Guard(mux)
+	return w, s, s.Guard(mux)
 }
 
 func TestStreamTellsAJobFromBeginningToEnd(t *testing.T) {

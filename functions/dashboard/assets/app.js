@@ -166,7 +166,7 @@ function estimate(form) {
       const values = new URLSearchParams(new FormData(form));
       values.delete("key");
       try {
-        const answer = await fetch(`/new?${values}`);
+        const answer = await fetch(`${location.pathname}?${values}`);
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         const next = page.getElementById("estimate");
         if (next) set("estimate", (now) => now.replaceChildren(...next.childNodes));

@@ -11,11 +11,11 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
+	"github.com/zixly/sweepline/shared/rfc3339"
 	"github.com/zixly/sweepline/shared/transport"
 )
 
@@ -403,7 +403,7 @@ func (m *Message) checkAttribute(name, v string) error {
 			return errors.New("is no absolute URI")
 		}
 	case "time":
-		if !validTime(v) {
+		if _, err := rfc3339.Parse(v); err != nil {
 			return errors.New("is no RFC 3339 time")
 		}
 	case "datacontenttype":
@@ -416,25 +416,6 @@ func (m *Message) checkAttribute(name, v string) error {
 		}
 	}
 	return nil
-}
-
-// validTime reports whether v is a time of RFC 3339, 5.6. time.Parse differs: it takes
-// a comma and offsets of 24 hours, and neither leap seconds nor small letters.
-func validTime(v string) bool {
-	const minutes = len("2006-01-02T15:04")
-	if len(v) > 64 || strings.Contains(v, ",") {
-		return false
-	}
-	v = strings.ToUpper(v)
-	if rest, leap := strings.CutPrefix(v[min(minutes, len(v)):], ":60"); leap {
-		v = v[:minutes] + ":59" + rest
-	}
-	t, err := time.Parse(time.RFC3339Nano, v)
-	if err != nil {
-		return false
-	}
-	_, offset := t.Zone()
-	return max(offset, -offset) < 24*60*60
 }
 
 // The attribute of CloudEvents 0.3 which says that data is encoded, and its one value.

@@ -155,7 +155,7 @@ func (h *Handler) room(r *http.Request) (done func()) {
 }
 
 func (h *Handler) accept(w http.ResponseWriter, r *http.Request, b *Broker) (int, string) {
-	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+	if !transport.Uncoded(r.Header) {
 		return http.StatusUnsupportedMediaType, "content encodings are not supported"
 	}
 	done := h.room(r)
