@@ -76,7 +76,7 @@ func TestPricesAreTold(t *testing.T) {
 		return jobstest.Call(h, "GET", "/").Body.String(), jobstest.Call(h, "GET", "/jobs/"+j.JobID).Body.String()
 	}
 	list, page := show(&job.Metrics{Combinations: 2, Synthetic: true, Data: &job.Data{Source: "synthetic", Bars: 2520, Hash: "sha256:abc"}})
-	require.Contains(t, list, "made-up prices")
+	require.Contains(t, list, `<span class="badge MADEUP">`)
 	require.Contains(t, page, "<strong>Made-up prices.</strong>")
 	require.Contains(t, page, "say nothing about DAX")
 	require.Contains(t, page, "made up (2520 bars)")

@@ -145,7 +145,7 @@ func TestDeadLettersAndBroker(t *testing.T) {
 	makeDeadLetters(t, v, url, 3)
 	v.open("/dead-letters")
 	v.sees("End of DAX not stored")
-	v.sees("3 dead letters")
+	v.sees("6 dead letters") // store and collect each have refused all
 	v.fits("dead-letters")
 	v.do(click(`.letters li:first-child button[name=redrive]`))
 	v.sees("1 event was sent again")

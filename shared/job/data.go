@@ -1,37 +1,32 @@
 package job
 
 import (
+	"cmp"
 	"fmt"
-	"strings"
 )
 
 // String names the prices for people: source, days, number. nil, of which the trading
 // API has not told, is "unknown", and so is each part that it left out.
 func (d *Data) String() string {
-	if d == nil {
+	switch {
+	case d == nil:
 		return "unknown"
+	case d.Source == "":
+		return "source unknown, " + d.Span()
 	}
-	or := func(text string) string {
-		if text == "" {
-			return "unknown"
-		}
-		return text
-	}
-	parts := []string{"source " + or(d.Source)}
-	if d.Source != "" {
-		parts[0] = d.Source
-	}
+	return d.Source + ", " + d.Span()
+}
+
+// Span is the days and the number of the prices for people.
+func (d *Data) Span() string {
+	days, bars := "days unknown", "number of bars unknown"
 	if d.FirstDay != "" || d.LastDay != "" {
-		parts = append(parts, or(d.FirstDay)+" to "+or(d.LastDay))
-	} else {
-		parts = append(parts, "days unknown")
+		days = cmp.Or(d.FirstDay, "unknown") + " to " + cmp.Or(d.LastDay, "unknown")
 	}
 	if d.Bars > 0 {
-		parts = append(parts, fmt.Sprintf("%d bars", d.Bars))
-	} else {
-		parts = append(parts, "number of bars unknown")
+		bars = fmt.Sprintf("%d bars", d.Bars)
 	}
-	return strings.Join(parts, ", ")
+	return days + ", " + bars
 }
 
 // MadeUp reports whether a job's results were computed on made-up prices, so that its

@@ -248,16 +248,27 @@ func printJob(w io.Writer, j known) {
 		fmt.Fprintf(w, "Repeats  %s\n", printable(j.RetryOf))
 	}
 	if j.Metrics != nil {
-		fmt.Fprintf(w, "Rows     %d\nPrices   %s\n", j.Metrics.Combinations, printable(j.Prices()))
-		if d := j.Metrics.Data; d != nil && d.Hash != "" {
-			fmt.Fprintf(w, "Hash     %s\n", printable(d.Hash))
-		}
-		warnMadeUp(w, j.Job)
+		fmt.Fprintf(w, "Rows     %d\n", j.Metrics.Combinations)
+		printPrices(w, j.Job)
 	}
 	if len(j.Results) > 0 {
 		fmt.Fprintln(w)
 		printRows(w, j.Results)
 	}
+}
+
+// printPrices says what a job's results were computed on.
+func printPrices(w io.Writer, j job.Job) {
+	d := j.Metrics.Data
+	if d == nil || d.Source == "" || j.MadeUp() {
+		fmt.Fprintf(w, "Prices   %s\n", printable(j.Prices()))
+	} else {
+		fmt.Fprintf(w, "Prices   %s\nDays     %s\n", printable(d.Source), printable(d.Span()))
+	}
+	if d != nil && d.Hash != "" {
+		fmt.Fprintf(w, "Hash     %s\n", printable(d.Hash))
+	}
+	warnMadeUp(w, j)
 }
 
 // warnMadeUp says of figures on made-up prices that they are.
