@@ -19,6 +19,7 @@ import (
 	"github.com/zixly/sweepline/shared/jobs"
 	"github.com/zixly/sweepline/shared/jobs/jobstest"
 	"github.com/zixly/sweepline/shared/jobstore"
+	"github.com/zixly/sweepline/shared/wait"
 )
 
 func setup(t *testing.T, keys string) (*jobstest.World, *api.Function, http.Handler) {
@@ -244,7 +245,7 @@ func TestRetry(t *testing.T) {
 	require.Equal(t, failed.JobID, body["retry_of"])
 	require.NotEqual(t, failed.JobID, body["job_id"])
 	require.Equal(t, "/webhook/jobs/"+body["job_id"].(string), r.Header().Get("Location"))
-	require.Equal(t, enqueue.Request{Tenant: "default", Sweep: jobstest.Sweep, RetryOf: failed.JobID}, w.Taken[0])
+	require.Equal(t, enqueue.Request{Tenant: "default", Sweep: jobstest.Sweep, RetryOf: failed.JobID, Shares: wait.Shares{Tenants: 1}}, w.Taken[0])
 
 	retry(failed.JobID, "Idempotency-Key", "k")
 	require.NotEmpty(t, w.Taken[1].Key)

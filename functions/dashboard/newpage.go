@@ -174,7 +174,7 @@ func (f *Function) takeIn(ctx context.Context, sweep job.Sweep, key string) (enq
 	ctx, cancel := context.WithTimeout(telemetry.Start(ctx), 8*time.Second)
 	defer cancel()
 	// No header holds a newline, so the key is none of the webhook's.
-	got, err := f.jobs.Enqueuer.Enqueue(ctx, enqueue.Request{Tenant: auth.FromContext(ctx), Key: "form\n" + key, Sweep: sweep, MostOpen: f.jobs.Keys.OpenJobs()})
+	got, err := f.jobs.Enqueuer.Enqueue(ctx, enqueue.Request{Tenant: auth.FromContext(ctx), Key: "form\n" + key, Sweep: sweep, Shares: f.jobs.Keys.Shares()})
 	if err != nil {
 		return got, err
 	}

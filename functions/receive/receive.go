@@ -156,7 +156,7 @@ func (f *Function) take(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx = telemetry.Start(ctx)
-	req.Tenant, req.MostOpen = auth.FromContext(ctx), f.keys.OpenJobs()
+	req.Tenant, req.Shares = auth.FromContext(ctx), f.keys.Shares()
 	got, err := f.enqueue.Enqueue(ctx, req)
 	full, isFull := errors.AsType[*quota.Exceeded](err)
 	switch {

@@ -27,6 +27,7 @@ import (
 	"github.com/zixly/sweepline/shared/quota"
 	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/telemetry"
+	"github.com/zixly/sweepline/shared/wait"
 )
 
 const (
@@ -370,7 +371,7 @@ func TestATenantWithAllItsJobsOpen(t *testing.T) {
 	require.NoError(t, err)
 	w := do(http.HandlerFunc(f.Handle), request(valid, "X-API-Key", "one"))
 	require.Equal(t, 429, w.Code)
-	require.Equal(t, 7, d.asked[0].MostOpen)
+	require.Equal(t, wait.Shares{MostQueued: 7, Tenants: 2}, d.asked[0].Shares)
 	for name, want := range map[string]string{"Retry-After": "30", "RateLimit-Limit": "7", "RateLimit-Remaining": "0", "RateLimit-Reset": "30"} {
 		require.Equal(t, want, w.Header().Get(name), name)
 	}

@@ -13,6 +13,9 @@ type Config struct {
 	// MaxConcurrent is how many sweeps may be at the API at once; 0 means no
 	// limit.
 	MaxConcurrent int
+	// Kept is how many of the slots are kept for tenants that hold none, where
+	// tenants share. It is below MaxConcurrent.
+	Kept int
 	// RequestsPerMinute is how many calls the API takes in any minute; 0 means
 	// no limit.
 	RequestsPerMinute int
@@ -73,11 +76,11 @@ func (c Config) limits() string {
 	for _, d := range []time.Duration{Fresh, grace, c.BackoffMin, c.BackoffMax, probeTime} {
 		text = append(text, strconv.FormatInt(d.Milliseconds(), 10))
 	}
-	return strings.Join(text, ",")
+	return strings.Join(append(text, strconv.Itoa(c.Kept)), ",")
 }
 
 func (c Config) validate() error {
-	if c.MaxConcurrent < 0 || c.RequestsPerMinute < 0 || c.BackoffMin <= 0 || c.BackoffMax < c.BackoffMin {
+	if c.MaxConcurrent < 0 || c.Kept < 0 || c.Kept > max(c.MaxConcurrent-1, 0) || c.RequestsPerMinute < 0 || c.BackoffMin <= 0 || c.BackoffMax < c.BackoffMin {
 		return fmt.Errorf("invalid limits of the trading API: %+v", c)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/zixly/sweepline/shared/quota"
+	"github.com/zixly/sweepline/shared/wait"
 )
 
 const (
@@ -61,8 +62,11 @@ func (k *Keys) Share(set, several, alone int) int {
 	}
 }
 
-// OpenJobs is how many queued jobs a tenant may have; 0 for any number.
-func (k *Keys) OpenJobs() int { return k.limits.openJobs }
+// Shares is what a job is taken in with: how many queued jobs its tenant may have, and
+// how many tenants share the trading API. Without keys it is one.
+func (k *Keys) Shares() wait.Shares {
+	return wait.Shares{MostQueued: k.limits.openJobs, Tenants: max(len(k.tenants), 1)}
+}
 
 // Admit takes one request of a tenant's share, or is a quota.Exceeded.
 func (k *Keys) Admit(tenant string) error {

@@ -31,7 +31,7 @@ var ErrConflict = errors.New("idempotency key was used for another sweep")
 // records is where a job's first record is kept: shared/wait.
 type records interface {
 	Key(ctx context.Context, tenant, key, candidate string) (string, error)
-	Accept(ctx context.Context, h job.Header, fingerprint string, most ...wait.MostQueued) (wait.Acceptance, error)
+	Accept(ctx context.Context, h job.Header, fingerprint string, shares ...wait.Shares) (wait.Acceptance, error)
 	MarkRefused(ctx context.Context, jobID string) error
 }
 
@@ -64,8 +64,8 @@ type Request struct {
 	Sweep job.Sweep
 	// RetryOf names the job that this one repeats, if any.
 	RetryOf string
-	// MostOpen is how many jobs the tenant may have queued; 0 for any number.
-	MostOpen int
+	// Shares are what the door knows of the tenants: Keys.Shares.
+	Shares wait.Shares
 }
 
 // openRetry is when a tenant with all its jobs queued may ask again.
@@ -102,14 +102,14 @@ func (i *Enqueuer) Enqueue(ctx context.Context, r Request) (Accepted, error) {
 	if err != nil {
 		return Accepted{}, err
 	}
-	a, err := i.records.Accept(ctx, h, print, wait.MostQueued(r.MostOpen))
+	a, err := i.records.Accept(ctx, h, print, r.Shares)
 	switch {
 	case err != nil:
 		return Accepted{}, fmt.Errorf("accept job: %w", err) // the record names the job
 	case a.Conflict:
 		return Accepted{}, ErrConflict
 	case a.Full:
-		return Accepted{}, &quota.Exceeded{What: "open jobs", Limit: r.MostOpen, RetryAfter: openRetry}
+		return Accepted{}, &quota.Exceeded{What: "open jobs", Limit: r.Shares.MostQueued, RetryAfter: openRetry}
 	}
 	e, err := event.NewRequested(event.Requested{Header: a.Header})
 	if err != nil {

@@ -26,17 +26,17 @@ var sweep = job.Sweep{Ticker: "DAX", FastRange: [2]int{10, 50}, SlowRange: [2]in
 type book struct {
 	log    *[]string
 	prints []string
-	most   []wait.MostQueued
+	shares []wait.Shares
 	answer func(job.Header) (wait.Acceptance, error)
 }
 
 // Key knows no earlier use.
 func (b *book) Key(_ context.Context, _, _, candidate string) (string, error) { return candidate, nil }
 
-func (b *book) Accept(_ context.Context, h job.Header, fingerprint string, most ...wait.MostQueued) (wait.Acceptance, error) {
+func (b *book) Accept(_ context.Context, h job.Header, fingerprint string, shares ...wait.Shares) (wait.Acceptance, error) {
 	*b.log = append(*b.log, "record")
 	b.prints = append(b.prints, fingerprint)
-	b.most = most
+	b.shares = shares
 	return b.answer(h)
 }
 
@@ -190,10 +190,10 @@ func TestATenantWithAllItsJobsOpen(t *testing.T) {
 	t.Parallel()
 	in, b, o := setup(t)
 	b.answer = func(job.Header) (wait.Acceptance, error) { return wait.Acceptance{Full: true}, nil }
-	_, err := in.Enqueue(t.Context(), enqueue.Request{Tenant: "acme", Sweep: sweep, MostOpen: 7})
+	_, err := in.Enqueue(t.Context(), enqueue.Request{Tenant: "acme", Sweep: sweep, Shares: wait.Shares{MostQueued: 7, Tenants: 2}})
 	var full *quota.Exceeded
 	require.ErrorAs(t, err, &full)
 	require.Equal(t, 7, full.Limit)
-	require.Equal(t, []wait.MostQueued{7}, b.most)
+	require.Equal(t, []wait.Shares{{MostQueued: 7, Tenants: 2}}, b.shares)
 	require.Empty(t, o.sent)
 }

@@ -72,7 +72,7 @@ func (s *Service) Retry(ctx context.Context, id, key string) (enqueue.Accepted, 
 	}
 	ctx, cancel := context.WithTimeout(telemetry.Start(ctx), 8*time.Second)
 	defer cancel()
-	got, err := s.Enqueuer.Enqueue(ctx, enqueue.Request{Tenant: auth.FromContext(ctx), Key: key, Sweep: j.Parameters, RetryOf: id, MostOpen: s.Keys.OpenJobs()})
+	got, err := s.Enqueuer.Enqueue(ctx, enqueue.Request{Tenant: auth.FromContext(ctx), Key: key, Sweep: j.Parameters, RetryOf: id, Shares: s.Keys.Shares()})
 	if err != nil {
 		return got, fmt.Errorf("retry job %s: %w", id, err)
 	}

@@ -23,15 +23,22 @@ type Acceptance struct {
 	Full bool
 }
 
-// MostQueued has Accept refuse a new job whose tenant has that many jobs queued. 0 is
-// no bound.
-type MostQueued int
+// Shares is what a door says of the tenants that it lets in, by TENANT_KEYS, which no
+// other process has.
+type Shares struct {
+	// MostQueued has Accept refuse a new job whose tenant has that many jobs queued;
+	// 0 is no bound.
+	MostQueued int
+	// Tenants is how many there are; 0 says nothing. It is remembered: slots are kept
+	// for those that hold none.
+	Tenants int
+}
 
 // Accept writes a job's first record, or finds the one that is there: of any
 // number of equal requests at the same instant exactly one is not Replayed.
 // The record is kept for 24 hours, and on from there once submit has begun. It
 // is no promise to run the job: that is the event's.
-func (w *Waits) Accept(ctx context.Context, h job.Header, fingerprint string, most ...MostQueued) (Acceptance, error) {
+func (w *Waits) Accept(ctx context.Context, h job.Header, fingerprint string, shares ...Shares) (Acceptance, error) {
 	id, ok := pack(h.JobID)
 	if !ok {
 		return Acceptance{}, fmt.Errorf("accept job: %q is not a job id", h.JobID)
@@ -41,9 +48,13 @@ func (w *Waits) Accept(ctx context.Context, h job.Header, fingerprint string, mo
 		return Acceptance{}, fmt.Errorf("accept job %s: %w", h.JobID, err)
 	}
 	sum := sha256.Sum256([]byte(fingerprint))
-	args := []any{id, header, string(sum[:8]), encodeTrace(ctx), acceptedTTL.Milliseconds()}
-	if len(most) > 0 && most[0] > 0 {
-		args = append(args, int(most[0]), h.TenantID)
+	var s Shares
+	if len(shares) > 0 {
+		s = shares[0]
+	}
+	args := []any{id, header, string(sum[:8]), encodeTrace(ctx), acceptedTTL.Milliseconds(), s.Tenants}
+	if s.MostQueued > 0 {
+		args = append(args, s.MostQueued, h.TenantID)
 	}
 	reply, err := w.run(ctx, acceptScript, args...).Slice()
 	if err != nil {

@@ -25,6 +25,12 @@ type Config struct {
 	// MaxConcurrent is how many sweeps may be at the API at once, over all
 	// tenants and processes. Default 5; 0 means no limit.
 	MaxConcurrent int `envconfig:"TRADING_API_MAX_CONCURRENT" default:"5"`
+	// SlotsKept is how many of them are kept for tenants that hold none, so that no
+	// tenant's long sweeps keep another from starting: a tenant that holds a slot gets
+	// another only while more than that are free. No more are kept than there are
+	// such tenants, and none where one tenant is alone (see Shares). Auto: a quarter,
+	// one at least.
+	SlotsKept int `envconfig:"TENANT_SLOTS_KEPT" default:"-1"`
 	// RequestsPerMinute is how many calls the API takes in any minute, over all
 	// processes, of whatever kind. Default 100; 0 means no limit.
 	RequestsPerMinute int `envconfig:"TRADING_API_REQUESTS_PER_MINUTE" default:"100"`
@@ -46,11 +52,14 @@ type Config struct {
 	BackoffMax time.Duration `envconfig:"TRADING_API_BACKOFF_MAX" default:"30s"`
 }
 
+// Auto, as SlotsKept, leaves it to the program.
+const Auto = -1
+
 // acceptedTTL is how long an idempotency key is remembered whose job was never
 // begun: the promise of the webhook.
 const acceptedTTL = 24 * time.Hour
 
-// withDefaults fills empty fields and names every one that is wrong. The two
+// withDefaults fills empty fields and names every one that is wrong. The
 // limits have a meaning at 0 and stay.
 func (c Config) withDefaults() (Config, error) {
 	if c.KeyPrefix == "" {
@@ -59,6 +68,16 @@ func (c Config) withDefaults() (Config, error) {
 	var errs []error
 	if c.MaxConcurrent < 0 {
 		errs = append(errs, errors.New("TRADING_API_MAX_CONCURRENT: must not be negative"))
+	}
+	switch most := max(c.MaxConcurrent-1, 0); {
+	case c.SlotsKept == Auto:
+		c.SlotsKept = min(max(c.MaxConcurrent/4, 1), most)
+	case c.SlotsKept < 0:
+		errs = append(errs, errors.New("TENANT_SLOTS_KEPT: must not be negative"))
+	case c.SlotsKept > most && c.MaxConcurrent > 0:
+		errs = append(errs, errors.New("TENANT_SLOTS_KEPT: must be below TRADING_API_MAX_CONCURRENT"))
+	default:
+		c.SlotsKept = min(c.SlotsKept, most)
 	}
 	if c.RequestsPerMinute < 0 {
 		errs = append(errs, errors.New("TRADING_API_REQUESTS_PER_MINUTE: must not be negative"))
@@ -92,6 +111,6 @@ func (c Config) withDefaults() (Config, error) {
 
 func (c Config) limits() admission.Config {
 	return admission.Config{
-		MaxConcurrent: c.MaxConcurrent, RequestsPerMinute: c.RequestsPerMinute, BackoffMin: c.BackoffMin, BackoffMax: c.BackoffMax,
+		MaxConcurrent: c.MaxConcurrent, Kept: c.SlotsKept, RequestsPerMinute: c.RequestsPerMinute, BackoffMin: c.BackoffMin, BackoffMax: c.BackoffMax,
 	}
 }

@@ -19,6 +19,8 @@ type queue struct {
 	*wait.Waits
 	clock    *clock
 	limit    int
+	kept     int // slots for tenants without
+	tenants  int
 	rpm      int
 	queued   map[string][]string // job ids in the queue
 	tenant   map[string]string   // of a job
@@ -33,15 +35,17 @@ func (q *queue) arrive(t *rapid.T, tenant string) {
 	h := header(tenant)
 	q.arrived++
 	h.CreatedAt = start.Add(time.Duration(q.arrived) * time.Millisecond)
-	_, err := q.Accept(context.Background(), h, "")
+	_, err := q.Accept(context.Background(), h, "", wait.Shares{Tenants: q.tenants})
 	require.NoError(t, err)
+	entitled := q.entitled(tenant)
 	e, err := q.Enter(context.Background(), h)
 	require.NoError(t, err)
 	q.tenant[h.JobID] = tenant
 	switch e.Decision {
 	case wait.SubmitNow:
-		for _, others := range q.queued {
-			require.Empty(t, others, "a newcomer overtook the line")
+		require.True(t, entitled, "a slot that is kept for others")
+		for other, jobs := range q.queued {
+			require.True(t, len(jobs) == 0 || !q.entitled(other), "a newcomer overtook the line")
 		}
 		q.spend(e.Calls)
 		q.active = append(q.active, h.JobID)
@@ -55,22 +59,34 @@ func (q *queue) arrive(t *rapid.T, tenant string) {
 	}
 }
 
+// entitled reports whether a tenant may have a slot, if one is free: it has none, or
+// there remain as many as are kept.
+func (q *queue) entitled(tenant string) bool {
+	holders := map[string]bool{}
+	for _, id := range q.active {
+		holders[q.tenant[id]] = true
+	}
+	free := q.limit - len(q.active)
+	return free > 0 && (!holders[tenant] || free > min(q.kept, q.tenants-len(holders)))
+}
+
 func (q *queue) spend(calls admission.Calls) {
 	for calls.Spend() {
 		q.calls = append(q.calls, q.clock.now())
 	}
 }
 
-// granted holds an admission to the rules: the oldest of its tenant, and no tenant waits
-// while another has two.
+// granted holds an admission to the rules: the oldest of its tenant, no slot that is
+// kept for others, and no tenant that may have a slot waits while another gets two.
 func (q *queue) granted(t *rapid.T, r wait.Record) {
 	tenant := r.Header.TenantID
 	require.NotEmpty(t, q.queued[tenant], "an admission of a job that is not queued")
+	require.True(t, q.entitled(tenant), "a slot that is kept for others")
 	require.Equal(t, q.queued[tenant][0], r.Header.JobID, "first come, first served")
 	q.queued[tenant] = q.queued[tenant][1:]
 	q.passed[tenant] = 0
 	for other, jobs := range q.queued {
-		if other == tenant || len(jobs) == 0 {
+		if other == tenant || len(jobs) == 0 || !q.entitled(other) {
 			continue
 		}
 		q.passed[other]++
@@ -91,10 +107,17 @@ func (q *queue) granted(t *rapid.T, r wait.Record) {
 }
 
 func (q *queue) deal(t *rapid.T) {
-	d, err := q.AdmitNext(context.Background(), rapid.IntRange(1, 5).Draw(t, "at once"), 5, time.Minute)
+	most := rapid.IntRange(1, 5).Draw(t, "at once")
+	d, err := q.AdmitNext(context.Background(), most, 5, time.Minute)
 	require.NoError(t, err)
 	for _, r := range d.Admitted {
 		q.granted(t, r)
+	}
+	if q.rpm > 0 || len(d.Admitted) == most {
+		return
+	}
+	for tenant, jobs := range q.queued {
+		require.True(t, len(jobs) == 0 || !q.entitled(tenant), "%s waits for a slot that it may have", tenant)
 	}
 }
 
@@ -140,18 +163,23 @@ func TestQueueIsFair(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		runs++
 		q := &queue{
-			clock: newClock(), limit: rapid.IntRange(1, 4).Draw(t, "slots"), rpm: rapid.SampledFrom([]int{0, 3, 30, 100}).Draw(t, "requests per minute"),
+			clock: newClock(), limit: rapid.IntRange(1, 6).Draw(t, "slots"), tenants: rapid.IntRange(1, 5).Draw(t, "tenants"), rpm: rapid.SampledFrom([]int{0, 3, 30, 100}).Draw(t, "requests per minute"),
 			queued: map[string][]string{}, tenant: map[string]string{}, passed: map[string]int{},
 		}
+		if q.tenants > 1 {
+			q.kept = rapid.IntRange(0, q.limit-1).Draw(t, "kept")
+		}
 		w, err := wait.Open(context.Background(), wait.Config{
-			RedisURL: url, KeyPrefix: fmt.Sprintf("fair%d:", runs), MaxConcurrent: q.limit, RequestsPerMinute: q.rpm,
+			RedisURL: url, KeyPrefix: fmt.Sprintf("fair%d:", runs), MaxConcurrent: q.limit, SlotsKept: q.kept, RequestsPerMinute: q.rpm,
 		}, wait.WithClock(q.clock.now))
 		require.NoError(t, err)
 		defer func() { _ = w.Close() }()
 		q.Waits = w
 		t.Repeat(map[string]func(*rapid.T){
-			"":       q.check,
-			"arrive": func(t *rapid.T) { q.arrive(t, rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "tenant")) },
+			"": q.check,
+			"arrive": func(t *rapid.T) {
+				q.arrive(t, rapid.SampledFrom([]string{"a", "b", "c", "d", "e"}[:q.tenants]).Draw(t, "tenant"))
+			},
 			"a crowd": func(t *rapid.T) {
 				for range 5 {
 					q.arrive(t, "a")

@@ -1,12 +1,18 @@
 package wait
 
 import (
+	"errors"
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
+	"github.com/zixly/sweepline/shared/admission"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/redisclient"
 )
 
 func TestHeaderIsCompact(t *testing.T) {
@@ -83,4 +89,43 @@ func TestPlacesSortByTime(t *testing.T) {
 	}
 	require.Less(t, at(999, "0123456789abcdef"), at(1000, "0123456789abcdef"))
 	require.Less(t, at(1, "zzzzzzzzzzzzzzzz"), at(2, "0123456789abcdef"))
+}
+
+// TestScriptsReadTheTenant: the scripts find it where encodeHeader puts it, and bear
+// what is no header.
+func TestScriptsReadTheTenant(t *testing.T) {
+	t.Parallel()
+	client := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()})
+	defer client.Close()
+	script := redis.NewScript(admission.Library + luaWords() + redisclient.Lua(sources, "waits", "share") + "return tenant_of(ARGV[3])")
+	read := func(header string) (string, error) {
+		return script.Run(t.Context(), client, []string{"x:{w}:"}, "", "0,0,0,0,0,0,0,0,0,0,0", header).Text()
+	}
+	text := rapid.OneOf(rapid.SampledFrom(headerWords), rapid.StringMatching(`[A-Za-z0-9._-]{1,64}`), rapid.StringN(0, 300, 900))
+	number := rapid.OneOf(rapid.IntRange(-70, 70), rapid.Int())
+	rapid.Check(t, func(t *rapid.T) {
+		h := job.Header{
+			JobID: job.NewID(), JobType: text.Draw(t, "type"), TenantID: rapid.OneOf(
+				rapid.Just(job.DefaultTenant), rapid.StringMatching(`[A-Za-z0-9][A-Za-z0-9._-]{0,63}`)).Draw(t, "tenant"),
+			CreatedAt: time.UnixMilli(rapid.Int64Range(-1e15, 1e15).Draw(t, "created")).UTC(),
+		}
+		p := &h.Parameters
+		p.Ticker, p.StrategyType, p.ConfigPath = text.Draw(t, "ticker"), text.Draw(t, "strategy"), text.Draw(t, "path")
+		for _, n := range []*int{&p.FastRange[0], &p.FastRange[1], &p.SlowRange[0], &p.SlowRange[1], &p.Step, &p.MinTrades} {
+			*n = number.Draw(t, "number")
+		}
+		s, err := encodeHeader(h)
+		require.NoError(t, err)
+		tenant, err := read(s)
+		require.NoError(t, err)
+		require.Equal(t, h.TenantID, tenant)
+		cut := s[:rapid.IntRange(0, len(s)).Draw(t, "cut")]
+		if _, err := read(cut); err != nil && !errors.Is(err, redis.Nil) {
+			require.NoError(t, err, "%q", cut)
+		}
+	})
+	_, err := read(string(rune(1)) + "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff")
+	if err != nil {
+		require.ErrorIs(t, err, redis.Nil)
+	}
 }

@@ -2,6 +2,8 @@ package wait
 
 import (
 	"embed"
+	"fmt"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -16,12 +18,12 @@ var sources embed.FS
 // with admission's library, and run on Redis 7.0, Valkey and miniredis alike.
 var (
 	acceptScript     = redis.NewScript(admission.Clock + redisclient.Lua(sources, "restarts", "accept"))
-	enterScript      = step("restarts", "enter")
+	enterScript      = step("share", "restarts", "enter")
 	extendScript     = step("extend")
 	submittedScript  = step("submitted")
 	requeueScript    = step("requeue")
 	forgetScript     = step("forget")
-	endedScript      = step("admit", "ended")
+	endedScript      = step("share", "admit", "ended")
 	doneScript       = step("done")
 	lateScript       = step("late")
 	progressScript   = step("progress")
@@ -29,10 +31,19 @@ var (
 	droppedScript    = step("dropped")
 	dueScript        = step("due")
 	admissionScript  = step("admission")
-	grantScript      = step("admit", "grant")
+	grantScript      = step("share", "admit", "grant")
 	countScript      = step("count")
 )
 
 func step(parts ...string) *redis.Script {
-	return redis.NewScript(admission.Library + redisclient.Lua(sources, append([]string{"waits"}, parts...)...))
+	return redis.NewScript(admission.Library + luaWords() + redisclient.Lua(sources, append([]string{"waits"}, parts...)...))
+}
+
+// luaWords gives scripts that read a header the words that stand in it as one byte.
+func luaWords() string {
+	words := make([]string, len(headerWords))
+	for i, word := range headerWords {
+		words[i] = fmt.Sprintf("%q", word)
+	}
+	return "local header_words = {" + strings.Join(words, ", ") + "}\n"
 }

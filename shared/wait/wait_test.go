@@ -288,13 +288,21 @@ func TestTraceOutlivesTheWait(t *testing.T) {
 func TestConfigNamesEveryMistake(t *testing.T) {
 	t.Parallel()
 	_, err := wait.Open(t.Context(), wait.Config{
-		RedisURL: "redis://localhost", MaxConcurrent: -1, RequestsPerMinute: -1, CallbackTimeout: -time.Second,
+		RedisURL: "redis://localhost", MaxConcurrent: -1, SlotsKept: -2, RequestsPerMinute: -1, CallbackTimeout: -time.Second,
 		QueueTimeout: time.Nanosecond, BackoffMin: time.Hour,
 	})
 	for _, name := range []string{
-		"TRADING_API_MAX_CONCURRENT", "TRADING_API_REQUESTS_PER_MINUTE", "CALLBACK_TIMEOUT", "QUEUE_TIMEOUT", "TRADING_API_BACKOFF_MIN",
+		"TRADING_API_MAX_CONCURRENT", "TENANT_SLOTS_KEPT", "TRADING_API_REQUESTS_PER_MINUTE", "CALLBACK_TIMEOUT", "QUEUE_TIMEOUT", "TRADING_API_BACKOFF_MIN",
 	} {
 		require.ErrorContains(t, err, name)
+	}
+	_, err = wait.Open(t.Context(), wait.Config{RedisURL: "redis://localhost", MaxConcurrent: 3, SlotsKept: 3})
+	require.ErrorContains(t, err, "TENANT_SLOTS_KEPT")
+	for slots, kept := range map[int]int{0: 0, 1: 0, 2: 1, 5: 1, 8: 2, 100: 25} {
+		w, err := wait.Open(t.Context(), wait.Config{RedisURL: "redis://localhost", MaxConcurrent: slots, SlotsKept: wait.Auto})
+		require.NoError(t, err)
+		require.Equal(t, kept, w.Config().SlotsKept, "of %d", slots)
+		require.NoError(t, w.Close())
 	}
 	_, err = wait.Open(t.Context(), wait.Config{RedisURL: "postgres://user:hush@x"})
 	require.ErrorContains(t, err, "REDIS_URL")
@@ -308,7 +316,7 @@ func TestATenantHasSoManyQueuedJobs(t *testing.T) {
 	eachRedis(t, func(t *testing.T, url string) {
 		w, _ := open(t, url, wait.Config{MaxConcurrent: 1})
 		accept := func(h job.Header) wait.Acceptance {
-			a, err := w.Accept(t.Context(), h, "print", 2)
+			a, err := w.Accept(t.Context(), h, "print", wait.Shares{MostQueued: 2})
 			require.NoError(t, err)
 			return a
 		}

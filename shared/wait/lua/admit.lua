@@ -1,5 +1,5 @@
--- Admits queued jobs: tenants in rotation, first come, first served within a tenant,
--- each job with a slot and the calls that it needs. While the breaker is open no job
+-- Admits queued jobs: tenants in rotation as share.lua lets them, first come, first
+-- served within a tenant, each job with a slot and the calls that it needs. While the breaker is open no job
 -- is admitted; then one, as a probe. An admitted job that has not started is not
 -- admitted again.
 local admitted = {} -- id, record, id, record, ...
@@ -46,12 +46,7 @@ local function admit_next()
     if submit_open and redis.call('ZCARD', rotation) > 0 then wake_at(submit_open) end
     return false
   end
-  local tenant, found
-  repeat
-    tenant = redis.call('ZRANGE', rotation, 0, 0)[1]
-    found = tenant and positions_of(tenant, 2)
-    if tenant and #found == 0 then redis.call('ZREM', rotation, tenant) end
-  until not tenant or #found > 0
+  local tenant, found = next_tenant()
   if not tenant then
     withdraw('line')
     return false

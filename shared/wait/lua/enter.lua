@@ -1,6 +1,6 @@
 -- Registers a job's wait and starts an attempt if the job is admitted, or can be
--- admitted at once; otherwise queues it. While other jobs are queued, new ones are
--- queued behind them. From the first attempt on the API may know the sweep (field k).
+-- admitted at once; otherwise queues it. While other jobs are queued that could be
+-- admitted, new ones are queued behind them. From the first attempt on the API may know the sweep (field k).
 -- A missing record was lost with its Redis: it is created again and marked so. So is
 -- a record written before this Redis was started: the attempt that submitted the
 -- sweep may have been lost with the previous one. Concurrent calls put at most one
@@ -75,12 +75,12 @@ elseif not fresh_one then
   return answer(3, id)
 else
   local open, fails = open_until(submit_breaker)
-  local first = redis.call('ZCARD', rotation) == 0
-  local free = not open and slot_free()
-  if not (free and first and take('line', n) == 0) then
+  local free = not open and slot_free() and may_hold(string.match(position, '^([^/]*)/'))
+  local first = free and not next_tenant()
+  if not (first and take('line', n) == 0) then
     enqueue(id, position)
     await(due, id, till)
-    if free and first then redis.call('PUBLISH', wakes, 'admit') end
+    if first then redis.call('PUBLISH', wakes, 'admit') end
     return answer(3, id)
   end
   hold_slot(id)
