@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -50,7 +51,11 @@ func (f *Function) login(w http.ResponseWriter, r *http.Request) {
 }
 
 func (f *Function) logout(w http.ResponseWriter, r *http.Request) {
-	f.jobs.Sessions.End(w, r)
+	if err := f.jobs.Sessions.End(w, r); err != nil {
+		slog.WarnContext(r.Context(), "Session not ended", "error", err)
+		f.problem(w, r, http.StatusServiceUnavailable, "Still signed in", "The session could not be ended: a store does not answer. Try again in a moment.")
+		return
+	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 

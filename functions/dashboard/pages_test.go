@@ -124,8 +124,17 @@ func TestSignIn(t *testing.T) {
 	h.ServeHTTP(shown, page)
 	require.Equal(t, 200, shown.Code)
 	require.Contains(t, shown.Body.String(), "Sign out")
+	w.Set(func() { w.Broken["redis"] = true })
 	out := jobstest.Form(h, "/logout", nil, cookie)
+	require.Equal(t, 503, out.Code)
+	require.Contains(t, out.Body.String(), "Still signed in")
+	require.Empty(t, out.Result().Cookies())
+	w.Set(func() { w.Broken["redis"] = false })
+	out = jobstest.Form(h, "/logout", nil, cookie)
 	require.Negative(t, out.Result().Cookies()[0].MaxAge)
+	shown = httptest.NewRecorder()
+	h.ServeHTTP(shown, page)
+	require.Equal(t, 401, shown.Code, "it has ended for everybody who has the cookie")
 
 	for _, evil := range []string{"//evil.example", "https://evil.example/", `/\evil.example`, "evil", "javascript:alert(1)", "/\t/evil", ""} {
 		require.Equal(t, "/", jobstest.Form(h, "/login", url.Values{"key": {"one"}, "next": {evil}}).Header().Get("Location"), evil)

@@ -90,7 +90,7 @@ func TestSessions(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	clock := func() time.Time { return now }
 	open := func(list, with string) *auth.Sessions {
-		s, err := auth.NewSessions(keys(t, list), with, clock)
+		s, err := auth.NewSessions(keys(t, list), with, &revoked{}, clock)
 		require.NoError(t, err)
 		return s
 	}

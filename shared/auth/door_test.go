@@ -77,11 +77,11 @@ func TestWhoIsLetIn(t *testing.T) {
 func TestShortSecretsAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, secret := range []string{"x", "change-me", longKey[1:]} {
-		_, err := auth.NewSessions(keys(t, "acme:one"), secret, time.Now)
+		_, err := auth.NewSessions(keys(t, "acme:one"), secret, &revoked{}, time.Now)
 		require.ErrorContains(t, err, "CALLBACK_SECRET is too short")
 		require.NotContains(t, err.Error(), " "+secret)
 	}
-	_, err := auth.NewSessions(keys(t, "acme:one"), longKey, time.Now)
+	_, err := auth.NewSessions(keys(t, "acme:one"), longKey, &revoked{}, time.Now)
 	require.NoError(t, err)
 }
 
@@ -197,7 +197,7 @@ func TestWrongKeysHaveToWait(t *testing.T) { // sets the default logger
 func TestSigningInIsSlowedDownToo(t *testing.T) {
 	t.Parallel()
 	k, _ := open(t, auth.Config{Keys: "acme:one,globex:two"})
-	s, err := auth.NewSessions(k, "", time.Now)
+	s, err := auth.NewSessions(k, "", &revoked{}, time.Now)
 	require.NoError(t, err)
 	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/login", http.NoBody)
 	for range 21 {

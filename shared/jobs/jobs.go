@@ -76,6 +76,9 @@ type Waits interface {
 	Watch(ctx context.Context, jobID string) (<-chan wait.Record, error)
 	Cancel(ctx context.Context, jobID string) (wait.State, error)
 	Ping(ctx context.Context) error
+
+	// They are kept in the same Redis.
+	auth.Revocations
 }
 
 // Restorer brings back the wait record of a job that Redis has lost: restore.Jobs.
@@ -184,7 +187,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 	d.complete()
 	s := &Service{Deps: d, cfg: cfg, streams: make(chan struct{}, cfg.MaxStreams), drain: make(chan struct{})}
 	var err error
-	if s.Sessions, err = auth.NewSessions(d.Keys, cfg.SessionSecret, d.Now); err != nil {
+	if s.Sessions, err = auth.NewSessions(d.Keys, cfg.SessionSecret, d.Waits, d.Now); err != nil {
 		return nil, err
 	}
 	if s.base, err = parseBase(cfg.BaseURL); err != nil {

@@ -111,7 +111,7 @@ func (s *Service) streamOverview(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer release()
-	out := newEventWriter(w)
+	out := s.newEventWriter(w, r)
 	if out.open() != nil {
 		return
 	}

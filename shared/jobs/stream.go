@@ -71,7 +71,7 @@ func (s *Service) stream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer release()
-	out := newEventWriter(w)
+	out := s.newEventWriter(w, r)
 	if out.open() != nil {
 		return
 	}

@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -125,4 +126,39 @@ func TestStreamsAreBounded(t *testing.T) {
 	require.Equal(t, 503, r.Code)
 	require.Equal(t, "5", r.Header().Get("Retry-After"))
 	svc.Drain()
+}
+
+// TestStreamsEndWithTheirSession: of a job and of the list; those of others go on.
+func TestStreamsEndWithTheirSession(t *testing.T) {
+	t.Parallel()
+	w := jobstest.New()
+	s := w.Shared(t, "acme:one,globex:two", jobs.Config{MaxStreams: 8})
+	mux := http.NewServeMux()
+	s.Linked(mux)
+	signIn := func() *http.Cookie {
+		in := httptest.NewRecorder()
+		require.NoError(t, s.Sessions.Begin(in, httptest.NewRequest(http.MethodPost, "/login", http.NoBody), "one"))
+		return in.Result().Cookies()[0]
+	}
+	head := w.Recorded("acme")
+	one, other := signIn(), signIn()
+	open := func(path string, c *http.Cookie) *jobstest.Events {
+		e, code := jobstest.OpenPath(t, mux, path, "Cookie", c.Name+"="+c.Value)
+		require.Equal(t, 200, code)
+		name, _, _ := e.Next()
+		require.NotEmpty(t, name)
+		return e
+	}
+	ofJob, list, goesOn := open("/api/jobs/"+head.JobID+"/stream", one), open("/api/stream", one), open("/api/stream", other)
+	out := httptest.NewRequest(http.MethodPost, "/logout", http.NoBody)
+	out.AddCookie(one)
+	require.NoError(t, s.Sessions.End(httptest.NewRecorder(), out))
+	for _, e := range []*jobstest.Events{ofJob, list} {
+		name, _, _ := e.Next()
+		require.Empty(t, name)
+		require.NoError(t, e.Lines.Err(), "ended by the server")
+	}
+	w.Stored("acme", job.Failed)
+	name, _, _ := goesOn.Next()
+	require.Equal(t, "jobs", name)
 }

@@ -2,10 +2,12 @@ package jobs
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
+	"github.com/zixly/sweepline/shared/auth"
 	"github.com/zixly/sweepline/shared/job"
 )
 
@@ -53,10 +55,19 @@ func (s *subscriber) show(j Found) error {
 type eventWriter struct {
 	w  http.ResponseWriter
 	rc *http.ResponseController
+	// may is an error once its reader may not read on.
+	may func() error
 }
 
-func newEventWriter(w http.ResponseWriter) *eventWriter {
-	return &eventWriter{w: w, rc: http.NewResponseController(w)}
+// newEventWriter answers r, for as long as who asks is who he was: a stream ends with
+// its session.
+func (s *Service) newEventWriter(w http.ResponseWriter, r *http.Request) *eventWriter {
+	return &eventWriter{w: w, rc: http.NewResponseController(w), may: func() error {
+		if _, err := s.Sessions.Identify(r); errors.Is(err, auth.ErrKey) {
+			return err
+		}
+		return nil
+	}}
 }
 
 // open sends the header.
@@ -77,8 +88,13 @@ func (e *eventWriter) send(event string, id int, data any) error {
 	return e.write(fmt.Sprintf("id: %d\nevent: %s\ndata: %s\n\n", id, event, text))
 }
 
-// comment keeps the connection in use.
-func (e *eventWriter) comment() error { return e.write(": alive\n\n") }
+// comment keeps the connection in use, if its reader still may.
+func (e *eventWriter) comment() error {
+	if err := e.may(); err != nil {
+		return err
+	}
+	return e.write(": alive\n\n")
+}
 
 func (e *eventWriter) write(text string) error {
 	// Not every writer has deadlines (tests' recorders have none).

@@ -1,6 +1,7 @@
 // Package once remembers what is to happen once, over any number of processes:
 // the job of an idempotency key, and claims on work that must be done once, such as
-// notifying a channel. receive uses the keys, notify the claims.
+// notifying a channel; and what ended before its time, such as sessions. receive uses
+// the keys, notify the claims, the dashboard the revocations.
 //
 // Each answer is one step in Redis and touches one key, or two of one hash tag.
 // Times to live run on the clock of Redis.
@@ -37,5 +38,6 @@ var sources embed.FS
 var (
 	keyScript     = redis.NewScript(redisclient.Lua(sources, "key"))
 	claimScript   = redis.NewScript(redisclient.Lua(sources, "claim"))
+	revokeScript  = redis.NewScript(redisclient.Lua(sources, "revoke"))
 	unclaimScript = redis.NewScript(redisclient.Lua(sources, "unclaim"))
 )

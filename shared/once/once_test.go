@@ -2,6 +2,8 @@ package once_test
 
 import (
 	"context"
+	"math/rand/v2"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -142,4 +144,60 @@ func TestAKeyStandsForItsFirstJob(t *testing.T) {
 		}
 		require.Equal(t, second, use("acme", "k", second))
 	})
+}
+
+func TestRevocations(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, client redis.UniversalClient) {
+		prefix := "test" + job.NewID() + ":"
+		o, elsewhere := open(t, client, prefix), open(t, client, prefix)
+		until := time.Now().Add(12 * time.Hour)
+		void := func(group, id string, until time.Time) bool {
+			v, err := elsewhere.Revoked(t.Context(), group, id, until)
+			require.NoError(t, err)
+			return v
+		}
+		require.False(t, void("a", "one", until))
+		for range 2 {
+			require.NoError(t, o.Revoke(t.Context(), "a", "one", until))
+			require.True(t, void("a", "one", until))
+		}
+		require.False(t, void("a", "two", until))
+		require.False(t, void("b", "one", until))
+		for _, key := range keysOf(t, client, prefix+"*") {
+			ttl, err := client.PTTL(t.Context(), key).Result()
+			require.NoError(t, err)
+			require.InDelta(t, 24*time.Hour, ttl, float64(time.Minute))
+		}
+	})
+}
+
+// TestRevocationsAreBounded: of more than are remembered one by one, the oldest make all
+// void that is as old. None is ever taken back.
+func TestRevocationsAreBounded(t *testing.T) {
+	t.Parallel()
+	client, err := redisclient.New(servertest.Redis(t))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = client.Close() })
+	prefix := "test" + job.NewID() + ":"
+	o := open(t, client, prefix)
+	start := time.Now().Truncate(time.Second)
+	at := func(i int) time.Time { return start.Add(time.Duration(i) * time.Second) }
+	order := rand.New(rand.NewPCG(7, 7)).Perm(1500)
+	for _, i := range order {
+		require.NoError(t, o.Revoke(t.Context(), "a", strconv.Itoa(i), at(i)))
+	}
+	n, err := client.ZCard(t.Context(), prefix+"revoked:{a}").Result()
+	require.NoError(t, err)
+	require.EqualValues(t, 1000, n)
+	void := func(id string, i int) bool {
+		v, err := o.Revoked(t.Context(), "a", id, at(i))
+		require.NoError(t, err)
+		return v
+	}
+	for _, i := range order {
+		require.True(t, void(strconv.Itoa(i), i))
+	}
+	require.True(t, void("never revoked, but older than what is remembered", 400))
+	require.False(t, void("never revoked", 600))
 }

@@ -57,6 +57,8 @@ type World struct {
 	Counts   wait.Counts
 	// Reads counts the reads of many wait records at once.
 	Reads int
+	// SignedOut are the sessions that were: "GROUP/ID".
+	SignedOut map[string]bool
 	// Broken names what does not answer.
 	Broken map[string]bool
 }
@@ -65,7 +67,7 @@ type World struct {
 func New() *World {
 	return &World{
 		Jobs: map[string]job.Job{}, Events: map[string][]job.TimelineEvent{}, Records: map[string]wait.Record{},
-		Broken: map[string]bool{}, Changes: make(chan wait.Record),
+		Broken: map[string]bool{}, SignedOut: map[string]bool{}, Changes: make(chan wait.Record),
 		Triggers: []broker.TriggerInfo{{Namespace: "n", Broker: "b", Name: "store", Retries: 1, OldestAge: 90 * time.Second}},
 		Counts:   wait.Counts{Slots: 3, Parked: 12},
 	}
@@ -275,6 +277,23 @@ func (r waits) Cancel(ctx context.Context, id string) (wait.State, error) {
 }
 
 func (r waits) Ping(context.Context) error { return r.Fails("redis") }
+
+func (r waits) Revoke(_ context.Context, group, id string, _ time.Time) error {
+	if err := r.Fails("redis"); err != nil {
+		return err
+	}
+	r.Set(func() { r.SignedOut[group+"/"+id] = true })
+	return nil
+}
+
+func (r waits) Revoked(_ context.Context, group, id string, _ time.Time) (bool, error) {
+	if err := r.Fails("redis"); err != nil {
+		return false, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.SignedOut[group+"/"+id], nil
+}
 
 // Enqueue takes every job.
 func (w *World) Enqueue(_ context.Context, r enqueue.Request) (enqueue.Accepted, error) {
