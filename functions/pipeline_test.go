@@ -18,6 +18,7 @@ import (
 	"github.com/zixly/sweepline/knative/config"
 	"github.com/zixly/sweepline/shared/broker/manifest"
 	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/function"
 )
 
 var update = flag.Bool("update", false, "write the table of ARCHITECTURE.md anew")
@@ -70,6 +71,7 @@ func TestTriggersAreThoseOfTheTable(t *testing.T) {
 			}
 		}
 		if sink, ok := strings.CutPrefix(tr.Delivery.DeadLetterSink, "http://"); ok {
+			require.True(t, strings.HasSuffix(sink, function.DeadLetterPath), "%s: dead letters count at their own path only", tr.Name)
 			sink, _, _ = strings.Cut(sink, "/")
 			dead[sink] = append(dead[sink], tr.Name)
 		}

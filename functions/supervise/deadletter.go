@@ -20,19 +20,13 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
-// Attributes that a broker adds to dead letters (Knative, Event Delivery).
+// Attributes that a broker adds to dead letters (Knative, Event Delivery). No seal covers
+// them; what they are believed for is that the event came to function.DeadLetterPath.
 const (
 	extErrorDest = "knativeerrordest"
 	extErrorCode = "knativeerrorcode"
 	extErrorData = "knativeerrordata"
 )
-
-// isDeadLetter recognizes dead letters by their attributes, not by the request path,
-// so that any URI of this function may be the dead letter sink.
-func isDeadLetter(e cloudevents.Event) bool {
-	x := e.Extensions()
-	return x[extErrorDest] != nil || x[extErrorCode] != nil
-}
 
 // deadLetter is why an event could not be delivered.
 type deadLetter struct {

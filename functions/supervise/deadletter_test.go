@@ -3,17 +3,22 @@ package supervise_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"testing"
 	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/functions/supervise"
 	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/seal"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -70,7 +75,7 @@ func TestDeadLettersEndTheirJob(t *testing.T) {
 			e := w.find(c.typ)
 			id := e.Subject()
 			for range 2 {
-				_, err := w.proc.supervise.Handle(t.Context(), deadAt(e, c.at, 500))
+				_, err := w.proc.supervise.Handle(function.AsDeadLetter(t.Context()), deadAt(e, c.at, 500))
 				require.NoError(t, err)
 			}
 			ends := w.bus.ended(id)
@@ -144,11 +149,11 @@ func TestDeadLettersOfTheStoreLeaveTheJobAlone(t *testing.T) {
 			}
 		}
 		for _, e := range []cloudevents.Event{requested, w.find(event.SweepSubmitted), second} {
-			_, err := w.proc.supervise.Handle(t.Context(), deadAt(e, "http://store.sweepline.svc.cluster.local", code))
+			_, err := w.proc.supervise.Handle(function.AsDeadLetter(t.Context()), deadAt(e, "http://store.sweepline.svc.cluster.local", code))
 			require.NoError(t, err)
 		}
 		// Of unknown address, a request is one that submit has taken.
-		_, err := w.proc.supervise.Handle(t.Context(), deadAt(requested, "http://proxy.test", code))
+		_, err := w.proc.supervise.Handle(function.AsDeadLetter(t.Context()), deadAt(requested, "http://proxy.test", code))
 		require.NoError(t, err)
 		w.pass(10*time.Minute, time.Second, running, parked)
 		require.Equal(t, event.SweepCompleted, w.onlyEnd(running).Type())
@@ -174,7 +179,7 @@ func TestAnEndThatDiedOfOldAge(t *testing.T) {
 			e := w.onlyEnd(id)
 			b.away = errors.New("database away")
 			for i := range 3 {
-				_, err := w.proc.supervise.Handle(t.Context(), deadAt(e, "http://store.sweepline.svc.cluster.local", 503))
+				_, err := w.proc.supervise.Handle(function.AsDeadLetter(t.Context()), deadAt(e, "http://store.sweepline.svc.cluster.local", 503))
 				require.NoError(t, err)
 				ends := w.bus.ended(id)
 				require.Len(t, ends, i+2)
@@ -189,7 +194,7 @@ func TestAnEndThatDiedOfOldAge(t *testing.T) {
 			b.away = nil
 			b.resolve(t, e)
 			require.True(t, b.status(id).Terminal())
-			_, err := w.proc.supervise.Handle(t.Context(), deadAt(e, "http://store.sweepline.svc.cluster.local", 503))
+			_, err := w.proc.supervise.Handle(function.AsDeadLetter(t.Context()), deadAt(e, "http://store.sweepline.svc.cluster.local", 503))
 			require.NoError(t, err)
 			require.Len(t, w.bus.ended(id), 4, "the store has it")
 		})
@@ -211,7 +216,7 @@ func TestAnEndThatIsRefusedIsNoHotLoop(t *testing.T) {
 	for seen := 0; ; {
 		ends := w.bus.ended(id)
 		for _, e := range ends[seen:] {
-			_, err := w.proc.supervise.Handle(t.Context(), deadAt(e, "http://store.sweepline.svc.cluster.local", 422))
+			_, err := w.proc.supervise.Handle(function.AsDeadLetter(t.Context()), deadAt(e, "http://store.sweepline.svc.cluster.local", 422))
 			require.NoError(t, err)
 			died++
 		}
@@ -243,7 +248,7 @@ func TestRefusedResults(t *testing.T) {
 	w.pass(time.Minute, time.Second, stored, refused)
 	b.resolve(t, w.onlyEnd(stored))
 	for _, id := range []string{stored, refused} {
-		_, err := w.proc.supervise.Handle(t.Context(), deadAt(w.onlyEnd(id), "http://collect.sweepline.svc.cluster.local", 422))
+		_, err := w.proc.supervise.Handle(function.AsDeadLetter(t.Context()), deadAt(w.onlyEnd(id), "http://collect.sweepline.svc.cluster.local", 422))
 		require.NoError(t, err)
 	}
 	require.Equal(t, wait.Completed, w.record(stored).State)
@@ -264,7 +269,7 @@ func TestADeadRequestOfALostJob(t *testing.T) {
 	b.resolve(t, requests[0])
 	w.loseRedis()
 	for _, e := range requests {
-		_, err := w.proc.supervise.Handle(t.Context(), deadAt(e, "http://submit.sweepline.svc.cluster.local", 503))
+		_, err := w.proc.supervise.Handle(function.AsDeadLetter(t.Context()), deadAt(e, "http://submit.sweepline.svc.cluster.local", 503))
 		require.NoError(t, err)
 	}
 	require.Empty(t, w.bus.ended(open), "it is restored and submitted")
@@ -279,7 +284,7 @@ func TestDeadLettersOfTheMetrics(t *testing.T) {
 	w := newWorld(t)
 	id := w.request("a")
 	for range 2 {
-		_, err := w.proc.supervise.Handle(t.Context(), deadAt(w.find(event.SweepRequested), "http://supervise.sweepline.svc.cluster.local", 503))
+		_, err := w.proc.supervise.Handle(function.AsDeadLetter(t.Context()), deadAt(w.find(event.SweepRequested), "http://supervise.sweepline.svc.cluster.local", 503))
 		require.NoError(t, err)
 	}
 	require.Equal(t, wait.Accepted, w.record(id).State)
@@ -292,7 +297,7 @@ func TestDeadLetterOfAForgottenJob(t *testing.T) {
 	w := newWorld(t)
 	e, err := event.NewRequested(event.Requested{Header: job.Header{JobID: job.NewID(), TenantID: "a", JobType: job.Type, CreatedAt: start}})
 	require.NoError(t, err)
-	_, err = w.proc.supervise.Handle(t.Context(), dead(e))
+	_, err = w.proc.supervise.Handle(function.AsDeadLetter(t.Context()), dead(e))
 	require.NoError(t, err)
 	require.Equal(t, event.SweepFailed, w.onlyEnd(e.Subject()).Type())
 }
@@ -304,7 +309,7 @@ func TestDeadLettersThatEndNothing(t *testing.T) {
 	w.turn()
 	w.idle()
 	for _, e := range []cloudevents.Event{w.find(event.SweepRequested), w.find(event.SweepSubmitted)} {
-		_, err := w.proc.supervise.Handle(t.Context(), dead(e))
+		_, err := w.proc.supervise.Handle(function.AsDeadLetter(t.Context()), dead(e))
 		require.NoError(t, err)
 	}
 	require.Equal(t, wait.Completed, w.record(id).State, "a job that has ended is not ended by an old event")
@@ -312,12 +317,12 @@ func TestDeadLettersThatEndNothing(t *testing.T) {
 
 	notified, err := event.NewNotified(event.Notified{Header: w.record(id).Header, Channel: "log", NotifiedAt: start})
 	require.NoError(t, err)
-	_, err = w.proc.supervise.Handle(t.Context(), dead(notified))
+	_, err = w.proc.supervise.Handle(function.AsDeadLetter(t.Context()), dead(notified))
 	require.NoError(t, err)
 
 	broken := w.find(event.SweepRequested)
 	require.NoError(t, broken.SetData("application/json", []byte(`{"job_id":"x"}`)))
-	_, err = w.proc.supervise.Handle(t.Context(), dead(broken))
+	_, err = w.proc.supervise.Handle(function.AsDeadLetter(t.Context()), dead(broken))
 	var result *cehttp.Result
 	require.ErrorAs(t, err, &result)
 	require.Equal(t, 422, result.StatusCode)
@@ -330,7 +335,7 @@ func TestRedrivenEventsOfAJobThatHasEnded(t *testing.T) {
 	w := newWorld(t, func(o *options) { o.sim.Delay = time.Hour })
 	id := w.request("a")
 	requested := w.find(event.SweepRequested)
-	_, err := w.proc.supervise.Handle(t.Context(), dead(requested))
+	_, err := w.proc.supervise.Handle(function.AsDeadLetter(t.Context()), dead(requested))
 	require.NoError(t, err)
 	require.Equal(t, job.Undeliverable, w.record(id).ErrorCode)
 	reply, err := w.proc.submit.Handle(t.Context(), requested) // redriven
@@ -358,7 +363,7 @@ func TestDeadLettersOfAnotherTenant(t *testing.T) {
 		lying := w.find(event.SweepRequested).Clone()
 		lying.SetExtension(event.ExtTenant, "b")
 		for _, e := range []cloudevents.Event{requested, completed, lying} {
-			_, err := w.proc.supervise.Handle(t.Context(), dead(e))
+			_, err := w.proc.supervise.Handle(function.AsDeadLetter(t.Context()), dead(e))
 			var result *cehttp.Result
 			require.ErrorAs(t, err, &result, e.Type())
 			require.Equal(t, 422, result.StatusCode)
@@ -366,4 +371,38 @@ func TestDeadLettersOfAnotherTenant(t *testing.T) {
 		}
 		require.Empty(t, w.bus.ended(id))
 	})
+}
+
+// TestOnlyTheDeadLetterPathCounts: what a publisher behind another broker adds to an
+// event that it has seen ends no job, nor does a letter without those attributes get
+// lost.
+func TestOnlyTheDeadLetterPathCounts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *options) { o.wait.MaxConcurrent, o.sim.Delay = 1, 20*time.Second })
+	id := w.request("a")
+	requested := w.find(event.SweepRequested)
+	keys, err := seal.New(seal.Config{Key: "a-key-for-tests-only"})
+	require.NoError(t, err)
+	h, err := function.Handler("supervise", w.proc.supervise, prometheus.NewRegistry(), function.WithSeals(keys))
+	require.NoError(t, err)
+	post := func(path string, e cloudevents.Event) {
+		keys.Seal(&e)
+		r, err := cehttp.NewHTTPRequestFromEvent(t.Context(), "http://supervise.test"+path, e)
+		require.NoError(t, err)
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, r)
+		require.Equal(t, http.StatusOK, rec.Code)
+	}
+	state := func() wait.State {
+		r, err := w.proc.waits.Get(t.Context(), id)
+		require.NoError(t, err)
+		return r.State
+	}
+	for _, path := range []string{"/", "/dead-letters", "/dead-letter/x", "/x/dead-letter"} {
+		post(path, dead(requested))
+		require.False(t, state().Ended(), path)
+	}
+	plain := requested.Clone()
+	post("/dead-letter", plain)
+	require.Equal(t, wait.Failed, state())
 }

@@ -203,10 +203,10 @@ func (f *Function) Ready(ctx context.Context) (bool, error) {
 	return function.Check(ctx, map[string]func(context.Context) error{"redis": f.waits.Ping})
 }
 
-// Handle takes events of two kinds: dead letters, which brokers mark with
-// attributes of their own, and those that the job metrics are counted from.
+// Handle takes events of two kinds: dead letters, which come to a path of their own, and
+// those that the job metrics are counted from.
 func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevents.Event, error) {
-	if !isDeadLetter(e) {
+	if !function.IsDeadLetter(ctx) {
 		return nil, f.metrics.count(e)
 	}
 	err := f.handleDeadLetter(ctx, e)

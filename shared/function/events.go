@@ -34,6 +34,7 @@ func eventHandler(g *guard, fn EventFunction) http.Handler {
 			WriteError(w, http.StatusMethodNotAllowed, CodeMethod, "events are posted")
 			return
 		}
+		r = byPath(r)
 		if handover.Handed(r) {
 			if to := handover.WriterOf(w); to != nil {
 				handleHanded(g, fn, to, w, r)

@@ -34,6 +34,7 @@ type guard struct {
 	seals               *seal.Keys
 	unsealed, forged    prometheus.Counter
 	warned, sinceWarned atomic.Int64
+	misplaced           atomic.Int64 // when it was last told of
 }
 
 func newGuard(name string, m Metrics, options []Option) *guard {
@@ -54,10 +55,17 @@ type foreign struct{ error }
 func (f foreign) Unwrap() error { return f.error }
 
 // check returns the outcome of an event that is not to be believed, nil for all
-// others. It is counted, and told once in a while without a word of the event.
+// others. It is counted, and told once in a while without a word of the event. What
+// makes a dead letter of an event that did not come as one is taken off it.
 func (g *guard) check(ctx context.Context, e *event.Event) error {
 	err := g.seals.Check(e)
 	if err == nil {
+		if !IsDeadLetter(ctx) && strip(e) {
+			now, before := time.Now().UnixNano(), g.misplaced.Load()
+			if now-before >= int64(warnEvery) && g.misplaced.CompareAndSwap(before, now) {
+				slog.WarnContext(ctx, "Attributes of a dead letter passed over: it did not come to "+DeadLetterPath, "step", g.name)
+			}
+		}
 		return nil
 	}
 	if errors.Is(err, seal.ErrUnsealed) {

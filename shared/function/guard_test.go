@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -122,4 +123,75 @@ func TestStrangersAreToldOfOnce(t *testing.T) {
 	}
 	wg.Wait()
 	require.Equal(t, 1, strings.Count(log.String(), "\n"), log.String())
+}
+
+// What marks a dead letter is believed of events that come to the path of dead letters,
+// and taken off all others: alone, in a batch, and handed over, where the broker keeps
+// its own as it is.
+func TestOnlyDeadLettersKeepTheirMarks(t *testing.T) {
+	t.Parallel()
+	keys, err := seal.New(seal.Config{Key: "a-key-for-tests-only"})
+	require.NoError(t, err)
+	const dest = "knativeerrordest"
+	marked := func(id string) cloudevents.Event {
+		e := newEvent(id)
+		e.SetExtension(dest, "http://submit.test")
+		e.SetExtension("knativeerrorcode", 500)
+		e.SetExtension("knativeerrorother", "x")
+		e.SetExtension("kind", "kept")
+		keys.Seal(&e)
+		return e
+	}
+	var dead bool
+	var got cloudevents.Event
+	fn := &eventFunc{handle: func(ctx context.Context, e cloudevents.Event) (*cloudevents.Event, error) {
+		dead, got = function.IsDeadLetter(ctx), e
+		return nil, nil
+	}}
+	many := &batchFunc{}
+	one, err := function.Handler("one", fn, prometheus.NewRegistry(), function.WithSeals(keys))
+	require.NoError(t, err)
+	batch, err := function.Handler("many", many, prometheus.NewRegistry(), function.WithSeals(keys))
+	require.NoError(t, err)
+	for path, is := range map[string]bool{
+		"/": false, "/dead-letter": true, "/dead-letter/": true, "/dead-letter?x": true, "/dead-letters": false, "/dead-letter/x": false, "/?/dead-letter": false,
+	} {
+		r := post(marked("alone"))
+		to, err := url.Parse(path)
+		require.NoError(t, err)
+		r.URL = to
+		require.Equal(t, 200, do(one, r).Code)
+		require.Equal(t, is, dead, path)
+		want := map[string]any{}
+		if is {
+			want[dest] = "http://submit.test"
+		}
+		has := func(e cloudevents.Event) {
+			t.Helper()
+			require.Equal(t, want[dest], e.Extensions()[dest], path)
+			require.Equal(t, is, e.Extensions()["knativeerrorcode"] != nil, path)
+			require.Equal(t, is, e.Extensions()["knativeerrorother"] != nil, path)
+			require.Equal(t, "kept", e.Extensions()["kind"])
+			require.NoError(t, keys.Check(&e))
+		}
+		has(got)
+
+		events := []cloudevents.Event{marked("first"), marked("second")}
+		raw, err := json.Marshal(events)
+		require.NoError(t, err)
+		r = httptest.NewRequest(http.MethodPost, path, bytes.NewReader(raw))
+		r.Header.Set("Content-Type", cloudevents.ApplicationCloudEventsBatchJSON)
+		many.got, many.outcomes = nil, nil
+		require.Equal(t, 200, do(batch, r).Code)
+		require.Len(t, many.got, 2)
+		has(many.got[0])
+
+		r = httptest.NewRequest(http.MethodPost, path, http.NoBody)
+		r.Body = handover.NewBody(func() []cloudevents.Event { return events }, func() ([]byte, error) { return raw, nil })
+		many.got = nil
+		batch.ServeHTTP(&handedWriter{ResponseRecorder: httptest.NewRecorder()}, r)
+		require.Len(t, many.got, 2)
+		has(many.got[1])
+		require.NotNil(t, events[1].Extensions()[dest])
+	}
 }
