@@ -65,8 +65,13 @@ type Config struct {
 	// PricesDir holds CSV price files for the simulator; empty: DataDir/prices.
 	PricesDir string
 
-	RedisURL       string `envconfig:"REDIS_URL"`
-	DatabaseURL    string `envconfig:"DATABASE_URL"`
+	RedisURL    string `envconfig:"REDIS_URL"`
+	DatabaseURL string `envconfig:"DATABASE_URL"`
+	// DatabaseReadURL and DatabaseSurveyURL are the same database by logins that read
+	// one tenant's rows at a time, and all tenants'. DATABASE_URL where they are empty.
+	DatabaseReadURL   string `envconfig:"DATABASE_READ_URL"`
+	DatabaseSurveyURL string `envconfig:"DATABASE_SURVEY_URL"`
+
 	TradingURL     string `envconfig:"TRADING_API_URL"`
 	WebhookBaseURL string `envconfig:"WEBHOOK_BASE_URL"`
 	CallbackSecret string `envconfig:"CALLBACK_SECRET"`

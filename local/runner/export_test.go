@@ -1,5 +1,7 @@
 package runner
 
+import "github.com/zixly/sweepline/shared/jobstore"
+
 // RedisURL is what the steps connect to.
 func (l *Local) RedisURL() string { return l.stores.redisURL }
 
@@ -10,4 +12,9 @@ func (l *Local) StepURLs() []string {
 		urls = append(urls, s.at.url())
 	}
 	return urls
+}
+
+// Logins are the job store as it is written, surveyed and read.
+func (l *Local) Logins() (write, survey, read jobstore.Store) {
+	return l.stores.jobStore, l.stores.surveyor, l.stores.reader
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/zixly/sweepline/shared/enqueue"
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/jobs"
+	"github.com/zixly/sweepline/shared/jobstore/postgres"
 	"github.com/zixly/sweepline/shared/mailbox"
 	"github.com/zixly/sweepline/shared/redisclient"
 	"github.com/zixly/sweepline/shared/restore"
@@ -177,9 +178,16 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	if err != nil {
 		return nil, err
 	}
-	lost, err := restore.New(l.stores.jobStore, waits, accepted)
+	lost, err := restore.New(l.stores.surveyor, waits, accepted)
 	if err != nil {
 		return nil, err
+	}
+	ownLost, err := restore.New(jobs.OwnJobs{Store: l.stores.reader}, waits, accepted)
+	if err != nil {
+		return nil, err
+	}
+	if _, isPostgres := l.stores.jobStore.(*postgres.Store); isPostgres && l.stores.reader == l.stores.jobStore && keys.Shares().Tenants > 1 {
+		l.log.WarnContext(ctx, "One database login writes, and reads for the pages of all tenants: set DATABASE_READ_URL to one that only reads")
 	}
 	fns := map[string]any{}
 	var errs []error
@@ -197,7 +205,7 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	add("collect", f8, err)
 	f4, err := store.New(l.stores.jobStore, l.log)
 	add("store", f4, err)
-	notifyOptions := []notify.Option{notify.WithLog(l.log), notify.WithMetrics(metrics), notify.WithRows(l.stores.jobStore)}
+	notifyOptions := []notify.Option{notify.WithLog(l.log), notify.WithMetrics(metrics), notify.WithRows(l.stores.reader)}
 	shown := dashboard.Deps{Trading: tradingClient}
 	if notifyConf.SlackWebhookURL == "" && notifyConf.SMTPURL == "" { // what cannot be sent can be looked at
 		box := &mailbox.Box{}
@@ -205,13 +213,13 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	}
 	f5, err := notify.New(notifyConf, waits, accepted, notifyOptions...)
 	add("notify", f5, err)
-	if l.reconciler, err = supervise.NewReconciler(reconcileConf, l.stores.jobStore, waits, accepted, metrics); err != nil {
+	if l.reconciler, err = supervise.NewReconciler(reconcileConf, l.stores.surveyor, waits, accepted, metrics); err != nil {
 		return nil, err
 	}
 	f6, err := supervise.New(superviseConf, waits, tradingClient, accepted, metrics, supervise.WithReconciler(l.reconciler))
 	add("supervise", f6, err)
 	// Both read the same jobs, so they share what is counted and bounded for a process.
-	read, err := jobs.New(jobsConf, jobs.Deps{Store: l.stores.jobStore, Waits: waits, Lost: lost, Enqueuer: in, DeadLetters: inspector, Keys: keys})
+	read, err := jobs.New(jobsConf, jobs.Deps{Store: l.stores.reader, Waits: waits, Lost: ownLost, Enqueuer: in, DeadLetters: inspector, Keys: keys})
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,14 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/alicebob/miniredis/v2"
@@ -20,7 +23,9 @@ import (
 // stores are where the process keeps things.
 type stores struct {
 	redisURL string
-	jobStore jobstore.Store
+	// jobStore writes; surveyor reads jobs of all tenants; reader the rows of the tenant
+	// that a call names. They are one where the database has one login.
+	jobStore, surveyor, reader jobstore.Store
 	// embedded is set where Redis runs in our process and forgets its streams
 	// with it.
 	embedded bool
@@ -87,42 +92,91 @@ func (s *stores) openRedis(ctx context.Context, cfg Config, dir string) (string,
 }
 
 func (s *stores) openStore(ctx context.Context, cfg Config, dir string) (string, error) {
-	if cfg.DatabaseURL == "" && !cfg.Servers {
-		file := filepath.Join(dir, "sweepline.db")
-		l, err := sqlite.Open(ctx, file)
-		if err != nil {
-			return "", err
-		}
-		s.jobStore = l
-		s.close = append(s.close, func() { _ = l.Close() })
-		return "SQLite in " + file, nil
+	if cfg.DatabaseURL == "" && (cfg.DatabaseReadURL != "" || cfg.DatabaseSurveyURL != "") {
+		return "", errors.New("DATABASE_READ_URL and DATABASE_SURVEY_URL need DATABASE_URL")
 	}
-	database, name := cfg.DatabaseURL, "PostgreSQL at "+host(cfg.DatabaseURL)
-	if database == "" {
+	switch {
+	case cfg.DatabaseURL != "":
+		name := "PostgreSQL at " + host(cfg.DatabaseURL)
+		return name, s.openLogins(ctx, name, cfg.DatabaseURL, cfg.DatabaseSurveyURL, cfg.DatabaseReadURL)
+	case cfg.Servers:
 		p, err := servers.StartPostgres(ctx, filepath.Join(dir, "postgres"))
 		if err != nil {
 			return "", fmt.Errorf("--servers: %w (install PostgreSQL, or set DATABASE_URL)", err)
 		}
 		s.close = append(s.close, p.Stop)
-		database, name = p.URL, "private PostgreSQL"
+		const name = "private PostgreSQL"
+		logins, err := divide(ctx, p)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", name, err)
+		}
+		most := min(max(4, runtime.NumCPU()), 16) // the server has 60 connections
+		return name, s.openLogins(ctx, name, p.As(logins.Store, most), p.As(logins.Survey, 4), p.As(logins.Read, most))
+	default:
+		file := filepath.Join(dir, "sweepline.db")
+		l, err := sqlite.Open(ctx, file)
+		if err != nil {
+			return "", err
+		}
+		s.jobStore, s.surveyor, s.reader = l, l, l
+		s.close = append(s.close, func() { _ = l.Close() })
+		return "SQLite in " + file, nil
 	}
-	if !strings.HasPrefix(database, "postgres://") && !strings.HasPrefix(database, "postgresql://") {
-		return "", fmt.Errorf("DATABASE_URL must begin with postgres://")
-	}
-	var pg postgres.Config
-	if err := function.LoadWith(map[string]string{"DATABASE_URL": database}, &pg); err != nil {
-		return "", err
-	}
-	l, err := postgres.Open(ctx, pg)
+}
+
+// divide brings the schema up to date as its owner, for whom there is nothing to do
+// after, and gives the logins what they need.
+func divide(ctx context.Context, p *servers.Postgres) (postgres.Logins, error) {
+	logins, err := postgres.MakeRoles(ctx, p.SuperURL)
 	if err != nil {
-		return "", err
+		return logins, err
 	}
-	s.jobStore = l
-	s.close = append(s.close, func() { _ = l.Close() })
-	if err := jobstore.Start(ctx, l); err != nil {
-		return "", fmt.Errorf("%s: %w", name, err)
+	owner, err := openPostgres(ctx, p.URL)
+	if err != nil {
+		return logins, err
 	}
-	return name, nil
+	defer func() { _ = owner.Close() }()
+	if err := jobstore.Start(ctx, owner); err != nil {
+		return logins, err
+	}
+	_, err = owner.Roles(ctx)
+	return logins, err
+}
+
+// openLogins opens a database by the logins that write, survey all tenants, and read
+// one. Those that have no URL of their own are the first.
+func (s *stores) openLogins(ctx context.Context, name, write, survey, read string) error {
+	opened := map[string]jobstore.Store{}
+	for _, login := range []struct {
+		into *jobstore.Store
+		url  string
+	}{{&s.jobStore, write}, {&s.surveyor, survey}, {&s.reader, read}} {
+		u := cmp.Or(login.url, write)
+		if opened[u] == nil {
+			if !strings.HasPrefix(u, "postgres://") && !strings.HasPrefix(u, "postgresql://") {
+				return errors.New("DATABASE_URL, DATABASE_READ_URL and DATABASE_SURVEY_URL must begin with postgres://")
+			}
+			l, err := openPostgres(ctx, u)
+			if err != nil {
+				return err
+			}
+			s.close = append(s.close, func() { _ = l.Close() })
+			if err := jobstore.Start(ctx, l); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			opened[u] = l
+		}
+		*login.into = opened[u]
+	}
+	return nil
+}
+
+func openPostgres(ctx context.Context, u string) (*postgres.Store, error) {
+	var pg postgres.Config
+	if err := function.LoadWith(map[string]string{"DATABASE_URL": u}, &pg); err != nil {
+		return nil, err
+	}
+	return postgres.Open(ctx, pg)
 }
 
 // host names a server without its password.

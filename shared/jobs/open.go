@@ -64,7 +64,7 @@ func FromEnv(ctx context.Context, more ...any) (*Service, error) {
 	if err != nil {
 		return nil, errors.Join(err, closeAll())
 	}
-	lost, err := restore.New(ownJobs{stored}, records, sender)
+	lost, err := restore.New(OwnJobs{stored}, records, sender)
 	if err != nil {
 		return nil, errors.Join(err, closeAll())
 	}
@@ -76,13 +76,14 @@ func FromEnv(ctx context.Context, more ...any) (*Service, error) {
 	return s, nil
 }
 
-// ownJobs looks up jobs of the caller alone, which needs no view of all tenants.
-type ownJobs struct{ store Store }
+// OwnJobs looks up jobs of the caller alone, which needs no view of all tenants.
+type OwnJobs struct{ Store Store }
 
-func (o ownJobs) Lookup(ctx context.Context, ids []string) ([]job.Job, error) {
+// Lookup implements restore's store.
+func (o OwnJobs) Lookup(ctx context.Context, ids []string) ([]job.Job, error) {
 	var found []job.Job
 	for _, id := range ids {
-		switch j, err := o.store.Job(ctx, auth.FromContext(ctx), id); {
+		switch j, err := o.Store.Job(ctx, auth.FromContext(ctx), id); {
 		case err == nil:
 			found = append(found, j)
 		case !errors.Is(err, jobstore.ErrNotFound):

@@ -17,8 +17,8 @@ import (
 
 // Postgres is a private PostgreSQL.
 type Postgres struct {
-	// URL names its database "sweepline" as the role "sweepline", which owns it
-	// and is no superuser: row-level security holds for it.
+	// URL names its database "sweepline" as the role "sweepline", which owns it and may
+	// do nothing beyond: it is no superuser, and makes neither roles nor databases.
 	URL string
 	// SuperURL is the same as superuser, for creating databases.
 	SuperURL string
@@ -117,6 +117,12 @@ func (p *Postgres) Stop() {
 // Kill ends the server as kill -9 does; StartPostgres on the same dir gives it back.
 func (p *Postgres) Kill() { p.p.kill() }
 
+// As is URL as another login. Only who may enter the socket's folder connects, so none
+// has a password. most bounds the connections of a pool.
+func (p *Postgres) As(login string, most int) string {
+	return dsn(p.socket, login, "sweepline") + fmt.Sprintf("&pool_max_conns=%d", most)
+}
+
 func dsn(socket, role, database string) string {
 	return fmt.Sprintf("postgres:///%s?host=%s&user=%s&sslmode=disable", database, url.QueryEscape(socket), role)
 }
@@ -148,7 +154,8 @@ func firstUse(ctx context.Context, socket string) error {
 		return err
 	}
 	const script = `
-SELECT 'CREATE ROLE sweepline LOGIN CREATEDB' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'sweepline') \gexec
+SELECT 'CREATE ROLE sweepline LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'sweepline') \gexec
+SELECT 'ALTER ROLE sweepline NOCREATEDB' WHERE EXISTS (SELECT FROM pg_roles WHERE rolname = 'sweepline' AND rolcreatedb) \gexec
 SELECT 'CREATE DATABASE sweepline OWNER sweepline' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'sweepline') \gexec
 `
 	cmd := exec.CommandContext(ctx, psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", socket, "-U", "postgres", "-d", "postgres")

@@ -21,6 +21,33 @@ const (
 	RoleRead = "sweepline_read"
 )
 
+// Logins are the names of logins, one in each role, that MakeRoles makes.
+type Logins struct{ Store, Survey, Read string }
+
+// MakeRoles makes the roles and a login in each, where they are not, as superuser of a
+// server of one's own. The logins have no password: it is for a server that lets in who
+// reaches it. Then the owner calls Roles.
+func MakeRoles(ctx context.Context, superuser string) (Logins, error) {
+	c, err := pgx.Connect(ctx, superuser)
+	if err != nil {
+		return Logins{}, fmt.Errorf("make roles: %w", classify(err))
+	}
+	defer func() { _ = c.Close(context.WithoutCancel(ctx)) }()
+	login := func(role string) string { return role + "_login" }
+	for _, role := range []string{RoleStore, RoleSurvey, RoleRead} {
+		for name, how := range map[string]string{role: "", login(role): " login"} {
+			_, err = c.Exec(ctx, fmt.Sprintf("do $$ begin create role %s%s; exception when duplicate_object or unique_violation then null; end $$", name, how))
+			if err != nil {
+				return Logins{}, fmt.Errorf("make role %s: %w", name, classify(err))
+			}
+		}
+		if _, err = c.Exec(ctx, "grant "+role+" to "+login(role)); err != nil {
+			return Logins{}, fmt.Errorf("make role %s: %w", role, classify(err))
+		}
+	}
+	return Logins{login(RoleStore), login(RoleSurvey), login(RoleRead)}, nil
+}
+
 // Roles gives the roles that are there what they need, and takes from everybody
 // but them and the tables' owner what is not for all. It returns the roles that it
 // found. Migrate does so as well; it must be the owner who calls.

@@ -157,14 +157,14 @@ func Postgres(t testing.TB) string {
 	base, err := postgres()
 	base = orSkip(t, "PostgreSQL", base, err)
 	name := fmt.Sprintf("sweepline_test_%d_%d", os.Getpid(), databases.Add(1))
-	execute(t, base, "CREATE DATABASE "+name)
-	dropper := base
-	if superuser != "" { // who may end other roles' connections, which take a moment to go
-		dropper = superuser
-	}
-	t.Cleanup(func() { execute(t, dropper, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
 	u, err := url.Parse(base)
 	require.NoError(t, err)
+	maker, owner := base, ""
+	if superuser != "" { // who may end other roles' connections, which take a moment to go
+		maker, owner = superuser, " OWNER "+u.Query().Get("user")
+	}
+	execute(t, maker, "CREATE DATABASE "+name+owner)
+	t.Cleanup(func() { execute(t, maker, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
 	u.Path = "/" + name
 	return u.String()
 }
