@@ -6,6 +6,7 @@ VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo d
 TOOLS      := .build/tools
 GOTESTSUM  := $(TOOLS)/gotestsum
 GOLANGCI   := $(TOOLS)/golangci-lint
+SUPPLY     := $(TOOLS)/supply
 PACKAGES   ?= ./...
 BENCHTIME  ?= 1s
 BENCHFLAGS ?=
@@ -16,7 +17,7 @@ JOBS       ?= 300
 CHAOSFLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race lint vet bench bench-jobs bench-go budget fuzz chaos chaos-long tidy-check clean
+.PHONY: help run build test race lint vet bench bench-jobs bench-go budget fuzz chaos chaos-long tidy-check vulns licences sbom clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +72,15 @@ chaos-long: ## The same with 20 seeds of 2,000 jobs, and five outages of ten min
 tidy-check: ## Check that go.mod and go.sum are tidy
 	$(GO) mod tidy -diff
 
+vulns: $(SUPPLY)/govulncheck ## Look for known vulnerabilities in what we call (VULNDB=folder with index and ID)
+	.ci/vulns $(SUPPLY)
+
+licences: $(SUPPLY)/govulncheck ## Check the licences of everything that is built into a program
+	$(SUPPLY)/cyclonedx-gomod mod -licenses -json | $(SUPPLY)/licences
+
+sbom: build $(SUPPLY)/govulncheck ## Write bin/sweepline.cdx.json: what the command is made of, with licences (CycloneDX)
+	$(SUPPLY)/cyclonedx-gomod bin -licenses -std -json -version $(VERSION) -output bin/sweepline.cdx.json bin/sweepline
+
 clean: ## Remove what was built
 	rm -rf bin .build
 
@@ -81,5 +91,11 @@ $(GOTESTSUM): .ci/tools/go.mod
 $(GOLANGCI): .ci/tools/go.mod
 	@mkdir -p $(TOOLS)
 	$(GO) build -C .ci/tools -o $(CURDIR)/$(TOOLS)/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+# All of them, since one rule stands for one file.
+$(SUPPLY)/govulncheck: .ci/tools/supply/go.mod $(wildcard .ci/tools/supply/*/*.go)
+	@mkdir -p $(SUPPLY)
+	$(GO) build -C .ci/tools/supply -o $(CURDIR)/$(SUPPLY)/ ./vulndb ./licences \
+	  github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod golang.org/x/vuln/cmd/govulncheck
 
 include knative/targets.mk

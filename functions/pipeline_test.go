@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -140,4 +141,36 @@ func TestArchitecture(t *testing.T) {
 		return
 	}
 	require.Equal(t, table.String(), now, "go test ./functions -update")
+}
+
+// TestDocumentsNameTestsThatExist: a promise whose test was renamed is as good as one
+// without.
+func TestDocumentsNameTestsThatExist(t *testing.T) {
+	t.Parallel()
+	there := map[string]bool{}
+	declared, named := regexp.MustCompile(`(?m)^func (Test\w+)\(`), regexp.MustCompile("`(Test\\w+)[/`]")
+	require.NoError(t, filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && d.Name() != ".." && strings.HasPrefix(d.Name(), "."):
+			return fs.SkipDir
+		case !strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range declared.FindAllSubmatch(text, -1) {
+			there[string(m[1])] = true
+		}
+		return err
+	}))
+	for _, document := range []string{"../SECURITY.md", "../shared/wait/README.md"} {
+		text, err := os.ReadFile(document)
+		require.NoError(t, err)
+		found := named.FindAllSubmatch(text, -1)
+		require.NotEmpty(t, found, document)
+		for _, m := range found {
+			require.True(t, there[string(m[1])], "%s: %s", document, m[1])
+		}
+	}
 }
