@@ -75,8 +75,10 @@ tidy-check: ## Check that go.mod and go.sum are tidy
 vulns: $(SUPPLY)/govulncheck ## Look for known vulnerabilities in what we call (VULNDB=folder with index and ID)
 	.ci/vulns $(SUPPLY)
 
-licences: $(SUPPLY)/govulncheck ## Check the licences of everything that is built into a program
-	$(SUPPLY)/cyclonedx-gomod mod -licenses -json | $(SUPPLY)/licences
+licences: build $(SUPPLY)/govulncheck ## Check the licences of everything that is built into the command and the controller
+	$(GO) build -trimpath -o .build/licences/ ./knative/cmd/controller
+	for program in bin/sweepline .build/licences/controller; do \
+	  $(SUPPLY)/cyclonedx-gomod bin -licenses -std -json $$program | $(SUPPLY)/licences; done
 
 sbom: build $(SUPPLY)/govulncheck ## Write bin/sweepline.cdx.json: what the command is made of, with licences (CycloneDX)
 	$(SUPPLY)/cyclonedx-gomod bin -licenses -std -json -version $(VERSION) -output bin/sweepline.cdx.json bin/sweepline

@@ -116,7 +116,7 @@ func TestDeadLettersThatNobodyHasRead(t *testing.T) {
 				w.pass(time.Minute, 10*time.Second)
 				if refused != "" && !handled {
 					handled = true
-					_, err := w.proc.supervise.Handle(t.Context(), deadAt(w.find(typ), "http://submit.sweepline.svc.cluster.local", code))
+					_, err := w.proc.supervise.Handle(function.AsDeadLetter(t.Context()), deadAt(w.find(typ), "http://submit.sweepline.svc.cluster.local", code))
 					require.NoError(t, err)
 				}
 				b.catchUp(w)

@@ -315,3 +315,22 @@ func TestKeysAreRequired(t *testing.T) {
 		require.Equal(t, 3, found, root)
 	}
 }
+
+// TestSharedSettingsReachAllWhoNeedThem: operators can be named where the broker is
+// shown, and all functions that admit jobs keep the same slots.
+func TestSharedSettingsReachAllWhoNeedThem(t *testing.T) {
+	t.Parallel()
+	for _, r := range build(t, "base") {
+		if r.GetKind() != "Service" || !strings.HasPrefix(r.GetApiVersion(), "serving.knative.dev/") {
+			continue
+		}
+		yaml, err := r.AsYAML()
+		require.NoError(t, err)
+		has := func(name string) bool {
+			return strings.Contains(string(yaml), "- name: "+name+"\n          valueFrom:\n            configMapKeyRef:\n              key: "+name+"\n              name: pipeline\n              optional: true\n")
+		}
+		shows := r.GetName() == "api" || r.GetName() == "dashboard"
+		require.Equal(t, shows, has("OPERATOR_TENANTS"), r.GetName())
+		require.Equal(t, has("TRADING_API_MAX_CONCURRENT"), has("TENANT_SLOTS_KEPT"), r.GetName())
+	}
+}

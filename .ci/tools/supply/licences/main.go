@@ -19,9 +19,22 @@ var allowed = []string{
 	"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "MIT", "MIT-0", "MPL-2.0", "Unlicense", "Zlib",
 }
 
-// known are those of modules whose licence a program does not recognize; somebody has
-// read it.
-var known = map[string]string{}
+// known are those of modules, or of all below a path that ends with a slash, whose
+// licence a program does not recognize; somebody has read it.
+var known = map[string]string{
+	"golang.org/x/":               "BSD-3-Clause", // taken for BSD-Source-Code
+	"std":                         "BSD-3-Clause", // not among the modules
+	"github.com/pressly/goose/v3": "MIT",          // three lines of copyright
+}
+
+func knownOf(name string) string {
+	for path, licence := range known {
+		if name == path || strings.HasSuffix(path, "/") && strings.HasPrefix(name, path) {
+			return licence
+		}
+	}
+	return ""
+}
 
 func main() {
 	bad, n, err := check(os.Stdin)
@@ -50,7 +63,7 @@ func check(in io.Reader) (bad []string, n int, err error) {
 	for _, c := range *bom.Components {
 		n++
 		found := licencesOf(c)
-		if l := known[c.Name]; l != "" {
+		if l := knownOf(c.Name); l != "" {
 			found = []string{l}
 		}
 		switch {

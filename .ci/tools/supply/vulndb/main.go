@@ -17,11 +17,10 @@ import (
 )
 
 type entry struct {
-	ID        string    `json:"id"`
-	Modified  time.Time `json:"modified"` // not in a checkout, as a rule
-	Published time.Time `json:"published"`
-	Aliases   []string  `json:"aliases,omitempty"`
-	Affected  []struct {
+	ID       string    `json:"id"`
+	Modified time.Time `json:"modified"` // empty in a checkout, as a rule
+	Aliases  []string  `json:"aliases,omitempty"`
+	Affected []struct {
 		Package struct{ Name string }
 	} `json:"affected"`
 }
@@ -42,40 +41,39 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: vulndb CHECKOUT OUT")
 		os.Exit(2)
 	}
-	newest, n, err := convert(filepath.Join(os.Args[1], "data", "osv"), os.Args[2])
+	last, n, err := convert(filepath.Join(os.Args[1], "data", "osv"), os.Args[2])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "vulndb:", err)
 		os.Exit(1)
 	}
-	fmt.Printf("%d reports, the newest of %s\n", n, newest.Format(time.DateOnly))
+	fmt.Printf("%d reports, the last %s\n", n, last)
 }
 
-func convert(from, to string) (newest time.Time, n int, err error) {
+// convert returns the name of the last report and how many there are.
+func convert(from, to string) (last string, n int, err error) {
 	files, err := filepath.Glob(filepath.Join(from, "GO-*.json"))
 	if err != nil || len(files) == 0 {
-		return newest, 0, fmt.Errorf("no reports in %s", from)
+		return "", 0, fmt.Errorf("no reports in %s", from)
 	}
 	for _, dir := range []string{"index", "ID"} {
 		if err := os.MkdirAll(filepath.Join(to, dir), 0o755); err != nil {
-			return newest, 0, err
+			return "", 0, err
 		}
 	}
+	var newest time.Time
 	var all []vuln
 	of := map[string][]vuln{}
 	for _, file := range files {
 		raw, err := os.ReadFile(file)
 		if err != nil {
-			return newest, 0, err
+			return "", 0, err
 		}
 		var e entry
 		if err := json.Unmarshal(raw, &e); err != nil {
-			return newest, 0, fmt.Errorf("%s: %w", file, err)
+			return "", 0, fmt.Errorf("%s: %w", file, err)
 		}
 		if err := os.WriteFile(filepath.Join(to, "ID", e.ID+".json"), raw, 0o600); err != nil {
-			return newest, 0, err
-		}
-		if e.Modified.IsZero() {
-			e.Modified = e.Published
+			return "", 0, err
 		}
 		if e.Modified.After(newest) {
 			newest = e.Modified
@@ -99,11 +97,11 @@ func convert(from, to string) (newest time.Time, n int, err error) {
 	for name, what := range map[string]any{"db": map[string]time.Time{"modified": newest}, "modules": modules, "vulns": all} {
 		raw, err := json.Marshal(what)
 		if err != nil {
-			return newest, 0, err
+			return "", 0, err
 		}
 		if err := os.WriteFile(filepath.Join(to, "index", name+".json"), raw, 0o600); err != nil {
-			return newest, 0, err
+			return "", 0, err
 		}
 	}
-	return newest, len(files), nil
+	return all[len(all)-1].ID, len(files), nil
 }
