@@ -24,13 +24,13 @@ const (
 	// its very host alone, over TLS, so that no sister domain can plant one.
 	// Rule: draft-ietf-httpbis-rfc6265bis, 4.1.3.2.
 	hostCookieName = "__Host-" + cookieName
-	// secureCookieName stands in where the pages are below a path, which the other
-	// prefix does not allow.
+	// secureCookieName is what is left of that where the host is shared: the other prefix
+	// asks for the path "/".
 	secureCookieName = "__Secure-" + cookieName
 	// sessionAge is how long a browser stays signed in.
 	sessionAge = 12 * time.Hour
-	// revokedTimeout bounds asking whether a session was signed out of.
-	revokedTimeout = time.Second
+	// revokedPatience bounds asking whether a session was signed out of.
+	revokedPatience = time.Second
 )
 
 // Revocations remembers, for all processes, which sessions were signed out of:
@@ -98,7 +98,7 @@ func (s *Sessions) Begin(w http.ResponseWriter, r *http.Request, key string) err
 // End signs a browser out: the session has ended, here and for everybody who has its
 // cookie. An error says that it has not, and the browser keeps its cookie.
 func (s *Sessions) End(w http.ResponseWriter, r *http.Request) error {
-	if c, err := r.Cookie(s.nameFor(r)); err == nil {
+	if c, err := r.Cookie(s.name(r)); err == nil {
 		if in, ok := s.read(c.Value); ok {
 			if err := s.revoked.Revoke(r.Context(), in.mark, in.id, in.until); err != nil {
 				return err
@@ -109,21 +109,21 @@ func (s *Sessions) End(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// nameFor is the cookie's name for whoever sends r.
-func (s *Sessions) nameFor(r *http.Request) string {
+// name is the cookie's for a request. Behind a proxy that ends TLS that comes in plain.
+func (s *Sessions) name(r *http.Request) string {
 	switch {
 	case !transport.Secure(r):
 		return cookieName
-	case s.path == "/":
-		return hostCookieName
-	default:
+	case s.path != "/":
 		return secureCookieName
+	default:
+		return hostCookieName
 	}
 }
 
 func (s *Sessions) cookie(r *http.Request, value string, age int) *http.Cookie {
 	return &http.Cookie{ //nolint:gosec // plain http is for laptops; see Secure
-		Name: s.nameFor(r), Value: value, Path: s.path, MaxAge: age,
+		Name: s.name(r), Value: value, Path: s.path, MaxAge: age,
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: transport.Secure(r),
 	}
 }
@@ -135,7 +135,7 @@ func (s *Sessions) Identify(r *http.Request) (string, error) {
 	if err == nil || r.Header.Get("Authorization") != "" || r.Header.Get("X-API-Key") != "" {
 		return name, err // a wrong key is not mended by a cookie
 	}
-	c, err := r.Cookie(s.nameFor(r))
+	c, err := r.Cookie(s.name(r))
 	if err != nil {
 		return "", ErrKey
 	}
@@ -147,7 +147,7 @@ func (s *Sessions) Identify(r *http.Request) (string, error) {
 }
 
 func (s *Sessions) signedOut(ctx context.Context, in session) bool {
-	asking, cancel := context.WithTimeout(ctx, revokedTimeout)
+	asking, cancel := context.WithTimeout(ctx, revokedPatience)
 	defer cancel()
 	out, err := s.revoked.Revoked(asking, in.mark, in.id, in.until)
 	if err != nil && ctx.Err() == nil {

@@ -140,4 +140,12 @@ func TestCookieBehindTLS(t *testing.T) {
 	require.ErrorIs(t, err, auth.ErrKey)
 	require.NoError(t, b.signOut(s))
 	require.Empty(t, b.cookies)
+
+	below, err := auth.NewSessions(keys(t, "acme:one"), "the secret of the tests", &revoked{}, time.Now)
+	require.NoError(t, err)
+	below.Below("/sweeps")
+	b.signIn(t, below, "one")
+	require.Equal(t, "/sweeps/", b.cookies["__Secure-sweepline_session"].Path, "browsers refuse __Host- for a path")
+	_, err = below.Identify(b.request())
+	require.NoError(t, err)
 }
