@@ -3,9 +3,10 @@ KO       := $(CURDIR)/.build/tools/ko
 FUNC     := $(CURDIR)/.build/tools/func
 REGISTRY ?= ko.local
 PLATFORM ?= linux/amd64
+OVERLAY  ?= kind
 IMAGES   := $(patsubst %/main.go,%,$(wildcard functions/cmd/*/main.go)) knative/cmd/broker knative/cmd/controller
 
-.PHONY: kind-up kind-deploy kind-demo kind-down e2e images func-run func-build func-e2e func-tool ko-tool
+.PHONY: kind-up kind-deploy kind-demo kind-down deploy demo e2e images func-run func-build func-e2e func-tool ko-tool
 
 kind-up: ## Make a kind cluster with Knative and Kourier
 	knative/scripts/kind.sh up
@@ -15,6 +16,12 @@ kind-deploy: $(KO) ## Build all images and deploy the pipeline to the kind clust
 
 kind-demo: ## Run one sweep through the kind cluster
 	knative/scripts/kind.sh demo
+
+deploy: $(KO) ## Build all images, push them and deploy OVERLAY=kind to the cluster of your kubeconfig (REGISTRY=)
+	KO_DOCKER_REPO=$(filter-out ko.local,$(REGISTRY)) OVERLAY=$(OVERLAY) KO=$(KO) knative/scripts/deploy.sh apply
+
+demo: ## Run one sweep through what is deployed there
+	knative/scripts/deploy.sh demo
 
 kind-down: ## Remove the kind cluster
 	knative/scripts/kind.sh down

@@ -33,7 +33,7 @@ import (
 )
 
 // roots are all that somebody may build.
-var roots = []string{"class", "base", "overlays/kind", "overlays/production", "overlays/kafka"}
+var roots = []string{"class", "base", "overlays/kind", "overlays/production", "overlays/kafka", "overlays/channel"}
 
 // build renders a kustomization as kubectl apply -k does.
 func build(t *testing.T, dir string) []*resource.Resource {
@@ -154,7 +154,7 @@ func TestValidationFindsMistakes(t *testing.T) {
 // and has a read-only root, without credentials it does not need.
 func TestPodsAreRestricted(t *testing.T) {
 	t.Parallel()
-	for _, root := range []string{"overlays/kind", "overlays/production"} {
+	for _, root := range []string{"overlays/kind", "overlays/production", "overlays/channel"} {
 		for _, r := range build(t, root) {
 			spec, ok := podSpec(t, r)
 			if !ok {
@@ -291,7 +291,7 @@ func TestMetricsExist(t *testing.T) {
 // The door: keys are required wherever a cluster is not said to be open to all.
 func TestKeysAreRequired(t *testing.T) {
 	t.Parallel()
-	for _, root := range []string{"base", "overlays/production", "overlays/kafka", "overlays/kind"} {
+	for _, root := range []string{"base", "overlays/production", "overlays/kafka", "overlays/kind", "overlays/channel"} {
 		found := 0
 		for _, r := range build(t, root) {
 			if r.GetKind() != "Service" || !strings.HasPrefix(r.GetApiVersion(), "serving.knative.dev/") {
@@ -302,7 +302,7 @@ func TestKeysAreRequired(t *testing.T) {
 			switch name := r.GetName(); name {
 			case "receive", "api", "dashboard":
 				found++
-				if root == "overlays/kind" {
+				if root == "overlays/kind" || root == "overlays/channel" { // components/inside
 					require.Contains(t, string(text), "- name: TENANTS\n          value: open\n", name)
 					require.NotContains(t, string(text), "TENANT_KEYS", name)
 					continue
@@ -333,4 +333,94 @@ func TestSharedSettingsReachAllWhoNeedThem(t *testing.T) {
 		require.Equal(t, shows, has("OPERATOR_TENANTS"), r.GetName())
 		require.Equal(t, has("TRADING_API_MAX_CONCURRENT"), has("TENANT_SLOTS_KEPT"), r.GetName())
 	}
+}
+
+// given are the keys of Secrets or ConfigMaps, as "Secret/name/key".
+type given map[string]bool
+
+// add takes those of a built Secret or ConfigMap.
+func (g given) add(t *testing.T, r *resource.Resource) {
+	t.Helper()
+	if r.GetKind() != "Secret" && r.GetKind() != "ConfigMap" {
+		return
+	}
+	m, err := r.Map()
+	require.NoError(t, err)
+	for _, field := range []string{"data", "stringData"} {
+		data, _ := m[field].(map[string]any)
+		for key := range data {
+			g[r.GetKind()+"/"+r.GetName()+"/"+key] = true
+		}
+	}
+}
+
+// documented takes the Secrets that the README has people create.
+func (g given) documented(t *testing.T) {
+	t.Helper()
+	text, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	for _, command := range regexp.MustCompile(`create secret generic (\S+)((?:[^\n]*\\\n)*[^\n]*)`).FindAllStringSubmatch(string(text), -1) {
+		for _, key := range regexp.MustCompile(`--from-literal=(\w+)=`).FindAllStringSubmatch(command[2], -1) {
+			g["Secret/"+command[1]+"/"+key[1]] = true
+		}
+	}
+}
+
+// A container whose Secret or ConfigMap lacks a key does not start, and only a cluster
+// says so: each key that is not optional comes with the overlay or, where that only
+// names it, stands in the README.
+func TestRequiredKeysAreThere(t *testing.T) {
+	t.Parallel()
+	for root, inside := range map[string]bool{"overlays/kind": true, "overlays/channel": true, "overlays/production": false, "overlays/kafka": false} {
+		all := build(t, root)
+		there := given{}
+		for _, r := range all {
+			there.add(t, r)
+		}
+		if !inside {
+			there.documented(t)
+		}
+		seen := 0
+		for _, r := range all {
+			pod, ok := podSpec(t, r)
+			if !ok {
+				continue
+			}
+			for _, c := range pod["containers"].([]any) {
+				env, _ := c.(map[string]any)["env"].([]any)
+				for _, e := range env {
+					from, _ := e.(map[string]any)["valueFrom"].(map[string]any)
+					for field, kind := range map[string]string{"secretKeyRef": "Secret", "configMapKeyRef": "ConfigMap"} {
+						ref, ok := from[field].(map[string]any)
+						if !ok || ref["optional"] == true {
+							continue
+						}
+						seen++
+						want := fmt.Sprintf("%s/%s/%s", kind, ref["name"], ref["key"])
+						require.True(t, there[want], "%s: %s %s needs %s", root, r.GetKind(), r.GetName(), want)
+					}
+				}
+			}
+		}
+		require.Greater(t, seen, 20, root)
+	}
+}
+
+// The stories on a real cluster look into Redis: they name keys that there are.
+func TestStoriesKnowTheKeys(t *testing.T) {
+	t.Parallel()
+	keys, err := os.ReadFile("../../shared/broker/stream/keys.go")
+	require.NoError(t, err)
+	stories, err := filepath.Glob("../scripts/e2e/*.sh")
+	require.NoError(t, err)
+	seen := 0
+	for _, story := range stories {
+		text, err := os.ReadFile(story)
+		require.NoError(t, err)
+		for _, key := range regexp.MustCompile(`/0\}:(\w+)`).FindAllStringSubmatch(string(text), -1) {
+			seen++
+			require.Regexp(t, `(?m)^//\s+`+key[1]+`(:NAME)?\s`, string(keys), story)
+		}
+	}
+	require.Positive(t, seen)
 }

@@ -17,6 +17,13 @@ stories=("$@")
 for story in "${stories[@]}"; do
   [ -f "$story.sh" ] || die "no story $story"
 done
+kubectl -n "$NAMESPACE" get ksvc receive > /dev/null || die "no pipeline in the namespace $NAMESPACE: deploy one first (make kind-deploy, make deploy)"
+for story in "${stories[@]}"; do
+  # They look into Redis, which the overlay kind has in the pod redis-0.
+  case $story in broker | tls)
+    kubectl -n "$NAMESPACE" get pod redis-0 > /dev/null || die "story $story needs Redis in the pod redis-0 of $NAMESPACE, as the overlay kind has it" ;;
+  esac
+done
 find_gateway
 for story in "${stories[@]}"; do
   echo "== $story"

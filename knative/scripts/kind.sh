@@ -41,32 +41,28 @@ up() {
   done
 }
 
+# on COMMAND… runs it with kubectl set up for this cluster, and for it alone: what
+# your kubeconfig says stays as it is.
+on() {
+  there || die 'there is no cluster: make kind-up'
+  local config
+  config=$(mktemp)
+  # shellcheck disable=SC2064 # the file's name is fixed now
+  trap "rm -f $config" EXIT
+  kind get kubeconfig > "$config"
+  KUBECONFIG=$config "$@"
+}
+
 deploy() {
   need docker kind kubectl
-  there || die 'there is no cluster: make kind-up'
   [ -x "${KO:-}" ] || die 'needs ko: make kind-deploy builds it'
   # kind.local: ko loads the images into the cluster's node.
-  kubectl kustomize knative/config/overlays/kind |
-    KO_DOCKER_REPO=kind.local "$KO" resolve --base-import-paths --sbom=none -f - | k apply --server-side --force-conflicts -f -
-  k -n sweepline wait broker default --for=condition=Ready --timeout=300s
-  k -n sweepline wait ksvc --all --for=condition=Ready --timeout=300s
-  k -n sweepline wait trigger --all --for=condition=Ready --timeout=120s
+  KO_DOCKER_REPO=kind.local on knative/scripts/deploy.sh apply
 }
 
 demo() {
-  need kubectl curl jq
-  there || die 'there is no cluster: make kind-up kind-deploy'
-  kubectl config use-context "$CONTEXT" > /dev/null
-  export GATEWAY=${GATEWAY:-127.0.0.1:8080}
-  cd knative/scripts/e2e
-  . ./lib.sh
-  local job
-  job=$(sweep demo)
-  echo "Job $job"
-  until_true 120 'the job to complete' completed "$job"
-  call api "/webhook/jobs/$job" |
-    jq -r '"\(.ticker): \(.status) in \(.duration_seconds) s", (.results[:5][] | "  \(.strategy_type) \(.fast_period)/\(.slow_period)  score \(.score)  return \(.total_return_pct)%")'
-  echo "Dashboard: http://dashboard.sweepline.127.0.0.1.sslip.io:8080/"
+  need kind kubectl curl jq
+  GATEWAY=${GATEWAY:-127.0.0.1:8080} on knative/scripts/deploy.sh demo
 }
 
 down() {
