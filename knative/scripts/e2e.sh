@@ -20,7 +20,7 @@ done
 for story in "${stories[@]}"; do
   case $story in
     # These need nothing but Eventing, the class, and Redis, which they look into.
-    broker | tls)
+    broker | class | tls)
       kubectl -n "$NAMESPACE" get pod redis-0 > /dev/null || die "story $story needs Redis in the pod redis-0 of $NAMESPACE, as the overlay kind has it" ;;
     *)
       kubectl -n "$NAMESPACE" get ksvc receive > /dev/null || die "no pipeline in the namespace $NAMESPACE: deploy one first (make kind-deploy, make deploy)"
