@@ -4,7 +4,7 @@ BROKER=${BROKER:-default}
 SCRATCH=sweepline-e2e-$$ # a namespace of its own for each run
 FUNCTIONS='receive submit callback collect store notify api dashboard'
 
-die() { echo "e2e: $*" >&2; exit 1; }
+die() { echo "${0##*/}: $*" >&2; exit 1; }
 need() { for tool; do command -v "$tool" > /dev/null || die "needs $tool"; done; }
 ok() { printf 'ok  %-60s %s\n' "$1" "${2:-}"; }
 millis() { date +%s%3N; }
