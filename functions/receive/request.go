@@ -152,9 +152,8 @@ func canonicalTime(h http.Header, body []byte) (http.Header, []byte, error) {
 		h.Set("Ce-Time", at.Format(time.RFC3339Nano))
 		return h, body, nil
 	}
-	var members map[string]json.RawMessage
-	var text string
-	if json.Unmarshal(body, &members) != nil || members["specversion"] == nil || json.Unmarshal(members["time"], &text) != nil {
+	members, text := timeMember(body)
+	if members == nil {
 		return h, body, nil // no event with a time: the library says so
 	}
 	at, err := rfc3339.Parse(text)
@@ -166,6 +165,15 @@ func canonicalTime(h http.Header, body []byte) (http.Header, []byte, error) {
 	}
 	body, err = json.Marshal(members)
 	return h, body, err
+}
+
+// timeMember returns the members of a structured event, and its time; nil where it is no
+// event, or one without a time that is a string.
+func timeMember(body []byte) (members map[string]json.RawMessage, text string) {
+	if json.Unmarshal(body, &members) != nil || members["specversion"] == nil || json.Unmarshal(members["time"], &text) != nil {
+		return nil, ""
+	}
+	return members, text
 }
 
 // readEvent reads a CloudEvent 1.0 in either mode. Its errors are for the
