@@ -75,13 +75,12 @@ tidy-check: ## Check that go.mod and go.sum are tidy
 vulns: $(SUPPLY)/govulncheck ## Look for known vulnerabilities in what we call (VULNDB=folder with index and ID)
 	.ci/vulns $(SUPPLY)
 
-licences: build $(SUPPLY)/govulncheck ## Check the licences of everything that is built into the command and the controller
-	$(GO) build -trimpath -o .build/licences/ ./knative/cmd/controller
-	for program in bin/sweepline .build/licences/controller; do \
-	  $(SUPPLY)/cyclonedx-gomod bin -licenses -std -json $$program | $(SUPPLY)/licences; done
+licences: $(SUPPLY)/govulncheck ## Check the licences of everything that is built into the command and the controller
+	$(GO) list -deps -f '{{with .Module}}{{if .Version}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' \
+	  ./local/cmd/sweepline ./knative/cmd/controller | $(SUPPLY)/licences
 
-sbom: build $(SUPPLY)/govulncheck ## Write bin/sweepline.cdx.json: what the command is made of, with licences (CycloneDX)
-	$(SUPPLY)/cyclonedx-gomod bin -licenses -std -json -version $(VERSION) -output bin/sweepline.cdx.json bin/sweepline
+sbom: build $(SUPPLY)/govulncheck ## Write bin/sweepline.cdx.json: what the command is made of (CycloneDX)
+	$(SUPPLY)/cyclonedx-gomod bin -std -json -version $(VERSION) -output bin/sweepline.cdx.json bin/sweepline
 
 clean: ## Remove what was built
 	rm -rf bin .build

@@ -1,17 +1,25 @@
-// Command licences reads a bill of materials (CycloneDX, JSON) on standard input and
-// fails where a component's licence is not one that we may link to and give away with
-// the binaries, or was not found.
+// Command licences reads modules on standard input, a line "PATH VERSION FOLDER" each as
+// go list prints them, and fails where the licence in a module's folder is not one that
+// we may link to and give away with the binaries, or was not found. It needs no network:
+// whatever was built is in the module cache.
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 
-	cdx "github.com/CycloneDX/cyclonedx-go"
+	"github.com/go-enry/go-license-detector/v4/licensedb"
+	"github.com/go-enry/go-license-detector/v4/licensedb/api"
+	"github.com/go-enry/go-license-detector/v4/licensedb/filer"
 )
+
+// sure is from which confidence on a match counts.
+const sure = 0.85
 
 // allowed are licences that ask for no more than their text and a notice; MPL-2.0 also
 // for the source of its own files where they are changed, and we change none.
@@ -23,7 +31,6 @@ var allowed = []string{
 // licence a program does not recognize; somebody has read it.
 var known = map[string]string{
 	"golang.org/x/":               "BSD-3-Clause", // taken for BSD-Source-Code
-	"std":                         "BSD-3-Clause", // not among the modules
 	"github.com/pressly/goose/v3": "MIT",          // three lines of copyright
 }
 
@@ -53,48 +60,47 @@ func main() {
 }
 
 func check(in io.Reader) (bad []string, n int, err error) {
-	var bom cdx.BOM
-	if err := cdx.NewBOMDecoder(in, cdx.BOMFileFormatJSON).Decode(&bom); err != nil {
-		return nil, 0, err
-	}
-	if bom.Components == nil || len(*bom.Components) == 0 {
-		return nil, 0, fmt.Errorf("no components")
-	}
-	for _, c := range *bom.Components {
+	seen := map[string]bool{}
+	lines := bufio.NewScanner(in)
+	for lines.Scan() {
+		f := strings.Fields(lines.Text())
+		if len(f) != 3 || seen[f[0]] {
+			continue // our own modules have no version
+		}
+		seen[f[0]] = true
 		n++
-		found := licencesOf(c)
-		if l := knownOf(c.Name); l != "" {
-			found = []string{l}
+		found := []string{knownOf(f[0])}
+		if found[0] == "" {
+			if found, err = detect(f[2]); err != nil {
+				return nil, 0, fmt.Errorf("%s: %w", f[0], err)
+			}
 		}
 		switch {
 		case len(found) == 0:
-			bad = append(bad, c.Name+" "+c.Version+": no licence found")
+			bad = append(bad, f[0]+" "+f[1]+": no licence found")
 		case !slices.ContainsFunc(found, func(l string) bool { return slices.Contains(allowed, l) }):
-			bad = append(bad, c.Name+" "+c.Version+": "+strings.Join(found, ", "))
+			bad = append(bad, f[0]+" "+f[1]+": "+strings.Join(found, ", "))
 		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, 0, err
+	}
+	if n == 0 {
+		return nil, 0, fmt.Errorf("no modules")
 	}
 	return bad, n, nil
 }
 
-func licencesOf(c cdx.Component) (found []string) {
-	take := func(ls *cdx.Licenses) {
-		if ls == nil {
-			return
-		}
-		for _, l := range *ls {
-			switch {
-			case l.Expression != "":
-				found = append(found, l.Expression)
-			case l.License != nil && l.License.ID != "":
-				found = append(found, l.License.ID)
-			case l.License != nil:
-				found = append(found, l.License.Name)
-			}
-		}
+// detect returns the licences that the files of a folder match, none where it has none.
+func detect(dir string) ([]string, error) {
+	files, err := filer.FromDirectory(dir)
+	if err != nil {
+		return nil, err
 	}
-	take(c.Licenses)
-	if c.Evidence != nil {
-		take(c.Evidence.Licenses)
+	matches, err := licensedb.Detect(files)
+	if err != nil {
+		return nil, nil //nolint:nilerr // no file of a licence: said by the caller
 	}
-	return found
+	maps.DeleteFunc(matches, func(_ string, m api.Match) bool { return m.Confidence < sure })
+	return slices.Sorted(maps.Keys(matches)), nil
 }
