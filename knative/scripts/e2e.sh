@@ -7,7 +7,7 @@
 #              Kourier and Traefik
 #   JOBS       how many the chaos story sends (50)
 #   TENANT_KEY sent as bearer token, where the pipeline has tenants
-# It makes a namespace sweepline-e2e-… and removes it at the end.
+# Each story makes a namespace sweepline-e2e-… and removes it at the end.
 set -euo pipefail
 cd "$(dirname "$0")/e2e"
 . ./lib.sh
@@ -29,6 +29,7 @@ for story in "${stories[@]}"; do
 done
 for story in "${stories[@]}"; do
   echo "== $story"
+  SCRATCH=sweepline-e2e-$story-$$ # that of the one before may still be going
   . "./$story.sh"
 done
 echo "all good in ${SECONDS}s"

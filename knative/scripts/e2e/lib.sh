@@ -1,7 +1,7 @@
 # Sourced by the stories. Every wait is bounded and says what it waited for.
 NAMESPACE=${NAMESPACE:-sweepline}
 BROKER=${BROKER:-default}
-SCRATCH=sweepline-e2e-$$ # a namespace of its own for each run
+SCRATCH=sweepline-e2e-$$ # a namespace of its own for each run, and in e2e.sh for each story
 FUNCTIONS='receive submit callback collect store notify api dashboard'
 
 die() { echo "${0##*/}: $*" >&2; exit 1; }
