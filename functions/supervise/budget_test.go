@@ -214,7 +214,7 @@ func TestAdmissionEventIsStableUntilStarted(t *testing.T) {
 // The job has the only slot, so that no other is admitted before it.
 func TestAdmissionThatTheBrokerHasLost(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(o *options) { o.wait.MaxConcurrent = 1 })
+	w := newWorld(t, func(o *options) { o.wait.MaxConcurrent, o.sim.Delay = 1, 10*time.Second }) // so that two of three are queued
 	lost := 0
 	w.bus.loses = func(e cloudevents.Event) bool {
 		if e.Type() != event.SweepAdmitted || lost > 0 {

@@ -26,7 +26,17 @@ func fill(selector, text string) chromedp.Action {
 	return chromedp.SetValue(selector, text, chromedp.ByQuery)
 }
 
-func click(selector string) chromedp.Action { return chromedp.Click(selector, chromedp.ByQuery) }
+// click clicks what is there: a live page may replace it between the look and the click.
+func click(selector string) chromedp.Action {
+	return chromedp.ActionFunc(func(ctx context.Context) error {
+		for {
+			err := chromedp.Click(selector, chromedp.ByQuery).Do(ctx)
+			if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "Could not find node") {
+				return err
+			}
+		}
+	})
+}
 
 func TestASweepFromFormToHeatMap(t *testing.T) {
 	t.Parallel()

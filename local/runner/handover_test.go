@@ -36,7 +36,13 @@ type answers struct {
 }
 
 func (a *answers) Handle(_ context.Context, e event.Event) (*event.Event, error) {
-	text, err := json.Marshal(e)
+	arrived, _ := e.Extensions()["knativearrivaltime"].(string)
+	if _, err := time.Parse(time.RFC3339Nano, arrived); err != nil {
+		return nil, err
+	}
+	given := e.Clone()
+	given.SetExtension("knativearrivaltime", nil) // another one each way
+	text, err := json.Marshal(given)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ import (
 // serves, is not.
 func TestLeftovers(t *testing.T) {
 	t.Parallel()
-	url := servertest.Redis(t)
+	url := servertest.Miniredis(t) // its own: it removes whatever is left of others
 	rdb, err := redisclient.New(url)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = rdb.Close() })
