@@ -15,8 +15,9 @@ import (
 // headerVersion is the first byte of an encoded header.
 const headerVersion = 1
 
-// Words that stand as one byte in an encoded header; others are written out.
-// New ones may only be added at the end.
+// Words that stand as one byte in an encoded header; others are written out, after their
+// length plus the number of these words. So they belong to headerVersion: with one more
+// every header reads otherwise.
 var headerWords = []string{job.Type, job.DefaultTenant, job.SMA, job.EMA, job.MACD, "minimum", "standard", ""}
 
 var errHeader = errors.New("malformed header")
