@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"net/http"
 	"strings"
 	"sync"
@@ -18,8 +17,6 @@ import (
 
 	"github.com/zixly/sweepline/functions/notify"
 	"github.com/zixly/sweepline/shared/event"
-	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/once"
 	"github.com/zixly/sweepline/shared/servers/servertest"
 	"github.com/zixly/sweepline/shared/sink"
@@ -298,21 +295,18 @@ func TestAMarkIsTriedAgain(t *testing.T) {
 	require.Len(t, sender.got(), 1)
 }
 
-// overtaken are rows that come only once another process has claimed the notification.
-type overtaken struct {
-	guard *wait.Waits
-	key   string
-}
+// overtaken is a guard whose claims are told of only once another process has them.
+type overtaken struct{ *wait.Waits }
 
-func (o overtaken) Results(ctx context.Context, _, _ string, _ jobstore.Order) iter.Seq2[job.Row, error] {
-	return func(func(job.Row, error) bool) {
-		for {
-			if c, err := o.guard.Claim(context.WithoutCancel(ctx), o.key, time.Hour); err == nil && c == once.Again {
-				return
-			}
-			time.Sleep(time.Millisecond)
+func (o overtaken) ClaimNoted(ctx context.Context, key string, lease time.Duration) (once.Claim, string, error) {
+	c, note, err := o.Waits.ClaimNoted(ctx, key, lease)
+	for {
+		if c, err := o.Claim(context.WithoutCancel(ctx), key, time.Hour); err == nil && c == once.Again {
+			break
 		}
+		time.Sleep(time.Millisecond)
 	}
+	return c, note, err
 }
 
 // A process that stood still in the middle, until its claim had ended and another was at
@@ -321,16 +315,15 @@ func TestAProcessThatStoodStill(t *testing.T) {
 	t.Parallel()
 	office, guard := newPostOffice(t, false), claims(t)
 	e := completed(t)
-	key := "notify/" + e.ID() + "/email"
 	f, err := notify.New(notify.Config{
 		BaseURL: "http://localhost", Timeout: 50 * time.Millisecond, Keep: time.Hour,
 		SMTPURL: "smtp://" + office.addr, EmailFrom: "a@example.com", EmailTo: []string{"b@example.com"},
-	}, guard, &broker{}, notify.WithRows(overtaken{guard, key}), notify.WithLog(jsonLog(&bytes.Buffer{})))
+	}, overtaken{guard}, &broker{}, notify.WithLog(jsonLog(&bytes.Buffer{})))
 	require.NoError(t, err)
 	_, err = f.Handle(t.Context(), e)
 	absent(t, err)
 	require.Empty(t, office.got())
-	c, err := guard.Claim(t.Context(), key, time.Hour)
+	c, err := guard.Claim(t.Context(), "notify/"+e.ID()+"/email", time.Hour)
 	require.NoError(t, err)
 	require.Equal(t, once.Held, c, "by the other")
 }

@@ -30,16 +30,30 @@ func (f *Function) picture(ctx context.Context, j job.Job) *Picture {
 	defer cancel()
 	select {
 	case f.drawing <- struct{}{}:
-		defer func() { <-f.drawing }()
 	case <-ctx.Done():
 		return nil
 	}
-	p, err := f.draw(ctx, j)
-	if err != nil {
-		f.log.WarnContext(ctx, "rendering heat map failed, sending message without it", slog.String("job_id", j.JobID), slog.Any("error", err))
+	type drawn struct {
+		picture *Picture
+		err     error
+	}
+	done := make(chan drawn, 1)
+	go func() { // rendering takes no notice of ctx, and on a busy machine its time
+		defer func() { <-f.drawing }()
+		p, err := f.draw(ctx, j)
+		done <- drawn{p, err}
+	}()
+	var d drawn
+	select {
+	case d = <-done:
+	case <-ctx.Done():
+		d.err = ctx.Err()
+	}
+	if d.err != nil {
+		f.log.WarnContext(ctx, "rendering heat map failed, sending message without it", slog.String("job_id", j.JobID), slog.Any("error", d.err))
 		return nil
 	}
-	return p
+	return d.picture
 }
 
 func (f *Function) draw(ctx context.Context, j job.Job) (*Picture, error) {

@@ -256,7 +256,7 @@ func TestTheMailboxKeepsWhatWouldBeSent(t *testing.T) {
 	t.Parallel()
 	var box mailbox.Box
 	e, bad := completed(t), failed(t, "<b>no</b>")
-	f, err := notify.New(notify.Config{BaseURL: "http://localhost", Timeout: time.Second, Keep: time.Hour}, &memory{state: map[string]once.Claim{}}, &broker{},
+	f, err := notify.New(notify.Config{BaseURL: "http://localhost", Timeout: time.Minute, Keep: time.Hour}, &memory{state: map[string]once.Claim{}}, &broker{},
 		notify.WithRows(&book{id: e.Subject(), rows: someRows()}), notify.WithMailbox(&box), notify.WithLog(jsonLog(&bytes.Buffer{})))
 	require.NoError(t, err)
 	_, err = f.Handle(t.Context(), e)
