@@ -63,7 +63,7 @@ var budgets = map[string]budget{
 	"accept.redis_executed": {measured: 14.6, most: 16},
 	"accept.http_functions": {measured: 1, most: 1},
 	"accept.http_ingress":   {measured: 1, most: 1},
-	"idle.redis_per_s":      {measured: 37, most: 42},
+	"idle.redis_per_s":      {measured: 34.5, most: 40},
 	"idle.sql_per_s":        {measured: 0, most: .5},
 }
 
@@ -121,6 +121,7 @@ func TestBudget(t *testing.T) {
 		}
 	}
 	const jobs = 300
+	const idleSeconds = 10 // two rounds of what is done every five seconds, wherever they begin
 	r, err := l.start(t.Context(), all, true)
 	require.NoError(t, err)
 	b, err := r.burst(t.Context(), jobs)
@@ -131,11 +132,11 @@ func TestBudget(t *testing.T) {
 	keep("paced", b.counts())
 	before, err := r.usage(t.Context())
 	require.NoError(t, err)
-	<-time.After(3 * time.Second) // of idling
+	<-time.After(idleSeconds * time.Second)
 	after, err := r.usage(t.Context())
 	require.NoError(t, err)
 	u, span := after.since(before), after.at.Sub(before.at).Seconds()
-	idle := (&batch{jobs: 3, used: u}).calls()
+	idle := (&batch{jobs: idleSeconds, used: u}).calls()
 	keep("idle", map[string]float64{"redis_per_s": (u.inRedis["total_commands_processed"] - 1) / span, "sql_per_s": u.inSQL["statements"] / span})
 	require.NoError(t, r.close(t.Context()))
 	keys, paced := b.keys, b.calls()
