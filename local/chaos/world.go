@@ -226,6 +226,7 @@ func (w *world) env(name string) ([]string, error) {
 		"BROKER_INSTANCE=" + map[bool]string{true: name}[strings.HasSuffix(name, "-1")],
 		"TENANT_KEYS=" + strings.Join(keys, ","), "OPERATOR_TENANTS=" + operator, "CALLBACK_TIMEOUT=30m",
 		"TENANT_REQUESTS_PER_SECOND=0", "TENANT_OPEN_JOBS=0", // outages pile up more than a share
+		"TENANT_SLOTS_KEPT=0", // all slots are counted in the end, by fewer tenants than there are
 	}
 	return append(append(env, w.o.Settings...), w.o.Env...), nil
 }
