@@ -302,7 +302,7 @@ func (f *Function) send(ctx context.Context, c channel, m message, key string, c
 	if time.Since(claimed) > f.lease()/2 {
 		return notification{}, unavailable(errors.New("the claim may have ended"), f.lease())
 	}
-	sending, span := telemetry.Span(sending, "tell "+c.name(), trace.SpanKindClient, attribute.Bool("picture", m.Picture != nil))
+	sending, span := telemetry.Span(sending, "notify "+c.name(), trace.SpanKindClient, attribute.Bool("picture", m.Picture != nil))
 	err := c.send(sending, m)
 	telemetry.End(span, err)
 	switch {

@@ -74,7 +74,7 @@ func TestOneSweepIsOneTrace(t *testing.T) {
 	}
 	tr.One("dispatch notify", "store "+event.SweepCollected)
 	tr.One("notify "+event.JobCompleted, "dispatch notify")
-	tr.One("tell log", "notify "+event.JobCompleted)
+	tr.One("notify log", "notify "+event.JobCompleted)
 	tr.One("send "+event.JobNotified, "notify "+event.JobCompleted)
 
 	wait := tr.One("wait for results", "receive POST")
