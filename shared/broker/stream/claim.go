@@ -166,10 +166,10 @@ func (p *Partition) eachPending(ctx context.Context, trigger, consumer string, d
 func (w *Writer) MarkUncertain() { w.uncertain.Store(true) }
 
 // TakeUncertain reports, once, whether claims may have been made whose answer was
-// lost: a call has failed, or a connection was made, perhaps in place of one that broke
-// after Redis had done what was asked. The client repeats such a call by itself, and the
-// repeat claims other entries.
+// lost: a call has failed, or a connection broke, perhaps after Redis had done what was
+// asked. The client repeats such a call by itself, and the repeat claims other entries.
 func (w *Writer) TakeUncertain() bool {
-	made := w.p.store.connections.Load()
-	return w.uncertain.Swap(false) || w.connections.Swap(made) != made
+	broken := w.p.store.broken.Load()
+	failed := w.uncertain.Swap(false)
+	return w.broken.Swap(broken) != broken || failed
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -15,21 +17,12 @@ import (
 // clone opens a client of its own on the servers of c, so that the broker's
 // timeouts hold whatever the caller set, and readers, which sit in BLOCK, take
 // no connection from the rest. A kind of client it does not know is shared.
-// connected is called with each new connection.
-func clone(c redis.UniversalClient, timeout time.Duration, pool int, connected func()) (redis.UniversalClient, bool) {
-	also := func(before func(context.Context, *redis.Conn) error) func(context.Context, *redis.Conn) error {
-		return func(ctx context.Context, conn *redis.Conn) error {
-			connected()
-			if before == nil {
-				return nil
-			}
-			return before(ctx, conn)
-		}
-	}
+// broken is called when a connection fails in use.
+func clone(c redis.UniversalClient, timeout time.Duration, pool int, broken func()) (redis.UniversalClient, bool) {
 	switch c := c.(type) {
 	case *redis.Client:
 		o := *c.Options()
-		o.OnConnect = also(o.OnConnect)
+		o.Dialer = watched(o.Dialer, broken)
 		o.DialTimeout = min(timeout, time.Second)
 		o.ReadTimeout, o.WriteTimeout = timeout, timeout
 		o.PoolTimeout = timeout
@@ -44,8 +37,11 @@ func clone(c redis.UniversalClient, timeout time.Duration, pool int, connected f
 		return redis.NewClient(&o), true
 	case *redis.ClusterClient:
 		o := *c.Options()
-		o.OnConnect = also(o.OnConnect)
 		o.DialTimeout = min(timeout, time.Second)
+		if o.Dialer == nil {
+			o.Dialer = redis.NewDialer(&redis.Options{DialTimeout: o.DialTimeout, TLSConfig: o.TLSConfig})
+		}
+		o.Dialer = watched(o.Dialer, broken)
 		o.ReadTimeout, o.WriteTimeout = timeout, timeout
 		o.PoolTimeout = timeout
 		o.ContextTimeoutEnabled = true
@@ -56,6 +52,45 @@ func clone(c redis.UniversalClient, timeout time.Duration, pool int, connected f
 		return redis.NewClusterClient(&o), true
 	}
 	return c, false
+}
+
+// dialer opens a connection.
+type dialer = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// watched calls broken when a connection fails in use, before the client can repeat the
+// call. It repeats by itself, on any connection it has: nothing else shows that the first
+// was done and its answer lost.
+func watched(dial dialer, broken func()) dialer {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		w := watchedConn{conn, broken}
+		if raw, ok := conn.(syscall.Conn); ok { // how the client finds idle ones that were closed
+			return watchedSocket{w, raw}, nil
+		}
+		return w, nil
+	}
+}
+
+type watchedConn struct {
+	net.Conn
+
+	broken func()
+}
+
+func (c watchedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err != nil {
+		c.broken()
+	}
+	return n, err
+}
+
+type watchedSocket struct {
+	watchedConn
+	syscall.Conn
 }
 
 // eachNode does it on the one server, or on every primary of a Redis Cluster.

@@ -61,9 +61,9 @@ type Store struct {
 	// rdb does the calls, blocking those that wait in Redis.
 	rdb, blocking redis.UniversalClient
 	owned         []redis.UniversalClient
-	// connections counts those that were made: a new one may stand for one that broke,
-	// with the answer to a call that the client then made again by itself.
-	connections atomic.Int64
+	// broken counts connections that failed in use, perhaps with the answer to a call that
+	// the client then made again by itself.
+	broken atomic.Int64
 }
 
 // blockingPool bounds the connections that wait in Redis, one for each partition
@@ -75,11 +75,11 @@ const blockingPool = 4096
 func Open(cfg Config, client redis.UniversalClient) *Store {
 	s := &Store{cfg: cfg}
 	var own bool
-	connected := func() { s.connections.Add(1) }
-	if s.rdb, own = clone(client, cfg.RedisTimeout, 64, connected); own {
+	broken := func() { s.broken.Add(1) }
+	if s.rdb, own = clone(client, cfg.RedisTimeout, 64, broken); own {
 		s.owned = append(s.owned, s.rdb)
 	}
-	if s.blocking, own = clone(client, cfg.RedisTimeout, blockingPool, connected); own {
+	if s.blocking, own = clone(client, cfg.RedisTimeout, blockingPool, broken); own {
 		s.owned = append(s.owned, s.blocking)
 	}
 	return s

@@ -71,8 +71,8 @@ type Writer struct {
 
 	// uncertain: claims may have been made that this process does not know of.
 	uncertain atomic.Bool
-	// connections is what Store.connections was when the mark was last taken.
-	connections atomic.Int64
+	// broken is what Store.broken was when the mark was last taken.
+	broken atomic.Int64
 
 	wake    chan struct{}
 	slots   chan struct{}
