@@ -94,6 +94,9 @@ func paid(ctx context.Context, entry *wait.Entry) context.Context {
 
 // before is a time before the first submission of a job.
 func before(r wait.Record) time.Time {
+	if r.AfterLoss {
+		return r.Header.CreatedAt.Add(-wait.LossWindow)
+	}
 	if r.ParkedAt.IsZero() || r.Header.CreatedAt.Before(r.ParkedAt) {
 		return r.Header.CreatedAt
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/zixly/sweepline/functions/submit"
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/redisclient"
 	"github.com/zixly/sweepline/shared/servers/servertest"
 	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/trading"
@@ -36,11 +37,18 @@ type api struct {
 	mu     sync.Mutex
 	header map[string]string
 	url    string
+	found  []trading.Job
+	since  time.Time
 }
 
 func (a *api) Health(context.Context) error { return nil }
 
-func (a *api) Find(context.Context, string, time.Time) ([]trading.Job, error) { return nil, nil }
+func (a *api) Find(_ context.Context, _ string, since time.Time) ([]trading.Job, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.since = since
+	return a.found, nil
+}
 
 func (a *api) Submit(ctx context.Context, _ job.Sweep, callbackURL string, headers map[string]string) (trading.Submission, error) {
 	a.mu.Lock()
@@ -57,7 +65,9 @@ func (a *api) Submit(ctx context.Context, _ job.Sweep, callbackURL string, heade
 
 func setup(t *testing.T, cfg wait.Config) (*submit.Function, *wait.Waits, *api) {
 	t.Helper()
-	cfg.RedisURL = servertest.Miniredis(t)
+	if cfg.RedisURL == "" {
+		cfg.RedisURL = servertest.Miniredis(t)
+	}
 	waits, err := wait.Open(t.Context(), cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = waits.Close() })
@@ -302,4 +312,32 @@ func TestStoodStill(t *testing.T) {
 	close(woken)
 	require.NoError(t, <-done)
 	require.Zero(t, submissions.Load())
+}
+
+// A client repeats its key after Redis came back empty: the sweep that the API has is
+// found, however old, and not submitted again.
+func TestAKeyRepeatedAfterRedisWasEmptied(t *testing.T) {
+	t.Parallel()
+	url := servertest.Miniredis(t)
+	f, waits, a := setup(t, wait.Config{RedisURL: url})
+	again := requested(t, func(h *job.Header) { h.JobID = job.DeriveID("a", "key", time.Now()) })
+	d, err := event.Data[event.Requested](again)
+	require.NoError(t, err)
+	_, err = waits.Accept(t.Context(), d.Header, "print")
+	require.NoError(t, err)
+	rdb, err := redisclient.New(url)
+	require.NoError(t, err)
+	defer func() { _ = rdb.Close() }()
+	require.NoError(t, rdb.FlushAll(t.Context()).Err())
+	_, err = waits.Accept(t.Context(), d.Header, "print")
+	require.NoError(t, err)
+	a.found = []trading.Job{{ID: "t-0", Status: trading.Completed}}
+	reply, err := f.Handle(t.Context(), again)
+	require.NoError(t, err)
+	require.NotNil(t, reply)
+	submitted, err := event.Data[event.Submitted](*reply)
+	require.NoError(t, err)
+	require.Equal(t, "t-0", submitted.TradingJobID)
+	require.Empty(t, a.entered, "not submitted again")
+	require.WithinDuration(t, time.Now().Add(-wait.LossWindow), a.since, time.Minute)
 }

@@ -218,7 +218,11 @@ func (j *judgement) timelines() {
 		// A callback that overtakes the answer leaves nothing to say of the submission.
 		want[submitted] = min(e[submitted], 1)
 		for typ, n := range want {
-			if e[typ] != n {
+			switch {
+			case e[typ] < n && (typ == sweepDone || typ == sweepFailed):
+				// The store may learn of it by the job's end alone, where Redis lost it on its way.
+				j.unlessFlushed("timeline "+strings.TrimPrefix(typ, eventPrefix), "a timeline lacks an event", id)
+			case e[typ] != n:
 				j.breaks("timeline "+strings.TrimPrefix(typ, eventPrefix), "a timeline does not have exactly its events of a type", fmt.Sprintf("%s %d not %d", id, e[typ], n))
 			}
 		}

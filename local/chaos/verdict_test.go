@@ -104,6 +104,10 @@ func TestEveryRuleCanBreak(t *testing.T) {
 		"submitted twice in the timeline": {change: func(o *observed) {
 			o.events["job-0"][submitted] = 2
 		}, broken: []string{"timeline sweep.submitted.v1"}},
+		"an end without its sweep's": {change: func(o *observed) { o.events["job-0"][sweepDone] = 0 }, broken: []string{"timeline sweep.completed.v1"}},
+		"an end without its sweep's after a flush": {change: func(o *observed) {
+			o.events["job-0"][sweepDone], o.flushed = 0, time.Now()
+		}, allowed: []string{"timeline sweep.completed.v1 (flushed)"}},
 		"telling not noted": {change: func(o *observed) { o.events["job-0"][jobNotified] = 1 }, broken: []string{"timeline job.notified.v1"}},
 		"not notified":      {change: func(o *observed) { o.notified["job-0"][email] = nil }, broken: []string{"not notified"}},
 		"notified twice":    {change: twice, broken: []string{"notified twice"}},

@@ -52,7 +52,7 @@ func (w *Waits) Accept(ctx context.Context, h job.Header, fingerprint string, sh
 	if len(shares) > 0 {
 		s = shares[0]
 	}
-	args := []any{id, header, string(sum[:8]), encodeTrace(ctx), acceptedTTL.Milliseconds(), s.Tenants}
+	args := []any{id, header, string(sum[:8]), encodeTrace(ctx), acceptedTTL.Milliseconds(), s.Tenants, w.knownRedis()}
 	if s.MostQueued > 0 {
 		args = append(args, s.MostQueued, h.TenantID)
 	}
@@ -60,9 +60,10 @@ func (w *Waits) Accept(ctx context.Context, h job.Header, fingerprint string, sh
 	if err != nil {
 		return Acceptance{}, fmt.Errorf("accept job %s: %w", h.JobID, err)
 	}
-	if len(reply) != 2 {
+	if len(reply) != 3 {
 		return Acceptance{}, fmt.Errorf("accept job %s: unexpected redis reply", h.JobID)
 	}
+	w.sawRedis(reply[2])
 	if reply[0] == int64(3) {
 		return Acceptance{Full: true}, nil
 	}

@@ -31,6 +31,11 @@ const (
 	AlreadyEnded
 )
 
+// LossWindow is for how long after Redis came back empty a job that a client asks for
+// again by its key is taken for one that may be at the API, and how long before it was
+// accepted anew its sweep may have been submitted.
+const LossWindow = time.Hour
+
 // Entry is the result of Enter.
 type Entry struct {
 	Decision Decision
@@ -71,7 +76,7 @@ func (w *Waits) Enter(ctx context.Context, h job.Header, options ...EnterOption)
 	}
 	asked := time.Now()
 	reply, err := w.run(ctx, enterScript, id, header, encodeTrace(ctx), position(h, id),
-		w.cfg.QueueTimeout.Milliseconds(), w.cfg.SubmitLease.Milliseconds(), check, acceptedTTL.Milliseconds()).Slice()
+		w.cfg.QueueTimeout.Milliseconds(), w.cfg.SubmitLease.Milliseconds(), check, acceptedTTL.Milliseconds(), w.knownRedis(), LossWindow.Milliseconds()).Slice()
 	if err != nil {
 		return Entry{}, fmt.Errorf("enter job %s: %w", h.JobID, err)
 	}
@@ -80,10 +85,12 @@ func (w *Waits) Enter(ctx context.Context, h job.Header, options ...EnterOption)
 		return Entry{}, fmt.Errorf("enter job %s: %w", h.JobID, err)
 	}
 	e := Entry{Decision: Decision(outcome), Record: r}
-	if len(reply) > 3 {
-		n, _ := reply[3].(int64)
-		e.Calls = admission.Granted(int(n), asked)
-		e.Check = len(reply) > 4 && reply[4] == int64(1)
+	if len(reply) > 5 {
+		if n, _ := reply[3].(int64); n > 0 {
+			e.Calls = admission.Granted(int(n), asked)
+		}
+		e.Check = reply[4] == int64(1)
+		w.sawRedis(reply[5])
 	}
 	return e, nil
 }

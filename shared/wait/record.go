@@ -103,6 +103,9 @@ type Record struct {
 	Submissions int
 	// Uncertain: the API may have a sweep of the job that the record does not know.
 	Uncertain bool
+	// AfterLoss: Uncertain, since Redis has lost everything and the job was accepted anew.
+	// Its sweep may be older than the record, by LossWindow.
+	AfterLoss bool
 	// Attempt numbers the attempts at submitting.
 	Attempt int
 	// Tries counts failed attempts since the last success, or polls.
@@ -173,6 +176,7 @@ func (w *Waits) decodeMap(jobID string, f map[string]string) (Record, error) {
 		Actions:      Actions(f["o"]),
 		EventRefused: state == Accepted && f["O"] != "",
 		Uncertain:    f["k"] != "",
+		AfterLoss:    f["k"] == "2",
 		sc:           decodeTrace(f["t"]),
 	}
 	for name, into := range map[string]*int{

@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	restoreScript = step("restore")
+	restoreScript = step("restarts", "restore")
 	refusedScript = redis.NewScript(admission.Clock + redisclient.Lua(sources, "refused"))
 )
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/redisclient"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -143,4 +144,72 @@ func TestLookupAndWalk(t *testing.T) {
 		require.NoError(t, err)
 		require.False(t, records[refused.JobID].EventRefused, "the client has come again")
 	})
+}
+
+// A client repeats its key after Redis came back empty: the sweep of before may be at the
+// API. Of jobs that nobody can have asked for before nothing is looked for.
+func TestAKeyRepeatedAfterRedisWasEmptied(t *testing.T) {
+	t.Parallel()
+	keyed := func(key string) job.Header {
+		h := header("acme")
+		h.JobID = job.DeriveID("acme", key, start)
+		return h
+	}
+	for name, c := range map[string]struct {
+		job      job.Header
+		survivor bool          // a process has seen the Redis of before
+		restored bool          // the store has an open job that Redis has lost
+		later    time.Duration // since Redis came back
+		want     wait.Decision
+	}{
+		"a process has lived through it":   {job: keyed("a"), survivor: true, want: wait.FindFirst},
+		"the supervisor has found it":      {job: keyed("b"), restored: true, want: wait.FindFirst},
+		"much later":                       {job: keyed("c"), survivor: true, later: wait.LossWindow + time.Minute, want: wait.SubmitNow},
+		"no key":                           {job: header("acme"), survivor: true, want: wait.SubmitNow},
+		"a Redis that never held anything": {job: keyed("d"), want: wait.SubmitNow},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			eachRedis(t, func(t *testing.T, url string) {
+				prefix := "test" + job.NewID() + ":"
+				cfg := wait.Config{KeyPrefix: prefix, MaxConcurrent: 9}
+				receive, _ := open(t, url, cfg)
+				submit, clock := open(t, url, cfg)
+				if c.survivor {
+					_, err := receive.Accept(t.Context(), c.job, "print")
+					require.NoError(t, err)
+					entry, err := submit.Enter(t.Context(), c.job)
+					require.NoError(t, err)
+					require.Equal(t, wait.SubmitNow, entry.Decision)
+				}
+				rdb, err := redisclient.New(url)
+				require.NoError(t, err)
+				defer func() { _ = rdb.Close() }()
+				keys, err := rdb.Keys(t.Context(), prefix+"*").Result()
+				require.NoError(t, err)
+				for _, k := range keys {
+					require.NoError(t, rdb.Del(t.Context(), k).Err())
+				}
+				fresh, _ := open(t, url, cfg) // which knows nothing
+				_, err = fresh.Accept(t.Context(), header("other"), "print")
+				require.NoError(t, err)
+				if c.restored {
+					_, _, err = fresh.Restore(t.Context(), wait.Lost{Header: header("acme")})
+					require.NoError(t, err)
+				}
+				clock.advance(c.later)
+				_, err = fresh.Accept(t.Context(), c.job, "print")
+				require.NoError(t, err)
+				if c.restored {
+					submit = fresh
+					_, err := fresh.AdmitNext(t.Context(), 10, 10, time.Minute)
+					require.NoError(t, err)
+				}
+				entry, err := submit.Enter(t.Context(), c.job)
+				require.NoError(t, err)
+				require.Equal(t, c.want, entry.Decision)
+				require.Equal(t, c.want == wait.FindFirst, entry.Record.AfterLoss)
+			})
+		})
+	}
 }

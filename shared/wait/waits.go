@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -29,6 +30,7 @@ type Waits struct {
 	clock       func() time.Time // nil: the time of Redis
 	admission   *admission.Admission
 	hub         *hub
+	redisName   atomic.Pointer[string] // of the Redis that was seen last
 	doneActions doneActions
 	close       func() error
 }
@@ -140,6 +142,21 @@ func (w *Waits) Pace(ctx context.Context) error { return w.admission.Await(ctx, 
 // admission.Admission.Report.
 func (w *Waits) Report(ctx context.Context, b admission.Breaker, ok bool, retryAfter time.Duration) (time.Duration, error) {
 	return w.admission.Report(ctx, b, ok, retryAfter)
+}
+
+// knownRedis is what a step of before returned as the name of this Redis: one that came
+// back empty has another.
+func (w *Waits) knownRedis() string {
+	if name := w.redisName.Load(); name != nil {
+		return *name
+	}
+	return ""
+}
+
+func (w *Waits) sawRedis(reply any) {
+	if name, ok := reply.(string); ok && name != w.knownRedis() {
+		w.redisName.Store(&name)
+	}
 }
 
 // run runs one of the package's scripts.

@@ -12,6 +12,7 @@
 local id = ARGV[3]
 local record = base .. id
 if redis.call('EXISTS', record) == 1 then return answer(0, id) end
+note_run('lost') -- also where no process has lived through it
 local created = tonumber(ARGV[7])
 redis.call('HSET', record, 'h', ARGV[4], 'n', ms(math.max(math.floor((now - created) / 1000), 0)))
 if ARGV[5] ~= '' then redis.call('HSET', record, 't', ARGV[5]) end
