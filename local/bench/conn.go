@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -18,6 +19,7 @@ const answerLimit = 30 * time.Second
 // should cost little beside what it measures. It is for one goroutine.
 type conn struct {
 	address string
+	tls     bool
 	c       net.Conn
 	r       *bufio.Reader
 	body    bytes.Buffer
@@ -27,7 +29,7 @@ type conn struct {
 // send. After an error the connection is opened anew.
 func (c *conn) send(ctx context.Context, request []byte) (status int, header http.Header, body []byte, err error) {
 	if c.c == nil {
-		if c.c, err = (&net.Dialer{Timeout: answerLimit}).DialContext(ctx, "tcp", c.address); err != nil {
+		if c.c, err = c.dial(ctx); err != nil {
 			return 0, nil, nil, fmt.Errorf("dial %s: %w", c.address, err)
 		}
 		c.r = bufio.NewReaderSize(c.c, 8<<10)
@@ -56,6 +58,14 @@ func (c *conn) send(ctx context.Context, request []byte) (status int, header htt
 		c.close()
 	}
 	return resp.StatusCode, resp.Header, c.body.Bytes(), nil
+}
+
+func (c *conn) dial(ctx context.Context) (net.Conn, error) {
+	d := net.Dialer{Timeout: answerLimit}
+	if c.tls {
+		return (&tls.Dialer{NetDialer: &d}).DialContext(ctx, "tcp", c.address)
+	}
+	return d.DialContext(ctx, "tcp", c.address)
 }
 
 func (c *conn) close() {

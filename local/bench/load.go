@@ -75,6 +75,10 @@ func closedLoop(ctx context.Context, host string, request maker, conns, n int) (
 // take. Where all connections wait for answers the request goes out late, and its
 // latency counts from when it was due: nothing is left out (coordinated omission).
 func openLoop(ctx context.Context, host string, request maker, conns, n int, rate float64) (*answers, error) {
+	return openLoopOver(ctx, func() *conn { return &conn{address: host} }, request, conns, n, rate)
+}
+
+func openLoopOver(ctx context.Context, connection func() *conn, request maker, conns, n int, rate float64) (*answers, error) {
 	out := &answers{began: time.Now()}
 	due := make(chan int, n) // the schedule never waits
 	parts := make([]answers, conns)
@@ -82,7 +86,7 @@ func openLoop(ctx context.Context, host string, request maker, conns, n int, rat
 	var wg sync.WaitGroup
 	for k := range conns {
 		wg.Go(func() {
-			c := &conn{address: host}
+			c := connection()
 			defer c.close()
 			for i := range due {
 				if errs[k] = parts[k].one(ctx, c, request(int64(i)+1), dueAt(out.began, i, rate)); errs[k] != nil {

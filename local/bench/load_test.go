@@ -84,6 +84,31 @@ func TestOpenLoopLeavesNoWaitingOut(t *testing.T) {
 	require.Greater(t, percentile(fromDue, 50), stall/2, "half of them were due while the first was stalled")
 }
 
+// A running sweepline may be below a path and ask for a key.
+func TestWebhook(t *testing.T) {
+	t.Parallel()
+	var n atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path != "/below/webhook/trading-sweep", r.Header.Get("Authorization") != "Bearer the-key":
+			w.WriteHeader(http.StatusUnauthorized)
+		case n.Add(1) == 1:
+			w.WriteHeader(http.StatusTooManyRequests)
+		default:
+			w.WriteHeader(http.StatusAccepted)
+		}
+	}))
+	defer s.Close()
+	r, err := Webhook(t.Context(), s.URL+"/below/", "the-key", 100, 200*time.Millisecond)
+	require.NoError(t, err)
+	require.Equal(t, 20, r.Requests)
+	require.Equal(t, 1, r.Refused)
+	require.Positive(t, r.P50)
+	require.LessOrEqual(t, r.P99, r.Longest)
+	_, err = Webhook(t.Context(), s.URL, "", 100, 100*time.Millisecond)
+	require.ErrorContains(t, err, "answered with 401")
+}
+
 func TestPercentile(t *testing.T) {
 	t.Parallel()
 	var d []time.Duration

@@ -1,17 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
-	vegeta "github.com/tsenart/vegeta/v12/lib"
-
-	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/local/bench"
 )
 
 // maxBenchRate keeps a typing mistake from becoming an attack.
@@ -41,36 +36,15 @@ they took. These are real jobs: run it against a sweepline of your own, such as
 			if err != nil {
 				return err
 			}
-			body, err := json.Marshal(job.Sweep{
-				Ticker: "DAX", FastRange: [2]int{10, 10}, SlowRange: [2]int{50, 50}, Step: 1, MinTrades: 10, StrategyType: job.SMA,
-			})
+			r, err := bench.Webhook(cmd.Context(), c.base, c.key, float64(rate), duration)
 			if err != nil {
-				return fmt.Errorf("encode sweep: %w", err)
+				return err
 			}
-			header := http.Header{"Content-Type": {"application/json"}}
-			if c.key != "" {
-				header.Set("Authorization", "Bearer "+c.key)
-			}
-			target := vegeta.Target{Method: http.MethodPost, URL: c.base + "/webhook/trading-sweep", Body: body, Header: header}
-			attacker := vegeta.NewAttacker(vegeta.Timeout(callLimit), vegeta.MaxBody(0))
-			var m vegeta.Metrics
-			results := attacker.Attack(vegeta.NewStaticTargeter(target), vegeta.Rate{Freq: rate, Per: time.Second}, duration, "webhook")
-			for open := true; open; {
-				select {
-				case r, ok := <-results:
-					if open = ok; ok {
-						m.Add(r)
-					}
-				case <-cmd.Context().Done():
-					attacker.Stop()
-					return cmd.Context().Err()
-				}
-			}
-			m.Close()
 			if asJSON {
-				return printJSON(cmd.OutOrStdout(), &m)
+				return printJSON(cmd.OutOrStdout(), r)
 			}
-			return printBench(cmd.OutOrStdout(), &m)
+			printWebhooks(cmd.OutOrStdout(), r)
+			return nil
 		},
 	}
 	f := cmd.Flags()
@@ -80,16 +54,12 @@ they took. These are real jobs: run it against a sweepline of your own, such as
 	return cmd
 }
 
-// printBench is an error where not every request was answered with 202.
-func printBench(w io.Writer, m *vegeta.Metrics) error {
-	l := m.Latencies
+func printWebhooks(w io.Writer, r *bench.WebhookResult) {
 	fmt.Fprintf(w, "%d requests at %.0f/s: p50 %s, p95 %s, p99 %s, longest %s\n",
-		m.Requests, m.Rate, round(l.P50), round(l.P95), round(l.P99), round(l.Max))
-	taken := m.StatusCodes[strconv.Itoa(http.StatusAccepted)]
-	if uint64(taken) == m.Requests {
-		return nil
+		r.Requests, r.Rate, round(r.P50), round(r.P95), round(r.P99), round(r.Longest))
+	if r.Refused > 0 {
+		fmt.Fprintf(w, "%d were refused for now (429 or 503) and sent again\n", r.Refused)
 	}
-	return fmt.Errorf("%d of %d were answered with 202; answers by status: %v", taken, m.Requests, m.StatusCodes)
 }
 
 func round(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
