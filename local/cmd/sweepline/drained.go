@@ -13,6 +13,29 @@ import (
 	"github.com/zixly/sweepline/shared/redisclient"
 )
 
+// openInspector opens the Redis of REDIS_URL for a look into the broker's data. done closes
+// it.
+func openInspector() (inspector *inspect.Inspector, done func(), err error) {
+	var env brokerEnv
+	cfg := broker.DefaultConfig()
+	if err := function.Load(&env, &cfg); err != nil {
+		return nil, nil, usageError{err}
+	}
+	if env.RedisURL == "" {
+		return nil, nil, usagef("REDIS_URL is not set: name the Redis to look into, as redis://localhost:6379/0")
+	}
+	client, err := redisclient.New(env.RedisURL)
+	if err != nil {
+		return nil, nil, usageError{err}
+	}
+	done = func() { _ = client.Close() }
+	if inspector, err = inspect.New(client, cfg.KeyPrefix); err != nil {
+		done()
+		return nil, nil, err
+	}
+	return inspector, done, nil
+}
+
 // errNotDrained is the exit code 1 of drained; what is left has been printed.
 var errNotDrained = errors.New("not drained")
 
@@ -27,23 +50,11 @@ publishes, run this until it says that the broker is drained, then upgrade. Exit
 anything is left. Dead letters do not count.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var env brokerEnv
-			cfg := broker.DefaultConfig()
-			if err := function.Load(&env, &cfg); err != nil {
-				return usageError{err}
-			}
-			if env.RedisURL == "" {
-				return usagef("REDIS_URL is not set: name the Redis to look into, as redis://localhost:6379/0")
-			}
-			client, err := redisclient.New(env.RedisURL)
-			if err != nil {
-				return usageError{err}
-			}
-			defer func() { _ = client.Close() }()
-			inspector, err := inspect.New(client, cfg.KeyPrefix)
+			inspector, done, err := openInspector()
 			if err != nil {
 				return err
 			}
+			defer done()
 			left, err := inspector.Backlogs(cmd.Context())
 			if err != nil {
 				return err

@@ -13,8 +13,6 @@ import (
 	"github.com/zixly/sweepline/shared/broker/inspect"
 	"github.com/zixly/sweepline/shared/broker/manifest"
 	data "github.com/zixly/sweepline/shared/broker/stream"
-	"github.com/zixly/sweepline/shared/function"
-	"github.com/zixly/sweepline/shared/redisclient"
 )
 
 func newLeftovers() *cobra.Command {
@@ -37,23 +35,11 @@ is never removed; Brokers of other clusters that use the same Redis must be in F
 			if err != nil {
 				return err
 			}
-			var env brokerEnv
-			cfg := broker.DefaultConfig()
-			if err := function.Load(&env, &cfg); err != nil {
-				return usageError{err}
-			}
-			if env.RedisURL == "" {
-				return usagef("REDIS_URL is not set: name the Redis to look into, as redis://localhost:6379/0")
-			}
-			client, err := redisclient.New(env.RedisURL)
-			if err != nil {
-				return usageError{err}
-			}
-			defer func() { _ = client.Close() }()
-			inspector, err := inspect.New(client, cfg.KeyPrefix)
+			inspector, done, err := openInspector()
 			if err != nil {
 				return err
 			}
+			defer done()
 			left, err := leftovers(cmd.Context(), inspector, keep, remove)
 			if err != nil {
 				return err
