@@ -13,6 +13,7 @@ BENCHFLAGS ?=
 JOBSFLAGS  ?=
 FUZZTIME   ?= 10s
 SEED       ?= 1
+PORT       ?= 8080
 JOBS       ?= 300
 CHAOSFLAGS ?=
 
@@ -22,10 +23,11 @@ CHAOSFLAGS ?=
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: build ## Build and run everything on this machine, with one demo sweep
-	bin/sweepline up --demo
+run: build ## Build and run everything on this machine, with one demo sweep (PORT=8080)
+	bin/sweepline up --demo --port $(PORT)
 
 build: ## Build bin/sweepline
+	@[ -x bin/sweepline ] || echo "Building bin/sweepline with $$($(GO) env GOVERSION): the pipeline, SQLite and an embedded Redis. The first build takes minutes, later ones seconds."
 	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/sweepline ./local/cmd/sweepline
 
 test: $(GOTESTSUM) ## Run all tests; says what it left out where a server is missing

@@ -25,4 +25,5 @@ func TestTheSummarySaysWhoIsLetIn(t *testing.T) {
 	t.Parallel()
 	l := start(t, runner.Config{})
 	require.Contains(t, l.local.Summary(), "open to everyone on this machine, without keys")
+	require.Contains(t, l.local.Summary(), l.local.PublicURL+"/mailbox")
 }

@@ -33,6 +33,8 @@ type Local struct {
 	PublicURL, BrokerURL, TradingURL, AdminURL string
 	// LetIn says whose requests are answered.
 	LetIn string
+	// Messages says where messages of finished jobs go.
+	Messages string
 	// Simulated says that TradingURL is the simulator.
 	Simulated bool
 	// Mode says in one line which stores are used and what does not last.
@@ -304,7 +306,7 @@ func (l *Local) Summary() string {
 	var b strings.Builder
 	for _, line := range [][2]string{
 		{"Dashboard", l.PublicURL}, {"Let in", l.LetIn}, {"Webhook", "POST " + l.PublicURL + "/webhook/trading-sweep"}, {"Broker", l.BrokerURL},
-		{"Trading API", trading}, {"Metrics", l.AdminURL + "/metrics"}, {"Data", l.DataDir},
+		{"Trading API", trading}, {"Messages", l.Messages}, {"Metrics", l.AdminURL + "/metrics"}, {"Data", l.DataDir},
 	} {
 		fmt.Fprintf(&b, "  %-12s %s\n", line[0], line[1])
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/zixly/sweepline/functions"
@@ -211,6 +212,7 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 		box := &mailbox.Box{}
 		notifyOptions, shown.Mailbox = append(notifyOptions, notify.WithMailbox(box)), box
 	}
+	l.Messages = messagesTo(notifyConf, l.PublicURL)
 	f5, err := notify.New(notifyConf, waits, accepted, notifyOptions...)
 	add("notify", f5, err)
 	if l.reconciler, err = supervise.NewReconciler(reconcileConf, l.stores.surveyor, waits, accepted, metrics); err != nil {
@@ -228,4 +230,19 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	f9, err := dashboard.New(dashboardConf, read, shown)
 	add("dashboard", f9, err)
 	return fns, errors.Join(errs...)
+}
+
+// messagesTo says where messages go, without what is secret of it.
+func messagesTo(c notify.Config, public string) string {
+	var to []string
+	if c.SlackWebhookURL != "" {
+		to = append(to, "Slack")
+	}
+	if c.SMTPURL != "" {
+		to = append(to, "mail to "+strings.Join(c.EmailTo, ", "))
+	}
+	if len(to) == 0 {
+		return public + "/mailbox  (SLACK_WEBHOOK_URL and SMTP_URL are not set)"
+	}
+	return strings.Join(to, "; ")
 }
