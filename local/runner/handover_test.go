@@ -110,6 +110,7 @@ func throughBroker(t *testing.T, batch int, hand bool) seen {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = rdb.Close() })
 	local := newLoopback(http.DefaultTransport.(*http.Transport).Clone())
+	t.Cleanup(local.close)
 	cfg := broker.DefaultConfig()
 	cfg.Transport, cfg.Block, cfg.BackoffJitter = local, 50*time.Millisecond, false
 	srv, err := broker.New(cfg, rdb, nil, slog.New(slog.DiscardHandler))

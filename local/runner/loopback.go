@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"time"
 
 	"github.com/zixly/sweepline/shared/handover"
 )
@@ -20,10 +21,54 @@ type loopback struct {
 
 	mu       sync.RWMutex
 	handlers map[string]http.Handler // by host and port
+
+	// idle hands a request to a goroutine that has served one before. Its stack has grown
+	// to what a handler takes; growing those of new ones took a tenth of a job's CPU.
+	idle  chan served
+	ended chan struct{}
 }
 
+// served is one request and where its answer goes.
+type served struct {
+	h http.Handler
+	w *answer
+	r *http.Request
+}
+
+// idleTimeout is how long a goroutine waits for its next request.
+const idleTimeout = 5 * time.Second
+
 func newLoopback(next http.RoundTripper) *loopback {
-	return &loopback{next: next, handlers: make(map[string]http.Handler)}
+	return &loopback{next: next, handlers: make(map[string]http.Handler), idle: make(chan served), ended: make(chan struct{})}
+}
+
+// close lets goroutines end that wait for a request. It may be used afterwards.
+func (t *loopback) close() { close(t.ended) }
+
+// start has a request served, by whichever goroutine is free.
+func (t *loopback) start(s served) {
+	select {
+	case t.idle <- s:
+	default:
+		go t.serve(s)
+	}
+}
+
+func (t *loopback) serve(s served) {
+	timer := time.NewTimer(idleTimeout)
+	defer timer.Stop()
+	for {
+		s.w.serve(s.h, s.r)
+		s = served{} // what is idle holds nothing
+		timer.Reset(idleTimeout)
+		select {
+		case s = <-t.idle:
+		case <-timer.C:
+			return
+		case <-t.ended:
+			return
+		}
+	}
 }
 
 func (t *loopback) handle(host string, h http.Handler) {
@@ -57,7 +102,7 @@ func (t *loopback) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	in.RequestURI, in.RemoteAddr = r.URL.RequestURI(), "127.0.0.1:0"
 	w := &answer{header: make(http.Header, 8), done: make(chan struct{})}
-	go w.serve(h, in)
+	t.start(served{h, w, in})
 	select {
 	case <-w.done:
 	case <-r.Context().Done():

@@ -35,6 +35,7 @@ func TestLoopbackIsHTTP(t *testing.T) {
 	over := httptest.NewServer(h)
 	defer over.Close()
 	local := newLoopback(http.DefaultTransport)
+	defer local.close()
 	local.handle("step:1", h)
 	for _, client := range []struct {
 		base string

@@ -273,6 +273,7 @@ func (l *Local) Close() error {
 		l.sim.Close()
 	}
 	err = errors.Join(err, l.group.Wait())
+	l.local.close()
 	if l.broker != nil {
 		err = errors.Join(err, l.broker.Close())
 	}

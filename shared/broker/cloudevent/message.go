@@ -332,10 +332,10 @@ func (m *Message) Event() event.Event {
 			if u := types.ParseURIRef(v); u != nil {
 				c.Source = *u
 			}
-		case "subject":
-			c.Subject = &v
+		case "subject": // a copy apart: else v would be allocated for every attribute
+			c.Subject = new(v)
 		case "datacontenttype":
-			c.DataContentType = &v
+			c.DataContentType = new(v)
 		case "dataschema":
 			c.DataSchema = types.ParseURI(v)
 		case "time":
