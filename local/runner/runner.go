@@ -183,10 +183,7 @@ func (l *Local) startBroker(ctx context.Context, cfg Config) error {
 		return err
 	}
 	if !l.stores.embedded { // what does not last there is said in Mode
-		if err := redisclient.Await(ctx, client, l.log); err != nil {
-			return err
-		}
-		if err := l.broker.Check(ctx); err != nil {
+		if err := redisclient.Await(ctx, client, l.log, l.broker.Check); err != nil {
 			return err
 		}
 	}
@@ -195,7 +192,7 @@ func (l *Local) startBroker(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	if err := l.broker.Apply(ctx, set); err != nil {
+	if err := redisclient.Await(ctx, client, l.log, func(ctx context.Context) error { return l.broker.Apply(ctx, set) }); err != nil {
 		return err
 	}
 	l.group.Go(func() error { return l.brokerAt.serve(l.broker.Handler(), l.hosts, l.log) })

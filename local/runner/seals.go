@@ -58,10 +58,11 @@ func (l *Local) sharedKey(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer func() { _ = client.Close() }()
-	if err := redisclient.Await(ctx, client, l.log); err != nil {
-		return "", err
-	}
-	key, err := redisclient.Agree(ctx, client, prefix.Keys+"event-seal-key", ours)
+	var key string
+	err = redisclient.Await(ctx, client, l.log, func(ctx context.Context) (err error) {
+		key, err = redisclient.Agree(ctx, client, prefix.Keys+"event-seal-key", ours)
+		return err
+	})
 	if err != nil {
 		return "", fmt.Errorf("agree on EVENT_SEAL_KEY (set it to the same in all processes): %w", err)
 	}

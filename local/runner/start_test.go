@@ -79,7 +79,7 @@ func TestStartWhileRedisLoads(t *testing.T) {
 	}, jobTimeout, 10*time.Millisecond)
 	b, log := startLogged(t, runner.Config{RedisURL: address, DatabaseURL: s.postgres.URL})
 	s.redis = <-started
-	require.Contains(t, log.String(), "Redis is starting, waiting")
+	require.Contains(t, log.String(), "Redis is not ready, waiting")
 	require.Equal(t, job.Completed, b.ended(b.submit()).Status)
 }
 

@@ -15,16 +15,19 @@ const (
 	startPause   = 250 * time.Millisecond
 )
 
-// Await returns once Redis takes commands. It waits, and says so, while Redis
-// loads its data, or a Cluster or replica finds its primary: two minutes at most.
-// Any other error, such as that of a Redis that is not there, is returned at
-// once.
-func Await(ctx context.Context, client redis.UniversalClient, log *slog.Logger) error {
+// Await returns once Redis takes commands, and does with it what a start needs. It waits,
+// and says so, while Redis loads its data, has no room or cannot write, or a Cluster or
+// replica finds its primary: two minutes at most. Any other error, such as that of a Redis
+// that is not there, is returned at once. do may be called more than once.
+func Await(ctx context.Context, client redis.UniversalClient, log *slog.Logger, do ...func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	waited := false
 	for began := time.Now(); ; {
 		err := client.Ping(ctx).Err()
+		for i := 0; err == nil && i < len(do); i++ {
+			err = do[i](ctx)
+		}
 		switch {
 		case err == nil && waited:
 			log.InfoContext(ctx, "Redis is ready", "seconds", time.Since(began).Seconds())
@@ -32,10 +35,10 @@ func Await(ctx context.Context, client redis.UniversalClient, log *slog.Logger) 
 		case err == nil:
 			return nil
 		case !starting(err):
-			return fmt.Errorf("ping redis: %w", err)
+			return fmt.Errorf("start with redis: %w", err)
 		case !waited:
 			waited = true
-			log.WarnContext(ctx, "Redis is starting, waiting", "timeout_seconds", startTimeout.Seconds(), "error", err)
+			log.WarnContext(ctx, "Redis is not ready, waiting", "timeout_seconds", startTimeout.Seconds(), "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -47,10 +50,5 @@ func Await(ctx context.Context, client redis.UniversalClient, log *slog.Logger) 
 
 // starting reports whether Redis has answered that it cannot be used yet.
 func starting(err error) bool {
-	for _, prefix := range []string{"LOADING", "MASTERDOWN", "CLUSTERDOWN"} {
-		if redis.HasErrorPrefix(err, prefix) {
-			return true
-		}
-	}
-	return false
+	return HasCode(err, "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "READONLY", "MISCONF", "NOREPLICAS")
 }

@@ -63,8 +63,39 @@ func TestAwaitARedisThatLoads(t *testing.T) {
 		return redis.HasErrorPrefix(second.Ping(t.Context()).Err(), "LOADING")
 	}, 10*time.Second, 10*time.Millisecond)
 	require.NoError(t, redisclient.Await(t.Context(), second, slog.New(slog.NewTextHandler(&log, nil))))
-	require.Contains(t, log.String(), "Redis is starting, waiting")
+	require.Contains(t, log.String(), "Redis is not ready, waiting")
 	require.Contains(t, log.String(), "Redis is ready")
 	require.NoError(t, second.Ping(t.Context()).Err())
 	(<-started).Stop()
+}
+
+// So is one that can write nothing: for want of room, or as a replica.
+func TestAwaitARedisThatCannotWrite(t *testing.T) {
+	t.Parallel()
+	servertest.Redis(t) // skip, or fail, where there is none
+	dir, err := os.MkdirTemp("", "sweepline-test-")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	r, err := servers.StartRedis(context.Background(), dir, "--maxmemory-policy", "noeviction")
+	require.NoError(t, err)
+	t.Cleanup(func() { r.Stop() })
+	client, err := redisclient.New(r.URL)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = client.Close() })
+	for _, full := range []struct{ name, bad, good string }{{"maxmemory", "1", "0"}, {"min-replicas-to-write", "1", "0"}} {
+		require.NoError(t, client.ConfigSet(t.Context(), full.name, full.bad).Err())
+		tries := 0
+		err := redisclient.Await(t.Context(), client, slog.New(slog.DiscardHandler), func(ctx context.Context) error {
+			if tries++; tries == 2 {
+				require.NoError(t, client.ConfigSet(ctx, full.name, full.good).Err())
+			}
+			return client.Set(ctx, "k", "v", 0).Err()
+		})
+		require.NoError(t, err, full.name)
+		require.Equal(t, 2, tries, full.name)
+	}
+	refused := redisclient.Await(t.Context(), client, slog.New(slog.DiscardHandler), func(ctx context.Context) error {
+		return client.LPush(ctx, "k", "v").Err()
+	})
+	require.ErrorContains(t, refused, "WRONGTYPE", "which no waiting mends")
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -79,13 +80,10 @@ variables.`,
 			}
 			defer func() { _ = b.Close() }()
 			ctx := cmd.Context()
-			if err := redisclient.Await(ctx, client, log); err != nil {
+			if err := redisclient.Await(ctx, client, log, b.Check); err != nil {
 				return err
 			}
-			if err := b.Check(ctx); err != nil {
-				return err
-			}
-			if err := b.Apply(ctx, set); err != nil {
+			if err := redisclient.Await(ctx, client, log, func(ctx context.Context) error { return b.Apply(ctx, set) }); err != nil {
 				return err
 			}
 			l, err := listen(ctx, address, port)
