@@ -83,7 +83,7 @@ func exerciseDeadLetterPages(t *testing.T, b *bundle) {
 	require.NoError(t, err)
 	_, err = b.rdb.Pipelined(t.Context(), func(p redis.Pipeliner) error {
 		for i := range letters { // as many more of that millisecond
-			id := fmt.Sprintf("%d-%d", first.Died.UnixMilli()-1, i)
+			id := fmt.Sprintf("%d-%d", first.Died.Add(-time.Minute).UnixMilli(), i) // none is the first one's
 			for k, v := range fields {
 				p.HSet(t.Context(), b.key(0, "dead:t"), k[:2]+id, v)
 			}
