@@ -56,7 +56,7 @@ type database struct {
 func (p *postgresServer) create(ctx context.Context) (*database, error) {
 	p.made++
 	d := &database{name: fmt.Sprintf("bench_%d", p.made)}
-	if _, err := p.super.Exec(ctx, "CREATE DATABASE "+d.name+" OWNER sweepline"); err != nil {
+	if _, err := p.super.Exec(ctx, "CREATE DATABASE "+d.name+" OWNER sweepline_owner"); err != nil {
 		return nil, fmt.Errorf("create database: %w", err)
 	}
 	for into, user := range map[*string]string{&d.url: "sweepline", nil: "postgres"} {

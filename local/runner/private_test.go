@@ -109,6 +109,19 @@ func TestPrivateServersHaveALoginForEachUse(t *testing.T) {
 	found, err = read.Lookup(t.Context(), []string{id, h.JobID})
 	require.NoError(t, err)
 	require.Empty(t, found)
+	// Who reads for pages shows seals; a person's login may name a tenant.
+	for login, message := range map[string]string{postgres.RoleSealed + "_login": "not sealed", servers.Person: ""} {
+		l, err := postgres.Open(t.Context(), postgres.Config{DatabaseURL: before.As(login, 1), Timeout: time.Minute, BulkTimeout: time.Minute})
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = l.Close() })
+		if message != "" {
+			require.ErrorContains(t, l.Start(t.Context()), message)
+			continue
+		}
+		_, err = l.Job(t.Context(), "default", id)
+		require.NoError(t, err)
+		require.ErrorContains(t, l.Apply(t.Context(), e)[0].Err, "permission denied")
+	}
 }
 
 // TestLoginsOfADatabaseThatIsGiven: each that is named is used, and one without
@@ -116,9 +129,9 @@ func TestPrivateServersHaveALoginForEachUse(t *testing.T) {
 func TestLoginsOfADatabaseThatIsGiven(t *testing.T) {
 	t.Parallel()
 	s := newServers(t)
-	logins, err := postgres.MakeRoles(t.Context(), s.postgres.SuperURL)
+	_, err := postgres.MakeRoles(t.Context(), s.postgres.SuperURL, servers.Person)
 	require.NoError(t, err)
-	b := start(t, runner.Config{RedisURL: s.redis.URL, DatabaseURL: s.postgres.URL, DatabaseReadURL: s.postgres.As(logins.Read, 4)})
+	b := start(t, runner.Config{RedisURL: s.redis.URL, DatabaseURL: s.postgres.URL, DatabaseReadURL: s.postgres.As(servers.Person, 4)})
 	write, survey, read := b.local.Logins()
 	require.Same(t, write, survey)
 	require.NotSame(t, write, read)

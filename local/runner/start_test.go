@@ -125,7 +125,7 @@ func startingPostgres(t *testing.T, real string, left *atomic.Int64) string {
 			}()
 		}
 	}()
-	return "postgres://sweepline@" + l.Addr().String() + u.Path + "?sslmode=disable"
+	return "postgres://sweepline_owner@" + l.Addr().String() + u.Path + "?sslmode=disable"
 }
 
 // refuse answers a startup message with 57P03 (PostgreSQL, Message Formats).

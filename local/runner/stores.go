@@ -98,7 +98,7 @@ func (s *stores) openStore(ctx context.Context, cfg Config, dir string) (string,
 	switch {
 	case cfg.DatabaseURL != "":
 		name := "PostgreSQL at " + host(cfg.DatabaseURL)
-		return name, s.openLogins(ctx, name, cfg.DatabaseURL, cfg.DatabaseSurveyURL, cfg.DatabaseReadURL)
+		return name, s.openLogins(ctx, name, cfg.DatabaseURL, cfg.DatabaseSurveyURL, cfg.DatabaseReadURL, "")
 	case cfg.Servers:
 		p, err := servers.StartPostgres(ctx, filepath.Join(dir, "postgres"))
 		if err != nil {
@@ -106,12 +106,13 @@ func (s *stores) openStore(ctx context.Context, cfg Config, dir string) (string,
 		}
 		s.close = append(s.close, p.Stop)
 		const name = "private PostgreSQL"
-		logins, err := divide(ctx, p)
+		key := rand.Text()
+		logins, err := divide(ctx, p, key)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", name, err)
 		}
 		most := min(max(4, runtime.NumCPU()), 16) // the server has 60 connections
-		return name, s.openLogins(ctx, name, p.As(logins.Store, most), p.As(logins.Survey, 4), p.As(logins.Read, most))
+		return name, s.openLogins(ctx, name, p.As(logins.Store, most), p.As(logins.Survey, 4), p.As(logins.Sealed, most), key)
 	default:
 		file := filepath.Join(dir, "sweepline.db")
 		l, err := sqlite.Open(ctx, file)
@@ -125,13 +126,13 @@ func (s *stores) openStore(ctx context.Context, cfg Config, dir string) (string,
 }
 
 // divide brings the schema up to date as its owner, for whom there is nothing to do
-// after, and gives the logins what they need.
-func divide(ctx context.Context, p *servers.Postgres) (postgres.Logins, error) {
-	logins, err := postgres.MakeRoles(ctx, p.SuperURL)
+// after, and gives the logins what they need. key seals the tenants of reads.
+func divide(ctx context.Context, p *servers.Postgres, key string) (postgres.Logins, error) {
+	logins, err := postgres.MakeRoles(ctx, p.SuperURL, servers.Person)
 	if err != nil {
 		return logins, err
 	}
-	owner, err := openPostgres(ctx, p.URL)
+	owner, err := openPostgres(ctx, p.URL, key)
 	if err != nil {
 		return logins, err
 	}
@@ -144,8 +145,9 @@ func divide(ctx context.Context, p *servers.Postgres) (postgres.Logins, error) {
 }
 
 // openLogins opens a database by the logins that write, survey all tenants, and read
-// one. Those that have no URL of their own are the first.
-func (s *stores) openLogins(ctx context.Context, name, write, survey, read string) error {
+// one. Those that have no URL of their own are the first. key seals the tenants of
+// reads; empty: as DATABASE_READ_KEY says.
+func (s *stores) openLogins(ctx context.Context, name, write, survey, read, key string) error {
 	opened := map[string]jobstore.Store{}
 	for _, login := range []struct {
 		into *jobstore.Store
@@ -156,7 +158,7 @@ func (s *stores) openLogins(ctx context.Context, name, write, survey, read strin
 			if !strings.HasPrefix(u, "postgres://") && !strings.HasPrefix(u, "postgresql://") {
 				return errors.New("DATABASE_URL, DATABASE_READ_URL and DATABASE_SURVEY_URL must begin with postgres://")
 			}
-			l, err := openPostgres(ctx, u)
+			l, err := openPostgres(ctx, u, key)
 			if err != nil {
 				return err
 			}
@@ -171,9 +173,13 @@ func (s *stores) openLogins(ctx context.Context, name, write, survey, read strin
 	return nil
 }
 
-func openPostgres(ctx context.Context, u string) (*postgres.Store, error) {
+func openPostgres(ctx context.Context, u, key string) (*postgres.Store, error) {
+	set := map[string]string{"DATABASE_URL": u}
+	if key != "" {
+		set["DATABASE_READ_KEY"], set["DATABASE_READ_KEY_OLD"] = key, ""
+	}
 	var pg postgres.Config
-	if err := function.LoadWith(map[string]string{"DATABASE_URL": u}, &pg); err != nil {
+	if err := function.LoadWith(set, &pg); err != nil {
 		return nil, err
 	}
 	return postgres.Open(ctx, pg)

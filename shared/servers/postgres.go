@@ -17,14 +17,18 @@ import (
 
 // Postgres is a private PostgreSQL.
 type Postgres struct {
-	// URL names its database "sweepline" as the role "sweepline", which owns it and may
-	// do nothing beyond: it is no superuser, and makes neither roles nor databases.
+	// URL names its database "sweepline" as the role "sweepline_owner", which owns it and
+	// may do nothing beyond: it is no superuser, and makes neither roles nor databases.
 	URL string
 	// SuperURL is the same as superuser, for creating databases.
 	SuperURL string
 	p        *process
 	socket   string
 }
+
+// Person is a login that owns nothing, for people to look around with: of itself it
+// may do nothing.
+const Person = "sweepline"
 
 // StartPostgres runs PostgreSQL on dir, made with initdb the first time. As
 // root it runs as the user postgres (or nobody), and, where that user may not
@@ -62,7 +66,7 @@ func StartPostgres(ctx context.Context, dir string, args ...string) (*Postgres, 
 	for {
 		p, err := startPostmaster(ctx, program, dir, socket, as, args)
 		if err == nil {
-			return &Postgres{URL: dsn(socket, "sweepline", "sweepline"), SuperURL: dsn(socket, "postgres", "postgres"), p: p, socket: socket}, nil
+			return &Postgres{URL: dsn(socket, owner, "sweepline"), SuperURL: dsn(socket, "postgres", "postgres"), p: p, socket: socket}, nil
 		}
 		// After a kill -9 of the postmaster its backends take a moment to see
 		// it, and PostgreSQL rightly refuses to start beside them.
@@ -123,6 +127,8 @@ func (p *Postgres) As(login string, most int) string {
 	return dsn(p.socket, login, "sweepline") + fmt.Sprintf("&pool_max_conns=%d", most)
 }
 
+const owner = "sweepline_owner"
+
 func dsn(socket, role, database string) string {
 	return fmt.Sprintf("postgres:///%s?host=%s&user=%s&sslmode=disable", database, url.QueryEscape(socket), role)
 }
@@ -153,10 +159,14 @@ func firstUse(ctx context.Context, socket string) error {
 	if err != nil {
 		return err
 	}
+	// The owner was called sweepline in versions before.
 	const script = `
-SELECT 'CREATE ROLE sweepline LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'sweepline') \gexec
-SELECT 'ALTER ROLE sweepline NOCREATEDB' WHERE EXISTS (SELECT FROM pg_roles WHERE rolname = 'sweepline' AND rolcreatedb) \gexec
-SELECT 'CREATE DATABASE sweepline OWNER sweepline' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'sweepline') \gexec
+SELECT 'ALTER ROLE sweepline RENAME TO sweepline_owner' WHERE EXISTS (SELECT FROM pg_roles WHERE rolname = 'sweepline')
+	AND NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'sweepline_owner') \gexec
+SELECT 'CREATE ROLE ' || name || ' LOGIN' FROM unnest(ARRAY['sweepline_owner', 'sweepline']) AS name
+	WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) \gexec
+SELECT 'ALTER ROLE sweepline_owner NOCREATEDB' WHERE EXISTS (SELECT FROM pg_roles WHERE rolname = 'sweepline_owner' AND rolcreatedb) \gexec
+SELECT 'CREATE DATABASE sweepline OWNER sweepline_owner' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'sweepline') \gexec
 `
 	cmd := exec.CommandContext(ctx, psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", socket, "-U", "postgres", "-d", "postgres")
 	cmd.Stdin, cmd.Env = strings.NewReader(script), environment()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -31,9 +32,10 @@ func newMigrate() *cobra.Command {
 			},
 		},
 		&cobra.Command{
-			Use: "roles", Short: "Give the roles " + postgres.RoleStore + ", " + postgres.RoleSurvey + " and " + postgres.RoleRead + " what they need", Args: cobra.NoArgs,
+			Use: "roles", Short: "Give the roles " + strings.Join(postgres.Roles(), ", ") + " what they need", Args: cobra.NoArgs,
 			Long: "Where these roles are in the server, logins that are their members can do what their functions need and nothing else.\n" +
-				"`migrate up` does the same. $DATABASE_URL must be of the tables' owner.",
+				"$DATABASE_READ_KEY (and $DATABASE_READ_KEY_OLD, while keys rotate) is from then on what seals the tenants that\n" +
+				postgres.RoleSealed + " reads. `migrate up` does the same. $DATABASE_URL must be of the tables' owner.",
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				l, err := openForMigration(cmd)
 				if err != nil {

@@ -114,7 +114,7 @@ func (l *Store) CollectFailed(ctx context.Context, h job.Header, runID string) (
 // Summary sums up a job's rows; see job store.Store.
 func (l *Store) Summary(ctx context.Context, tenantID, id string) (jobstore.Summary, error) {
 	var s jobstore.Summary
-	err := l.read(ctx, tenant(tenantID), "select count(*), coalesce(max(score), 0)::float8 from trading_sweep_results where job_id = $1 and tenant_id = $2",
+	err := l.read(ctx, l.tenant(tenantID), "select count(*), coalesce(max(score), 0)::float8 from trading_sweep_results where job_id = $1 and tenant_id = $2",
 		[]any{id, tenantID}, func(rows pgx.Rows) error { return rows.Scan(&s.Rows, &s.BestScore) })
 	if err == nil {
 		s.Best, err = l.Rows(ctx, tenantID, id, jobstore.RowQuery{Limit: jobstore.BestRows})

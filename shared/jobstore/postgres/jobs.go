@@ -92,7 +92,7 @@ func (l *Store) Job(ctx context.Context, tenantID, id string) (job.Job, error) {
 		return job.Job{}, jobstore.ErrNotFound
 	}
 	var found []job.Job
-	err := l.read(ctx, tenant(tenantID), "select "+jobColumns+", "+collecting+" from pipeline_jobs where id = $1 and tenant_id is not distinct from $2", []any{id, tenantID}, func(rows pgx.Rows) error {
+	err := l.read(ctx, l.tenant(tenantID), "select "+jobColumns+", "+collecting+" from pipeline_jobs where id = $1 and tenant_id is not distinct from $2", []any{id, tenantID}, func(rows pgx.Rows) error {
 		var r jobRow
 		var next, total *int
 		if err := rows.Scan(append(r.targets(), &next, &total)...); err != nil {
@@ -176,7 +176,7 @@ func (l *Store) Jobs(ctx context.Context, tenantID string, q jobstore.Query) (jo
 	}
 	sql := "select " + listColumns + " from pipeline_jobs" + f.where() +
 		fmt.Sprintf(" order by created_at desc, id desc limit %d", q.PageSize()+1)
-	jobs, err := l.list(ctx, tenant(tenantID), sql, f.args...)
+	jobs, err := l.list(ctx, l.tenant(tenantID), sql, f.args...)
 	if err != nil {
 		return jobstore.Page{}, fmt.Errorf("list jobs: %w", err)
 	}
@@ -187,7 +187,7 @@ func (l *Store) Jobs(ctx context.Context, tenantID string, q jobstore.Query) (jo
 func (l *Store) Counts(ctx context.Context, tenantID string, q jobstore.Query) (map[job.State]int, error) {
 	counts := map[job.State]int{job.Queued: 0, job.Running: 0, job.Completed: 0, job.Failed: 0}
 	f := narrow(tenantID, q)
-	err := l.read(ctx, tenant(tenantID), "select status::text, count(*) from pipeline_jobs"+f.where()+" group by status", f.args, func(rows pgx.Rows) error {
+	err := l.read(ctx, l.tenant(tenantID), "select status::text, count(*) from pipeline_jobs"+f.where()+" group by status", f.args, func(rows pgx.Rows) error {
 		var s job.State
 		var n int
 		err := rows.Scan(&s, &n)
@@ -206,7 +206,7 @@ func (l *Store) Timeline(ctx context.Context, tenantID, id string) ([]job.Timeli
 		return nil, jobstore.ErrNotFound
 	}
 	events := []job.TimelineEvent{}
-	err := l.read(ctx, tenant(tenantID), `select id, type, time, attempt, error, data from pipeline_job_events
+	err := l.read(ctx, l.tenant(tenantID), `select id, type, time, attempt, error, data from pipeline_job_events
 		where job_id = $1 and tenant_id = $2`, []any{id, tenantID}, func(rows pgx.Rows) error {
 		var e job.TimelineEvent
 		var at pgtype.Timestamptz

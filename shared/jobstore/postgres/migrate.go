@@ -76,7 +76,7 @@ func (l *Store) prepare(ctx context.Context) error {
 	case err != nil:
 		return unusable(fmt.Errorf("read schema version: %w", err))
 	case have == want:
-		return nil
+		return l.sealsAreTaken(ctx)
 	case have > want:
 		return fmt.Errorf("%w: schema version %d is newer than version %d of this build", jobstore.ErrUnusable, have, want)
 	case !l.cfg.Migrate: // whoever may, will do it
@@ -84,6 +84,23 @@ func (l *Store) prepare(ctx context.Context) error {
 	}
 	_, err = l.migrate(ctx)
 	return unusable(err)
+}
+
+// sealsAreTaken reports early that a login in RoleSealed has not got the key that the
+// database knows: all its reads would fail.
+func (l *Store) sealsAreTaken(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
+	defer cancel()
+	var b pgx.Batch
+	l.tenant("-").enter(&b)
+	// A superuser is a member of every role, and passes over policies.
+	b.Queue(`select case when exists (select from pg_roles sealed, pg_roles me
+			where sealed.rolname = $1 and me.rolname = current_user and not me.rolsuper and pg_has_role(sealed.oid, 'usage'))
+		then pipeline_sealed_tenant() end`, RoleSealed)
+	if err := l.pool.SendBatch(ctx, &b).Close(); err != nil {
+		return unusable(fmt.Errorf("show a seal: %w", err))
+	}
+	return nil
 }
 
 // unusable says of an error at the start whether waiting can help.
@@ -144,7 +161,7 @@ func (l *Store) migrate(ctx context.Context) ([]jobstore.Migration, error) {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}
 	// What is new is for the same roles as the rest.
-	if err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error { _, err := grant(ctx, tx); return err }); err != nil {
+	if err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error { _, err := l.grant(ctx, tx); return err }); err != nil {
 		return nil, fmt.Errorf("grant roles: %w", err)
 	}
 	return jobstore.AppliedMigrations(results), nil

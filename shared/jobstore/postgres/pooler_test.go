@@ -30,7 +30,7 @@ func TestBehindAPooler(t *testing.T) {
 	jobstoretest.Exercise(t, func(t *testing.T) jobstore.Store {
 		direct, err := url.Parse(servertest.Postgres(t))
 		require.NoError(t, err)
-		return open(t, fmt.Sprintf("postgres://sweepline@%s%s?sslmode=disable", address, direct.Path), true)
+		return open(t, fmt.Sprintf("postgres://sweepline_owner@%s%s?sslmode=disable", address, direct.Path), true)
 	})
 }
 

@@ -31,13 +31,21 @@ type Config struct {
 	// Migrate brings the schema up to date before the first call. Turn it off
 	// where the role may not change the schema, and run `sweepline migrate up`.
 	Migrate bool `envconfig:"DATABASE_MIGRATE" default:"true"`
+	// ReadKey seals the tenants that reads name, for a login in RoleSealed, and is what
+	// Roles and Migrate have the database check seals by. Empty: no seals. 16 bytes at
+	// least.
+	ReadKey string `envconfig:"DATABASE_READ_KEY"`
+	// ReadKeyOld is taken by the database as well, while ReadKey is exchanged.
+	ReadKeyOld string `envconfig:"DATABASE_READ_KEY_OLD"`
 }
 
 // Store is a job store.Store on PostgreSQL.
 type Store struct {
-	cfg    Config
-	pool   *pgxpool.Pool
-	schema schema
+	cfg  Config
+	pool *pgxpool.Pool
+	// readKeys seal tenants: the first makes seals, the database takes all.
+	readKeys []readKey
+	schema   schema
 	// Calls at the same time share statements.
 	applies  group.Group[cloudevents.Event, jobstore.Applied]
 	collects group.Group[jobstore.ResultPage, jobstore.Collection]
@@ -84,6 +92,9 @@ func open(ctx context.Context, cfg Config, tune func(*pgxpool.Config)) (*Store, 
 		pc.ConnConfig.RuntimeParams["application_name"] = "sweepline"
 	}
 	l := &Store{cfg: cfg}
+	if l.readKeys, err = readKeysOf(cfg); err != nil {
+		return nil, err
+	}
 	l.applies = group.Group[cloudevents.Event, jobstore.Applied]{Run: l.apply, Most: mostEvents, Parallel: 2, Linger: linger}
 	l.collects = group.Group[jobstore.ResultPage, jobstore.Collection]{Run: l.collect, Key: jobstore.ResultPage.Key, Most: mostPages, Parallel: 2, Linger: linger}
 	l.looks = group.Group[job.Header, jobstore.Collection]{Run: l.collections, Most: mostEvents, Parallel: 1, Linger: linger}
@@ -131,17 +142,35 @@ func (l *Store) Ping(ctx context.Context) error {
 }
 
 // scope is whose rows a transaction sees.
-type scope struct{ setting, value string }
+type scope struct{ setting, value, seal string }
 
 // service sees all tenants: events and recovery know no single one.
-var service = scope{"sweepline.scope", "service"}
+var service = scope{"sweepline.scope", "service", ""}
 
-func tenant(id string) scope { return scope{"sweepline.tenant", id} }
+func (l *Store) tenant(id string) scope {
+	s := scope{"sweepline.tenant", id, ""}
+	if len(l.readKeys) > 0 {
+		s.seal = l.readKeys[0].seal(id)
+	}
+	return s
+}
 
-// enter is the first statement of every read. The setting ends with its
+// enter is the first statement of every read. The settings end with its
 // transaction, so that a pooled connection never carries one tenant's view to
 // the next. The functions that write open their scope themselves.
-const enter = "select set_config($1, $2, true)"
+const (
+	enter       = "select set_config($1, $2, true)"
+	enterSealed = "select set_config($1, $2, true), set_config('sweepline.seal', $3, true)"
+)
+
+// enter queues the statement that opens the scope.
+func (s scope) enter(b *pgx.Batch) {
+	if s.seal == "" {
+		b.Queue(enter, s.setting, s.value)
+		return
+	}
+	b.Queue(enterSealed, s.setting, s.value, s.seal)
+}
 
 // read runs one query in a scope and hands each row to scan, all in one round
 // trip: pgx sends a batch without a sync in between, which PostgreSQL takes as
@@ -153,7 +182,7 @@ func (l *Store) read(ctx context.Context, s scope, sql string, args []any, scan 
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
 	defer cancel()
 	var b pgx.Batch
-	b.Queue(enter, s.setting, s.value)
+	s.enter(&b)
 	b.Queue(sql, args...).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			if err := scan(rows); err != nil {

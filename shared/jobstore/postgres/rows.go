@@ -85,7 +85,7 @@ func (l *Store) Rows(ctx context.Context, tenantID, id string, q jobstore.RowQue
 // numeric columns can hold, are read as Clean would have stored them.
 func (l *Store) rows(ctx context.Context, tenantID, query string, args []any) ([]job.Row, error) {
 	rows := []job.Row{}
-	err := l.read(ctx, tenant(tenantID), query, args, func(rs pgx.Rows) error {
+	err := l.read(ctx, l.tenant(tenantID), query, args, func(rs pgx.Rows) error {
 		var r job.Row
 		err := rs.Scan(&r.ResultID, &r.Ticker, &r.StrategyType, &r.FastPeriod, &r.SlowPeriod, &r.SignalPeriod, &r.TotalTrades,
 			&r.Score, &r.SharpeRatio, &r.SortinoRatio, &r.TotalReturnPct, &r.MaxDrawdownPct, &r.WinRatePct, &r.ProfitFactor,
