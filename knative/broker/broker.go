@@ -103,6 +103,9 @@ func (r *brokers) reconcile(ctx context.Context, b *eventingv1.Broker) error {
 	unresolved := r.resolveDeadLetterSink(ctx, b)
 
 	c, err := r.updateContract(ctx, b)
+	if apierrs.IsForbidden(err) && expected(err) != nil {
+		mark(b).MarkFalse(ConditionIngress, "Forbidden", "The controller may not write in this namespace: bind the ClusterRole sweepline-broker-dataplane to it here")
+	}
 	if err != nil {
 		return err
 	}

@@ -261,6 +261,21 @@ func TestReconcileBroker(t *testing.T) {
 		},
 	}, {
 		TableRow: TableRow{
+			Name: "a namespace in which the controller may not write", Key: key, WantErr: true,
+			Objects: []runtime.Object{broker(), settings()},
+			WithReactors: []clientgotesting.ReactionFunc{func(a clientgotesting.Action) (bool, runtime.Object, error) {
+				return a.Matches("create", "configmaps"), nil, apierrs.NewForbidden(corev1.Resource("configmaps"), "x", errors.New("no"))
+			}},
+			WantCreates: []runtime.Object{contractMap(t, serving(nextGen))},
+			WantStatusUpdates: status(broker(func(b *eventingv1.Broker) {
+				mark(b).MarkTrue(ConditionConfig)
+				b.Status.MarkDeadLetterSinkNotConfigured()
+				mark(b).MarkFalse(ConditionIngress, "Forbidden", "The controller may not write in this namespace: bind the ClusterRole sweepline-broker-dataplane to it here")
+			})),
+			WantEvents: []string{Eventf(corev1.EventTypeWarning, "InternalError", `write contract: configmaps "x" is forbidden: no`)},
+		},
+	}, {
+		TableRow: TableRow{
 			Name: "a configuration that is not there yet", Key: key,
 			Objects: []runtime.Object{broker()},
 			WantStatusUpdates: status(broker(func(b *eventingv1.Broker) {
