@@ -46,6 +46,8 @@ func (f *Function) routes() http.Handler {
 	handle("GET /api/jobs/{id}", jobs.OfJob(f.getJob))
 	handle("POST /api/jobs/{id}/cancel", jobs.OfJob(f.cancelJob))
 	handle("POST /api/jobs/{id}/retry", jobs.OfJob(f.retryJob))
+	handle("POST /api/jobs/cancel", f.actOnMany(jobs.ActCancel))
+	handle("POST /api/jobs/retry", f.actOnMany(jobs.ActRetry))
 	if f.jobs.DeadLetters != nil {
 		handle("GET /api/dead-letters", f.listDeadLetters)
 		handle("POST /api/dead-letters/{id}/redrive", f.redrive)

@@ -88,6 +88,8 @@ func (f *Function) routes() http.Handler {
 	page("GET /jobs/{id}", jobs.OfJob(f.jobPage))
 	page("POST /jobs/{id}/cancel", jobs.OfJob(f.cancelFromPage))
 	page("POST /jobs/{id}/retry", jobs.OfJob(f.retryFromPage))
+	page("GET /act", f.actPage)
+	page("POST /act", f.actOnMany)
 	if f.jobs.DeadLetters != nil {
 		page("GET /dead-letters", f.deadLettersPage)
 		page("POST /dead-letters", f.actOnDeadLetters)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -37,6 +38,17 @@ type jobsView struct {
 	Next, First string
 	Filtered    bool
 	Slots       *slotsView
+	// RetryAll and CancelAll ask what would become of all jobs that the filters find;
+	// empty where there is none to do it to. Back is this list.
+	RetryAll, CancelAll *actLink
+	Back                string
+}
+
+// actLink leads to an act on all jobs that match.
+type actLink struct {
+	Href string
+	// Count is how many there are, 0 where nobody knows.
+	Count int
 }
 
 // tab is one state to filter by, with the number of jobs in it.
@@ -102,6 +114,8 @@ func (f *Function) jobsPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v.Tabs = tabs(r.URL, q.Status, counts)
+	v.RetryAll, v.CancelAll = linkAll(r.URL, jobs.ActRetry, q.Status, counts), linkAll(r.URL, jobs.ActCancel, q.Status, counts)
+	v.Back = listLink(r.URL, "", "")
 	if page.Next != "" {
 		v.Next = listLink(r.URL, "cursor", page.Next)
 	}
@@ -125,6 +139,33 @@ func tabs(u *url.URL, chosen []job.State, counts map[job.State]int) []tab {
 		})
 	}
 	return out
+}
+
+// linkAll leads to an act on all jobs of the list, nil where none of them is in a state
+// for it.
+func linkAll(u *url.URL, act jobs.Act, chosen []job.State, counts map[job.State]int) *actLink {
+	l := &actLink{}
+	var states []job.State
+	for _, s := range act.States() {
+		if len(chosen) == 0 || slices.Contains(chosen, s) {
+			states = append(states, s)
+			l.Count += counts[s]
+		}
+	}
+	if len(states) == 0 || counts != nil && l.Count == 0 {
+		return nil
+	}
+	v := u.Query()
+	v.Del("cursor")
+	v.Set("act", string(act))
+	v.Set("status", joined(states))
+	for key := range v {
+		if v.Get(key) == "" {
+			v.Del(key)
+		}
+	}
+	l.Href = "/act?" + v.Encode()
+	return l
 }
 
 // listLink is this list with one filter changed; but for the cursor, that

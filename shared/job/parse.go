@@ -62,7 +62,7 @@ func ParseSweep(data []byte) (Sweep, error) {
 	}
 	s.check(&p, func(field string) bool { return known[field] })
 	for name := range fields {
-		p.add(clip(name), "unknown field")
+		p.add(Clip(name), "unknown field")
 	}
 	if len(p) > 0 {
 		slices.SortStableFunc(p, func(a, b Problem) int { return strings.Compare(a.Field, b.Field) })
@@ -95,7 +95,7 @@ func objectFields(data []byte, p *Invalid) (map[string]json.RawMessage, error) {
 		}
 		if _, ok := fields[name]; ok && !repeated[name] {
 			repeated[name] = true
-			p.add(clip(name), "stands more than once")
+			p.add(Clip(name), "stands more than once")
 		}
 		fields[name] = raw
 	}
@@ -108,7 +108,8 @@ func objectFields(data []byte, p *Invalid) (map[string]json.RawMessage, error) {
 	return fields, nil
 }
 
-func clip(name string) string {
+// Clip makes the name of an unknown field one that may be sent back.
+func Clip(name string) string {
 	if len(name) > longestName {
 		name = name[:longestName] + "…"
 	}

@@ -57,18 +57,22 @@ func (s *Service) Cancel(ctx context.Context, id string) (Found, error) {
 
 // Retry makes a new job of a failed one. With a key, asking twice makes one.
 func (s *Service) Retry(ctx context.Context, id, key string) (enqueue.Accepted, error) {
+	if len(key) > 2*enqueue.MaxKey { // the page's own is short
+		return enqueue.Accepted{}, job.Invalid{{Field: "key", Message: "is too long"}}
+	}
+	if key != "" {
+		key = "retry\n" + id + "\n" + key // no header holds a newline: apart from receive's keys
+	}
+	return s.retry(ctx, id, key)
+}
+
+func (s *Service) retry(ctx context.Context, id, key string) (enqueue.Accepted, error) {
 	j, err := s.Find(ctx, id)
 	if err != nil {
 		return enqueue.Accepted{}, err
 	}
 	if j.Status != job.Failed {
 		return enqueue.Accepted{}, Conflict("only a failed job can be retried")
-	}
-	if len(key) > 2*enqueue.MaxKey { // the page's own is short
-		return enqueue.Accepted{}, job.Invalid{{Field: "key", Message: "is too long"}}
-	}
-	if key != "" {
-		key = "retry\n" + id + "\n" + key // no header holds a newline: apart from receive's keys
 	}
 	ctx, cancel := context.WithTimeout(telemetry.Start(ctx), 8*time.Second)
 	defer cancel()

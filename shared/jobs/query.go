@@ -1,7 +1,9 @@
 package jobs
 
 import (
+	"errors"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -50,4 +52,84 @@ func ParseQuery(v url.Values) (jobstore.Query, error) {
 		return q, problems
 	}
 	return q, nil
+}
+
+// parameters are those of a list.
+var parameters = []string{"status", "ticker", "q", "since", "until", "limit", "cursor"}
+
+// ParseBulk reads what an act on many jobs is to be done with: the filters of a list, or
+// ids, which may be none. Its error is a job.Invalid with all problems. It is stricter
+// than ParseQuery: a filter that is misspelt, or that is left out by mistake, would have
+// the act done to jobs that nobody meant.
+func ParseBulk(act Act, v url.Values, ids []string) (Bulk, error) {
+	b := Bulk{Act: act}
+	var problems job.Invalid
+	bad := func(field, message string) { problems = append(problems, job.Problem{Field: field, Message: message}) }
+	for name := range v {
+		switch {
+		case name == "dry_run":
+			on, err := strconv.ParseBool(v.Get(name))
+			if err != nil {
+				bad(name, "must be true or false")
+			}
+			b.DryRun = on
+		case !slices.Contains(parameters, name):
+			bad(job.Clip(name), "unknown parameter")
+		}
+	}
+	var err error
+	if b.Query, err = ParseQuery(v); err != nil {
+		invalid, _ := errors.AsType[job.Invalid](err)
+		problems = append(problems, invalid...)
+	}
+	if b.Query.Limit > MaxBulk {
+		bad("limit", "must be 1 to "+strconv.Itoa(MaxBulk))
+	}
+	if b.Query.Limit == 0 {
+		b.Query.Limit = MaxBulk
+	}
+	if b.Query.Needle() != strings.TrimSpace(b.Query.Text) { // what is cut off would find more
+		bad("q", "must be text of at most 200 bytes")
+	}
+	narrowed := len(b.Query.Status) > 0 || b.Query.Ticker != "" || b.Query.Needle() != "" || !b.Query.Since.IsZero() || !b.Query.Until.IsZero()
+	for _, s := range b.Query.Status {
+		if !slices.Contains(act.States(), s) {
+			bad("status", act.Rule())
+			break
+		}
+	}
+	if len(b.Query.Status) == 0 {
+		b.Query.Status = act.States()
+	}
+	b.IDs = checkIDs(ids, bad)
+	switch {
+	case len(ids) > 0 && (narrowed || v.Get("cursor") != ""):
+		bad("ids", "stand alone: name jobs or filters, not both")
+	case len(ids) == 0 && !narrowed:
+		bad("status", "is required, or another filter, or ids: nothing is done to all jobs unasked")
+	}
+	if len(problems) > 0 {
+		slices.SortStableFunc(problems, func(a, b job.Problem) int { return strings.Compare(a.Field, b.Field) })
+		return b, problems
+	}
+	return b, nil
+}
+
+// checkIDs gives the ids of jobs, each once and in lower case.
+func checkIDs(ids []string, bad func(field, message string)) (checked []string) {
+	if len(ids) > MaxBulk {
+		bad("ids", "must be 1 to "+strconv.Itoa(MaxBulk)+" jobs")
+		return nil
+	}
+	for _, id := range ids {
+		id = strings.ToLower(id)
+		if !job.ValidID(id) {
+			bad("ids", "must be ids of jobs")
+			return nil
+		}
+		if !slices.Contains(checked, id) {
+			checked = append(checked, id)
+		}
+	}
+	return checked
 }

@@ -27,10 +27,13 @@ func (e *Exceeded) Error() string {
 	return fmt.Sprintf("more than this tenant's share of %s (%d)", e.What, e.Limit)
 }
 
+// Seconds is RetryAfter in whole seconds, one at least.
+func (e *Exceeded) Seconds() int { return max(1, int(math.Ceil(e.RetryAfter.Seconds()))) }
+
 // Headers tells a client of its share and when to come back.
 // Rule: draft-ietf-httpapi-ratelimit-headers-03, 3, in the fields that servers in use send.
 func (e *Exceeded) Headers(h http.Header) {
-	seconds := strconv.Itoa(max(1, int(math.Ceil(e.RetryAfter.Seconds()))))
+	seconds := strconv.Itoa(e.Seconds())
 	h.Set("Retry-After", seconds)
 	h.Set("RateLimit-Limit", strconv.Itoa(e.Limit))
 	h.Set("RateLimit-Remaining", "0")

@@ -210,6 +210,11 @@ if (region) {
   // A browser stops the timers of pages that nobody sees.
   document.addEventListener("visibilitychange", () => { if (!document.hidden && (region.dataset.refresh || region.dataset.stream || region.dataset.overview)) refresh(); });
 }
+// An act on many jobs goes on by itself, unless somebody has come back to its page.
+const goOn = document.querySelector("form[data-go-on]");
+if (goOn && performance.getEntriesByType("navigation")[0]?.type === "navigate") {
+  setTimeout(() => goOn.requestSubmit(), Number(goOn.dataset.goOn) * 1000);
+}
 const away = document.querySelector("[data-retry]");
 if (away) retry(Number(away.dataset.retry));
 const form = document.getElementById("sweep");

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -58,6 +59,8 @@ type apiError struct {
 
 	// hint says what to do.
 	hint string
+	// after is when it is worth asking again, by the server; 0 where it does not say.
+	after time.Duration
 }
 
 // answerOf reads an answer that is no success. One that is not ours has no
@@ -82,6 +85,9 @@ func answerOf(r *http.Response) *apiError {
 		e.hint = "Try again in a moment"
 		if after := r.Header.Get("Retry-After"); after != "" {
 			e.hint = "Try again in " + after + " s"
+			if seconds, err := strconv.Atoi(after); err == nil && seconds > 0 {
+				e.after = min(time.Duration(seconds)*time.Second, time.Hour)
+			}
 		}
 	}
 	return e

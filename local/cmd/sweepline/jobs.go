@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/jobs"
 )
 
 func newJobs() *cobra.Command {
@@ -135,64 +136,50 @@ func newWatch() *cobra.Command {
 }
 
 func newCancel() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:               "cancel ID",
-		Short:             "Cancel a job that is not finished",
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: completeJobs("QUEUED,RUNNING"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := newClient()
-			if err != nil {
-				return err
-			}
-			var answer json.RawMessage
-			if err := c.do(cmd.Context(), http.MethodPost, "/api/jobs/"+url.PathEscape(args[0])+"/cancel", nil, nil, &answer); err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), answer)
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Cancelling %s\n", args[0])
+	return newMany(&many{act: jobs.ActCancel, states: "QUEUED,RUNNING"}, &cobra.Command{
+		Use:   "cancel ID... | --status queued ...",
+		Short: "Cancel jobs that are not finished: by id, or all that filters find",
+		Example: "  sweepline cancel ID\n  sweepline cancel --status queued --ticker DAX --dry-run\n" +
+			"  sweepline cancel --status queued,running --since 2h",
+	}, func(cmd *cobra.Command, c *client, id string, asJSON bool) error {
+		var answer json.RawMessage
+		if err := c.do(cmd.Context(), http.MethodPost, "/api/jobs/"+url.PathEscape(id)+"/cancel", nil, nil, &answer); err != nil {
 			return err
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
+		}
+		if asJSON {
+			return printJSON(cmd.OutOrStdout(), answer)
+		}
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "Cancelling %s\n", id)
+		return err
+	})
 }
 
 func newRetry() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:               "retry ID",
-		Short:             "Run a failed job's sweep again, as a new job",
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: completeJobs("FAILED"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := newClient()
-			if err != nil {
-				return err
-			}
-			var a accepted
-			if err := c.do(cmd.Context(), http.MethodPost, "/api/jobs/"+url.PathEscape(args[0])+"/retry", nil, nil, &a); err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), a)
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", a.JobID)
+	return newMany(&many{act: jobs.ActRetry, states: "FAILED"}, &cobra.Command{
+		Use:   "retry ID... | --status failed ...",
+		Short: "Run the sweeps of failed jobs again, as new jobs: by id, or all that filters find",
+		Long: `Runs the sweep of a failed job again, as a new job. Of one job, each call makes
+another. Of several, or of those that filters find, each is retried once, however
+often the command is given: what was stopped half-way is given again.`,
+		Example: "  sweepline retry ID\n  sweepline retry --status failed --since 2h --dry-run\n  sweepline retry --status failed --text 'timed out'",
+	}, func(cmd *cobra.Command, c *client, id string, asJSON bool) error {
+		var a accepted
+		if err := c.do(cmd.Context(), http.MethodPost, "/api/jobs/"+url.PathEscape(id)+"/retry", nil, nil, &a); err != nil {
 			return err
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
+		}
+		if asJSON {
+			return printJSON(cmd.OutOrStdout(), a)
+		}
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", a.JobID)
+		return err
+	})
 }
 
 // completeJobs offers the newest jobs in these states ("" for all) to a shell.
 func completeJobs(states string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		c, err := newClient()
-		if err != nil || len(args) > 0 {
+		if err != nil || len(args) > 0 && !strings.Contains(cmd.Use, "...") {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		p, err := c.jobs(cmd.Context(), url.Values{"limit": {"50"}, "status": {states}})

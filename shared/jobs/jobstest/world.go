@@ -49,6 +49,10 @@ type World struct {
 	Acts        []string
 	Taken       []enqueue.Request
 	TakeErr     error
+	// MostTaken, if it is not 0, is how many jobs are taken before FullErr is the error.
+	MostTaken int
+	FullErr   error
+	taken     map[string]job.Header
 	// Reading, where there is one, is called before rows are read or jobs are counted;
 	// its error is the read's. It may wait for ctx.
 	Reading func(ctx context.Context, what string) error
@@ -67,7 +71,7 @@ type World struct {
 func New() *World {
 	return &World{
 		Jobs: map[string]job.Job{}, Events: map[string][]job.TimelineEvent{}, Records: map[string]wait.Record{},
-		Broken: map[string]bool{}, SignedOut: map[string]bool{}, Changes: make(chan wait.Record),
+		Broken: map[string]bool{}, taken: map[string]job.Header{}, SignedOut: map[string]bool{}, Changes: make(chan wait.Record),
 		Triggers: []broker.TriggerInfo{{Namespace: "n", Broker: "b", Name: "store", Retries: 1, OldestAge: 90 * time.Second}},
 		Counts:   wait.Counts{Slots: 3, Parked: 12},
 	}
@@ -295,7 +299,7 @@ func (r waits) Revoked(_ context.Context, group, id string, _ time.Time) (bool, 
 	return r.SignedOut[group+"/"+id], nil
 }
 
-// Enqueue takes every job.
+// Enqueue takes every job. Equal keys give one.
 func (w *World) Enqueue(_ context.Context, r enqueue.Request) (enqueue.Accepted, error) {
 	if err := w.Fails("sink"); err != nil {
 		return enqueue.Accepted{}, err
@@ -303,8 +307,23 @@ func (w *World) Enqueue(_ context.Context, r enqueue.Request) (enqueue.Accepted,
 	if w.TakeErr != nil {
 		return enqueue.Accepted{}, w.TakeErr
 	}
-	w.Set(func() { w.Taken = append(w.Taken, r) })
-	return enqueue.Accepted{Header: job.Header{JobID: job.NewID(), TenantID: r.Tenant, Parameters: r.Sweep, RetryOf: r.RetryOf, CreatedAt: Created}}, nil
+	h, known := job.Header{JobID: job.NewID(), TenantID: r.Tenant, Parameters: r.Sweep, RetryOf: r.RetryOf, CreatedAt: Created}, false
+	full := false
+	w.Set(func() {
+		if full = w.MostTaken > 0 && len(w.Taken) >= w.MostTaken; full {
+			return
+		}
+		w.Taken = append(w.Taken, r)
+		key := r.Tenant + "/" + r.Key
+		if first, ok := w.taken[key]; ok && r.Key != "" {
+			h, known = first, true
+		}
+		w.taken[key] = h
+	})
+	if full {
+		return enqueue.Accepted{}, w.FullErr
+	}
+	return enqueue.Accepted{Header: h, Replayed: known}, nil
 }
 
 type deadLetters struct{ *World }

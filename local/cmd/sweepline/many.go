@@ -1,0 +1,308 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+
+	"github.com/zixly/sweepline/shared/jobs"
+	"github.com/zixly/sweepline/shared/rfc3339"
+)
+
+// many are the flags of an act on many jobs.
+type many struct {
+	act jobs.Act
+	// states are those of jobs that a shell offers.
+	states string
+
+	status, ticker, text, since, until string
+	dryRun, asJSON                     bool
+}
+
+// newMany makes the command of an act. one acts on a single job that is named.
+func newMany(m *many, cmd *cobra.Command, one func(cmd *cobra.Command, c *client, id string, asJSON bool) error) *cobra.Command {
+	cmd.ValidArgsFunction = completeJobs(m.states)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		query, err := m.query(args, time.Now())
+		if err != nil {
+			return err
+		}
+		c, err := newClient()
+		if err != nil {
+			return err
+		}
+		if len(args) == 1 && !m.dryRun {
+			return one(cmd, c, args[0], m.asJSON)
+		}
+		return m.run(cmd, c, query, args)
+	}
+	f := cmd.Flags()
+	f.StringVar(&m.status, "status", "", "jobs in these states, comma between: "+strings.ToLower(m.states))
+	f.StringVar(&m.ticker, "ticker", "", "jobs of this ticker")
+	f.StringVar(&m.text, "text", "", "jobs with this text in their id, ticker, strategy or error")
+	f.StringVar(&m.since, "since", "", "jobs created since: how long ago, as 2h, or a time, as 2026-01-31T12:00:00Z")
+	f.StringVar(&m.until, "until", "", "jobs created before: the same")
+	f.BoolVar(&m.dryRun, "dry-run", false, "say which jobs these are, and do nothing")
+	f.BoolVar(&m.asJSON, "json", false, "print JSON")
+	_ = cmd.RegisterFlagCompletionFunc("status", cobra.FixedCompletions(strings.Split(strings.ToLower(m.states), ","), cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// query is what the flags ask for, as the API takes it.
+func (m *many) query(args []string, now time.Time) (url.Values, error) {
+	q := url.Values{}
+	for name, value := range map[string]string{"status": strings.ToUpper(m.status), "ticker": m.ticker, "q": m.text} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	for name, value := range map[string]string{"since": m.since, "until": m.until} {
+		if value == "" {
+			continue
+		}
+		at, err := parseTime(value, now)
+		if err != nil {
+			return nil, usagef("--%s must be how long ago, as 2h, or a time, as 2026-01-31T12:00:00Z", name)
+		}
+		q.Set(name, at.UTC().Format(time.RFC3339Nano))
+	}
+	switch {
+	case len(args) == 0 && len(q) == 0:
+		return nil, usagef("name jobs, or say which: --status, --ticker, --text, --since or --until")
+	case len(args) > 0 && len(q) > 0:
+		return nil, usagef("name jobs, or say which by --status, --ticker, --text, --since or --until, not both")
+	}
+	if m.dryRun {
+		q.Set("dry_run", "true")
+	}
+	return q, nil
+}
+
+// parseTime reads a time, or how long ago it was.
+func parseTime(text string, now time.Time) (time.Time, error) {
+	if ago, err := time.ParseDuration(text); err == nil && ago > 0 {
+		return now.Add(-ago), nil
+	}
+	return rfc3339.Parse(text)
+}
+
+// tally collects what becomes of jobs over many calls.
+type tally struct {
+	order []string
+	jobs  map[string]jobs.BulkJob
+	total *int
+}
+
+// add takes an answer in. What was done stays so where the same call is sent again.
+func (t *tally) add(r jobs.BulkResult) {
+	if t.total == nil {
+		t.total = r.Total
+	}
+	for _, one := range r.Jobs {
+		before, known := t.jobs[one.JobID]
+		if !known {
+			t.order = append(t.order, one.JobID)
+		}
+		if before.Outcome == jobs.Done && one.Outcome != jobs.Done {
+			continue
+		}
+		t.jobs[one.JobID] = one
+	}
+}
+
+func (t *tally) counts() map[jobs.Outcome]int {
+	n := map[jobs.Outcome]int{}
+	for _, one := range t.jobs {
+		n[one.Outcome]++
+	}
+	return n
+}
+
+// settled is how many jobs nothing is left to do for.
+func (t *tally) settled() int { return len(t.jobs) - t.counts()[jobs.Postponed] }
+
+// run sends the act, call by call, until it is done to all.
+func (m *many) run(cmd *cobra.Command, c *client, query url.Values, ids []string) error {
+	ctx, errs := cmd.Context(), cmd.ErrOrStderr()
+	t := &tally{jobs: map[string]jobs.BulkJob{}}
+	show := progressOf(errs)
+	if len(ids) > 0 {
+		n := len(ids)
+		t.total = &n
+	}
+	err := m.sendAll(ctx, c, query, ids, t, func(wait time.Duration) {
+		if wait == 0 {
+			show(t, "")
+			return
+		}
+		show(t, fmt.Sprintf("the server takes no more now; going on in %s (Ctrl-C stops)", wait.Round(time.Second)))
+	})
+	show(t, "end")
+	if err != nil && len(t.jobs) > 0 {
+		fmt.Fprintf(errs, "Stopped: %s. Give the same command again to go on; nothing is done twice.\n", m.summary(t))
+	}
+	if len(t.jobs) == 0 && err != nil {
+		return err
+	}
+	if printed := m.print(cmd.OutOrStdout(), t); printed != nil {
+		return printed
+	}
+	n := t.counts()
+	if bad := n[jobs.Refused] + n[jobs.Missing]; err == nil && len(ids) > 0 && bad > 0 {
+		return fmt.Errorf("%d of %d jobs %s not for it", bad, len(t.jobs), map[bool]string{true: "was", false: "were"}[bad == 1])
+	}
+	return err
+}
+
+// sendAll sends ids in parts, or goes through the pages of what query finds.
+func (m *many) sendAll(ctx context.Context, c *client, query url.Values, ids []string, t *tally, tell func(wait time.Duration)) error {
+	if len(ids) > 0 {
+		for part := range slices.Chunk(ids, jobs.MaxBulk) {
+			if _, err := m.send(ctx, c, query, part, t, tell); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for {
+		next, err := m.send(ctx, c, query, nil, t, tell)
+		if err != nil || next == "" {
+			return err
+		}
+		query.Set("cursor", next)
+	}
+}
+
+// send sends one call until nothing of it is postponed, and gives the next page.
+func (m *many) send(ctx context.Context, c *client, query url.Values, ids []string, t *tally, tell func(wait time.Duration)) (next string, err error) {
+	var body []byte
+	if len(ids) > 0 {
+		if body, err = json.Marshal(map[string][]string{"ids": ids}); err != nil {
+			return "", fmt.Errorf("encode ids: %w", err)
+		}
+	}
+	for {
+		var r jobs.BulkResult
+		err := c.do(ctx, http.MethodPost, "/api/jobs/"+string(m.act)+"?"+query.Encode(), body, nil, &r)
+		wait := time.Duration(r.RetryAfter) * time.Second
+		if answer, ok := errors.AsType[*apiError](err); ok && answer.after > 0 && (answer.Status == http.StatusTooManyRequests || answer.Status == http.StatusServiceUnavailable) {
+			err, wait = nil, answer.after
+		}
+		if err != nil {
+			return "", err
+		}
+		t.add(r)
+		tell(wait)
+		if wait == 0 {
+			return r.Next, nil
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return "", ctx.Err()
+		case <-timer.C:
+		}
+	}
+}
+
+// progressOf draws a bar on a terminal; for a log it says what it waits for.
+func progressOf(w io.Writer) func(t *tally, note string) {
+	_, terminal := terminalWidth(w)
+	if !terminal {
+		return func(_ *tally, note string) {
+			if note != "" && note != "end" {
+				fmt.Fprintln(w, note)
+			}
+		}
+	}
+	var bar *progressbar.ProgressBar
+	return func(t *tally, note string) {
+		switch {
+		case note == "end":
+			if bar != nil {
+				_ = bar.Clear()
+			}
+		case note != "":
+			(&reach{w: w}).say(note)
+		case t.total == nil || *t.total <= jobs.MaxBulk: // one call, or nobody knows how many
+		default:
+			if bar == nil {
+				width, _ := terminalWidth(w)
+				bar = progressbar.NewOptions(*t.total, progressbar.OptionSetWriter(w), progressbar.OptionShowCount(),
+					progressbar.OptionSetWidth(max(8, min(40, width-barAround))), progressbar.OptionSetPredictTime(false))
+			}
+			_ = bar.Set(min(t.settled(), *t.total))
+		}
+	}
+}
+
+// words say what became of a job.
+var outcomeWords = map[jobs.Act]map[jobs.Outcome]string{
+	jobs.ActRetry: {
+		jobs.Matches: "would be retried", jobs.Done: "retried", jobs.Repeated: "retried before",
+		jobs.Refused: "not retried", jobs.Missing: "no such job", jobs.Postponed: "not yet retried",
+	},
+	jobs.ActCancel: {
+		jobs.Matches: "would be cancelled", jobs.Done: "cancelled", jobs.Repeated: "cancelled before",
+		jobs.Refused: "not cancelled", jobs.Missing: "no such job", jobs.Postponed: "not yet cancelled",
+	},
+}
+
+// summary says how many jobs had which outcome.
+func (m *many) summary(t *tally) string {
+	n := t.counts()
+	var parts []string
+	for _, o := range []jobs.Outcome{jobs.Matches, jobs.Done, jobs.Repeated, jobs.Refused, jobs.Missing, jobs.Postponed} {
+		if n[o] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n[o], outcomeWords[m.act][o]))
+		}
+	}
+	if len(parts) == 0 {
+		return "no job matches"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (m *many) print(w io.Writer, t *tally) error {
+	all := make([]jobs.BulkJob, 0, len(t.order))
+	for _, id := range t.order {
+		all = append(all, t.jobs[id])
+	}
+	if m.asJSON {
+		return printJSON(w, struct {
+			Act    jobs.Act             `json:"act"`
+			DryRun bool                 `json:"dry_run"`
+			Jobs   []jobs.BulkJob       `json:"jobs"`
+			Counts map[jobs.Outcome]int `json:"counts"`
+		}{m.act, m.dryRun, all, t.counts()})
+	}
+	if len(all) > 0 {
+		g := newGrid(w, "job", "ticker", "outcome", "new job")
+		if m.act != jobs.ActRetry || m.dryRun {
+			g = newGrid(w, "job", "ticker", "outcome")
+		}
+		g.wraps, g.spare = "outcome", []string{"ticker"}
+		for _, one := range all {
+			text := outcomeWords[m.act][one.Outcome]
+			if one.Reason != "" {
+				text += ": " + one.Reason
+			}
+			row := []any{one.JobID, one.Ticker, text, one.RetriedBy}
+			g.add(row[:len(g.header)]...)
+		}
+		g.print()
+	}
+	_, err := fmt.Fprintf(w, "%s%s\n", map[bool]string{true: "Dry run: "}[m.dryRun], m.summary(t))
+	return err
+}
