@@ -126,6 +126,35 @@ func TestListOfRunningJobs(t *testing.T) {
 	require.Equal(t, 200, jobstest.Call(h, "GET", "/api/jobs").Code, "the list needs no Redis")
 }
 
+// A job that its owner cancelled is FAILED to programs, as ever, and CANCELLED to people;
+// a failed one tells by which it was retried, and that one which it repeats.
+func TestCancelledAndRetried(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "")
+	failed, cancelled, again := w.Stored("default", job.Failed), w.Stored("default", job.Failed), w.Stored("default", job.Queued)
+	cancelled.ErrorCode, again.RetryOf = job.Cancelled, failed.JobID
+	w.Jobs[cancelled.JobID], w.Jobs[again.JobID] = cancelled, again
+	foreign := w.Stored("other", job.Queued)
+	foreign.RetryOf = cancelled.JobID
+	w.Jobs[foreign.JobID] = foreign
+	all := map[string]map[string]any{}
+	for _, j := range jobstest.Decode[struct {
+		Jobs []map[string]any `json:"jobs"`
+	}](t, jobstest.Call(h, "GET", "/api/jobs?status=cancelled")).Jobs {
+		all[j["job_id"].(string)] = j
+	}
+	require.Equal(t, []job.State{job.ShownCancelled}, w.Query.Status)
+	for id, want := range map[string][2]any{failed.JobID: {"FAILED", "FAILED"}, cancelled.JobID: {"FAILED", "CANCELLED"}, again.JobID: {"QUEUED", "QUEUED"}} {
+		one := jobstest.Decode[map[string]any](t, jobstest.Call(h, "GET", "/api/jobs/"+id))
+		for _, j := range []map[string]any{all[id], one} {
+			require.Equal(t, want, [2]any{j["status"], j["display_status"]})
+			require.Equal(t, id == failed.JobID, j["retried_by"] != nil)
+		}
+	}
+	require.Equal(t, []any{again.JobID}, all[failed.JobID]["retried_by"])
+	require.Equal(t, failed.JobID, all[again.JobID]["retry_of"])
+}
+
 func TestAddressesAreReadLeniently(t *testing.T) {
 	t.Parallel()
 	w, _, h := setup(t, "")

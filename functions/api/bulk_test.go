@@ -90,6 +90,36 @@ func TestCancelMany(t *testing.T) {
 	require.Equal(t, []string{"cancel " + a.JobID}, w.Acts)
 }
 
+// A job that was retried before, by whatever way and however long ago, is not retried again.
+func TestRetryManyPassesOverWhatWasRetried(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "")
+	a := w.Stored("default", job.Failed)
+	again := w.Stored("default", job.Running)
+	again.RetryOf = a.JobID
+	w.Jobs[again.JobID] = again
+	for _, path := range []string{"/api/jobs/retry?dry_run=true", "/api/jobs/retry"} {
+		r := onIDs(t, h, path, a.JobID)
+		require.Equal(t, map[string]jobs.Outcome{a.JobID: jobs.Repeated}, outcomes(t, r))
+		require.Equal(t, again.JobID, jobstest.Decode[jobs.BulkResult](t, r).Jobs[0].RetriedBy)
+	}
+	require.Empty(t, w.Taken)
+}
+
+// What was cancelled is run again where that is asked for, and not with what failed.
+func TestRetryManyOfCancelled(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "")
+	for query, want := range map[string][]job.State{
+		"?ticker=DAX": {job.Failed}, "?status=failed": {job.Failed}, "?status=cancelled": {job.ShownCancelled},
+		"?status=failed,cancelled": {job.Failed, job.ShownCancelled},
+	} {
+		require.Equal(t, 200, jobstest.Call(h, "POST", "/api/jobs/retry"+query).Code, query)
+		require.Equal(t, want, w.Query.Status, query)
+	}
+	require.Equal(t, 400, jobstest.Call(h, "POST", "/api/jobs/cancel?status=cancelled").Code)
+}
+
 // What the filters of the list find is acted on page by page.
 func TestActOnWhatAFilterFinds(t *testing.T) {
 	t.Parallel()

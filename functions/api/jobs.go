@@ -21,7 +21,9 @@ func (f *Function) getJob(w http.ResponseWriter, r *http.Request) {
 		jobs.AnswerMissing(w, err)
 		return
 	}
-	function.WriteJSON(w, http.StatusOK, j)
+	found := []jobs.Found{j}
+	f.jobs.TellRetries(r.Context(), found)
+	function.WriteJSON(w, http.StatusOK, found[0])
 }
 
 func (f *Function) listJobs(w http.ResponseWriter, r *http.Request) {
@@ -42,6 +44,7 @@ func (f *Function) listJobs(w http.ResponseWriter, r *http.Request) {
 			Jobs []jobs.Found `json:"jobs"`
 			Next string       `json:"next_cursor,omitempty"`
 		}{f.jobs.Live(r.Context(), page.Jobs), page.Next}
+		f.jobs.TellRetries(r.Context(), body.Jobs)
 		for i := range body.Jobs {
 			if body.Jobs[i].Results == nil {
 				body.Jobs[i].Results = []job.Row{}

@@ -101,7 +101,7 @@ func (f *Function) actPage(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if q.Get("status") == "" { // whoever follows the link has seen the list
-		q.Set("status", joined(act.States()))
+		q.Set("status", joined(act.Unasked()))
 	}
 	if q.Get("until") == "" { // what comes while one reads was not asked about
 		q.Set("until", f.jobs.Now().UTC().Add(time.Second).Format(time.RFC3339)) // not before what is there

@@ -50,6 +50,9 @@ func (f *Function) jobPage(w http.ResponseWriter, r *http.Request) {
 		f.problemOf(w, r, err)
 		return
 	}
+	found := []jobs.Found{j}
+	f.jobs.TellRetries(ctx, found)
+	j = found[0]
 	v := jobView{view: f.view(r), Job: j, RetryKey: uuid.NewString(), Again: againLink(j.Parameters)}
 	if v.Timeline, err = f.jobs.Timeline(ctx, id); err != nil {
 		v.Late = true

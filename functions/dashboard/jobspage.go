@@ -102,6 +102,7 @@ func (f *Function) jobsPage(w http.ResponseWriter, r *http.Request) {
 			wg.Go(func() { counts = f.jobs.Counts(ctx, q) })
 		}
 		v.Jobs = f.jobs.Live(ctx, page.Jobs)
+		f.jobs.TellRetries(ctx, v.Jobs)
 	}
 	wg.Wait()
 	switch {
@@ -131,7 +132,7 @@ func tabs(u *url.URL, chosen []job.State, counts map[job.State]int) []tab {
 	for _, s := range []struct {
 		state job.State
 		label string
-	}{{job.Queued, "Queued"}, {job.Running, "Running"}, {job.Completed, "Completed"}, {job.Failed, "Failed"}} {
+	}{{job.Queued, "Queued"}, {job.Running, "Running"}, {job.Completed, "Completed"}, {job.Failed, "Failed"}, {job.ShownCancelled, "Cancelled"}} {
 		out[0].Count += counts[s.state]
 		out = append(out, tab{
 			Label: s.label, State: string(s.state), Href: listLink(u, "status", string(s.state)), Count: counts[s.state],
@@ -147,7 +148,7 @@ func linkAll(u *url.URL, act jobs.Act, chosen []job.State, counts map[job.State]
 	l := &actLink{}
 	var states []job.State
 	for _, s := range act.States() {
-		if len(chosen) == 0 || slices.Contains(chosen, s) {
+		if len(chosen) == 0 && slices.Contains(act.Unasked(), s) || slices.Contains(chosen, s) {
 			states = append(states, s)
 			l.Count += counts[s]
 		}

@@ -88,6 +88,28 @@ func TestPricesAreTold(t *testing.T) {
 	require.Contains(t, page, `<dt>Prices</dt><dd class="wrap">unknown</dd>`)
 }
 
+// What was cancelled is no failure to people, and what was retried says so.
+func TestCancelledAndRetried(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "")
+	j, again := w.Stored("default", job.Failed), w.Stored("default", job.Completed)
+	j.ErrorCode, j.ErrorMessage = job.Cancelled, "cancelled by its owner"
+	again.RetryOf = j.JobID
+	w.Set(func() { w.Jobs[j.JobID], w.Jobs[again.JobID] = j, again })
+	list := jobstest.Call(h, "GET", "/").Body.String()
+	require.Contains(t, list, `<span class="badge CANCELLED">Cancelled</span>`)
+	require.Contains(t, list, `<span class="dim sub">retried</span>`)
+	require.NotContains(t, list, `badge FAILED`)
+	require.Eventually(t, func() bool {
+		return strings.Contains(jobstest.Call(h, "GET", "/?status=CANCELLED").Body.String(), `aria-current="true">Cancelled <span class="count">1</span>`)
+	}, 10*time.Second, time.Millisecond)
+	page := jobstest.Call(h, "GET", "/jobs/"+j.JobID).Body.String()
+	require.Contains(t, page, `<span class="badge CANCELLED">`)
+	require.Contains(t, page, `Retried as <a class="mono" href="/jobs/`+again.JobID+`"`)
+	require.NotContains(t, page, `class="alert"><strong>`)
+	require.Contains(t, jobstest.Call(h, "GET", "/jobs/"+again.JobID).Body.String(), `This repeats <a class="mono" href="/jobs/`+j.JobID+`"`)
+}
+
 func TestActsFromPages(t *testing.T) {
 	t.Parallel()
 	w, _, h := setup(t, "")

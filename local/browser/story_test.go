@@ -114,7 +114,7 @@ func TestCancelAsksFirst(t *testing.T) {
 	v.sees("Cancelled")
 	v.fits("cancelled")
 	v.do(click("#retry"))
-	v.sees("Retry of")
+	v.sees("This repeats")
 	require.NotContains(t, v.path(), id)
 }
 

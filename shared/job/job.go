@@ -24,6 +24,14 @@ const (
 	Failed    State = "FAILED"
 )
 
+// ShownCancelled is the state that people are told, and filter by, of a job that is Failed
+// with the code Cancelled. It is never stored.
+const ShownCancelled State = "CANCELLED"
+
+// Listed reports whether s is a state that lists may be narrowed to: one of the four, or
+// ShownCancelled.
+func (s State) Listed() bool { return s.Valid() || s == ShownCancelled }
+
 // Terminal reports whether s never changes again.
 func (s State) Terminal() bool { return s == Completed || s == Failed }
 
@@ -94,6 +102,14 @@ type Job struct {
 	Collecting *Collecting `json:"collecting,omitempty"`
 	// Results are the best rows by score, at most ten; never null in JSON.
 	Results []Row `json:"results"`
+}
+
+// Shown is the state that people are told.
+func (j Job) Shown() State {
+	if j.Status == Failed && j.ErrorCode == Cancelled {
+		return ShownCancelled
+	}
+	return j.Status
 }
 
 // Metrics sums a finished sweep up.

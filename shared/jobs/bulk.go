@@ -40,18 +40,27 @@ const (
 	ActCancel Act = "cancel"
 )
 
-// States are those that a job must be in for the act.
+// States are those that a job must be in for the act, as Job.Shown tells them.
 func (a Act) States() []job.State {
+	if a == ActRetry {
+		return []job.State{job.Failed, job.ShownCancelled}
+	}
+	return []job.State{job.Queued, job.Running}
+}
+
+// Unasked are the states of jobs that the act is done to where nobody says which: what was
+// cancelled is not run again unasked.
+func (a Act) Unasked() []job.State {
 	if a == ActRetry {
 		return []job.State{job.Failed}
 	}
-	return []job.State{job.Queued, job.Running}
+	return a.States()
 }
 
 // Rule says which jobs the act is for.
 func (a Act) Rule() string {
 	if a == ActRetry {
-		return "only FAILED jobs can be retried"
+		return "only FAILED and CANCELLED jobs can be retried"
 	}
 	return "only QUEUED and RUNNING jobs can be cancelled"
 }
@@ -145,6 +154,9 @@ func (s *Service) Many(ctx context.Context, b Bulk) (BulkResult, error) {
 		r.Next = page.Next
 		r.Total = s.total(ctx, b.Query, page)
 	}
+	if b.Act == ActRetry {
+		s.passRetried(ctx, r.Jobs)
+	}
 	do := map[Act]func(context.Context, *BulkJob) error{ActRetry: s.retryOne, ActCancel: s.cancelOne}[b.Act]
 	if b.DryRun {
 		do = func(ctx context.Context, one *BulkJob) error { return s.tryOne(ctx, b.Act, one) }
@@ -174,6 +186,9 @@ func eachOf(ctx context.Context, all []BulkJob, do func(context.Context, *BulkJo
 	for i := range all {
 		running.Go(func() error {
 			one := &all[i]
+			if one.Outcome != "" {
+				return nil
+			}
 			if stopped.Load() {
 				one.Outcome = Postponed
 				return nil
@@ -197,6 +212,25 @@ func eachOf(ctx context.Context, all []BulkJob, do func(context.Context, *BulkJo
 	return first
 }
 
+// passRetried passes over jobs that were retried before, by whatever way. A retry of which
+// the job store does not know yet is found by its key, see retryOne.
+func (s *Service) passRetried(ctx context.Context, all []BulkJob) {
+	ids := make([]string, len(all))
+	for i, one := range all {
+		ids[i] = one.JobID
+	}
+	retries, err := s.Store.Retries(ctx, auth.FromContext(ctx), ids)
+	if err != nil {
+		slog.WarnContext(ctx, "Retries not read", "jobs", len(ids), "error", err)
+		return
+	}
+	for i := range all {
+		if by := retries[all[i].JobID]; len(by) > 0 {
+			all[i].Outcome, all[i].RetriedBy = Repeated, by[len(by)-1]
+		}
+	}
+}
+
 // tryOne says what would become of a job.
 func (s *Service) tryOne(ctx context.Context, act Act, one *BulkJob) error {
 	j, err := s.Find(ctx, one.JobID)
@@ -207,7 +241,7 @@ func (s *Service) tryOne(ctx context.Context, act Act, one *BulkJob) error {
 	switch {
 	case act == ActCancel && j.ErrorCode == job.Cancelled:
 		one.Outcome = Repeated
-	case act == ActCancel && j.Ending, !slices.Contains(act.States(), j.Status):
+	case act == ActCancel && j.Ending, !slices.Contains(act.States(), j.Shown()):
 		return Conflict(act.Rule())
 	default:
 		one.Outcome = Matches

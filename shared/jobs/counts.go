@@ -126,7 +126,7 @@ func CountsOf(q jobstore.Query, page jobstore.Page) (map[job.State]int, bool) {
 	}
 	counts := map[job.State]int{}
 	for _, j := range page.Jobs {
-		counts[j.Status]++
+		counts[j.Shown()]++
 	}
 	return counts, true
 }

@@ -23,8 +23,10 @@ const (
 	runsFresh  = time.Minute
 )
 
-// timed fills in how long an open job has been open and when its sweep may end.
+// timed completes what is known of a job: what people are told it is, and how long an
+// open one has been open and when its sweep may end.
 func (s *Service) timed(ctx context.Context, f Found, rec wait.Record) Found {
+	f.DisplayStatus = f.Shown()
 	if f.Status.Terminal() {
 		return f
 	}

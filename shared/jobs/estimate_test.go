@@ -72,7 +72,7 @@ func TestLive(t *testing.T) {
 	done := w.Stored("acme", job.Completed)
 	live := s.Live(ctx, append(stored, done))
 	require.Equal(t, 1, w.Reads, "one read for all")
-	require.Equal(t, jobs.Found{Job: done, Settled: true}, live[len(live)-1])
+	require.Equal(t, jobs.Found{Job: done, DisplayStatus: job.Completed, Settled: true}, live[len(live)-1])
 	s.Live(ctx, []job.Job{done})
 	require.Equal(t, 1, w.Reads, "none for jobs that have ended")
 

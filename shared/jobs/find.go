@@ -27,6 +27,11 @@ var ErrNoJob = errors.New("no such job")
 type Found struct {
 	job.Job
 
+	// DisplayStatus is the state that people are told: CANCELLED for a job that FAILED
+	// since its owner cancelled it, else Status.
+	DisplayStatus job.State `json:"display_status"`
+	// RetriedBy are the jobs that repeat this one, oldest first, as TellRetries knows.
+	RetriedBy []string `json:"retried_by,omitempty"`
 	// Settled says that the end is written in the job store: nothing will change.
 	Settled bool `json:"-"`
 	// Ending says that the wait record knows an end that the job store does not.
@@ -55,7 +60,7 @@ func (s *Service) Find(ctx context.Context, id string) (Found, error) {
 	j, storeErr := s.Store.Job(storeCtx, owner, id)
 	cancel()
 	if storeErr == nil && j.Status.Terminal() {
-		return Found{Job: j, Settled: true}, nil
+		return s.timed(ctx, Found{Job: j, Settled: true}, wait.Record{}), nil
 	}
 	if storeErr != nil && !errors.Is(storeErr, jobstore.ErrNotFound) {
 		slog.WarnContext(ctx, "job store does not answer", "job_id", id, "error", storeErr)
@@ -142,6 +147,30 @@ func (s *Service) Live(ctx context.Context, jobs []job.Job) []Found {
 		}
 	}
 	return out
+}
+
+// TellRetries adds to failed jobs by which they were retried, read together. The job store
+// may be away: they are then shown without.
+func (s *Service) TellRetries(ctx context.Context, found []Found) {
+	var failed []string
+	for _, j := range found {
+		if j.Status == job.Failed {
+			failed = append(failed, j.JobID)
+		}
+	}
+	if len(failed) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	retries, err := s.Store.Retries(ctx, auth.FromContext(ctx), failed)
+	if err != nil {
+		slog.WarnContext(ctx, "Retries not read", "jobs", len(failed), "error", err)
+		return
+	}
+	for i := range found {
+		found[i].RetriedBy = retries[found[i].JobID]
+	}
 }
 
 // Timeline is empty, and not missing, for a job the job store has yet to hear of.

@@ -61,6 +61,7 @@ type Store interface {
 	Job(ctx context.Context, tenant, id string) (job.Job, error)
 	Jobs(ctx context.Context, tenant string, q jobstore.Query) (jobstore.Page, error)
 	Timeline(ctx context.Context, tenant, id string) ([]job.TimelineEvent, error)
+	Retries(ctx context.Context, tenant string, ids []string) (map[string][]string, error)
 	Counts(ctx context.Context, tenant string, q jobstore.Query) (map[job.State]int, error)
 	Results(ctx context.Context, tenant, id string, by jobstore.Order) iter.Seq2[job.Row, error]
 	Rows(ctx context.Context, tenant, id string, q jobstore.RowQuery) ([]job.Row, error)

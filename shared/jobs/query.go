@@ -25,8 +25,8 @@ func ParseQuery(v url.Values) (jobstore.Query, error) {
 				continue
 			}
 			s := job.State(strings.ToUpper(strings.TrimSpace(word)))
-			if !s.Valid() {
-				bad("status", "must be QUEUED, RUNNING, COMPLETED or FAILED")
+			if !s.Listed() {
+				bad("status", "must be QUEUED, RUNNING, COMPLETED, FAILED or CANCELLED")
 				break
 			}
 			q.Status = append(q.Status, s)
@@ -99,7 +99,7 @@ func ParseBulk(act Act, v url.Values, ids []string) (Bulk, error) {
 		}
 	}
 	if len(b.Query.Status) == 0 {
-		b.Query.Status = act.States()
+		b.Query.Status = act.Unasked()
 	}
 	b.IDs = checkIDs(ids, bad)
 	switch {

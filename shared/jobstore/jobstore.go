@@ -79,8 +79,12 @@ type Store interface {
 	// Jobs returns a page of jobs, newest first, without their rows.
 	Jobs(ctx context.Context, tenant string, q Query) (Page, error)
 
-	// Counts returns how many jobs stand in each state, zeros included, under
-	// the filters of q other than Status; Limit and Cursor mean nothing here.
+	// Retries returns the jobs that repeat each of these, oldest first; jobs without
+	// any are left out. It tells of MaxRetries of them at most, the latest.
+	Retries(ctx context.Context, tenant string, ids []string) (map[string][]string, error)
+
+	// Counts returns how many jobs stand in each state, as people are told it
+	// (Job.Shown), zeros included, under the filters of q other than Status; Limit and Cursor mean nothing here.
 	Counts(ctx context.Context, tenant string, q Query) (map[job.State]int, error)
 
 	// Timeline returns a job's events by time, or ErrNotFound.

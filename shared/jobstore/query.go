@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +24,8 @@ const longestText = 200
 
 // Query narrows a list of jobs. Zero fields do not narrow it.
 type Query struct {
-	// Status keeps the jobs in one of these states.
+	// Status keeps the jobs in one of these states, as Job.Shown tells them: those that
+	// were cancelled are job.ShownCancelled, not job.Failed.
 	Status []job.State
 	// Ticker must match exactly, but for upper and lower case.
 	Ticker string
@@ -68,16 +70,31 @@ func (q Query) PageSize() int {
 // Needle is the text to look for: no NUL, which PostgreSQL refuses, and bounded.
 func (q Query) Needle() string { return Text(strings.TrimSpace(q.Text), longestText) }
 
-// States are the states of q.Status that exist, as text. Others match nothing.
-func (q Query) States() []string {
-	states := []string{}
+// Stored are the states of q.Status as they are stored, as text; those that do not exist
+// match nothing. cancelled says whether jobs that were cancelled are among those that are
+// wanted, failed whether those that failed otherwise are; FAILED is one of states for
+// both.
+func (q Query) Stored() (states []string, failed, cancelled bool) {
+	failed, cancelled = slices.Contains(q.Status, job.Failed), slices.Contains(q.Status, job.ShownCancelled)
+	states = []string{}
 	for _, s := range q.Status {
-		if s.Valid() {
+		if s.Valid() && s != job.Failed {
 			states = append(states, string(s))
 		}
 	}
-	return states
+	if failed || cancelled {
+		states = append(states, string(job.Failed))
+	}
+	return states, failed, cancelled
 }
+
+// NoCounts are the counts where there is no job: zero for each state that is shown.
+func NoCounts() map[job.State]int {
+	return map[job.State]int{job.Queued: 0, job.Running: 0, job.Completed: 0, job.Failed: 0, job.ShownCancelled: 0}
+}
+
+// MaxRetries is how many retries Retries tells at most.
+const MaxRetries = 500
 
 // Position is where a page ends: lists are sorted by creation and id, downward.
 type Position struct {

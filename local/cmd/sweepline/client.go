@@ -151,6 +151,8 @@ func (c *client) submit(ctx context.Context, s job.Sweep) (accepted, error) {
 type known struct {
 	job.Job
 
+	DisplayStatus  job.State  `json:"display_status"`
+	RetriedBy      []string   `json:"retried_by,omitempty"`
 	Place          int        `json:"place,omitempty"`
 	ElapsedSeconds float64    `json:"elapsed_seconds,omitempty"`
 	ETA            *time.Time `json:"eta,omitempty"`

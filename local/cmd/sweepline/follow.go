@@ -38,6 +38,9 @@ type change struct {
 	Place     int           `json:"place,omitempty"`
 }
 
+// shown is the state that people are told.
+func (c change) shown() job.State { return job.Job{Status: c.Status, ErrorCode: c.ErrorCode}.Shown() }
+
 // progressStep is how far a running job gets between two of its lines.
 const progressStep = 10
 
@@ -175,6 +178,7 @@ func printChange(w io.Writer, asJSON bool) func(change) error {
 	return func(c change) error {
 		more := ""
 		switch {
+		case c.ErrorCode == job.Cancelled:
 		case c.ErrorCode != "":
 			more = printable(string(c.ErrorCode))
 		case c.Place > 0:
@@ -183,7 +187,7 @@ func printChange(w io.Writer, asJSON bool) func(change) error {
 			more = fmt.Sprintf("%d %%", c.Progress)
 		}
 		_, err := fmt.Fprintf(w, "%s  %s  %-10s %s %s\n", c.Time.Local().Format(time.TimeOnly), printable(c.JobID), printable(c.Ticker),
-			paint(w, c.Status, fmt.Sprintf("%-9s", c.Status)), more)
+			paint(w, c.shown(), fmt.Sprintf("%-9s", c.shown())), more)
 		return err
 	}
 }
@@ -236,11 +240,11 @@ func (c *client) events(ctx context.Context, path string, r *reach, more func(da
 
 func runFollow(cmd *cobra.Command, c *client, status job.State, ticker string, asJSON bool) error {
 	wanted := func(j job.Job) bool {
-		return (status == "" || j.Status == status || !j.Status.Terminal()) && (ticker == "" || j.Ticker == ticker)
+		return (status == "" || j.Shown() == status || !j.Status.Terminal()) && (ticker == "" || j.Ticker == ticker)
 	}
 	show := printChange(cmd.OutOrStdout(), asJSON)
 	return followJobs(cmd.Context(), c, cmd.ErrOrStderr(), wanted, func(c change) error {
-		if status != "" && c.Status != status {
+		if status != "" && c.shown() != status {
 			return nil
 		}
 		return show(c)

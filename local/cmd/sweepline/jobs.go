@@ -26,8 +26,8 @@ func newJobs() *cobra.Command {
 		Short: "List jobs, newest first, or follow them",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if s := job.State(strings.ToUpper(status)); status != "" && !s.Valid() {
-				return usagef("--status must be QUEUED, RUNNING, COMPLETED or FAILED")
+			if s := job.State(strings.ToUpper(status)); status != "" && !s.Listed() {
+				return usagef("--status must be QUEUED, RUNNING, COMPLETED, FAILED or CANCELLED")
 			}
 			c, err := newClient()
 			if err != nil {
@@ -61,7 +61,7 @@ func newJobs() *cobra.Command {
 			g.right = []string{"progress", "took", "left"}
 			g.spare = []string{"strategy", "created", "left", "took", "progress"}
 			for _, j := range p.Jobs {
-				g.add(j.JobID, printable(j.Ticker), j.Parameters.StrategyType, coloured(paint(w, j.Status, statusText(j.Job))), progressText(j),
+				g.add(j.JobID, printable(j.Ticker), j.Parameters.StrategyType, coloured(paint(w, j.Shown(), listedStatus(j))), progressText(j),
 					j.CreatedAt.Local().Format(time.DateTime), took(j), left(j))
 			}
 			g.print()
@@ -72,13 +72,13 @@ func newJobs() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&status, "status", "", "only QUEUED, RUNNING, COMPLETED or FAILED")
+	f.StringVar(&status, "status", "", "only QUEUED, RUNNING, COMPLETED, FAILED or CANCELLED")
 	f.StringVar(&ticker, "ticker", "", "only this ticker")
 	f.IntVar(&limit, "limit", 20, "how many, 1 to 100")
 	f.StringVar(&cursor, "cursor", "", "go on after an earlier page")
 	f.BoolVarP(&live, "follow", "f", false, "print every change as it happens, until Ctrl-C (with --json: one object a line)")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
-	_ = cmd.RegisterFlagCompletionFunc("status", cobra.FixedCompletions([]string{"QUEUED", "RUNNING", "COMPLETED", "FAILED"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("status", cobra.FixedCompletions([]string{"QUEUED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -155,7 +155,7 @@ func newCancel() *cobra.Command {
 }
 
 func newRetry() *cobra.Command {
-	return newMany(&many{act: jobs.ActRetry, states: "FAILED"}, &cobra.Command{
+	return newMany(&many{act: jobs.ActRetry, states: "FAILED,CANCELLED"}, &cobra.Command{
 		Use:   "retry ID... | --status failed ...",
 		Short: "Run the sweeps of failed jobs again, as new jobs: by id, or all that filters find",
 		Long: `Runs the sweep of a failed job again, as a new job. Of one job, each call makes
@@ -188,7 +188,7 @@ func completeJobs(states string) cobra.CompletionFunc {
 		}
 		var ids []string
 		for _, j := range p.Jobs {
-			ids = append(ids, cobra.CompletionWithDesc(j.JobID, printable(j.Ticker)+" "+string(j.Status)))
+			ids = append(ids, cobra.CompletionWithDesc(j.JobID, printable(j.Ticker)+" "+string(j.Shown())))
 		}
 		return ids, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -189,12 +189,22 @@ func paint(w io.Writer, s job.State, what string) string {
 
 func statusText(j job.Job) string {
 	switch {
+	case j.Shown() == job.ShownCancelled:
+		return string(job.ShownCancelled)
 	case j.ErrorCode != "":
 		return printable(fmt.Sprintf("%s (%s)", j.Status, j.ErrorCode))
 	case j.MadeUp():
 		return printable(fmt.Sprintf("%s (%s)", j.Status, madeUp))
 	}
 	return printable(string(j.Status))
+}
+
+// listedStatus is a job's state in a list, which says as well that it was retried.
+func listedStatus(j known) string {
+	if len(j.RetriedBy) > 0 {
+		return statusText(j.Job) + ", retried"
+	}
+	return statusText(j.Job)
 }
 
 // madeUp marks what was computed on prices that are not those of the ticker.
@@ -230,7 +240,7 @@ func left(j known) string {
 func printJob(w io.Writer, j known) {
 	p := j.Parameters
 	fmt.Fprintf(w, "Job      %s\nStatus   %s\nSweep    %s %s, fast %d:%d, slow %d:%d, step %d, at least %d trades\n",
-		printable(j.JobID), paint(w, j.Status, statusText(j.Job)), printable(p.Ticker), printable(p.StrategyType), p.FastRange[0], p.FastRange[1], p.SlowRange[0], p.SlowRange[1], p.Step, p.MinTrades)
+		printable(j.JobID), paint(w, j.Shown(), statusText(j.Job)), printable(p.Ticker), printable(p.StrategyType), p.FastRange[0], p.FastRange[1], p.SlowRange[0], p.SlowRange[1], p.Step, p.MinTrades)
 	if j.ErrorMessage != "" {
 		fmt.Fprintf(w, "Error    %s\n", printable(j.ErrorMessage))
 	}
@@ -246,6 +256,9 @@ func printJob(w io.Writer, j known) {
 	}
 	if j.RetryOf != "" {
 		fmt.Fprintf(w, "Repeats  %s\n", printable(j.RetryOf))
+	}
+	for _, id := range j.RetriedBy {
+		fmt.Fprintf(w, "Retried  %s\n", printable(id))
 	}
 	if j.Metrics != nil {
 		fmt.Fprintf(w, "Rows     %d\n", j.Metrics.Combinations)

@@ -40,6 +40,9 @@ func watchJob(cmd *cobra.Command, c *client, id string, asJSON bool) error {
 	} else {
 		printJob(out, j)
 	}
+	if j.Shown() == job.ShownCancelled {
+		return fmt.Errorf("job %s was cancelled\n%s", j.JobID, afterFailure(j.Job))
+	}
 	if j.Status == job.Failed {
 		return fmt.Errorf("job %s failed (%s)\n%s", j.JobID, j.ErrorCode, afterFailure(j.Job))
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -213,6 +214,21 @@ func (b store) Rows(_ context.Context, _, _ string, q jobstore.RowQuery) ([]job.
 	return b.World.Rows[offset:min(offset+limit, len(b.World.Rows))], b.RowErr
 }
 
+func (b store) Retries(_ context.Context, owner string, ids []string) (map[string][]string, error) {
+	if err := b.Fails("job store"); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	found := map[string][]string{}
+	for _, j := range b.World.Jobs {
+		if j.RetryOf != "" && j.TenantID == owner && slices.Contains(ids, j.RetryOf) {
+			found[j.RetryOf] = append(found[j.RetryOf], j.JobID)
+		}
+	}
+	return found, nil
+}
+
 func (b store) Counts(ctx context.Context, owner string, _ jobstore.Query) (map[job.State]int, error) {
 	if err := b.read(ctx, "counts"); err != nil {
 		return nil, err
@@ -225,7 +241,7 @@ func (b store) Counts(ctx context.Context, owner string, _ jobstore.Query) (map[
 	counts := map[job.State]int{}
 	for _, j := range b.World.Jobs {
 		if j.TenantID == owner {
-			counts[j.Status]++
+			counts[j.Shown()]++
 		}
 	}
 	return counts, nil

@@ -49,6 +49,8 @@ func Exercise(t *testing.T, open func(t *testing.T) jobstore.Store) {
 		{"many rows", manyRows},
 		{"pages", pages},
 		{"filters", filters},
+		{"cancelled is a state of its own", cancelled},
+		{"retries of jobs", retries},
 		{"rows in any order", sortedRows},
 		{"tenants", tenants},
 		{"pages of pending jobs", pendingPages},

@@ -8,6 +8,7 @@ import (
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	"github.com/stretchr/testify/require"
 
+	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobstore"
 )
@@ -109,10 +110,76 @@ func filters(t *testing.T, l jobstore.Store) {
 	}
 	counts, err := l.Counts(t.Context(), "default", jobstore.Query{})
 	require.NoError(t, err)
-	require.Equal(t, map[job.State]int{job.Queued: 1, job.Running: 1, job.Completed: 1, job.Failed: 1}, counts)
+	require.Equal(t, map[job.State]int{job.Queued: 1, job.Running: 1, job.Completed: 1, job.Failed: 1, job.ShownCancelled: 0}, counts)
 	counts, err = l.Counts(t.Context(), "default", jobstore.Query{Ticker: "DAX", Status: []job.State{job.Failed}, Limit: 1})
 	require.NoError(t, err)
-	require.Equal(t, map[job.State]int{job.Queued: 1, job.Running: 0, job.Completed: 1, job.Failed: 0}, counts)
+	require.Equal(t, map[job.State]int{job.Queued: 1, job.Running: 0, job.Completed: 1, job.Failed: 0, job.ShownCancelled: 0}, counts)
+}
+
+// cancelled: people are told it as a state of its own.
+func cancelled(t *testing.T, l jobstore.Store) {
+	var h [4]job.Header
+	for i := range h {
+		h[i] = Header("default")
+		h[i].CreatedAt = Start.Add(time.Duration(i) * time.Hour)
+	}
+	stop := func(h job.Header) cloudevents.Event {
+		e, err := event.NewFailed(event.Failed{Header: h, ErrorCode: job.Cancelled, ErrorMessage: "cancelled by its owner", FailedAt: h.CreatedAt, Via: event.ViaOwner})
+		require.NoError(t, err)
+		return e
+	}
+	apply(t, l, Life(t, h[0]).Requested)
+	finish(t, l, Life(t, h[1]).Failed)
+	finish(t, l, stop(h[2]))
+	finish(t, l, stop(h[3]))
+	foreign := Header("other")
+	finish(t, l, stop(foreign))
+	for _, c := range []struct {
+		states []job.State
+		want   []int
+	}{
+		{[]job.State{job.Failed}, []int{1}},
+		{[]job.State{job.ShownCancelled}, []int{3, 2}},
+		{[]job.State{job.ShownCancelled, job.Failed}, []int{3, 2, 1}},
+		{[]job.State{job.ShownCancelled, job.Queued}, []int{3, 2, 0}},
+		{[]job.State{job.Queued, job.Failed}, []int{1, 0}},
+		{nil, []int{3, 2, 1, 0}},
+	} {
+		want := []string{}
+		for _, i := range c.want {
+			want = append(want, h[i].JobID)
+		}
+		require.Equal(t, want, list(t, l, "default", jobstore.Query{Status: c.states}), c.states)
+	}
+	counts, err := l.Counts(t.Context(), "default", jobstore.Query{Since: h[1].CreatedAt, Ticker: "dax"})
+	require.NoError(t, err)
+	require.Equal(t, map[job.State]int{job.Queued: 0, job.Running: 0, job.Completed: 0, job.Failed: 1, job.ShownCancelled: 2}, counts)
+	j, err := l.Job(t.Context(), "default", h[2].JobID)
+	require.NoError(t, err)
+	require.Equal(t, job.Failed, j.Status, "it is stored as it always was")
+	require.Equal(t, job.ShownCancelled, j.Shown())
+}
+
+func retries(t *testing.T, l jobstore.Store) {
+	a, b := Header("default"), Header("default")
+	var again [3]job.Header
+	for i := range again {
+		again[i] = Header("default")
+		again[i].CreatedAt = Start.Add(time.Duration(i+1) * time.Minute)
+		again[i].RetryOf = []string{a.JobID, a.JobID, b.JobID}[i]
+	}
+	foreign := Header("other")
+	foreign.RetryOf = a.JobID
+	apply(t, l, Life(t, a).Requested, Life(t, b).Requested, Life(t, again[1]).Requested, Life(t, again[0]).Requested, Life(t, again[2]).Requested, Life(t, foreign).Requested)
+	got, err := l.Retries(t.Context(), "default", []string{a.JobID, again[0].JobID, "x", a.JobID})
+	require.NoError(t, err)
+	require.Equal(t, map[string][]string{a.JobID: {again[0].JobID, again[1].JobID}}, got)
+	got, err = l.Retries(t.Context(), "other", []string{a.JobID, b.JobID})
+	require.NoError(t, err)
+	require.Equal(t, map[string][]string{a.JobID: {foreign.JobID}}, got)
+	got, err = l.Retries(t.Context(), "default", nil)
+	require.NoError(t, err)
+	require.Empty(t, got)
 }
 
 func tenants(t *testing.T, l jobstore.Store) {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -140,6 +141,24 @@ func (f *filter) add(clause string, args ...any) {
 
 func (f *filter) where() string { return " where " + strings.Join(f.clauses, " and ") }
 
+// inStates keeps jobs in the states that are wanted.
+func (f *filter) inStates(q jobstore.Query) {
+	states, failed, cancelled := q.Stored()
+	if len(states) == 1 && cancelled && !failed {
+		f.add("error_code = 'cancelled'") // by the index of these
+		return
+	}
+	// As literals: a plan that knows them can take the index that leaves
+	// completed jobs out. They are words of ours, so they may stand in SQL.
+	f.add("status = any('{" + strings.Join(states, ",") + "}'::pipeline_job_status[])")
+	switch {
+	case failed && !cancelled:
+		f.add("error_code is distinct from 'cancelled'")
+	case cancelled && !failed:
+		f.add("(status <> 'FAILED' or error_code = 'cancelled')")
+	}
+}
+
 // narrow holds the filters that Jobs and Counts share.
 func narrow(tenantID string, q jobstore.Query) *filter {
 	f := &filter{}
@@ -167,9 +186,7 @@ func (l *Store) Jobs(ctx context.Context, tenantID string, q jobstore.Query) (jo
 	}
 	f := narrow(tenantID, q)
 	if len(q.Status) > 0 {
-		// As literals: a plan that knows them can take the index that leaves
-		// completed jobs out. They are words of ours, so they may stand in SQL.
-		f.add("status = any('{" + strings.Join(q.States(), ",") + "}'::pipeline_job_status[])")
+		f.inStates(q)
 	}
 	if paging {
 		f.add("(created_at, id) < (?, ?::uuid)", after.CreatedAt, after.ID)
@@ -185,9 +202,12 @@ func (l *Store) Jobs(ctx context.Context, tenantID string, q jobstore.Query) (jo
 
 // Counts returns how many jobs stand in each state; see job store.Store.
 func (l *Store) Counts(ctx context.Context, tenantID string, q jobstore.Query) (map[job.State]int, error) {
-	counts := map[job.State]int{job.Queued: 0, job.Running: 0, job.Completed: 0, job.Failed: 0}
+	counts := jobstore.NoCounts()
 	f := narrow(tenantID, q)
-	err := l.read(ctx, l.tenant(tenantID), "select status::text, count(*) from pipeline_jobs"+f.where()+" group by status", f.args, func(rows pgx.Rows) error {
+	// Two counts, so that each can be of an index alone.
+	sql := "select status::text, count(*) from pipeline_jobs" + f.where() + " group by status union all " +
+		"select 'CANCELLED', count(*) from pipeline_jobs" + f.where() + " and error_code = 'cancelled'"
+	err := l.read(ctx, l.tenant(tenantID), sql, f.args, func(rows pgx.Rows) error {
 		var s job.State
 		var n int
 		err := rows.Scan(&s, &n)
@@ -197,7 +217,31 @@ func (l *Store) Counts(ctx context.Context, tenantID string, q jobstore.Query) (
 	if err != nil {
 		return nil, fmt.Errorf("count jobs: %w", err)
 	}
+	counts[job.Failed] -= counts[job.ShownCancelled]
 	return counts, nil
+}
+
+// Retries returns the jobs that repeat others; see job store.Store.
+func (l *Store) Retries(ctx context.Context, tenantID string, ids []string) (map[string][]string, error) {
+	found := map[string][]string{}
+	names := jobstore.Names(ids)
+	if len(names) == 0 {
+		return found, nil
+	}
+	// Materialized, and "is not distinct from", keep from an index of the tenant's jobs,
+	// which has them in order, and is all of them.
+	err := l.read(ctx, l.tenant(tenantID), `with r as materialized (
+			select id, retry_of, created_at from pipeline_jobs where retry_of = any($1::uuid[]) and tenant_id is not distinct from $2)
+		select retry_of::text, id::text from r order by created_at desc, id desc limit $3`, []any{names, tenantID, jobstore.MaxRetries}, func(rows pgx.Rows) error {
+		var of, id string
+		err := rows.Scan(&of, &id)
+		found[of] = slices.Insert(found[of], 0, id)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read retries of jobs: %w", err)
+	}
+	return found, nil
 }
 
 // Timeline returns a job's events; see job store.Store.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -111,6 +112,27 @@ func (f *filter) add(clause string, args ...any) {
 
 func (f *filter) where() string { return " where " + strings.Join(f.clauses, " and ") }
 
+// inStates keeps jobs in the states that are wanted.
+func (f *filter) inStates(q jobstore.Query) error {
+	stored, failed, cancelled := q.Stored()
+	if len(stored) == 1 && cancelled && !failed {
+		f.add("error_code = 'cancelled'") // by the index of these
+		return nil
+	}
+	states, err := json.Marshal(stored)
+	if err != nil {
+		return fmt.Errorf("encode states: %w", err)
+	}
+	f.add("status in (select value from json_each(?))", string(states))
+	switch {
+	case failed && !cancelled:
+		f.add("error_code is not 'cancelled'")
+	case cancelled && !failed:
+		f.add("(status <> 'FAILED' or error_code = 'cancelled')")
+	}
+	return nil
+}
+
 // narrow holds the filters that Jobs and Counts share.
 func narrow(tenant string, q jobstore.Query) *filter {
 	f := &filter{}
@@ -138,11 +160,9 @@ func (l *Store) Jobs(ctx context.Context, tenant string, q jobstore.Query) (jobs
 	}
 	f := narrow(tenant, q)
 	if len(q.Status) > 0 {
-		states, err := json.Marshal(q.States())
-		if err != nil {
-			return jobstore.Page{}, fmt.Errorf("encode states: %w", err)
+		if err := f.inStates(q); err != nil {
+			return jobstore.Page{}, err
 		}
-		f.add("status in (select value from json_each(?))", string(states))
 	}
 	if paging {
 		f.add("(created_at, id) < (?, ?)", after.CreatedAt.UnixMicro(), after.ID)
@@ -157,9 +177,12 @@ func (l *Store) Jobs(ctx context.Context, tenant string, q jobstore.Query) (jobs
 
 // Counts returns how many jobs stand in each state; see job store.Store.
 func (l *Store) Counts(ctx context.Context, tenant string, q jobstore.Query) (map[job.State]int, error) {
-	counts := map[job.State]int{job.Queued: 0, job.Running: 0, job.Completed: 0, job.Failed: 0}
+	counts := jobstore.NoCounts()
 	f := narrow(tenant, q)
-	err := l.read(ctx, "select status, count(*) from pipeline_jobs"+f.where()+" group by status", f.args, func(rows *sql.Rows) error {
+	// Two counts, so that each can be of an index alone.
+	query := "select status, count(*) from pipeline_jobs" + f.where() + " group by status union all " +
+		"select 'CANCELLED', count(*) from pipeline_jobs" + f.where() + " and error_code = 'cancelled'"
+	err := l.read(ctx, query, slices.Concat(f.args, f.args), func(rows *sql.Rows) error {
 		var s job.State
 		var n int
 		err := rows.Scan(&s, &n)
@@ -169,7 +192,29 @@ func (l *Store) Counts(ctx context.Context, tenant string, q jobstore.Query) (ma
 	if err != nil {
 		return nil, fmt.Errorf("count jobs: %w", err)
 	}
+	counts[job.Failed] -= counts[job.ShownCancelled]
 	return counts, nil
+}
+
+// Retries returns the jobs that repeat others; see job store.Store.
+func (l *Store) Retries(ctx context.Context, tenant string, ids []string) (map[string][]string, error) {
+	found := map[string][]string{}
+	names, err := json.Marshal(jobstore.Names(ids))
+	if err != nil {
+		return nil, fmt.Errorf("encode ids: %w", err)
+	}
+	// + keeps from an index of the tenant's jobs, which has them in order, and is all of them.
+	err = l.read(ctx, `select retry_of, id from pipeline_jobs where retry_of in (select value from json_each(?)) and +tenant_id = ?
+		order by created_at desc, id desc limit ?`, []any{string(names), tenant, jobstore.MaxRetries}, func(rows *sql.Rows) error {
+		var of, id string
+		err := rows.Scan(&of, &id)
+		found[of] = slices.Insert(found[of], 0, id)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read retries of jobs: %w", err)
+	}
+	return found, nil
 }
 
 // Timeline returns a job's events; see job store.Store.

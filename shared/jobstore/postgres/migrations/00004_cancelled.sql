@@ -1,0 +1,11 @@
+-- Cancelled jobs are listed and counted apart from those that failed, and a failed job is
+-- asked by which it was retried. Only such jobs are in these indexes: the others cost
+-- nothing more.
+
+-- +goose Up
+create index pipeline_jobs_tenant_cancelled on pipeline_jobs (tenant_id, created_at desc, id desc) where error_code = 'cancelled';
+create index pipeline_jobs_retry_of on pipeline_jobs (retry_of) where retry_of is not null;
+
+-- +goose Down
+drop index pipeline_jobs_retry_of;
+drop index pipeline_jobs_tenant_cancelled;
