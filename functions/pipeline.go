@@ -68,7 +68,7 @@ var Pipeline = []Step{
 	},
 	{
 		Name: "api", Does: "answers programs: jobs, results, streams, dead letters, the broker",
-		Paths: []string{"/webhook/jobs/", "/api/"},
+		Paths: []string{"/webhook/jobs/", "/api/", "/openapi.json"},
 		Emits: []string{event.SweepRequested},
 	},
 	{

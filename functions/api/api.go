@@ -16,6 +16,21 @@ import (
 type Function struct {
 	jobs    *jobs.Service
 	handler http.Handler
+	// patterns are those of its addresses.
+	patterns []string
+}
+
+// table is a mux that notes its patterns.
+type table struct {
+	*http.ServeMux
+
+	patterns []string
+}
+
+// Handle adds an address.
+func (t *table) Handle(pattern string, h http.Handler) {
+	t.patterns = append(t.patterns, pattern)
+	t.ServeMux.Handle(pattern, h)
 }
 
 // New serves what s reads. Stop stops s.
@@ -39,7 +54,7 @@ func FromEnv(ctx context.Context) (*Function, error) {
 
 // routes lists every address of the function.
 func (f *Function) routes() http.Handler {
-	mux := http.NewServeMux()
+	mux := &table{ServeMux: http.NewServeMux()}
 	handle := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, f.jobs.Require(h, jobs.Refuse)) }
 	handle("GET /webhook/jobs/{id}", jobs.OfJob(f.getJob))
 	handle("GET /api/jobs", f.listJobs)
@@ -61,7 +76,9 @@ func (f *Function) routes() http.Handler {
 			operators("POST /api/broker"+jobs.TriggerPath+act, f.actOnTrigger(act))
 		}
 	}
-	return f.jobs.Guard(mux)
+	mux.Handle("GET /openapi.json", http.HandlerFunc(getOpenAPI))
+	f.patterns = mux.patterns
+	return f.jobs.Guard(mux.ServeMux)
 }
 
 // Handle answers one request.

@@ -19,6 +19,7 @@ import (
 	"github.com/zixly/sweepline/shared/jobs"
 	"github.com/zixly/sweepline/shared/jobs/jobstest"
 	"github.com/zixly/sweepline/shared/jobstore"
+	"github.com/zixly/sweepline/shared/openapi/openapitest"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -35,7 +36,7 @@ func serve(t testing.TB, s *jobs.Service) (*api.Function, http.Handler) {
 	require.NoError(t, err)
 	h, err := function.Handler("api", f, prometheus.NewRegistry())
 	require.NoError(t, err)
-	return f, h
+	return f, openapitest.Wrap(t, h)
 }
 
 func TestJob(t *testing.T) {

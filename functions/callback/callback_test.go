@@ -16,6 +16,7 @@ import (
 
 	"github.com/zixly/sweepline/functions/callback"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/openapi/openapitest"
 	"github.com/zixly/sweepline/shared/servers/servertest"
 	"github.com/zixly/sweepline/shared/trading"
 	"github.com/zixly/sweepline/shared/wait"
@@ -35,6 +36,7 @@ func (c *counter) Send(_ context.Context, events ...cloudevents.Event) error {
 }
 
 type bundle struct {
+	t     *testing.T
 	f     *callback.Function
 	waits *wait.Waits
 	sink  *counter
@@ -47,7 +49,7 @@ func setup(t *testing.T) *bundle {
 	waits, err := wait.Open(t.Context(), wait.Config{RedisURL: servertest.Miniredis(t)})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = waits.Close() })
-	b := &bundle{waits: waits, sink: &counter{}, reg: prometheus.NewRegistry(), jobID: job.NewID()}
+	b := &bundle{t: t, waits: waits, sink: &counter{}, reg: prometheus.NewRegistry(), jobID: job.NewID()}
 	b.f, err = callback.New(callback.Config{Secret: "the new secret of tests", OldSecret: "the old secret of tests"}, waits, silent{}, b.sink, b.reg)
 	require.NoError(t, err)
 	_, err = waits.Accept(t.Context(), job.Header{JobID: b.jobID, TenantID: "a", JobType: job.Type}, "f")
@@ -66,7 +68,7 @@ func (b *bundle) request(change func(*http.Request)) *httptest.ResponseRecorder 
 	r.Header.Set("Content-Type", "application/json; charset=utf-8")
 	change(r)
 	w := httptest.NewRecorder()
-	b.f.Handle(w, r)
+	openapitest.Wrap(b.t, http.HandlerFunc(b.f.Handle)).ServeHTTP(w, r)
 	return w
 }
 
@@ -190,7 +192,7 @@ func TestRedisDown(t *testing.T) {
 	t.Cleanup(func() { _ = waits.Close() })
 	f, err := callback.New(callback.Config{Secret: "the new secret of tests"}, waits, silent{}, &counter{}, prometheus.NewRegistry())
 	require.NoError(t, err)
-	b := &bundle{f: f, jobID: job.NewID()}
+	b := &bundle{t: t, f: f, jobID: job.NewID()}
 	w := b.request(func(*http.Request) {})
 	require.Equal(t, http.StatusServiceUnavailable, w.Code)
 	require.NotEmpty(t, w.Header().Get("Retry-After"))

@@ -17,16 +17,21 @@ import (
 	"github.com/zixly/sweepline/shared/quota"
 )
 
+// Mux takes the handlers of addresses: http.ServeMux.
+type Mux interface {
+	Handle(pattern string, h http.Handler)
+}
+
 // Linked adds the addresses that pages link to and listen at. They are the API's; a
 // dashboard on a host of its own has them as well, since its pages speak to no other
 // host (Content-Security-Policy, SameSite).
-func (s *Service) Linked(mux *http.ServeMux) {
+func (s *Service) Linked(mux Mux) {
 	handle := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, s.Require(h, Refuse)) }
 	handle("GET /api/jobs/{id}/events", OfJob(s.getTimeline))
 	handle("GET /api/jobs/{id}/stream", OfJob(s.stream))
 	handle("GET /api/jobs/{id}/results.csv", OfJob(s.getResults))
 	handle("GET /api/stream", s.streamOverview)
-	mux.HandleFunc("GET /api/ping", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.Handle("GET /api/ping", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	if s.DeadLetters != nil {
 		handle("GET /api/dead-letters/{id}", s.getDeadLetter)
 	}
