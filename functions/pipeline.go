@@ -68,7 +68,7 @@ var Pipeline = []Step{
 	},
 	{
 		Name: "api", Does: "answers programs: jobs, results, streams, dead letters, the broker",
-		Paths: []string{"/webhook/jobs/", "/api/", "/openapi.json"},
+		Paths: []string{"/webhook/jobs/", "/api/", "/openapi.json", "/version"},
 		Emits: []string{event.SweepRequested},
 	},
 	{

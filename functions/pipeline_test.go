@@ -103,7 +103,7 @@ func TestOwner(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]string{
 		"/webhook/trading-sweep": "receive", "/webhook/sweep-callback": "callback", "/webhook/jobs/1": "api", "/api": "api",
-		"/api/jobs/1/events": "api", "/openapi.json": "api", "/openapi.json/x": "dashboard", "/": "dashboard", "/jobs/1": "dashboard", "/apis": "dashboard", "/webhook/trading-sweep/x": "dashboard",
+		"/api/jobs/1/events": "api", "/openapi.json": "api", "/version": "api", "/openapi.json/x": "dashboard", "/": "dashboard", "/jobs/1": "dashboard", "/apis": "dashboard", "/webhook/trading-sweep/x": "dashboard",
 	} {
 		require.Equal(t, want, functions.Owner(path), path)
 	}

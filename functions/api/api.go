@@ -55,28 +55,34 @@ func FromEnv(ctx context.Context) (*Function, error) {
 // routes lists every address of the function.
 func (f *Function) routes() http.Handler {
 	mux := &table{ServeMux: http.NewServeMux()}
-	handle := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, f.jobs.Require(h, jobs.Refuse)) }
+	// Each is given with the query parameters that it takes.
+	handle := func(pattern string, h http.HandlerFunc, query ...string) {
+		mux.Handle(pattern, f.jobs.Require(jobs.Query(h, query...), jobs.Refuse))
+	}
 	handle("GET /webhook/jobs/{id}", jobs.OfJob(f.getJob))
-	handle("GET /api/jobs", f.listJobs)
+	handle("GET /api/jobs", f.listJobs, "status", "ticker", "q", "since", "until", "limit", "cursor")
 	handle("GET /api/jobs/{id}", jobs.OfJob(f.getJob))
 	handle("POST /api/jobs/{id}/cancel", jobs.OfJob(f.cancelJob))
 	handle("POST /api/jobs/{id}/retry", jobs.OfJob(f.retryJob))
 	handle("POST /api/jobs/cancel", f.actOnMany(jobs.ActCancel))
 	handle("POST /api/jobs/retry", f.actOnMany(jobs.ActRetry))
 	if f.jobs.DeadLetters != nil {
-		handle("GET /api/dead-letters", f.listDeadLetters)
+		handle("GET /api/dead-letters", f.listDeadLetters, "trigger", "limit", "cursor")
 		handle("POST /api/dead-letters/{id}/redrive", f.redrive)
 		handle("DELETE /api/dead-letters/{id}", f.discard)
 	}
 	f.jobs.Linked(mux) // streams, timelines, rows, one dead letter
 	if f.jobs.Broker != nil {
-		operators := func(pattern string, h http.HandlerFunc) { handle(pattern, f.jobs.OperatorsOnly(h, refuseNonOperators)) }
-		operators("GET /api/broker", f.getBroker)
-		for _, act := range []string{"pause", "resume", "replay"} {
-			operators("POST /api/broker"+jobs.TriggerPath+act, f.actOnTrigger(act))
+		operators := func(pattern string, h http.HandlerFunc, query ...string) {
+			handle(pattern, f.jobs.OperatorsOnly(h, refuseNonOperators), query...)
 		}
+		operators("GET /api/broker", f.getBroker)
+		operators("POST /api/broker"+jobs.TriggerPath+"pause", f.actOnTrigger("pause"))
+		operators("POST /api/broker"+jobs.TriggerPath+"resume", f.actOnTrigger("resume"))
+		operators("POST /api/broker"+jobs.TriggerPath+"replay", f.actOnTrigger("replay"), "since")
 	}
-	mux.Handle("GET /openapi.json", http.HandlerFunc(getOpenAPI))
+	mux.Handle("GET /openapi.json", jobs.Query(getOpenAPI))
+	mux.Handle("GET /version", jobs.Query(getVersion))
 	f.patterns = mux.patterns
 	return f.jobs.Guard(mux.ServeMux)
 }

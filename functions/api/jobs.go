@@ -13,6 +13,7 @@ import (
 	"github.com/zixly/sweepline/shared/jobs"
 	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/quota"
+	"github.com/zixly/sweepline/shared/rfc3339"
 )
 
 func (f *Function) getJob(w http.ResponseWriter, r *http.Request) {
@@ -83,7 +84,7 @@ func (f *Function) retryJob(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Location", "/webhook/jobs/"+got.Header.JobID)
 	function.WriteJSON(w, http.StatusAccepted, map[string]any{
 		"job_id": got.Header.JobID, "status": job.Queued, "message": "The sweep is queued again",
-		"retry_of": got.Header.RetryOf, "created_at": got.Header.CreatedAt,
+		"retry_of": got.Header.RetryOf, "created_at": rfc3339.Milli(got.Header.CreatedAt),
 	})
 }
 

@@ -4,6 +4,7 @@
 package receive
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/quota"
+	"github.com/zixly/sweepline/shared/rfc3339"
 	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/wait"
@@ -34,6 +36,9 @@ const acceptTimeout = 8 * time.Second
 type Config struct {
 	// BaseURL is where the trading API reaches us: webhook_url in answers.
 	BaseURL string `envconfig:"WEBHOOK_BASE_URL" default:"http://localhost:8080"`
+	// PublicURL is where clients reach the API and the dashboard: status_url, stream_url
+	// and dashboard_url in answers. BaseURL if empty.
+	PublicURL string `envconfig:"PUBLIC_URL"`
 }
 
 // enqueuer takes a job in: enqueue.Enqueuer.
@@ -46,6 +51,8 @@ type Function struct {
 	enqueue enqueuer
 	keys    *auth.Keys
 	webhook string
+	// public is PUBLIC_URL without a slash at its end.
+	public string
 	// path is that of WEBHOOK_BASE_URL, which proxies take away.
 	path    string
 	guarded http.Handler
@@ -60,13 +67,22 @@ func New(cfg Config, in enqueuer, keys *auth.Keys, pings map[string]func(context
 		return nil, errors.New("receive: enqueuer and tenant keys are required")
 	}
 	u, err := url.Parse(cfg.BaseURL)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+	if err != nil || !absolute(u) {
 		return nil, errors.New("WEBHOOK_BASE_URL must be an absolute http(s) URL")
 	}
-	f := &Function{enqueue: in, keys: keys, pings: pings, webhook: strings.TrimSuffix(cfg.BaseURL, "/") + "/webhook/sweep-callback", path: strings.TrimRight(u.EscapedPath(), "/")}
+	cfg.PublicURL = cmp.Or(cfg.PublicURL, cfg.BaseURL)
+	if p, err := url.Parse(cfg.PublicURL); err != nil || !absolute(p) {
+		return nil, errors.New("PUBLIC_URL must be an absolute http(s) URL")
+	}
+	f := &Function{
+		enqueue: in, keys: keys, pings: pings, webhook: strings.TrimSuffix(cfg.BaseURL, "/") + "/webhook/sweep-callback",
+		public: strings.TrimRight(cfg.PublicURL, "/"), path: strings.TrimRight(u.EscapedPath(), "/"),
+	}
 	f.guarded = keys.Require(http.HandlerFunc(f.take))
 	return f, nil
 }
+
+func absolute(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" }
 
 // FromEnv makes the function of a process of its own.
 func FromEnv(ctx context.Context) (*Function, error) {
@@ -140,11 +156,17 @@ func (f *Function) Handle(w http.ResponseWriter, r *http.Request) {
 
 // accepted is the body of a 202.
 type accepted struct {
-	JobID      string    `json:"job_id"`
-	Status     job.State `json:"status"`
-	Message    string    `json:"message"`
-	WebhookURL string    `json:"webhook_url"`
-	CreatedAt  time.Time `json:"created_at"`
+	JobID   string    `json:"job_id"`
+	Status  job.State `json:"status"`
+	Message string    `json:"message"`
+	// StatusURL, StreamURL and DashboardURL are the job's addresses.
+	StatusURL    string `json:"status_url"`
+	StreamURL    string `json:"stream_url"`
+	DashboardURL string `json:"dashboard_url"`
+	// WebhookURL is where the trading API calls us. Deprecated: it is of no use to a
+	// client, and was taken for the job's address.
+	WebhookURL string        `json:"webhook_url"`
+	CreatedAt  rfc3339.Milli `json:"created_at"`
 }
 
 func (f *Function) take(w http.ResponseWriter, r *http.Request) {
@@ -183,6 +205,7 @@ func (f *Function) take(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Location", f.path+"/webhook/jobs/"+h.JobID)
 	function.WriteJSON(w, http.StatusAccepted, accepted{
-		JobID: h.JobID, Status: job.Queued, Message: message, WebhookURL: f.webhook, CreatedAt: h.CreatedAt,
+		JobID: h.JobID, Status: job.Queued, Message: message, WebhookURL: f.webhook, CreatedAt: rfc3339.Milli(h.CreatedAt),
+		StatusURL: f.public + "/webhook/jobs/" + h.JobID, StreamURL: f.public + "/api/jobs/" + h.JobID + "/stream", DashboardURL: f.public + "/jobs/" + h.JobID,
 	})
 }

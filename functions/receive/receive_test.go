@@ -105,8 +105,10 @@ func TestAccepted(t *testing.T) {
 	require.NotEmpty(t, body["message"])
 	delete(body, "message")
 	require.Equal(t, map[string]any{
-		"job_id": id, "status": "QUEUED", "created_at": "2026-01-02T03:04:05Z",
+		"job_id": id, "status": "QUEUED", "created_at": "2026-01-02T03:04:05.000Z",
 		"webhook_url": "https://hooks.example/webhook/sweep-callback",
+		"status_url":  "https://hooks.example/webhook/jobs/" + id, "stream_url": "https://hooks.example/api/jobs/" + id + "/stream",
+		"dashboard_url": "https://hooks.example/jobs/" + id,
 	}, body)
 	require.Equal(t, "DAX", d.asked[0].Sweep.Ticker)
 	require.Equal(t, "default", d.asked[0].Tenant)
@@ -117,6 +119,27 @@ func TestAccepted(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, w.Code)
 	require.Equal(t, "true", w.Header().Get("Idempotency-Replayed"))
 	require.Len(t, d.traces[1], 32, "a trace is begun where none is given")
+}
+
+// Clients may be served elsewhere than the trading API is.
+func TestAddressesOfAJob(t *testing.T) {
+	t.Parallel()
+	k, err := auth.New(auth.Config{})
+	require.NoError(t, err)
+	f, err := receive.New(receive.Config{BaseURL: "https://hooks.example", PublicURL: "https://sweeps.example/quant/"}, &desk{}, k, nil)
+	require.NoError(t, err)
+	w := do(openapitest.Wrap(t, http.HandlerFunc(f.Handle)), request(valid))
+	var body map[string]string
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &body))
+	require.Equal(t, "https://sweeps.example/quant/webhook/jobs/"+body["job_id"], body["status_url"])
+	require.Equal(t, "https://sweeps.example/quant/api/jobs/"+body["job_id"]+"/stream", body["stream_url"])
+	require.Equal(t, "https://sweeps.example/quant/jobs/"+body["job_id"], body["dashboard_url"])
+	require.Equal(t, "https://hooks.example/webhook/sweep-callback", body["webhook_url"])
+	for _, bad := range []string{"hushhush", "ftp://x", "/quant"} {
+		_, err = receive.New(receive.Config{BaseURL: "https://x", PublicURL: bad}, &desk{}, k, nil)
+		require.ErrorContains(t, err, "PUBLIC_URL")
+		require.NotContains(t, err.Error(), "hushhush")
+	}
 }
 
 func event(data string) string {
@@ -245,7 +268,9 @@ func TestRefusals(t *testing.T) {
 func TestAllProblemsAtOnce(t *testing.T) {
 	t.Parallel()
 	_, h := setup(t, "")
-	w := do(h, request(`{"ticker":"D","fast_range":[50,10],"step":99,"surprise":1}`, "Idempotency-Key", ""))
+	r := request(`{"ticker":"D","fast_range":[50,10],"step":99,"surprise":1}`, "Idempotency-Key", "")
+	r.URL.RawQuery = "dry_run=true"
+	w := do(h, r)
 	require.Equal(t, http.StatusBadRequest, w.Code)
 	var body struct{ Details []job.Problem }
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &body))
@@ -253,7 +278,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 	for _, d := range body.Details {
 		fields = append(fields, d.Field)
 	}
-	require.ElementsMatch(t, []string{"Idempotency-Key", "fast_range", "slow_range", "step", "surprise", "ticker"}, fields)
+	require.ElementsMatch(t, []string{"Idempotency-Key", "dry_run", "fast_range", "slow_range", "step", "surprise", "ticker"}, fields)
 }
 
 type untouched struct{ t *testing.T }

@@ -45,7 +45,7 @@ func answerRefusal(w http.ResponseWriter, err error) {
 	case errors.Is(err, errMediaType):
 		function.WriteError(w, http.StatusUnsupportedMediaType, function.CodeMediaType, err.Error())
 	case errors.As(err, &invalid):
-		function.WriteError(w, http.StatusBadRequest, function.CodeInvalid, "the payload is not valid", invalid...)
+		function.WriteError(w, http.StatusBadRequest, function.CodeInvalid, "the request is not valid", invalid...)
 	default:
 		function.WriteError(w, http.StatusBadRequest, function.CodeInvalid, "the body could not be read")
 	}
@@ -62,7 +62,7 @@ func read(ctx context.Context, w http.ResponseWriter, r *http.Request) (enqueue.
 	if err != nil {
 		return enqueue.Request{}, ctx, err
 	}
-	var problems job.Invalid
+	problems := function.UnknownQuery(r)
 	key := enqueue.HeaderKey(r.Header, &problems)
 	payload := body
 	if form != plainJSON {

@@ -3,9 +3,9 @@ package function
 import (
 	"encoding/json"
 	"net/http"
-	"time"
 
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/rfc3339"
 )
 
 // Machine-readable codes of error answers. A step may add its own; these are
@@ -29,26 +29,36 @@ type errorBody struct {
 	Error     string        `json:"error"`
 	Code      string        `json:"code"`
 	Details   []job.Problem `json:"details,omitempty"`
-	Timestamp time.Time     `json:"timestamp"`
+	Timestamp rfc3339.Milli `json:"timestamp"`
 }
 
-// WriteError answers with {error, code, details?, timestamp}. The message is
+// WriteError answers with {error, code, details?, timestamp}, or with a problem of RFC
+// 9457 where w is that of a Handler and its client asked for one. The message is
 // for people and must hold nothing of the inside: no stack, address or value
 // of a secret. Headers such as Allow or Retry-After are set before the call.
 func WriteError(w http.ResponseWriter, status int, code, message string, details ...job.Problem) {
-	w.Header().Set("Cache-Control", "no-store")
-	WriteJSON(w, status, errorBody{Error: message, Code: code, Details: job.Invalid(details).Few(), Timestamp: time.Now().UTC()})
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Add("Vary", "Accept")
+	e := errorBody{Error: message, Code: code, Details: job.Invalid(details).Few(), Timestamp: now()}
+	if wantsProblem(w) {
+		write(w, status, problemType, problemOf(status, e))
+		return
+	}
+	WriteJSON(w, status, e)
 }
 
 // WriteJSON answers with v as JSON. v must be encodable: a value that is not
 // is a mistake in the program and ends as a 500.
-func WriteJSON(w http.ResponseWriter, status int, v any) {
+func WriteJSON(w http.ResponseWriter, status int, v any) { write(w, status, "application/json", v) }
+
+func write(w http.ResponseWriter, status int, mediaType string, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
 		panic(err)
 	}
 	h := w.Header()
-	h.Set("Content-Type", "application/json")
+	h.Set("Content-Type", mediaType)
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_, _ = w.Write(append(body, '\n')) // the client is gone if this fails

@@ -66,6 +66,7 @@ func Handler(name string, fn any, m Metrics, options ...Option) (http.Handler, e
 	// A plain switch: a ServeMux would clean paths and redirect on its own.
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		transport.LimitBodyTime(w, r)
+		w = forProblems(w, r)
 		switch r.URL.Path {
 		case "/healthz", "/health/liveness":
 			alive(w, r)

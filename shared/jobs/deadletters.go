@@ -14,6 +14,7 @@ import (
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/rfc3339"
 )
 
 const (
@@ -72,6 +73,16 @@ type DeadLetter struct {
 	Event    cloudevents.Event `json:"event"`
 	// DataBytes is the size of the event's data where a list leaves it out.
 	DataBytes int `json:"data_bytes,omitempty"`
+}
+
+// MarshalJSON writes its time as all answers do; the event stays as it was sent.
+func (l DeadLetter) MarshalJSON() ([]byte, error) {
+	type plain DeadLetter // without this method
+	return json.Marshal(struct {
+		plain
+
+		Time rfc3339.Milli `json:"time"`
+	}{plain(l), rfc3339.Milli(l.Time)})
 }
 
 // listedData is the most of an event's data that a list shows.

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"github.com/zixly/sweepline/shared/auth"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobstore"
+	"github.com/zixly/sweepline/shared/rfc3339"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -45,6 +47,21 @@ type Found struct {
 	// ETA is when its sweep may end, to the second; nil where nothing tells, and once
 	// that has passed. It is an estimate.
 	ETA *time.Time `json:"eta,omitempty"`
+}
+
+// MarshalJSON writes times as all answers do.
+func (f Found) MarshalJSON() ([]byte, error) {
+	type plain Found // without this method
+	return json.Marshal(struct {
+		plain
+
+		CreatedAt   rfc3339.Milli  `json:"created_at"`
+		StartedAt   *rfc3339.Milli `json:"started_at,omitempty"`
+		CompletedAt *rfc3339.Milli `json:"completed_at,omitempty"`
+		ETA         *rfc3339.Milli `json:"eta,omitempty"`
+	}{
+		plain(f), rfc3339.Milli(f.CreatedAt), rfc3339.MilliOf(f.StartedAt), rfc3339.MilliOf(f.CompletedAt), rfc3339.MilliOf(f.ETA),
+	})
 }
 
 // Find reads a job from the job store and, while it has not ended there, adds

@@ -35,6 +35,17 @@ func OfJob(h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
+// Query is h for an address that takes these query parameters and no others.
+func Query(h http.HandlerFunc, allowed ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if unknown := function.UnknownQuery(r, allowed...); unknown != nil {
+			AnswerBadQuery(w, unknown)
+			return
+		}
+		h(w, r)
+	}
+}
+
 // Policy allows what the pages are made of: our own files and nothing inline.
 const Policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

@@ -15,6 +15,7 @@ import (
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/quota"
+	"github.com/zixly/sweepline/shared/rfc3339"
 )
 
 // Mux takes the handlers of addresses: http.ServeMux.
@@ -26,12 +27,12 @@ type Mux interface {
 // dashboard on a host of its own has them as well, since its pages speak to no other
 // host (Content-Security-Policy, SameSite).
 func (s *Service) Linked(mux Mux) {
-	handle := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, s.Require(h, Refuse)) }
+	handle := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, s.Require(Query(h), Refuse)) }
 	handle("GET /api/jobs/{id}/events", OfJob(s.getTimeline))
 	handle("GET /api/jobs/{id}/stream", OfJob(s.stream))
 	handle("GET /api/jobs/{id}/results.csv", OfJob(s.getResults))
 	handle("GET /api/stream", s.streamOverview)
-	mux.Handle("GET /api/ping", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	mux.Handle("GET /api/ping", Query(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	if s.DeadLetters != nil {
 		handle("GET /api/dead-letters/{id}", s.getDeadLetter)
 	}
@@ -44,10 +45,21 @@ func (s *Service) getTimeline(w http.ResponseWriter, r *http.Request) {
 		AnswerMissing(w, err)
 		return
 	}
+	shown := make([]timelineEvent, len(events))
+	for i, e := range events {
+		shown[i] = timelineEvent{e, rfc3339.Milli(e.Time)}
+	}
 	function.WriteJSON(w, http.StatusOK, struct {
-		JobID  string              `json:"job_id"`
-		Events []job.TimelineEvent `json:"events"`
-	}{id, events})
+		JobID  string          `json:"job_id"`
+		Events []timelineEvent `json:"events"`
+	}{id, shown})
+}
+
+// timelineEvent is an event as answers show it.
+type timelineEvent struct {
+	job.TimelineEvent
+
+	Time rfc3339.Milli `json:"time"`
 }
 
 // resultColumns are the CSV's columns, named as in the JSON.

@@ -45,7 +45,7 @@ func (s *subscriber) show(j Found) error {
 	}
 	s.status, s.place, s.last = j.Status, j.Place, max(s.last, now)
 	if j.Settled {
-		return s.out.send("result", markResult, j.Job)
+		return s.out.send("result", markResult, j)
 	}
 	return nil
 }

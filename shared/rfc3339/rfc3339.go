@@ -1,4 +1,5 @@
-// Package rfc3339 reads times as RFC 3339 writes them, to the letter. time.Parse
+// Package rfc3339 reads times as RFC 3339 writes them, to the letter, and writes those of
+// answers. time.Parse
 // differs: it takes a comma before the fraction and offsets of 24 hours, and neither
 // leap seconds nor small letters.
 package rfc3339
@@ -35,4 +36,22 @@ func Parse(text string) (time.Time, error) {
 		return time.Time{}, ErrForm
 	}
 	return t, nil
+}
+
+// Milli is a time as answers write it: in UTC, and always with milliseconds, so that
+// texts sort as times do. What is finer is cut off.
+type Milli time.Time
+
+// MarshalJSON implements json.Marshaler.
+func (m Milli) MarshalJSON() ([]byte, error) {
+	t := time.Time(m).UTC()
+	if y := t.Year(); y < 0 || y > 9999 {
+		return nil, ErrForm // RFC 3339 has years of four digits
+	}
+	return t.AppendFormat(nil, `"2006-01-02T15:04:05.000Z"`), nil
+}
+
+// MilliOf is a Milli where there is a time.
+func MilliOf(t *time.Time) *Milli {
+	return (*Milli)(t)
 }

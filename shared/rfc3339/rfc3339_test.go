@@ -1,6 +1,7 @@
 package rfc3339_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -34,4 +35,24 @@ func TestParse(t *testing.T) {
 		_, err := rfc3339.Parse(text)
 		require.ErrorIs(t, err, rfc3339.ErrForm, text)
 	}
+}
+
+func TestMilli(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 1, 31, 13, 0, 0, 123999999, time.FixedZone("", 3600))
+	for want, v := range map[string]any{
+		`"2026-01-31T12:00:00.123Z"`: rfc3339.Milli(at), `"2026-01-31T12:00:00.000Z"`: rfc3339.Milli(at.Truncate(time.Second)),
+		`{"at":"2026-01-31T12:00:00.123Z"}`: struct {
+			At *rfc3339.Milli `json:"at,omitempty"`
+		}{rfc3339.MilliOf(&at)},
+		`{}`: struct {
+			At *rfc3339.Milli `json:"at,omitempty"`
+		}{rfc3339.MilliOf(nil)},
+	} {
+		got, err := json.Marshal(v)
+		require.NoError(t, err)
+		require.Equal(t, want, string(got))
+	}
+	_, err := json.Marshal(rfc3339.Milli(time.Date(12026, 1, 1, 0, 0, 0, 0, time.UTC)))
+	require.ErrorIs(t, err, rfc3339.ErrForm)
 }

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/zixly/sweepline/shared/build"
 	"github.com/zixly/sweepline/shared/memory"
 )
 
@@ -26,6 +27,9 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	memory.Bound()
+	if version != unnamed {
+		build.Named = version
+	}
 	started := false
 	cmd := newRoot(&started)
 	err := cmd.ExecuteContext(ctx)

@@ -8,7 +8,9 @@ import (
 )
 
 // version is set by the Makefile from git.
-var version = "dev"
+var version = unnamed
+
+const unnamed = "dev"
 
 func newVersion() *cobra.Command {
 	var asJSON bool

@@ -162,6 +162,9 @@ func (d *Document) Answer(r *http.Request, status int, header http.Header, body 
 		if r.Method == http.MethodHead {
 			return nil
 		}
+		if header.Get("Content-Type") == "application/problem+json" {
+			return d.Schema("ProblemDetails", body)
+		}
 		return d.Schema("Error", body)
 	}
 	if r.Method == http.MethodHead {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zixly/sweepline/shared/build"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/openapi"
 )
 
@@ -24,4 +26,12 @@ func getOpenAPI(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-cache") // it is public, and changes with an upgrade
 	h.Set("ETag", documentTag())
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(openapi.Document))
+}
+
+// running is what this program is built of.
+var running = sync.OnceValue(build.Read)
+
+// getVersion answers anybody with what is running.
+func getVersion(w http.ResponseWriter, _ *http.Request) {
+	function.WriteJSON(w, http.StatusOK, running())
 }

@@ -2,13 +2,16 @@ package api_test
 
 import (
 	"regexp"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/functions"
 	"github.com/zixly/sweepline/functions/api"
+	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobs/jobstest"
 	"github.com/zixly/sweepline/shared/openapi"
 	"github.com/zixly/sweepline/shared/openapi/openapitest"
@@ -63,4 +66,57 @@ func TestOpenAPI(t *testing.T) {
 	require.Equal(t, openapi.Document, r.Body.Bytes())
 	require.Equal(t, 304, jobstest.Call(h, "GET", "/openapi.json", "If-None-Match", r.Header().Get("ETag")).Code)
 	require.Equal(t, 405, jobstest.Call(h, "POST", "/openapi.json").Code)
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "acme:one")
+	w.Broken["redis"], w.Broken["job store"] = true, true
+	v := jobstest.Decode[map[string]any](t, jobstest.Call(h, "GET", "/version"))
+	require.NotEmpty(t, v["version"])
+	require.Equal(t, runtime.Version(), v["go"])
+}
+
+// A parameter that an operation does not have is refused, with what it has: as the
+// document says, for each of them.
+func TestUnknownParametersAreRefused(t *testing.T) {
+	t.Parallel()
+	w, h := operated(t, "")
+	d, err := openapitest.Load()
+	require.NoError(t, err)
+	for _, o := range d.Operations() {
+		if slices.Contains(elsewhere, o.ID) {
+			continue
+		}
+		r := jobstest.Call(h, o.Method, example(o.Path)+"?surprise=1&limt=2")
+		require.Equal(t, 400, r.Code, o.ID)
+		details := jobstest.Decode[struct{ Details []job.Problem }](t, r).Details
+		rule := "unknown parameter: there are none here"
+		if len(o.Query) > 0 {
+			rule = "unknown parameter: must be one of " + strings.Join(o.Query, ", ")
+		}
+		require.Equal(t, []job.Problem{{Field: "limt", Message: rule}, {Field: "surprise", Message: rule}}, details, o.ID)
+	}
+	require.Empty(t, w.Acts)
+	keyed, _, h := setup(t, "acme:one")
+	_ = keyed
+	require.Equal(t, 401, jobstest.Call(h, "GET", "/api/jobs?surprise=1").Code, "the key is asked for first")
+}
+
+// Errors are problems of RFC 9457 for clients that ask for them, in every place that
+// writes one. The Checker behind h knows both forms.
+func TestProblems(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "acme:one")
+	j := w.Stored("acme", job.Completed)
+	for path, want := range map[string]int{
+		"GET /api/jobs?limt=1": 400, "GET /api/jobs?limit=0": 400, "GET /api/jobs/x": 404, "POST /api/jobs/" + j.JobID + "/cancel": 409,
+		"GET /nowhere": 404, "POST /api/jobs": 405,
+	} {
+		method, path, _ := strings.Cut(path, " ")
+		r := jobstest.Call(h, method, path, "X-API-Key", "one", "Accept", "application/json, application/problem+json")
+		require.Equal(t, want, r.Code, path)
+		require.Equal(t, "application/problem+json", r.Header().Get("Content-Type"), path)
+	}
+	require.Equal(t, "application/problem+json", jobstest.Call(h, "GET", "/api/jobs", "Accept", "application/problem+json").Header().Get("Content-Type"))
 }
