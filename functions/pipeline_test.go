@@ -22,7 +22,7 @@ import (
 	"github.com/zixly/sweepline/shared/function"
 )
 
-var update = flag.Bool("update", false, "write the table of ARCHITECTURE.md anew")
+var update = flag.Bool("update", false, "write the table of ARCHITECTURE.md and the AsyncAPI document anew")
 
 func TestEachStepHasItsFolderAndMain(t *testing.T) {
 	t.Parallel()

@@ -45,7 +45,8 @@ func TestProblemsAreForThoseWhoAsk(t *testing.T) {
 		if want {
 			require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"), accept)
 			require.Equal(t, map[string]any{
-				"type": "urn:sweepline:problem:conflict", "title": "Conflict", "status": 409.0, "detail": "the job has ended", "code": "conflict", "details": details,
+				"type": "urn:sweepline:problem:conflict", "title": "Conflict", "status": 409.0,
+				"detail": "the job has ended", "code": "conflict", "details": details,
 			}, body)
 		} else {
 			require.Equal(t, "application/json", w.Header().Get("Content-Type"), accept)
