@@ -64,8 +64,9 @@ func (f *Function) routes() http.Handler {
 	handle("GET /api/jobs/{id}", jobs.OfJob(f.getJob))
 	handle("POST /api/jobs/{id}/cancel", jobs.OfJob(f.cancelJob))
 	handle("POST /api/jobs/{id}/retry", jobs.OfJob(f.retryJob))
-	handle("POST /api/jobs/cancel", f.actOnMany(jobs.ActCancel))
-	handle("POST /api/jobs/retry", f.actOnMany(jobs.ActRetry))
+	for _, act := range []jobs.Act{jobs.ActCancel, jobs.ActRetry} { // which names unknown parameters among its other problems
+		mux.Handle("POST /api/jobs/"+string(act), f.jobs.Require(f.actOnMany(act), jobs.Refuse))
+	}
 	if f.jobs.DeadLetters != nil {
 		handle("GET /api/dead-letters", f.listDeadLetters, "trigger", "limit", "cursor")
 		handle("POST /api/dead-letters/{id}/redrive", f.redrive)

@@ -21,10 +21,7 @@ func UnknownQuery(r *http.Request, allowed ...string) job.Invalid {
 	if err != nil {
 		return job.Invalid{{Field: "query", Message: "must be name=value, percent-encoded, joined by &"}}
 	}
-	rule := "unknown parameter: there are none here"
-	if len(allowed) > 0 {
-		rule = "unknown parameter: must be one of " + strings.Join(slices.Sorted(slices.Values(allowed)), ", ")
-	}
+	rule := UnknownParameter(allowed...)
 	var unknown job.Invalid
 	for name := range given {
 		if !slices.Contains(allowed, name) {
@@ -33,4 +30,12 @@ func UnknownQuery(r *http.Request, allowed ...string) job.Invalid {
 	}
 	slices.SortFunc(unknown, func(a, b job.Problem) int { return cmp.Compare(a.Field, b.Field) })
 	return unknown
+}
+
+// UnknownParameter is what is said of a parameter that is not among those allowed.
+func UnknownParameter(allowed ...string) string {
+	if len(allowed) == 0 {
+		return "unknown parameter: there are none here"
+	}
+	return "unknown parameter: must be one of " + strings.Join(slices.Sorted(slices.Values(allowed)), ", ")
 }

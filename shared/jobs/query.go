@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/rfc3339"
@@ -65,6 +66,7 @@ func ParseBulk(act Act, v url.Values, ids []string) (Bulk, error) {
 	b := Bulk{Act: act}
 	var problems job.Invalid
 	bad := func(field, message string) { problems = append(problems, job.Problem{Field: field, Message: message}) }
+	unknown := false
 	for name := range v {
 		switch {
 		case name == "dry_run":
@@ -74,7 +76,8 @@ func ParseBulk(act Act, v url.Values, ids []string) (Bulk, error) {
 			}
 			b.DryRun = on
 		case !slices.Contains(parameters, name):
-			bad(job.Clip(name), "unknown parameter")
+			unknown = true
+			bad(job.Clip(name), function.UnknownParameter(slices.Concat(parameters, []string{"dry_run"})...))
 		}
 	}
 	var err error
@@ -105,7 +108,7 @@ func ParseBulk(act Act, v url.Values, ids []string) (Bulk, error) {
 	switch {
 	case len(ids) > 0 && (narrowed || v.Get("cursor") != ""):
 		bad("ids", "stand alone: name jobs or filters, not both")
-	case len(ids) == 0 && !narrowed:
+	case len(ids) == 0 && !narrowed && !unknown: // which may be the filter, misspelt
 		bad("status", "is required, or another filter, or ids: nothing is done to all jobs unasked")
 	}
 	if len(problems) > 0 {
