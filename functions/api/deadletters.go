@@ -11,6 +11,7 @@ import (
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobs"
+	"github.com/zixly/sweepline/shared/quota"
 )
 
 // defaultDeadLetters is how many are listed where nobody says.
@@ -31,6 +32,10 @@ func (f *Function) listDeadLetters(w http.ResponseWriter, r *http.Request) {
 	var invalid job.Invalid
 	if errors.As(err, &invalid) {
 		jobs.AnswerBadQuery(w, err)
+		return
+	}
+	if full, ok := errors.AsType[*quota.Exceeded](err); ok {
+		full.Write(w)
 		return
 	}
 	if err != nil {

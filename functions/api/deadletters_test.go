@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
@@ -53,6 +54,58 @@ func TestDeadLetters(t *testing.T) {
 	require.Equal(t, []string{"redrive a", "discard c"}, w.Acts)
 	w.Broken["redis"] = true
 	require.Equal(t, 503, jobstest.Call(h, "GET", "/api/dead-letters", "X-API-Key", "one").Code)
+}
+
+// TestAListOfDeadLettersIsSmall however large they are: whoever reaches the broker makes
+// letters of a MiB in anybody's name. One alone is shown whole, but for its seal, which
+// would make others believe it.
+func TestAListOfDeadLettersIsSmall(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "acme:one,globex:two")
+	seal := strings.Repeat("s", 43)
+	for i := range 300 {
+		l := jobstest.DeadLetter(fmt.Sprintf("l%03d", i), "acme", jobstest.Created.Add(-time.Duration(i)*time.Minute))
+		l.Event.SetExtension("sweepseal", seal)
+		switch i % 3 {
+		case 0:
+			require.NoError(t, l.Event.SetData("application/json", map[string]string{"x": strings.Repeat("d", 900_000)}))
+		case 1:
+			l.Event.SetExtension("long", strings.Repeat("e", 60_000))
+			l.Event.SetSubject(strings.Repeat("ü", 30_000))
+		}
+		w.DeadLetters = append(w.DeadLetters, l)
+	}
+	seen := 0
+	for cursor, pages := "", 0; ; pages++ {
+		require.Less(t, pages, 10)
+		r := jobstest.Call(h, "GET", "/api/dead-letters?limit=500&cursor="+url.QueryEscape(cursor), "X-API-Key", "one")
+		require.Equal(t, 200, r.Code)
+		require.Less(t, r.Body.Len(), 1<<20)
+		require.NotContains(t, r.Body.String(), seal)
+		body := jobstest.Decode[struct {
+			Letters []struct {
+				EventID string `json:"event_id"`
+				Bytes   int    `json:"data_bytes"`
+			} `json:"dead_letters"`
+			Next string `json:"next_cursor"`
+		}](t, r)
+		for _, l := range body.Letters {
+			require.NotEmpty(t, l.EventID)
+			if seen++; (seen-1)%3 == 0 {
+				require.Greater(t, l.Bytes, 900_000)
+			}
+		}
+		if cursor = body.Next; cursor == "" {
+			break
+		}
+	}
+	require.Equal(t, 300, seen)
+	for _, id := range []string{"l000", "l001"} {
+		r := jobstest.Call(h, "GET", "/api/dead-letters/"+id, "X-API-Key", "one")
+		require.Equal(t, 200, r.Code)
+		require.Greater(t, r.Body.Len(), 60_000, "one alone is whole")
+		require.NotContains(t, r.Body.String(), seal)
+	}
 }
 
 // A terminal state never changes: an event that would have brought its job on is

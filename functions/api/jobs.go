@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 
-	"github.com/zixly/sweepline/shared/auth"
 	"github.com/zixly/sweepline/shared/enqueue"
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
@@ -33,8 +32,11 @@ func (f *Function) listJobs(w http.ResponseWriter, r *http.Request) {
 		jobs.AnswerBadQuery(w, err)
 		return
 	}
-	page, err := f.jobs.Store.Jobs(r.Context(), auth.FromContext(r.Context()), q)
+	page, err := f.jobs.List(r.Context(), q)
+	full, isFull := errors.AsType[*quota.Exceeded](err)
 	switch {
+	case isFull:
+		full.Write(w)
 	case errors.Is(err, jobstore.ErrCursor):
 		jobs.AnswerBadQuery(w, job.Invalid{{Field: "cursor", Message: "is not one that this list gave"}})
 	case err != nil:

@@ -135,7 +135,7 @@ func (f *Function) results(ctx context.Context, j job.Job, u *url.URL) (*results
 	}
 	q.Offset, _ = strconv.Atoi(sent.Get("from")) // anything else is the first page
 	q.Offset = max(q.Offset, 0)
-	rows, err := f.jobs.Store.Rows(ctx, j.TenantID, j.JobID, q)
+	rows, err := f.jobs.Rows(ctx, j, q)
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zixly/sweepline/shared/auth"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobs"
 	"github.com/zixly/sweepline/shared/jobstore"
@@ -95,7 +94,7 @@ func (f *Function) jobsPage(w http.ResponseWriter, r *http.Request) {
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { v.Slots = f.slotsInUse(ctx) })
-	page, err := f.jobs.Store.Jobs(ctx, auth.FromContext(ctx), q)
+	page, err := f.jobs.List(ctx, q)
 	counts, whole := jobs.CountsOf(q, page)
 	if err == nil {
 		if !whole {
@@ -108,6 +107,9 @@ func (f *Function) jobsPage(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.Is(err, jobstore.ErrCursor):
 		f.problem(w, r, http.StatusBadRequest, "There is no such page", "The link is damaged. Start from the first page.")
+		return
+	case tooMuch(w, err):
+		f.problem(w, r, http.StatusTooManyRequests, "Too much at once", "Other lists of yours are being searched: "+err.Error()+". Try again in a moment.")
 		return
 	case err != nil:
 		slog.WarnContext(ctx, "Jobs not listed", "error", err)

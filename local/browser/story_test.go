@@ -204,7 +204,7 @@ func makeDeadLetters(t *testing.T, v *visitor, url string, n int) {
 	inspector, err := broker.NewInspector(client)
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
-		letters, err := inspector.DeadLetters(t.Context(), broker.DeadLetterQuery{})
+		letters, _, err := inspector.DeadLetters(t.Context(), broker.DeadLetterQuery{})
 		return err == nil && len(letters) >= n
 	}, patience, 50*time.Millisecond)
 }

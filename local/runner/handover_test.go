@@ -201,7 +201,7 @@ func throughBroker(t *testing.T, batch int, hand bool) seen {
 		return true
 	}, time.Minute, 10*time.Millisecond)
 	out := seen{Given: fn.seen, Replies: replies.seen, Dead: map[string]string{}}
-	letters, err := inspector.DeadLetters(ctx, broker.DeadLetterQuery{Namespace: "n", Broker: "b"})
+	letters, _, err := inspector.DeadLetters(ctx, broker.DeadLetterQuery{Namespace: "n", Broker: "b"})
 	require.NoError(t, err)
 	for _, l := range letters {
 		out.Dead[l.Event.ID()] = fmt.Sprint(l.Code, " ", l.Attempts, " ", reasonOf(l.Reason))

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -25,6 +26,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/jobstore/postgres"
 	"github.com/zixly/sweepline/shared/seal"
 	"github.com/zixly/sweepline/shared/servers"
 	"github.com/zixly/sweepline/shared/servers/servertest"
@@ -33,7 +35,7 @@ import (
 )
 
 // limits are the memory of the pods, in MiB: what the manifests give.
-var limits = map[string]int{"receive": 64, "callback": 64, "submit": 128, "collect": 128, "store": 128, "notify": 128, "supervise": 128, "broker": 256}
+var limits = map[string]int{"receive": 64, "callback": 64, "submit": 128, "collect": 128, "store": 128, "notify": 128, "supervise": 128, "api": 128, "broker": 256}
 
 const mebi = 1 << 20
 
@@ -164,6 +166,8 @@ func TestEachProcessLivesWithTheMemoryOfItsPod(t *testing.T) {
 	t.Cleanup(store.Stop)
 	taken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }))
 	t.Cleanup(taken.Close)
+	refused := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	t.Cleanup(refused.Close)
 	api := &hostileAPI{}
 	trader := httptest.NewServer(api)
 	t.Cleanup(trader.Close)
@@ -177,7 +181,12 @@ apiVersion: eventing.knative.dev/v1
 kind: Trigger
 metadata: {name: all, namespace: sweepline}
 spec: {broker: default, subscriber: {uri: %q}}
-`, taken.URL), 0o600))
+---
+apiVersion: eventing.knative.dev/v1
+kind: Trigger
+metadata: {name: refused, namespace: sweepline}
+spec: {broker: default, filter: {attributes: {type: refused}}, subscriber: {uri: %q}}
+`, taken.URL, refused.URL), 0o600))
 
 	const secret = "a secret of the memory test"
 	begin := func(name string, extra ...string) *small {
@@ -258,6 +267,58 @@ spec: {broker: default, subscriber: {uri: %q}}
 		all(t, p, hostileEvents("/sweepline/default", 20))
 		measure(t, p, "bodies that never come", func() { p.halves(400, mebi, "/sweepline/default") })
 	})
+	t.Run("api", func(t *testing.T) {
+		schema, err := postgres.Open(t.Context(), postgres.Config{DatabaseURL: database, Timeout: time.Minute, BulkTimeout: time.Minute, Migrate: true})
+		require.NoError(t, err)
+		defer func() { _ = schema.Close() }()
+		require.NoError(t, schema.Start(t.Context()))
+		p, q := begin("broker"), begin("api", "TENANT_KEYS=a:a-key-0123456789abcdef,b:b-key-0123456789abcdef")
+		// Dead letters of a MiB each in a tenant's name, which that tenant and others list.
+		one := func(id int) []byte {
+			return repeat(fmt.Sprintf(`{"specversion":"1.0","id":"dead-%d","source":"/a","type":"refused","tenantid":"a","data":"`, id), "x", `"}`, mebi-1000)
+		}
+		for i := range 150 {
+			p.post("/sweepline/default", structured, one(i))
+		}
+		var letters struct {
+			Letters []struct{} `json:"dead_letters"`
+		}
+		require.Eventually(t, func() bool {
+			body := q.get("/api/dead-letters?limit=500", "a-key-0123456789abcdef")
+			return json.Unmarshal(body, &letters) == nil && len(letters.Letters) > 20
+		}, 30*time.Second, 100*time.Millisecond)
+		measure(t, q, "lists of large dead letters", func() {
+			var wg sync.WaitGroup
+			for i := range 40 {
+				wg.Go(func() { q.get("/api/dead-letters?limit=500", []string{"a", "b"}[i%2]+"-key-0123456789abcdef") })
+			}
+			wg.Wait()
+		})
+	})
+}
+
+// post sends one body; what is answered does not matter.
+func (s *small) post(path, kind string, body []byte) {
+	resp, err := http.Post(s.url()+path, kind, bytes.NewReader(body))
+	if err == nil {
+		_ = resp.Body.Close()
+	}
+}
+
+// get reads what a tenant is answered, nothing where it is refused.
+func (s *small) get(path, key string) []byte {
+	req, err := http.NewRequest(http.MethodGet, s.url()+path, http.NoBody)
+	if err != nil {
+		return nil
+	}
+	req.Header.Set("X-Api-Key", key)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, _ := io.ReadAll(resp.Body)
+	return body
 }
 
 // hostileAPI is a trading API whose pages are what page says.

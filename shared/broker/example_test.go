@@ -119,7 +119,7 @@ func Example_deadLetter() {
 	var letters []broker.DeadLetter
 	for len(letters) == 0 {
 		var err error
-		letters, err = inspector.DeadLetters(context.Background(), broker.DeadLetterQuery{})
+		letters, _, err = inspector.DeadLetters(context.Background(), broker.DeadLetterQuery{})
 		must(err)
 	}
 	l := letters[0]

@@ -47,6 +47,7 @@ func exercise(t *testing.T, open func(testing.TB) string) {
 		"loop ends":          exerciseLoopEnds,
 		"dead letter sink":   exerciseDeadLetterSink,
 		"dead letter pages":  exerciseDeadLetterPages,
+		"large dead letters": exerciseLargeDeadLetters,
 		"dead letter list":   exerciseDeadLetterList,
 		"takeover":           exerciseTakeover,
 		"slow is not stolen": exerciseSlowIsNotStolen,

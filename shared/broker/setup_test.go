@@ -145,7 +145,12 @@ func (n *node) publish(status int, id string, headers ...string) {
 
 func (n *node) post(id string, headers ...string) *http.Response {
 	n.t.Helper()
-	req, err := http.NewRequestWithContext(n.t.Context(), http.MethodPost, n.url(), strings.NewReader(`{"n":1}`))
+	return n.postData(id, `{"n":1}`, headers...)
+}
+
+func (n *node) postData(id, data string, headers ...string) *http.Response {
+	n.t.Helper()
+	req, err := http.NewRequestWithContext(n.t.Context(), http.MethodPost, n.url(), strings.NewReader(data))
 	require.NoError(n.t, err)
 	req.Header.Set("Ce-Specversion", "1.0")
 	req.Header.Set("Ce-Id", id)
@@ -268,7 +273,7 @@ func (b *bundle) settled(trigger string) {
 
 func (b *bundle) deadLetters() []DeadLetter {
 	b.t.Helper()
-	letters, err := b.inspector.DeadLetters(b.t.Context(),
+	letters, _, err := b.inspector.DeadLetters(b.t.Context(),
 		DeadLetterQuery{Namespace: b.broker.Namespace, Broker: b.broker.Name})
 	require.NoError(b.t, err)
 	return letters

@@ -15,6 +15,7 @@ import (
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/rfc3339"
+	"github.com/zixly/sweepline/shared/seal"
 )
 
 const (
@@ -85,17 +86,57 @@ func (l DeadLetter) MarshalJSON() ([]byte, error) {
 	}{plain(l), rfc3339.Milli(l.Time)})
 }
 
-// listedData is the most of an event's data that a list shows.
-const listedData = 4 << 10
+const (
+	// listedData is the most of an event's data that a list shows.
+	listedData = 4 << 10
+	// listedName is the most of one attribute, where the attributes are long.
+	listedName = 256
+	// looked is the most data that one request looks at for its list.
+	looked = 64 << 20
+)
 
-// listed is viewOf without large data: a page holds many.
-func listed(l broker.DeadLetter) DeadLetter {
-	v := viewOf(l)
-	if n := len(l.Event.DataEncoded); n > listedData {
-		v.DataBytes = n
-		v.Event.DataEncoded = nil
+// slim takes off a letter what a list does not show: large data, and attributes of a size
+// that none of ours has. A page holds many. It returns the size of the data, where it
+// was left out.
+func slim(l *broker.DeadLetter) (left int) {
+	e := l.Event
+	size := len(e.ID()) + len(e.Source()) + len(e.Type()) + len(e.Subject()) + len(e.DataSchema()) + len(e.DataContentType())
+	for name, value := range e.Extensions() {
+		text, _ := value.(string)
+		size += len(name) + len(text)
 	}
-	return v
+	long := size > listedData
+	if len(e.DataEncoded) <= listedData && !long {
+		return 0
+	}
+	name := strings.Clone // attributes are parts of the text that the data came in
+	if long {
+		name = clip
+	}
+	short := cloudevents.New()
+	short.SetID(name(e.ID()))
+	short.SetSource(name(e.Source()))
+	short.SetType(name(e.Type()))
+	if subject := e.Subject(); subject != "" {
+		short.SetSubject(name(subject))
+	}
+	if at := e.Time(); !at.IsZero() {
+		short.SetTime(at)
+	}
+	for n, value := range e.Extensions() {
+		if text, ok := value.(string); ok && (!long || n == event.ExtTenant) {
+			short.SetExtension(strings.Clone(n), name(text))
+		}
+	}
+	l.Event = short
+	return len(e.DataEncoded)
+}
+
+func clip(s string) string {
+	if len(s) <= listedName {
+		return strings.Clone(s)
+	}
+	return strings.ToValidUTF8(s[:listedName], "") + "…"
 }
 
 func viewOf(l broker.DeadLetter) DeadLetter {
@@ -106,10 +147,12 @@ func viewOf(l broker.DeadLetter) DeadLetter {
 }
 
 // shown is an event that can be written as JSON: data that says it is JSON and is
-// not would spoil the whole list, so it goes as bytes.
+// not would spoil the whole list, so it goes as bytes. The seal is nobody's business: who
+// has it can send the event again to whatever function they reach.
 func shown(e cloudevents.Event) cloudevents.Event {
+	e = e.Clone()
+	e.SetExtension(seal.Extension, nil)
 	if !e.DataBase64 && !json.Valid(e.Data()) {
-		e = e.Clone()
 		e.DataBase64 = true
 	}
 	return e
@@ -130,23 +173,45 @@ func (s *Service) OwnDeadLetters(ctx context.Context, q broker.DeadLetterQuery, 
 }
 
 func (s *Service) ownDeadLetters(ctx context.Context, q broker.DeadLetterQuery) (own []DeadLetter, next string, err error) {
+	release, err := s.TakeRead(ctx, auth.FromContext(ctx))
+	if err != nil {
+		return nil, "", err
+	}
+	defer release()
 	own = []DeadLetter{}
+	left := map[string]int{} // the caller's letters by position, and how much data they have beyond what is shown
+	size := 0
+	q.Look = func(l *broker.DeadLetter) {
+		size += len(l.Event.DataEncoded)
+		if s.owns(ctx, *l) {
+			left[l.Position] = slim(l)
+			return
+		}
+		*l = broker.DeadLetter{Position: l.Position}
+	}
 	for range maxDeadLetterPages {
-		page, err := s.DeadLetters.DeadLetters(ctx, q)
+		page, next, err := s.DeadLetters.DeadLetters(ctx, q)
 		if err != nil {
 			return nil, "", fmt.Errorf("list dead letters: %w", err)
 		}
 		for _, l := range page {
-			if s.owns(ctx, l) {
-				own = append(own, listed(l))
-			}
 			q.Before = l.Position
-			if len(own) == q.Limit {
+			n, mine := left[l.Position]
+			if !mine {
+				continue
+			}
+			v := viewOf(l)
+			v.DataBytes = n
+			if own = append(own, v); len(own) == q.Limit {
 				return own, q.Before, nil
 			}
 		}
-		if len(page) < q.Limit {
+		if next == "" {
 			return own, "", nil
+		}
+		q.Before = next
+		if clear(left); size > looked {
+			break
 		}
 	}
 	return own, q.Before, nil

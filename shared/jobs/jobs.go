@@ -94,7 +94,7 @@ type Enqueuer interface {
 
 // DeadLetters are the events that could not be delivered.
 type DeadLetters interface {
-	DeadLetters(ctx context.Context, q broker.DeadLetterQuery) ([]broker.DeadLetter, error)
+	DeadLetters(ctx context.Context, q broker.DeadLetterQuery) (letters []broker.DeadLetter, next string, err error)
 	DeadLetter(ctx context.Context, id string) (broker.DeadLetter, error)
 	Redrive(ctx context.Context, id string) error
 	Discard(ctx context.Context, id string) error

@@ -5,6 +5,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/quota"
 )
 
@@ -46,6 +49,37 @@ func (s *shares) giveBack(tenant string) {
 	}
 	close(s.freed)
 	s.freed = make(chan struct{})
+}
+
+// List reads a page of the caller's jobs. Which states they are in, or what text they
+// hold, no index tells: that may look at every job there is, so it counts as a large
+// read and can be a quota.Exceeded.
+func (s *Service) List(ctx context.Context, q jobstore.Query) (jobstore.Page, error) {
+	owner := auth.FromContext(ctx)
+	if q.Text != "" || len(q.Status) > 0 {
+		release, err := s.TakeRead(ctx, owner)
+		if err != nil {
+			return jobstore.Page{}, err
+		}
+		defer release()
+	}
+	return s.Store.Jobs(ctx, owner, q)
+}
+
+// manyRows is from how many rows on sorting them is a large read.
+const manyRows = 5000
+
+// Rows reads a page of a job's rows, which are sorted for it. Of a large sweep that
+// counts as a large read and can be a quota.Exceeded.
+func (s *Service) Rows(ctx context.Context, j job.Job, q jobstore.RowQuery) ([]job.Row, error) {
+	if j.Metrics == nil || j.Metrics.Combinations > manyRows {
+		release, err := s.TakeRead(ctx, j.TenantID)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+	}
+	return s.Store.Rows(ctx, j.TenantID, j.JobID, q)
 }
 
 // TakeRead lets a tenant begin something that reads very much: all rows of a job. The

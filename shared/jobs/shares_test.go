@@ -11,10 +11,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobs"
 	"github.com/zixly/sweepline/shared/jobs/jobstest"
 	"github.com/zixly/sweepline/shared/jobstore"
+	"github.com/zixly/sweepline/shared/quota"
 )
 
 func shared(t *testing.T, cfg jobs.Config) (*jobstest.World, *jobs.Service, http.Handler) {
@@ -136,4 +138,40 @@ func TestATenantCountsOneFilterAtATime(t *testing.T) {
 	require.Eventually(t, func() bool { return running.Load() == 1 }, 5*time.Second, time.Millisecond)
 	s.Counts(globex, jobstore.Query{Ticker: "A"})
 	require.EqualValues(t, 2, running.Load(), "another tenant has its own")
+}
+
+// A list that has to look at every job of the tenant, and rows that have to be sorted,
+// are large reads: one tenant's searches on every connection would keep others waiting.
+func TestATenantSearchesSoMuchAtOnce(t *testing.T) {
+	t.Parallel()
+	w, s, _ := shared(t, jobs.Config{MaxStreams: 1, TenantReads: auth.Auto})
+	acme, globex := auth.NewContext(t.Context(), "acme"), auth.NewContext(t.Context(), "globex")
+	small, large := w.Stored("acme", job.Completed), w.Stored("acme", job.Completed)
+	small.Metrics, large.Metrics = &job.Metrics{Combinations: 100}, &job.Metrics{Combinations: 124_750}
+	for range 2 {
+		release, err := s.TakeRead(acme, "acme")
+		require.NoError(t, err)
+		t.Cleanup(release)
+	}
+	for name, read := range map[string]func() error{
+		"text":   func() error { _, err := s.List(acme, jobstore.Query{Text: "x"}); return err },
+		"states": func() error { _, err := s.List(acme, jobstore.Query{Status: []job.State{job.Queued}}); return err },
+		"rows":   func() error { _, err := s.Rows(acme, large, jobstore.RowQuery{Limit: 10}); return err },
+		"dead letters": func() error {
+			_, _, err := s.OwnDeadLetters(acme, broker.DeadLetterQuery{Limit: 10}, "")
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var full *quota.Exceeded
+			require.ErrorAs(t, read(), &full)
+		})
+	}
+	_, err := s.List(acme, jobstore.Query{Ticker: "DAX"})
+	require.NoError(t, err, "an index serves it")
+	_, err = s.Rows(acme, small, jobstore.RowQuery{Limit: 10})
+	require.NoError(t, err)
+	_, err = s.List(globex, jobstore.Query{Text: "x"})
+	require.NoError(t, err, "another tenant has its own")
 }

@@ -109,7 +109,7 @@ func TestAttemptsOnTheClock(t *testing.T) {
 				p = runBroker(t, dir, url)
 			}
 			require.Eventually(t, func() bool {
-				letters, err := inspector.DeadLetters(t.Context(), broker.DeadLetterQuery{Namespace: namespace})
+				letters, _, err := inspector.DeadLetters(t.Context(), broker.DeadLetterQuery{Namespace: namespace})
 				return err == nil && len(letters) == 1 && letters[0].Attempts == 4
 			}, 5*time.Second, 10*time.Millisecond)
 			require.Empty(t, attempts, "there are four in all")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -52,63 +53,103 @@ type DeadLetterQuery struct {
 	Before string
 	// Limit is 100 if 0.
 	Limit int
+	// Look, if set, sees each letter as soon as it is read, with its event whole, and
+	// may take off what is not needed of it: what it leaves is listed. A page of
+	// letters can be very large otherwise.
+	Look func(*DeadLetter)
 }
 
 // ValidPosition reports whether s has the form of a DeadLetter's Position.
 func ValidPosition(s string) bool { return stream.ValidPosition(s) }
 
-// DeadLetters lists dead letters, the latest first.
-func (i *Inspector) DeadLetters(ctx context.Context, q DeadLetterQuery) ([]DeadLetter, error) {
+// pageBytes is about what is read for one page of dead letters, at most.
+const pageBytes = 32 << 20
+
+// DeadLetters lists dead letters, the latest first. next is where the page after begins
+// (DeadLetterQuery.Before), empty after the last one: a page of large letters has fewer
+// of them than its limit.
+func (i *Inspector) DeadLetters(ctx context.Context, q DeadLetterQuery) (letters []DeadLetter, next string, err error) {
 	if q.Limit <= 0 {
 		q.Limit = 100
 	}
+	lists, err := i.deadLists(ctx, q)
+	if err != nil {
+		return nil, "", err
+	}
+	letters = []DeadLetter{}
+	more, from := false, "" // what is older than from is not known of all lists
+	for _, l := range lists {
+		last := ""
+		follows, err := l.partition.DeadLetters(ctx, stream.DeadLetterQuery{
+			Trigger: l.trigger, Before: q.Before, Limit: q.Limit, Bytes: pageBytes / int64(len(lists)),
+		}, func(d stream.DeadLetter) {
+			v := view(d)
+			if last = v.Position; q.Look != nil {
+				q.Look(&v)
+			}
+			letters = append(letters, v)
+		})
+		if err != nil {
+			return nil, "", fmt.Errorf("list dead letters of %s: %w", l.partition.Broker, err)
+		}
+		if follows {
+			more, from = true, max(from, last)
+		}
+		letters = newest(letters, q.Limit+1)
+	}
+	if known := slices.IndexFunc(letters, func(l DeadLetter) bool { return l.Position < from }); known >= 0 {
+		letters = letters[:known]
+	}
+	if len(letters) > q.Limit {
+		more, letters = true, letters[:q.Limit]
+	}
+	if more && len(letters) > 0 {
+		next = letters[len(letters)-1].Position
+	}
+	return letters, next, nil
+}
+
+// newest sorts letters and gives the newest of them.
+func newest(letters []DeadLetter, limit int) []DeadLetter {
+	sort.SliceStable(letters, func(a, b int) bool { return letters[a].Position > letters[b].Position })
+	n := min(len(letters), limit)
+	clear(letters[n:]) // so that they need not be kept
+	return letters[:n]
+}
+
+// deadList is where a Trigger's dead letters of one partition are.
+type deadList struct {
+	partition *stream.Partition
+	trigger   string
+}
+
+func (i *Inspector) deadLists(ctx context.Context, q DeadLetterQuery) (lists []deadList, err error) {
 	brokers, err := i.store.Brokers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var found []stream.DeadLetter
 	for _, b := range brokers {
 		if (q.Namespace != "" && q.Namespace != b.Namespace) || (q.Broker != "" && q.Broker != b.Name) {
 			continue
 		}
-		letters, err := i.ofBroker(ctx, b, q)
+		names, err := i.store.Names(ctx, b)
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, letters...)
-	}
-	sort.SliceStable(found, func(a, b int) bool { return found[a].Position() > found[b].Position() })
-	found = found[:min(len(found), q.Limit)]
-	out := make([]DeadLetter, len(found))
-	for n, d := range found {
-		out[n] = view(d)
-	}
-	return out, nil
-}
-
-func (i *Inspector) ofBroker(ctx context.Context, b stream.Broker, q DeadLetterQuery) ([]stream.DeadLetter, error) {
-	names, err := i.store.Names(ctx, b)
-	if err != nil {
-		return nil, err
-	}
-	partitions, err := i.store.All(ctx, b)
-	if err != nil {
-		return nil, err
-	}
-	var out []stream.DeadLetter
-	for _, name := range names {
-		if q.Trigger != "" && q.Trigger != name {
-			continue
+		partitions, err := i.store.All(ctx, b)
+		if err != nil {
+			return nil, err
 		}
-		for _, p := range partitions {
-			letters, err := p.DeadLetters(ctx, stream.DeadLetterQuery{Trigger: name, Before: q.Before, Limit: q.Limit})
-			if err != nil {
-				return nil, fmt.Errorf("list dead letters of %s: %w", b, err)
+		for _, name := range names {
+			if q.Trigger != "" && q.Trigger != name {
+				continue
 			}
-			out = append(out, letters...)
+			for _, p := range partitions {
+				lists = append(lists, deadList{p, name})
+			}
 		}
 	}
-	return out, nil
+	return lists, nil
 }
 
 // DeadLetter returns one dead letter, or ErrNotFound.

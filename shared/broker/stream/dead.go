@@ -38,6 +38,8 @@ type DeadLetterQuery struct {
 	// first page.
 	Before string
 	Limit  int
+	// Bytes ends the list once so many were read, if letters follow; 0 for no bound.
+	Bytes int64
 }
 
 // Position orders dead letters, the newest first. It stays what it is when others
@@ -55,8 +57,14 @@ func ValidPosition(s string) bool {
 	return ok && err == nil && len(ms) == 12 && len(sum) == 16
 }
 
-// DeadLetters lists a Trigger's dead letters, the newest first.
-func (p *Partition) DeadLetters(ctx context.Context, q DeadLetterQuery) ([]DeadLetter, error) {
+// readAtOnce is the most, in bytes, that is read of dead letters with one call, unless
+// one alone is larger: there may be hundreds on a page, of a MiB each.
+const readAtOnce = 1 << 20
+
+// DeadLetters gives a Trigger's dead letters to visit, the newest first, each as soon as
+// it is read. What visit does not keep costs no memory beyond a MiB or two. more says
+// that others may follow.
+func (p *Partition) DeadLetters(ctx context.Context, q DeadLetterQuery, visit func(DeadLetter)) (more bool, err error) {
 	ctx, cancel := p.store.call(ctx)
 	defer cancel()
 	most := "+inf"
@@ -64,17 +72,17 @@ func (p *Partition) DeadLetters(ctx context.Context, q DeadLetterQuery) ([]DeadL
 		ms, _, _ := strings.Cut(q.Before, ".")
 		n, err := strconv.ParseInt(ms, 16, 64)
 		if err != nil {
-			return nil, fmt.Errorf("list dead letters: position %q: %w", clip(q.Before, 64), ErrNotFound)
+			return false, fmt.Errorf("list dead letters: position %q: %w", clip(q.Before, 64), ErrNotFound)
 		}
 		most = strconv.FormatInt(n, 10)
 	}
-	var out []DeadLetter
+	visited, read := 0, int64(0)
 	var found []placed // not in out yet, the newest first
 	for offset := int64(0); ; {
 		page, err := p.store.rdb.ZRevRangeByScoreWithScores(ctx, p.keys.deadLetters(q.Trigger),
 			&redis.ZRangeBy{Min: "-inf", Max: most, Offset: offset, Count: pageSize}).Result()
 		if err != nil {
-			return nil, fmt.Errorf("list dead letters: %w", err)
+			return false, fmt.Errorf("list dead letters: %w", err)
 		}
 		for _, z := range page {
 			at := p.place(q.Trigger, z)
@@ -89,24 +97,57 @@ func (p *Partition) DeadLetters(ctx context.Context, q DeadLetterQuery) ([]DeadL
 			oldest := page[len(page)-1].Score
 			ready, _ = slices.BinarySearchFunc(found, oldest, func(f placed, score float64) int { return cmp.Compare(score, f.z.Score) })
 		}
-		for ready > 0 && len(out) < q.Limit {
-			n := min(ready, q.Limit-len(out), pageSize)
+		for ready > 0 && visited < q.Limit {
+			n := min(ready, q.Limit-visited, pageSize)
 			members := make([]redis.Z, n)
 			for i, f := range found[:n] {
 				members[i] = f.z
 			}
-			letters, err := p.letters(ctx, q.Trigger, members)
+			some, size, err := p.upTo(ctx, q.Trigger, members, readAtOnce)
 			if err != nil {
-				return nil, err
+				return false, err
 			}
-			out = append(out, letters...)
-			found, ready = found[n:], ready-n
+			letters, err := p.letters(ctx, q.Trigger, some)
+			if err != nil {
+				return false, err
+			}
+			for _, l := range letters {
+				visit(l)
+			}
+			visited, read = visited+len(letters), read+size
+			found, ready = found[len(some):], ready-len(some)
+			if q.Bytes > 0 && read >= q.Bytes && visited > 0 {
+				return true, nil
+			}
 		}
-		if last || len(out) >= q.Limit {
-			return out, nil
+		if last || visited >= q.Limit {
+			return visited >= q.Limit, nil
 		}
 		offset += int64(len(page))
 	}
+}
+
+// upTo gives the first of members whose payloads have so many bytes together, one at
+// least, and how many they have.
+func (p *Partition) upTo(ctx context.Context, trigger string, members []redis.Z, most int64) (some []redis.Z, bytes int64, err error) {
+	sizes := make([]*redis.IntCmd, len(members))
+	_, err = p.store.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for i, z := range members {
+			id, _ := z.Member.(string)
+			sizes[i] = pipe.HStrLen(ctx, p.keys.dead(trigger), "p:"+id)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("measure dead letters: %w", err)
+	}
+	for i, size := range sizes {
+		if bytes+size.Val() > most && i > 0 {
+			return members[:i], bytes, nil
+		}
+		bytes += size.Val()
+	}
+	return members, bytes, nil
 }
 
 // placed is a member of the set of dead letters, and its Position.

@@ -344,17 +344,23 @@ func (w *World) Enqueue(_ context.Context, r enqueue.Request) (enqueue.Accepted,
 
 type deadLetters struct{ *World }
 
-func (m deadLetters) DeadLetters(_ context.Context, q broker.DeadLetterQuery) ([]broker.DeadLetter, error) {
+func (m deadLetters) DeadLetters(_ context.Context, q broker.DeadLetterQuery) (page []broker.DeadLetter, next string, err error) {
 	if err := m.Fails("redis"); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	var page []broker.DeadLetter
 	for _, l := range m.World.DeadLetters {
 		if (q.Before == "" || l.Position < q.Before) && len(page) < q.Limit {
+			if next = l.Position; q.Look != nil {
+				l.Event = l.Event.Clone()
+				q.Look(&l)
+			}
 			page = append(page, l)
 		}
 	}
-	return page, nil
+	if len(page) < q.Limit {
+		next = ""
+	}
+	return page, next, nil
 }
 
 func (m deadLetters) DeadLetter(_ context.Context, id string) (broker.DeadLetter, error) {
