@@ -79,10 +79,17 @@ func (f *Function) attempt(ctx context.Context, entry wait.Entry, asked time.Tim
 	case trading.Permanent(err):
 		f.answered()
 		return f.reject(settle, r, err)
+	case errors.Is(err, trading.ErrUnnamed) && r.Tries >= maxUnnamed:
+		return f.reject(settle, r, err)
 	default:
 		return nil, f.backOff(settle, r, err, trading.Uncertain(err) && !f.absent(call, r, err))
 	}
 }
+
+// maxUnnamed is after how many attempts a sweep is given up that the API takes without
+// naming it, and does not know when it is looked for: each attempt may have started
+// another, and no further one is likelier to be named. They take five minutes.
+const maxUnnamed = 10
 
 // paid marks a call as one of those granted with the admission, if any is left.
 func paid(ctx context.Context, entry *wait.Entry) context.Context {

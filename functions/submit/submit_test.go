@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -173,6 +174,45 @@ func TestCutOff(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, wait.Parked, r.State)
 	require.True(t, r.Uncertain)
+}
+
+// unnamed is an API that takes each sweep, names none and knows none.
+type unnamed struct{ submitted int }
+
+func (*unnamed) Health(context.Context) error { return nil }
+
+func (*unnamed) Find(context.Context, string, time.Time) ([]trading.Job, error) { return nil, nil }
+
+func (a *unnamed) Submit(context.Context, job.Sweep, string, map[string]string) (trading.Submission, error) {
+	a.submitted++
+	return trading.Submission{}, fmt.Errorf("submit: %w", trading.ErrUnnamed)
+}
+
+// TestASweepThatIsNeverNamed: an API that takes sweeps and gives them no id is not given
+// another one for ever. The job fails, and says why.
+func TestASweepThatIsNeverNamed(t *testing.T) {
+	t.Parallel()
+	waits, err := wait.Open(t.Context(), wait.Config{RedisURL: servertest.Miniredis(t)})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = waits.Close() })
+	a := &unnamed{}
+	f, err := submit.New(submit.Config{BaseURL: "https://hooks.test/base", Secret: "secret of the tests", BackoffMax: time.Millisecond}, waits, a)
+	require.NoError(t, err)
+	e := requested(t, func(*job.Header) {})
+	var ended *cloudevents.Event
+	require.Eventually(t, func() bool {
+		_, err := waits.AdmitNext(t.Context(), 1, 1, time.Minute)
+		require.NoError(t, err)
+		ended, err = f.Handle(t.Context(), e)
+		require.NoError(t, err)
+		return ended != nil
+	}, 10*time.Second, 2*time.Millisecond)
+	require.Equal(t, event.SweepFailed, ended.Type())
+	require.Equal(t, 11, a.submitted)
+	failed, err := event.Data[event.Failed](*ended)
+	require.NoError(t, err)
+	require.Equal(t, job.Rejected, failed.ErrorCode)
+	require.Contains(t, failed.ErrorMessage, "no valid job_id")
 }
 
 // TestTwoSweepsForOneJob: against all leases two attempts got through.

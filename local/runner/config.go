@@ -80,6 +80,8 @@ type Config struct {
 	AllowedHosts []string `envconfig:"ALLOWED_HOSTS"`
 	// SecretSet says that the variable is there: set but empty is an error.
 	SecretSet auth.Present `envconfig:"CALLBACK_SECRET"`
+	// SealKeySet is the same of the key of seals.
+	SealKeySet auth.Present `envconfig:"EVENT_SEAL_KEY"`
 }
 
 // Folder makes the data folder and gives its path.

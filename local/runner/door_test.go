@@ -14,6 +14,7 @@ func TestSecretsThatAreNoneDoNotStart(t *testing.T) {
 	for want, cfg := range map[string]runner.Config{
 		"CALLBACK_SECRET is set but empty": {SecretSet: "set"},
 		"CALLBACK_SECRET is too short":     {CallbackSecret: "change-me"},
+		"EVENT_SEAL_KEY is set but empty":  {SealKeySet: "set"},
 	} {
 		cfg.DataDir = t.TempDir()
 		_, err := runner.Start(t.Context(), cfg, slog.New(slog.DiscardHandler))

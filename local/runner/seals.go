@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/zixly/sweepline/shared/function"
@@ -23,6 +24,9 @@ func (l *Local) openSeals(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	if c.Key == "" && c.Mode != seal.Off {
+		if cfg.SealKeySet != "" {
+			return errors.New("EVENT_SEAL_KEY is set but empty: unset it to have one made")
+		}
 		if cfg.RedisURL == "" {
 			c.Key, err = secret(l.DataDir, "event-seal-key")
 		} else {

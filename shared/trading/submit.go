@@ -13,6 +13,10 @@ import (
 	"github.com/zixly/sweepline/shared/job"
 )
 
+// ErrUnnamed: the API took a sweep and gave it no id by which it could be asked for. It
+// may have started it all the same.
+var ErrUnnamed = errors.New("response has no valid job_id")
+
 // Submission is an accepted sweep.
 type Submission struct {
 	// JobID is the trading API's id, not ours.
@@ -56,7 +60,7 @@ func (c *Client) Submit(ctx context.Context, s job.Sweep, callbackURL string, he
 		return Submission{}, err
 	}
 	if !validJobID(answer.JobID) {
-		return Submission{}, &Error{Op: op, Status: http.StatusOK, sent: true, cause: errors.New("response has no valid job_id")}
+		return Submission{}, &Error{Op: op, Status: http.StatusOK, sent: true, cause: ErrUnnamed}
 	}
 	out := Submission{
 		JobID:             answer.JobID,
