@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
 	"mime"
 	"net/http"
 	"strconv"
@@ -35,8 +34,7 @@ func (f *Function) actOnMany(act jobs.Act) http.HandlerFunc {
 		case errors.Is(err, jobstore.ErrCursor):
 			jobs.AnswerBadQuery(w, job.Invalid{{Field: "cursor", Message: "is not one that this list gave"}})
 		case err != nil:
-			slog.WarnContext(r.Context(), "Jobs not acted on", "act", string(act), "error", err)
-			function.WriteUnavailable(w, err)
+			answerAct(r.Context(), w, err)
 		case !got.Some(): // nothing was done, and the first error says why
 			answerAct(r.Context(), w, got.Err)
 		default:

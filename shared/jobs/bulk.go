@@ -144,7 +144,7 @@ func (s *Service) Many(ctx context.Context, b Bulk) (BulkResult, error) {
 		n := len(b.IDs)
 		r.Total = &n
 	} else {
-		page, err := s.Store.Jobs(ctx, auth.FromContext(ctx), b.Query)
+		page, err := s.List(ctx, b.Query)
 		if err != nil {
 			return r, fmt.Errorf("list jobs: %w", err)
 		}

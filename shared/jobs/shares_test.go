@@ -156,7 +156,11 @@ func TestATenantSearchesSoMuchAtOnce(t *testing.T) {
 	for name, read := range map[string]func() error{
 		"text":   func() error { _, err := s.List(acme, jobstore.Query{Text: "x"}); return err },
 		"states": func() error { _, err := s.List(acme, jobstore.Query{Status: []job.State{job.Queued}}); return err },
-		"rows":   func() error { _, err := s.Rows(acme, large, jobstore.RowQuery{Limit: 10}); return err },
+		"acts": func() error {
+			_, err := s.Many(acme, jobs.Bulk{Act: jobs.ActRetry, Query: jobstore.Query{Status: []job.State{job.Failed}}})
+			return err
+		},
+		"rows": func() error { _, err := s.Rows(acme, large, jobstore.RowQuery{Limit: 10}); return err },
 		"dead letters": func() error {
 			_, _, err := s.OwnDeadLetters(acme, broker.DeadLetterQuery{Limit: 10}, "")
 			return err
