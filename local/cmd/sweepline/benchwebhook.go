@@ -37,7 +37,7 @@ they took. These are real jobs: run it against a sweepline of your own, such as
 			if err != nil {
 				return err
 			}
-			r, err := bench.Webhook(cmd.Context(), c.base, c.key, float64(rate), duration)
+			r, err := bench.Webhook(cmd.Context(), c.Base(), c.Key(), float64(rate), duration)
 			if err != nil {
 				return err
 			}

@@ -1,55 +1,31 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	api "github.com/zixly/sweepline/shared/client"
 )
 
-// deadLetter is an event that could not be delivered.
-type deadLetter struct {
-	ID       string    `json:"id"`
-	Undone   string    `json:"undone"`
-	Trigger  string    `json:"trigger"`
-	Type     string    `json:"type"`
-	EventID  string    `json:"event_id"`
-	JobID    string    `json:"job_id"`
-	Attempts int       `json:"attempts"`
-	Reason   string    `json:"reason"`
-	Time     time.Time `json:"time"`
-}
-
-type deadLetters struct {
-	DeadLetters []deadLetter `json:"dead_letters"`
-}
-
-// deadLetters reads the list, all pages of it.
-func (c *client) deadLetters(cmd *cobra.Command) (deadLetters, error) {
-	var all deadLetters
-	cursor := ""
+// allDeadLetters reads the list, all pages of it.
+func allDeadLetters(ctx context.Context, c *api.Client) ([]api.DeadLetter, error) {
+	all := []api.DeadLetter{}
+	filter := api.DeadLetterFilter{Limit: 100}
 	for {
-		page := struct {
-			deadLetters
-
-			Next string `json:"next_cursor"`
-		}{}
-		path := "/api/dead-letters?" + url.Values{"limit": {"100"}, "cursor": {cursor}}.Encode()
-		if cursor == "" {
-			path = "/api/dead-letters?limit=100"
+		page, err := c.DeadLetters(ctx, filter)
+		if err != nil {
+			return nil, err
 		}
-		if err := c.do(cmd.Context(), http.MethodGet, path, nil, nil, &page); err != nil {
-			return all, err
-		}
-		all.DeadLetters = append(all.DeadLetters, page.DeadLetters...)
-		if page.Next == "" {
+		all = append(all, page.DeadLetters...)
+		if page.NextCursor == "" {
 			return all, nil
 		}
-		cursor = page.Next
+		filter.Cursor = page.NextCursor
 	}
 }
 
@@ -64,24 +40,21 @@ func newDeadLetters() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			d, err := c.deadLetters(cmd)
+			letters, err := allDeadLetters(cmd.Context(), c)
 			if err != nil {
 				return err
 			}
 			if asJSON {
-				if d.DeadLetters == nil {
-					d.DeadLetters = []deadLetter{}
-				}
-				return printJSON(cmd.OutOrStdout(), d)
+				return printJSON(cmd.OutOrStdout(), api.DeadLetterPage{DeadLetters: letters})
 			}
 			w := cmd.OutOrStdout()
-			if len(d.DeadLetters) == 0 {
+			if len(letters) == 0 {
 				_, err := fmt.Fprintln(w, "No dead letters: every event found its way.")
 				return err
 			}
 			g := newGrid(w, "id", "what", "trigger", "event", "attempts", "time", "reason")
 			g.right, g.wraps, g.spare = []string{"attempts"}, "reason", []string{"event", "attempts", "time", "trigger"}
-			for _, l := range d.DeadLetters {
+			for _, l := range letters {
 				g.add(l.ID, l.Undone, printable(l.Trigger), printable(l.EventID), l.Attempts, l.Time.Local().Format(time.DateTime), reasonText(l.Reason))
 			}
 			g.print()
@@ -118,21 +91,19 @@ func newRedrive() *cobra.Command {
 				return err
 			}
 			if all {
-				d, err := c.deadLetters(cmd)
+				letters, err := allDeadLetters(cmd.Context(), c)
 				if err != nil {
 					return err
 				}
 				args = nil
-				for _, l := range d.DeadLetters {
+				for _, l := range letters {
 					args = append(args, l.ID)
 				}
 			}
 			late := []string{}
 			for _, id := range args {
-				var answer struct {
-					JobStatus string `json:"job_status"`
-				}
-				if err := c.do(cmd.Context(), http.MethodPost, "/api/dead-letters/"+url.PathEscape(id)+"/redrive", nil, nil, &answer); err != nil {
+				answer, err := c.Redrive(cmd.Context(), id)
+				if err != nil {
 					return fmt.Errorf("redrive %s: %w", id, err)
 				}
 				if answer.JobStatus != "" {
@@ -166,7 +137,7 @@ func newDiscard() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := c.do(cmd.Context(), http.MethodDelete, "/api/dead-letters/"+url.PathEscape(args[0]), nil, nil, nil); err != nil {
+			if _, err := c.Discard(cmd.Context(), args[0]); err != nil {
 				return err
 			}
 			if asJSON {

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/http"
 
 	"github.com/zixly/sweepline/local/runner"
+	api "github.com/zixly/sweepline/shared/client"
 	"github.com/zixly/sweepline/shared/job"
 )
 
@@ -23,8 +23,11 @@ func runDemo(ctx context.Context, l *runner.Local, out, progress io.Writer) erro
 	if err != nil {
 		return err
 	}
-	c := &client{base: l.PublicURL, key: env.key, http: &http.Client{}}
-	a, err := c.submit(ctx, demoSweep)
+	c, err := api.New(l.PublicURL, env.Key())
+	if err != nil {
+		return err
+	}
+	a, err := submit(ctx, c, demoSweep)
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}

@@ -7,25 +7,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
-	"net/url"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/tmaxmax/go-sse"
 
+	api "github.com/zixly/sweepline/shared/client"
 	"github.com/zixly/sweepline/shared/job"
 )
-
-// overview is one message of the stream of a tenant's jobs.
-type overview struct {
-	Open []struct {
-		JobID string `json:"job_id"`
-		update
-	} `json:"open"`
-	Latest string `json:"latest"`
-}
 
 // change is what jobs --follow prints of a job.
 type change struct {
@@ -46,7 +34,7 @@ const progressStep = 10
 
 // follower knows what was printed of each open job.
 type follower struct {
-	c      *client
+	c      *api.Client
 	wanted func(job.Job) bool
 	print  func(change) error
 	now    func() time.Time
@@ -61,19 +49,18 @@ type follower struct {
 // dashboard, until ctx ends. The stream comes back by itself.
 //
 // errs is told when the server does not answer.
-func followJobs(ctx context.Context, c *client, errs io.Writer, wanted func(job.Job) bool, print func(change) error) error {
+func followJobs(ctx context.Context, c *api.Client, errs io.Writer, wanted func(job.Job) bool, print func(change) error) error {
 	f := &follower{c: c, wanted: wanted, print: print, now: time.Now, open: map[string]change{}, skipped: map[string]bool{}}
 	var failed error
-	err := c.events(ctx, "/api/stream", &reach{w: errs, base: c.base}, func(data string) bool {
-		var o overview
-		if json.Unmarshal([]byte(data), &o) != nil {
-			return true
-		}
-		failed = f.take(ctx, o)
-		if _, away := errors.AsType[*unreachable](failed); away {
-			failed = nil // the stream will break as well, and begin with an overview
-		}
-		return failed == nil
+	r := &reach{w: errs, base: c.Base()}
+	err := r.during(ctx, c, func(ctx context.Context, on api.Connection) error {
+		return c.FollowJobs(ctx, on, func(o api.Overview) bool {
+			failed = f.take(ctx, o)
+			if _, away := errors.AsType[*api.Unreachable](failed); away {
+				failed = nil // the stream will break as well, and begin with an overview
+			}
+			return failed == nil
+		})
 	})
 	if failed != nil {
 		return failed
@@ -83,7 +70,7 @@ func followJobs(ctx context.Context, c *client, errs io.Writer, wanted func(job.
 
 // take prints what is new in an overview: jobs that came, jobs that moved, and
 // jobs that are no longer among the open ones, since they have ended.
-func (f *follower) take(ctx context.Context, o overview) error {
+func (f *follower) take(ctx context.Context, o api.Overview) error {
 	there := map[string]bool{}
 	for i := len(o.Open) - 1; i >= 0; i-- { // oldest first
 		u := o.Open[i]
@@ -93,7 +80,7 @@ func (f *follower) take(ctx context.Context, o overview) error {
 			continue
 		}
 		if !known {
-			j, err := f.c.job(ctx, u.JobID)
+			j, err := f.c.Job(ctx, u.JobID)
 			if err != nil {
 				return err
 			}
@@ -127,7 +114,7 @@ func (f *follower) take(ctx context.Context, o overview) error {
 	return nil
 }
 
-// missed notes the jobs that came and ended between two overviews: they are
+// missed notes the jobs that came and ended between two api.Overviews: they are
 // newer than the newest of the last one.
 func (f *follower) missed(ctx context.Context, latest string, there map[string]bool) error {
 	before := f.latest
@@ -135,7 +122,7 @@ func (f *follower) missed(ctx context.Context, latest string, there map[string]b
 		f.latest, f.begun = latest, true
 		return nil
 	}
-	p, err := f.c.jobs(ctx, url.Values{"limit": {"100"}})
+	p, err := f.c.Jobs(ctx, api.JobFilter{Limit: 100})
 	if err != nil {
 		return err
 	}
@@ -155,7 +142,7 @@ func (f *follower) missed(ctx context.Context, latest string, there map[string]b
 // only, so one may be missing there and still be open: it is asked for again
 // with the next overview.
 func (f *follower) ended(ctx context.Context, id string) error {
-	j, err := f.c.job(ctx, id)
+	j, err := f.c.Job(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -192,53 +179,7 @@ func printChange(w io.Writer, asJSON bool) func(change) error {
 	}
 }
 
-// events reads a stream of Server-Sent Events until more says no. It comes back
-// by itself after a break, for up to two minutes; r says so meanwhile.
-func (c *client) events(ctx context.Context, path string, r *reach, more func(data string) bool) error {
-	ctx, cancel := context.WithCancel(ctx)
-	var probing sync.WaitGroup
-	probing.Go(func() { r.probe(ctx, c) })
-	defer probing.Wait()
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, http.NoBody)
-	if err != nil {
-		return fmt.Errorf("make request: %w", err)
-	}
-	if c.key != "" {
-		req.Header.Set("Authorization", "Bearer "+c.key)
-	}
-	sc := sse.Client{
-		HTTPClient: c.http, Backoff: sse.Backoff{MaxInterval: 5 * time.Second, MaxElapsedTime: 2 * time.Minute},
-		OnRetry: func(error, time.Duration) { r.away(true) },
-		ResponseValidator: func(resp *http.Response) error {
-			r.back(true)
-			return validate(resp)
-		},
-	}
-	conn := sc.NewConnection(req)
-	conn.Buffer(nil, answerSize)
-	ended := false
-	conn.SubscribeToAll(func(e sse.Event) {
-		if !ended && !more(e.Data) {
-			ended = true
-			cancel()
-		}
-	})
-	err = conn.Connect()
-	switch {
-	case ended:
-		return nil
-	case ctx.Err() != nil:
-		return ctx.Err()
-	}
-	var answer *apiError
-	if errors.As(err, &answer) {
-		return answer
-	}
-	return &unreachable{c.base, err}
-}
-
-func runFollow(cmd *cobra.Command, c *client, status job.State, ticker string, asJSON bool) error {
+func runFollow(cmd *cobra.Command, c *api.Client, status job.State, ticker string, asJSON bool) error {
 	wanted := func(j job.Job) bool {
 		return (status == "" || j.Shown() == status || !j.Status.Terminal()) && (ticker == "" || j.Ticker == ticker)
 	}

@@ -1,18 +1,14 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	api "github.com/zixly/sweepline/shared/client"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/jobs"
 )
 
 func newJobs() *cobra.Command {
@@ -29,6 +25,9 @@ func newJobs() *cobra.Command {
 			if s := job.State(strings.ToUpper(status)); status != "" && !s.Listed() {
 				return usagef("--status must be QUEUED, RUNNING, COMPLETED, FAILED or CANCELLED")
 			}
+			if limit < 1 {
+				return usagef("--limit must be 1 or more")
+			}
 			c, err := newClient()
 			if err != nil {
 				return err
@@ -39,13 +38,11 @@ func newJobs() *cobra.Command {
 				}
 				return runFollow(cmd, c, job.State(strings.ToUpper(status)), ticker, asJSON)
 			}
-			q := url.Values{"limit": {strconv.Itoa(limit)}}
-			for name, value := range map[string]string{"status": strings.ToUpper(status), "ticker": ticker, "cursor": cursor} {
-				if value != "" {
-					q.Set(name, value)
-				}
+			filter := api.JobFilter{Ticker: ticker, Cursor: cursor, Limit: limit}
+			if status != "" {
+				filter.Status = []job.State{job.State(strings.ToUpper(status))}
 			}
-			p, err := c.jobs(cmd.Context(), q)
+			p, err := c.Jobs(cmd.Context(), filter)
 			if err != nil {
 				return err
 			}
@@ -95,14 +92,14 @@ func newJob() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			j, err := c.job(cmd.Context(), args[0])
+			j, err := c.Job(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), j)
 			}
-			events, err := c.timeline(cmd.Context(), args[0])
+			events, err := c.Timeline(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -136,41 +133,41 @@ func newWatch() *cobra.Command {
 }
 
 func newCancel() *cobra.Command {
-	return newMany(&many{act: jobs.ActCancel, states: "QUEUED,RUNNING"}, &cobra.Command{
+	return newMany(&many{act: api.ActCancel, states: "QUEUED,RUNNING"}, &cobra.Command{
 		Use:   "cancel ID... | --status queued ...",
 		Short: "Cancel jobs that are not finished: by id, or all that filters find",
 		Example: "  sweepline cancel ID\n  sweepline cancel --status queued --ticker DAX --dry-run\n" +
 			"  sweepline cancel --status queued,running --since 2h",
-	}, func(cmd *cobra.Command, c *client, id string, asJSON bool) error {
-		var answer json.RawMessage
-		if err := c.do(cmd.Context(), http.MethodPost, "/api/jobs/"+url.PathEscape(id)+"/cancel", nil, nil, &answer); err != nil {
+	}, func(cmd *cobra.Command, c *api.Client, id string, asJSON bool) error {
+		answer, err := c.Cancel(cmd.Context(), id)
+		if err != nil {
 			return err
 		}
 		if asJSON {
 			return printJSON(cmd.OutOrStdout(), answer)
 		}
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "Cancelling %s\n", id)
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "Cancelling %s\n", id)
 		return err
 	})
 }
 
 func newRetry() *cobra.Command {
-	return newMany(&many{act: jobs.ActRetry, states: "FAILED,CANCELLED"}, &cobra.Command{
+	return newMany(&many{act: api.ActRetry, states: "FAILED,CANCELLED"}, &cobra.Command{
 		Use:   "retry ID... | --status failed ...",
 		Short: "Run the sweeps of failed jobs again, as new jobs: by id, or all that filters find",
 		Long: `Runs the sweep of a failed job again, as a new job. Of one job, each call makes
 another. Of several, or of those that filters find, each is retried once, however
 often the command is given: what was stopped half-way is given again.`,
 		Example: "  sweepline retry ID\n  sweepline retry --status failed --since 2h --dry-run\n  sweepline retry --status failed --text 'timed out'",
-	}, func(cmd *cobra.Command, c *client, id string, asJSON bool) error {
-		var a accepted
-		if err := c.do(cmd.Context(), http.MethodPost, "/api/jobs/"+url.PathEscape(id)+"/retry", nil, nil, &a); err != nil {
+	}, func(cmd *cobra.Command, c *api.Client, id string, asJSON bool) error {
+		a, err := c.Retry(cmd.Context(), id, "")
+		if err != nil {
 			return err
 		}
 		if asJSON {
 			return printJSON(cmd.OutOrStdout(), a)
 		}
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", a.JobID)
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", a.JobID)
 		return err
 	})
 }
@@ -182,7 +179,11 @@ func completeJobs(states string) cobra.CompletionFunc {
 		if err != nil || len(args) > 0 && !strings.Contains(cmd.Use, "...") {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		p, err := c.jobs(cmd.Context(), url.Values{"limit": {"50"}, "status": {states}})
+		filter := api.JobFilter{Limit: 50}
+		for _, s := range strings.FieldsFunc(states, func(r rune) bool { return r == ',' }) {
+			filter.Status = append(filter.Status, job.State(s))
+		}
+		p, err := c.Jobs(cmd.Context(), filter)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}

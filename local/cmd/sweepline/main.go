@@ -44,7 +44,7 @@ func run() int {
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return exitFailed
 	default:
-		fmt.Fprintf(os.Stderr, "sweepline: %s\n", printable(err.Error())) // it may hold what a server said
+		fmt.Fprintf(os.Stderr, "sweepline: %s\n", printable(advised(err))) // it may hold what a server said
 		return exitFailed
 	}
 }

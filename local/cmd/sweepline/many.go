@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -15,13 +12,14 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
-	"github.com/zixly/sweepline/shared/jobs"
+	api "github.com/zixly/sweepline/shared/client"
+	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/rfc3339"
 )
 
-// many are the flags of an act on many jobs.
+// many are the flags of an act on many api.
 type many struct {
-	act jobs.Act
+	act api.Act
 	// states are those of jobs that a shell offers.
 	states string
 
@@ -30,10 +28,10 @@ type many struct {
 }
 
 // newMany makes the command of an act. one acts on a single job that is named.
-func newMany(m *many, cmd *cobra.Command, one func(cmd *cobra.Command, c *client, id string, asJSON bool) error) *cobra.Command {
+func newMany(m *many, cmd *cobra.Command, one func(cmd *cobra.Command, c *api.Client, id string, asJSON bool) error) *cobra.Command {
 	cmd.ValidArgsFunction = completeJobs(m.states)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		query, err := m.query(args, time.Now())
+		b, err := m.bulk(args, time.Now())
 		if err != nil {
 			return err
 		}
@@ -44,7 +42,7 @@ func newMany(m *many, cmd *cobra.Command, one func(cmd *cobra.Command, c *client
 		if len(args) == 1 && !m.dryRun {
 			return one(cmd, c, args[0], m.asJSON)
 		}
-		return m.run(cmd, c, query, args)
+		return m.run(cmd, c, b, args)
 	}
 	f := cmd.Flags()
 	f.StringVar(&m.status, "status", "", "jobs in these states, comma between: "+strings.ToLower(m.states))
@@ -58,34 +56,33 @@ func newMany(m *many, cmd *cobra.Command, one func(cmd *cobra.Command, c *client
 	return cmd
 }
 
-// query is what the flags ask for, as the API takes it.
-func (m *many) query(args []string, now time.Time) (url.Values, error) {
-	q := url.Values{}
-	for name, value := range map[string]string{"status": strings.ToUpper(m.status), "ticker": m.ticker, "q": m.text} {
-		if value != "" {
-			q.Set(name, value)
-		}
+// bulk is what the flags ask for.
+func (m *many) bulk(args []string, now time.Time) (api.Bulk, error) {
+	b := api.Bulk{Act: m.act, DryRun: m.dryRun, JobFilter: api.JobFilter{Ticker: m.ticker, Text: m.text}}
+	for _, s := range strings.FieldsFunc(strings.ToUpper(m.status), func(r rune) bool { return r == ',' }) {
+		b.Status = append(b.Status, job.State(s))
 	}
-	for name, value := range map[string]string{"since": m.since, "until": m.until} {
-		if value == "" {
+	for name, f := range map[string]struct {
+		text string
+		into *time.Time
+	}{"since": {m.since, &b.Since}, "until": {m.until, &b.Until}} {
+		if f.text == "" {
 			continue
 		}
-		at, err := parseTime(value, now)
+		at, err := parseTime(f.text, now)
 		if err != nil {
-			return nil, usagef("--%s must be how long ago, as 2h, or a time, as 2026-01-31T12:00:00Z", name)
+			return b, usagef("--%s must be how long ago, as 2h, or a time, as 2026-01-31T12:00:00Z", name)
 		}
-		q.Set(name, at.UTC().Format(time.RFC3339Nano))
+		*f.into = at
 	}
+	narrowed := m.status+m.ticker+m.text+m.since+m.until != ""
 	switch {
-	case len(args) == 0 && len(q) == 0:
-		return nil, usagef("name jobs, or say which: --status, --ticker, --text, --since or --until")
-	case len(args) > 0 && len(q) > 0:
-		return nil, usagef("name jobs, or say which by --status, --ticker, --text, --since or --until, not both")
+	case len(args) == 0 && !narrowed:
+		return b, usagef("name jobs, or say which: --status, --ticker, --text, --since or --until")
+	case len(args) > 0 && narrowed:
+		return b, usagef("name jobs, or say which by --status, --ticker, --text, --since or --until, not both")
 	}
-	if m.dryRun {
-		q.Set("dry_run", "true")
-	}
-	return q, nil
+	return b, nil
 }
 
 // parseTime reads a time, or how long ago it was.
@@ -99,12 +96,12 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 // tally collects what becomes of jobs over many calls.
 type tally struct {
 	order []string
-	jobs  map[string]jobs.BulkJob
+	jobs  map[string]api.BulkJob
 	total *int
 }
 
 // add takes an answer in. What was done stays so where the same call is sent again.
-func (t *tally) add(r jobs.BulkResult) {
+func (t *tally) add(r api.BulkResult) {
 	if t.total == nil {
 		t.total = r.Total
 	}
@@ -113,15 +110,15 @@ func (t *tally) add(r jobs.BulkResult) {
 		if !known {
 			t.order = append(t.order, one.JobID)
 		}
-		if before.Outcome == jobs.Done && one.Outcome != jobs.Done {
+		if before.Outcome == api.Done && one.Outcome != api.Done {
 			continue
 		}
 		t.jobs[one.JobID] = one
 	}
 }
 
-func (t *tally) counts() map[jobs.Outcome]int {
-	n := map[jobs.Outcome]int{}
+func (t *tally) counts() map[api.Outcome]int {
+	n := map[api.Outcome]int{}
 	for _, one := range t.jobs {
 		n[one.Outcome]++
 	}
@@ -129,18 +126,21 @@ func (t *tally) counts() map[jobs.Outcome]int {
 }
 
 // settled is how many jobs nothing is left to do for.
-func (t *tally) settled() int { return len(t.jobs) - t.counts()[jobs.Postponed] }
+func (t *tally) settled() int { return len(t.jobs) - t.counts()[api.Postponed] }
+
+// maxWait is the longest that a server may have us wait.
+const maxWait = time.Hour
 
 // run sends the act, call by call, until it is done to all.
-func (m *many) run(cmd *cobra.Command, c *client, query url.Values, ids []string) error {
+func (m *many) run(cmd *cobra.Command, c *api.Client, b api.Bulk, ids []string) error {
 	ctx, errs := cmd.Context(), cmd.ErrOrStderr()
-	t := &tally{jobs: map[string]jobs.BulkJob{}}
+	t := &tally{jobs: map[string]api.BulkJob{}}
 	show := progressOf(errs)
 	if len(ids) > 0 {
 		n := len(ids)
 		t.total = &n
 	}
-	err := m.sendAll(ctx, c, query, ids, t, func(wait time.Duration) {
+	err := m.sendAll(ctx, c, b, ids, t, func(wait time.Duration) {
 		if wait == 0 {
 			show(t, "")
 			return
@@ -158,45 +158,39 @@ func (m *many) run(cmd *cobra.Command, c *client, query url.Values, ids []string
 		return printed
 	}
 	n := t.counts()
-	if bad := n[jobs.Refused] + n[jobs.Missing]; err == nil && len(ids) > 0 && bad > 0 {
+	if bad := n[api.Refused] + n[api.Missing]; err == nil && len(ids) > 0 && bad > 0 {
 		return fmt.Errorf("%d of %d jobs %s not for it", bad, len(t.jobs), map[bool]string{true: "was", false: "were"}[bad == 1])
 	}
 	return err
 }
 
-// sendAll sends ids in parts, or goes through the pages of what query finds.
-func (m *many) sendAll(ctx context.Context, c *client, query url.Values, ids []string, t *tally, tell func(wait time.Duration)) error {
+// sendAll sends ids in parts, or goes through the pages of what b finds.
+func (m *many) sendAll(ctx context.Context, c *api.Client, b api.Bulk, ids []string, t *tally, tell func(wait time.Duration)) error {
 	if len(ids) > 0 {
-		for part := range slices.Chunk(ids, jobs.MaxBulk) {
-			if _, err := m.send(ctx, c, query, part, t, tell); err != nil {
+		for part := range slices.Chunk(ids, api.MaxBulk) {
+			b.IDs = part
+			if _, err := m.send(ctx, c, b, t, tell); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
 	for {
-		next, err := m.send(ctx, c, query, nil, t, tell)
+		next, err := m.send(ctx, c, b, t, tell)
 		if err != nil || next == "" {
 			return err
 		}
-		query.Set("cursor", next)
+		b.Cursor = next
 	}
 }
 
 // send sends one call until nothing of it is postponed, and gives the next page.
-func (m *many) send(ctx context.Context, c *client, query url.Values, ids []string, t *tally, tell func(wait time.Duration)) (next string, err error) {
-	var body []byte
-	if len(ids) > 0 {
-		if body, err = json.Marshal(map[string][]string{"ids": ids}); err != nil {
-			return "", fmt.Errorf("encode ids: %w", err)
-		}
-	}
+func (m *many) send(ctx context.Context, c *api.Client, b api.Bulk, t *tally, tell func(wait time.Duration)) (next string, err error) {
 	for {
-		var r jobs.BulkResult
-		err := c.do(ctx, http.MethodPost, "/api/jobs/"+string(m.act)+"?"+query.Encode(), body, nil, &r)
+		r, err := c.Many(ctx, b)
 		wait := time.Duration(r.RetryAfter) * time.Second
-		if answer, ok := errors.AsType[*apiError](err); ok && answer.after > 0 && (answer.Status == http.StatusTooManyRequests || answer.Status == http.StatusServiceUnavailable) {
-			err, wait = nil, answer.after
+		if refused, ok := errors.AsType[*api.Error](err); ok && refused.Temporary() && refused.RetryAfter > 0 {
+			err, wait = nil, min(refused.RetryAfter, maxWait)
 		}
 		if err != nil {
 			return "", err
@@ -204,7 +198,7 @@ func (m *many) send(ctx context.Context, c *client, query url.Values, ids []stri
 		t.add(r)
 		tell(wait)
 		if wait == 0 {
-			return r.Next, nil
+			return r.NextCursor, nil
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -235,7 +229,7 @@ func progressOf(w io.Writer) func(t *tally, note string) {
 			}
 		case note != "":
 			(&reach{w: w}).say(note)
-		case t.total == nil || *t.total <= jobs.MaxBulk: // one call, or nobody knows how many
+		case t.total == nil || *t.total <= api.MaxBulk: // one call, or nobody knows how many
 		default:
 			if bar == nil {
 				width, _ := terminalWidth(w)
@@ -248,14 +242,14 @@ func progressOf(w io.Writer) func(t *tally, note string) {
 }
 
 // words say what became of a job.
-var outcomeWords = map[jobs.Act]map[jobs.Outcome]string{
-	jobs.ActRetry: {
-		jobs.Matches: "would be retried", jobs.Done: "retried", jobs.Repeated: "retried before",
-		jobs.Refused: "not retried", jobs.Missing: "no such job", jobs.Postponed: "not yet retried",
+var outcomeWords = map[api.Act]map[api.Outcome]string{
+	api.ActRetry: {
+		api.Matches: "would be retried", api.Done: "retried", api.Repeated: "retried before",
+		api.Refused: "not retried", api.Missing: "no such job", api.Postponed: "not yet retried",
 	},
-	jobs.ActCancel: {
-		jobs.Matches: "would be cancelled", jobs.Done: "cancelled", jobs.Repeated: "cancelled before",
-		jobs.Refused: "not cancelled", jobs.Missing: "no such job", jobs.Postponed: "not yet cancelled",
+	api.ActCancel: {
+		api.Matches: "would be cancelled", api.Done: "cancelled", api.Repeated: "cancelled before",
+		api.Refused: "not cancelled", api.Missing: "no such job", api.Postponed: "not yet cancelled",
 	},
 }
 
@@ -263,7 +257,7 @@ var outcomeWords = map[jobs.Act]map[jobs.Outcome]string{
 func (m *many) summary(t *tally) string {
 	n := t.counts()
 	var parts []string
-	for _, o := range []jobs.Outcome{jobs.Matches, jobs.Done, jobs.Repeated, jobs.Refused, jobs.Missing, jobs.Postponed} {
+	for _, o := range []api.Outcome{api.Matches, api.Done, api.Repeated, api.Refused, api.Missing, api.Postponed} {
 		if n[o] > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n[o], outcomeWords[m.act][o]))
 		}
@@ -275,21 +269,21 @@ func (m *many) summary(t *tally) string {
 }
 
 func (m *many) print(w io.Writer, t *tally) error {
-	all := make([]jobs.BulkJob, 0, len(t.order))
+	all := make([]api.BulkJob, 0, len(t.order))
 	for _, id := range t.order {
 		all = append(all, t.jobs[id])
 	}
 	if m.asJSON {
 		return printJSON(w, struct {
-			Act    jobs.Act             `json:"act"`
-			DryRun bool                 `json:"dry_run"`
-			Jobs   []jobs.BulkJob       `json:"jobs"`
-			Counts map[jobs.Outcome]int `json:"counts"`
+			Act    api.Act             `json:"act"`
+			DryRun bool                `json:"dry_run"`
+			Jobs   []api.BulkJob       `json:"jobs"`
+			Counts map[api.Outcome]int `json:"counts"`
 		}{m.act, m.dryRun, all, t.counts()})
 	}
 	if len(all) > 0 {
 		g := newGrid(w, "job", "ticker", "outcome", "new job")
-		if m.act != jobs.ActRetry || m.dryRun {
+		if m.act != api.ActRetry || m.dryRun {
 			g = newGrid(w, "job", "ticker", "outcome")
 		}
 		g.wraps, g.spare = "outcome", []string{"ticker"}

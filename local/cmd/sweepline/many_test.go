@@ -19,7 +19,7 @@ func TestActOnManyFromTheCommandLine(t *testing.T) {
 	p := up(t, t.TempDir(), "--delay", "1h")
 	var ids []string
 	for range 3 {
-		a, err := p.client().submit(t.Context(), job.Sweep{Ticker: "SMI", FastRange: [2]int{5, 20}, SlowRange: [2]int{20, 60}, Step: 5, MinTrades: 10, StrategyType: job.EMA})
+		a, err := submit(t.Context(), p.client(), job.Sweep{Ticker: "SMI", FastRange: [2]int{5, 20}, SlowRange: [2]int{20, 60}, Step: 5, MinTrades: 10, StrategyType: job.EMA})
 		require.NoError(t, err)
 		ids = append(ids, a.JobID)
 	}

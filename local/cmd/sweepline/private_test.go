@@ -39,7 +39,7 @@ func TestNothingOfOursIsOpenToOthers(t *testing.T) {
 				require.NoError(t, os.WriteFile(filepath.Join(dir, "sweepline.db"), nil, 0o644))
 			}
 			p := up(t, dir, args...)
-			a, err := p.client().submit(t.Context(), job.Sweep{
+			a, err := submit(t.Context(), p.client(), job.Sweep{
 				Ticker: "SMI", FastRange: [2]int{5, 10}, SlowRange: [2]int{20, 30}, Step: 5, MinTrades: 10, StrategyType: job.EMA,
 			})
 			require.NoError(t, err)

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	api "github.com/zixly/sweepline/shared/client"
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/servers/servertest"
@@ -82,10 +82,16 @@ func (p *process) kill() {
 	_ = p.cmd.Wait()
 }
 
-func (p *process) client() *client { return &client{base: p.url, http: http.DefaultClient} }
+func (p *process) client() *api.Client {
+	c, err := api.New(p.url, "")
+	if err != nil {
+		p.t.Error(err)
+	}
+	return c
+}
 
 func (p *process) types(ctx context.Context, id string) map[string]int {
-	events, err := p.client().timeline(ctx, id)
+	events, err := p.client().Timeline(ctx, id)
 	if err != nil {
 		return nil
 	}
@@ -114,7 +120,7 @@ func TestKillNineInTheMiddleOfTwentyJobs(t *testing.T) {
 			p := up(t, dir, args...)
 			var ids []string
 			for range 20 {
-				a, err := p.client().submit(t.Context(), job.Sweep{
+				a, err := submit(t.Context(), p.client(), job.Sweep{
 					Ticker: "SMI", FastRange: [2]int{5, 20}, SlowRange: [2]int{20, 60}, Step: 5, MinTrades: 10, StrategyType: job.EMA,
 				})
 				require.NoError(t, err)
@@ -128,7 +134,7 @@ func TestKillNineInTheMiddleOfTwentyJobs(t *testing.T) {
 			for _, id := range ids {
 				require.Eventually(t, func() bool { return p.types(t.Context(), id)[event.JobNotified] == 1 }, 2*time.Minute, 20*time.Millisecond,
 					"job %s", id)
-				j, err := p.client().job(t.Context(), id)
+				j, err := p.client().Job(t.Context(), id)
 				require.NoError(t, err)
 				require.Equal(t, job.Completed, j.Status)
 				require.Equal(t, 35, j.Metrics.Combinations)
@@ -199,7 +205,7 @@ func TestCommands(t *testing.T) {
 
 	out, _, code = command(t, p.url, "jobs", "--status", "completed", "--json")
 	require.Equal(t, exitDone, code)
-	var list page
+	var list api.JobPage
 	require.NoError(t, json.Unmarshal([]byte(out), &list))
 	require.Len(t, list.Jobs, 1)
 	require.Equal(t, id, list.Jobs[0].JobID)

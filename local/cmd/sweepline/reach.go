@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"sync"
 	"time"
+
+	api "github.com/zixly/sweepline/shared/client"
 )
 
 // A watcher that sees nothing must know whether there is nothing to see. A connection
@@ -61,8 +61,18 @@ func (r *reach) back(stream bool) {
 	}
 }
 
+// during runs a stream, and tells of it.
+func (r *reach) during(ctx context.Context, c *api.Client, stream func(context.Context, api.Connection) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var probing sync.WaitGroup
+	probing.Go(func() { r.probe(ctx, c) })
+	defer probing.Wait()
+	defer cancel()
+	return stream(ctx, api.Connection{Lost: func() { r.away(true) }, Open: func() { r.back(true) }})
+}
+
 // probe asks whether the server answers, until ctx ends.
-func (r *reach) probe(ctx context.Context, c *client) {
+func (r *reach) probe(ctx context.Context, c *api.Client) {
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
 	for {
@@ -71,7 +81,7 @@ func (r *reach) probe(ctx context.Context, c *client) {
 			return
 		case <-tick.C:
 		}
-		switch err := c.ping(ctx); {
+		switch err := ask(ctx, c); {
 		case err == nil:
 			r.back(false)
 		case ctx.Err() == nil:
@@ -80,16 +90,8 @@ func (r *reach) probe(ctx context.Context, c *client) {
 	}
 }
 
-// ping is nil where anybody answers, whatever it says.
-func (c *client) ping(ctx context.Context) error {
+func ask(ctx context.Context, c *api.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
-	resp, err := c.open(ctx, http.MethodGet, "/api/ping", nil, nil)
-	if err == nil {
-		return resp.Body.Close()
-	}
-	if _, ok := errors.AsType[*apiError](err); ok {
-		return nil
-	}
-	return err
+	return c.Ping(ctx)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	api "github.com/zixly/sweepline/shared/client"
 	"github.com/zixly/sweepline/shared/job"
 )
 
@@ -37,6 +38,14 @@ func (s *said) wait(t *testing.T, want string) {
 	require.Eventually(t, func() bool { return strings.Contains(s.String(), want) }, time.Minute, 5*time.Millisecond, "%q is not said", want)
 }
 
+// clientOf calls a server through connections of its own.
+func clientOf(t *testing.T, base string) *api.Client {
+	t.Helper()
+	c, err := api.New(base, "", api.WithHTTPClient(&http.Client{Transport: &http.Transport{}}))
+	require.NoError(t, err)
+	return c
+}
+
 // watched is a server with one job on a fixed address.
 type watched struct {
 	status job.State
@@ -55,7 +64,7 @@ func (h *watched) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.stuck.RUnlock()
 		<-r.Context().Done()
 		h.stuck.RLock()
-	case strings.HasPrefix(r.URL.Path, "/webhook/jobs/"):
+	case strings.HasPrefix(r.URL.Path, "/api/jobs/"):
 		fmt.Fprintf(w, `{"status":%q}`, h.status)
 	default:
 		http.NotFound(w, r)
@@ -95,9 +104,10 @@ func TestWatchSaysWhenTheServerDoesNotAnswer(t *testing.T) {
 			t.Parallel()
 			first := &watched{status: job.Running}
 			s := listenAt(t, "127.0.0.1:0", first)
-			errs, ended := &said{}, make(chan known)
+			c := clientOf(t, "http://"+s.Addr)
+			errs, ended := &said{}, make(chan api.Job)
 			go func() {
-				j, err := follow(t.Context(), &client{base: "http://" + s.Addr, http: &http.Client{Transport: &http.Transport{}}}, "x", errs)
+				j, err := follow(t.Context(), c, "x", errs)
 				if err != nil {
 					errs.text.WriteString(err.Error())
 				}
@@ -116,9 +126,9 @@ func TestWatchSaysWhenTheServerDoesNotAnswer(t *testing.T) {
 // Nobody was ever there: that is said at once, too, not after two minutes.
 func TestWatchSaysThatNobodyIsThere(t *testing.T) {
 	t.Parallel()
-	for name, watch := range map[string]func(t *testing.T, c *client, errs *said){
-		"watch":  func(t *testing.T, c *client, errs *said) { _, _ = follow(t.Context(), c, "x", errs) },
-		"follow": func(t *testing.T, c *client, errs *said) { _ = followJobs(t.Context(), c, errs, nil, nil) },
+	for name, watch := range map[string]func(t *testing.T, c *api.Client, errs *said){
+		"watch":  func(t *testing.T, c *api.Client, errs *said) { _, _ = follow(t.Context(), c, "x", errs) },
+		"follow": func(t *testing.T, c *api.Client, errs *said) { _ = followJobs(t.Context(), c, errs, nil, nil) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -127,7 +137,8 @@ func TestWatchSaysThatNobodyIsThere(t *testing.T) {
 			base := "http://" + l.Addr().String()
 			require.NoError(t, l.Close())
 			errs := &said{}
-			go watch(t, &client{base: base, http: http.DefaultClient}, errs)
+			c := clientOf(t, base)
+			go watch(t, c, errs)
 			errs.wait(t, base+" does not answer")
 		})
 	}

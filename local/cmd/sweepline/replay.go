@@ -3,48 +3,25 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	api "github.com/zixly/sweepline/shared/client"
 )
 
-// trigger is one of the broker's.
-type trigger struct {
-	Namespace string `json:"namespace"`
-	Broker    string `json:"broker"`
-	Name      string `json:"name"`
-}
-
-func (t trigger) String() string { return t.Namespace + "/" + t.Broker + "/" + t.Name }
-
-// steered is the answer to an act on a Trigger.
-type steered struct {
-	Trigger string `json:"trigger"`
-	Message string `json:"message"`
-}
-
-func (c *client) triggers(ctx context.Context) ([]trigger, error) {
-	var b struct {
-		Triggers []trigger `json:"triggers"`
-	}
-	err := c.do(ctx, http.MethodGet, "/api/broker", nil, nil, &b)
-	return b.Triggers, err
-}
-
-// trigger finds one by its name, or by NAMESPACE/BROKER/NAME where several have
+// findTrigger finds one by its name, or by NAMESPACE/BROKER/NAME where several have
 // it.
-func (c *client) trigger(ctx context.Context, name string) (trigger, error) {
-	all, err := c.triggers(ctx)
+func findTrigger(ctx context.Context, c *api.Client, name string) (api.TriggerName, error) {
+	b, err := c.Broker(ctx)
 	if err != nil {
-		return trigger{}, err
+		return api.TriggerName{}, err
 	}
-	var found []trigger
+	var found []api.TriggerName
 	var known []string
-	for _, t := range all {
+	for _, t := range b.Triggers {
 		if t.Name == name || t.String() == name {
-			found = append(found, t)
+			found = append(found, t.TriggerName)
 		}
 		known = append(known, t.Name)
 	}
@@ -52,9 +29,9 @@ func (c *client) trigger(ctx context.Context, name string) (trigger, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return trigger{}, usagef("there is no trigger %s: name one of %s", name, strings.Join(known, ", "))
+		return api.TriggerName{}, usagef("there is no trigger %s: name one of %s", name, strings.Join(known, ", "))
 	default:
-		return trigger{}, usagef("several triggers are called %s: name one as NAMESPACE/BROKER/NAME, as %s", name, found[0])
+		return api.TriggerName{}, usagef("several triggers are called %s: name one as NAMESPACE/BROKER/NAME, as %s", name, found[0])
 	}
 }
 
@@ -74,14 +51,12 @@ nothing is done twice. The triggers are listed on the dashboard under Broker.`,
 			if err != nil {
 				return err
 			}
-			t, err := c.trigger(cmd.Context(), name)
+			t, err := findTrigger(cmd.Context(), c, name)
 			if err != nil {
 				return err
 			}
-			var s steered
-			path := "/api/broker/triggers/" + url.PathEscape(t.Namespace) + "/" + url.PathEscape(t.Broker) + "/" + url.PathEscape(t.Name) + "/replay?" +
-				url.Values{"since": {since}}.Encode()
-			if err := c.do(cmd.Context(), http.MethodPost, path, nil, nil, &s); err != nil {
+			s, err := c.Replay(cmd.Context(), t, since)
+			if err != nil {
 				return err
 			}
 			if asJSON {
@@ -102,12 +77,12 @@ nothing is done twice. The triggers are listed on the dashboard under Broker.`,
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
-		all, err := c.triggers(cmd.Context())
+		b, err := c.Broker(cmd.Context())
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
 		var names []string
-		for _, t := range all {
+		for _, t := range b.Triggers {
 			names = append(names, t.Name)
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp

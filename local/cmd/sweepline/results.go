@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 
 	"github.com/spf13/cobra"
 )
@@ -23,17 +21,17 @@ func newResults() *cobra.Command {
 				return err
 			}
 			if csv {
-				resp, err := c.open(cmd.Context(), http.MethodGet, "/api/jobs/"+url.PathEscape(args[0])+"/results.csv", nil, nil)
+				rows, err := c.ResultsCSV(cmd.Context(), args[0])
 				if err != nil {
 					return err
 				}
-				defer func() { _ = resp.Body.Close() }()
-				if _, err := io.Copy(cmd.OutOrStdout(), plainText(resp.Body)); err != nil {
+				defer func() { _ = rows.Close() }()
+				if _, err := io.Copy(cmd.OutOrStdout(), plainText(rows)); err != nil {
 					return fmt.Errorf("read results: %w", err)
 				}
 				return nil
 			}
-			j, err := c.job(cmd.Context(), args[0])
+			j, err := c.Job(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}

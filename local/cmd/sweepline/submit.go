@@ -38,7 +38,7 @@ func newSubmit() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a, err := c.submit(cmd.Context(), s)
+			a, err := submit(cmd.Context(), c, s)
 			if err != nil {
 				return err
 			}

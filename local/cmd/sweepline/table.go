@@ -17,6 +17,7 @@ import (
 	"golang.org/x/text/runes"
 	"golang.org/x/text/transform"
 
+	api "github.com/zixly/sweepline/shared/client"
 	"github.com/zixly/sweepline/shared/job"
 )
 
@@ -200,7 +201,7 @@ func statusText(j job.Job) string {
 }
 
 // listedStatus is a job's state in a list, which says as well that it was retried.
-func listedStatus(j known) string {
+func listedStatus(j api.Job) string {
 	if len(j.RetriedBy) > 0 {
 		return statusText(j.Job) + ", retried"
 	}
@@ -211,7 +212,7 @@ func listedStatus(j known) string {
 const madeUp = "made-up prices"
 
 // took is how long a job took, or has taken so far.
-func took(j known) string {
+func took(j api.Job) string {
 	switch {
 	case j.DurationSeconds != nil:
 		return time.Duration(*j.DurationSeconds * float64(time.Second)).Round(10 * time.Millisecond).String()
@@ -222,7 +223,7 @@ func took(j known) string {
 }
 
 // progressText is how far a job is: its progress, or its place in the line.
-func progressText(j known) string {
+func progressText(j api.Job) string {
 	if j.Place > 0 {
 		return fmt.Sprintf("number %d", j.Place)
 	}
@@ -230,14 +231,14 @@ func progressText(j known) string {
 }
 
 // left is how long a job may still take; empty where nobody can tell.
-func left(j known) string {
+func left(j api.Job) string {
 	if j.ETA == nil {
 		return ""
 	}
 	return "≈ " + max(time.Until(*j.ETA), time.Second).Round(time.Second).String()
 }
 
-func printJob(w io.Writer, j known) {
+func printJob(w io.Writer, j api.Job) {
 	p := j.Parameters
 	fmt.Fprintf(w, "Job      %s\nStatus   %s\nSweep    %s %s, fast %d:%d, slow %d:%d, step %d, at least %d trades\n",
 		printable(j.JobID), paint(w, j.Shown(), statusText(j.Job)), printable(p.Ticker), printable(p.StrategyType), p.FastRange[0], p.FastRange[1], p.SlowRange[0], p.SlowRange[1], p.Step, p.MinTrades)

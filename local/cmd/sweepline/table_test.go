@@ -12,6 +12,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/stretchr/testify/require"
 
+	api "github.com/zixly/sweepline/shared/client"
 	"github.com/zixly/sweepline/shared/job"
 )
 
@@ -87,7 +88,7 @@ const hostile = "\x1b]0;owned\x07\x1b[2J\u009b31m\u202e"
 func TestTextsOfOthersDoNotSteerTheTerminal(t *testing.T) {
 	t.Parallel()
 	seconds := 1.0
-	j := known{Job: job.Job{
+	j := api.Job{Job: job.Job{
 		JobID: "id" + hostile, Status: "FAILED" + hostile, ErrorCode: "x" + hostile, ErrorMessage: "m" + hostile, RetryOf: "r" + hostile,
 		Parameters: job.Sweep{Ticker: "T" + hostile, StrategyType: "S" + hostile}, DurationSeconds: &seconds,
 		Results: []job.Row{{StrategyType: "S" + hostile}},

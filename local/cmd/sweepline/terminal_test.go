@@ -16,6 +16,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/stretchr/testify/require"
 
+	api "github.com/zixly/sweepline/shared/client"
 	"github.com/zixly/sweepline/shared/job"
 )
 
@@ -39,11 +40,11 @@ var smallSweep = job.Sweep{Ticker: "DAX", FastRange: [2]int{5, 20}, SlowRange: [
 func TestOnATerminal(t *testing.T) {
 	t.Parallel()
 	p := up(t, t.TempDir(), "--delay", "4s")
-	a, err := p.client().submit(t.Context(), smallSweep)
+	a, err := submit(t.Context(), p.client(), smallSweep)
 	require.NoError(t, err)
 	at := "SWEEPLINE_URL=" + p.url
 
-	var listed page // a list knows how far a job is, as a look at it does
+	var listed api.JobPage // a list knows how far a job is, as a look at it does
 	require.Eventually(t, func() bool {
 		out, _, _ := command(t, p.url, "jobs", "--json")
 		return json.Unmarshal([]byte(out), &listed) == nil && len(listed.Jobs) == 1 && listed.Jobs[0].Progress > 0
@@ -122,7 +123,7 @@ func TestFollowJobs(t *testing.T) {
 			}
 		case <-tick.C:
 			for _, s := range []job.Sweep{smallSweep, other} {
-				a, err := p.client().submit(t.Context(), s)
+				a, err := submit(t.Context(), p.client(), s)
 				require.NoError(t, err)
 				sent[a.JobID] = true
 			}
@@ -179,7 +180,7 @@ func TestCompletion(t *testing.T) {
 	out, _, _ := command(t, "", "__complete", "jobs", "--status", "")
 	require.Contains(t, out, "COMPLETED")
 	p := up(t, t.TempDir())
-	a, err := p.client().submit(t.Context(), smallSweep)
+	a, err := submit(t.Context(), p.client(), smallSweep)
 	require.NoError(t, err)
 	out, _, _ = command(t, p.url, "__complete", "job", "")
 	require.Contains(t, out, a.JobID+"\tDAX")

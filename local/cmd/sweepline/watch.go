@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -15,19 +12,13 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
+	api "github.com/zixly/sweepline/shared/client"
 	"github.com/zixly/sweepline/shared/job"
 )
 
-// update is one message of a job's stream.
-type update struct {
-	Status   job.State `json:"status"`
-	Progress int       `json:"progress"`
-	Place    int       `json:"place"`
-}
-
 // watchJob shows a job's progress on the error output until it ends, then its
 // results on the output. A failed job is an error.
-func watchJob(cmd *cobra.Command, c *client, id string, asJSON bool) error {
+func watchJob(cmd *cobra.Command, c *api.Client, id string, asJSON bool) error {
 	ctx, out := cmd.Context(), cmd.OutOrStdout()
 	j, err := follow(ctx, c, id, cmd.ErrOrStderr())
 	if err != nil {
@@ -63,30 +54,32 @@ func afterFailure(j job.Job) string {
 
 // follow shows a job's progress from its event stream, which reconnects by
 // itself, and gives the finished job.
-func follow(ctx context.Context, c *client, id string, w io.Writer) (known, error) {
-	var show func(update)
+func follow(ctx context.Context, c *api.Client, id string, w io.Writer) (api.Job, error) {
+	var show func(api.Update)
 	_, terminal := terminalWidth(w)
-	r := &reach{w: w, base: c.base}
-	err := stream(ctx, c, id, r, func(u update) bool {
-		switch {
-		case show == nil && terminal:
-			show = newBar(w)
-		case show == nil:
-			show = lines(w)
-		}
-		show(u)
-		return !u.Status.Terminal()
+	r := &reach{w: w, base: c.Base()}
+	err := r.during(ctx, c, func(ctx context.Context, on api.Connection) error {
+		return c.FollowJob(ctx, id, on, func(u api.Update) bool {
+			switch {
+			case show == nil && terminal:
+				show = newBar(w)
+			case show == nil:
+				show = lines(w)
+			}
+			show(u)
+			return !u.Status.Terminal()
+		})
 	})
 	if show != nil && terminal {
 		fmt.Fprintln(w)
 	}
 	if err != nil {
-		return known{}, err
+		return api.Job{}, err
 	}
 	// The stream may be a moment ahead of the stored job.
-	return backoff.Retry(ctx, func() (known, error) {
-		j, err := c.job(ctx, id)
-		if _, away := errors.AsType[*unreachable](err); away {
+	return backoff.Retry(ctx, func() (api.Job, error) {
+		j, err := c.Job(ctx, id)
+		if _, away := errors.AsType[*api.Unreachable](err); away {
 			r.away(true)
 		} else {
 			r.back(true)
@@ -100,9 +93,9 @@ func follow(ctx context.Context, c *client, id string, w io.Writer) (known, erro
 
 // lines says in lines what a bar would show: for logs, where nothing can be
 // drawn over.
-func lines(w io.Writer) func(update) {
+func lines(w io.Writer) func(api.Update) {
 	last := ""
-	return func(u update) {
+	return func(u api.Update) {
 		if text := strings.TrimSpace(describe(u)); text != last {
 			last = text
 			fmt.Fprintln(w, text)
@@ -110,7 +103,7 @@ func lines(w io.Writer) func(update) {
 	}
 }
 
-func describe(u update) string {
+func describe(u api.Update) string {
 	if u.Status == job.Queued && u.Place > 0 {
 		return fmt.Sprintf("%-9s (number %d in the queue)", strings.ToLower(string(u.Status)), u.Place)
 	}
@@ -122,7 +115,7 @@ func describe(u update) string {
 const barAround = 54
 
 // newBar draws a bar that fits the terminal.
-func newBar(w io.Writer) func(update) {
+func newBar(w io.Writer) func(api.Update) {
 	width, _ := terminalWidth(w)
 	bar := progressbar.NewOptions(100,
 		progressbar.OptionSetWriter(w),
@@ -133,27 +126,11 @@ func newBar(w io.Writer) func(update) {
 		progressbar.OptionThrottle(50*time.Millisecond),
 		progressbar.OptionSetRenderBlankState(true),
 	)
-	return func(u update) {
+	return func(u api.Update) {
 		bar.Describe(describe(u))
 		_ = bar.Set(u.Progress)
 		if u.Status.Terminal() {
 			_ = bar.Exit() // leaves the bar where it is: a failed job is not full
 		}
 	}
-}
-
-// stream reads a job's updates until more says no.
-func stream(ctx context.Context, c *client, id string, r *reach, more func(update) bool) error {
-	var u update // a message says what has changed; the rest stands
-	return c.events(ctx, "/api/jobs/"+url.PathEscape(id)+"/stream", r, func(data string) bool {
-		return json.Unmarshal([]byte(data), &u) != nil || !u.Status.Valid() || more(u)
-	})
-}
-
-// validate keeps what the server says against a stream.
-func validate(r *http.Response) error {
-	if r.StatusCode == http.StatusOK {
-		return nil
-	}
-	return answerOf(r)
 }

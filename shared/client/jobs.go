@@ -1,0 +1,158 @@
+package client
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/zixly/sweepline/shared/job"
+)
+
+// Accepted is the answer to a sweep that was sent.
+type Accepted struct {
+	JobID   string    `json:"job_id"`
+	Status  job.State `json:"status"`
+	Message string    `json:"message"`
+	// StatusURL is where the job can be read, StreamURL where it can be followed, and
+	// DashboardURL its page for people.
+	StatusURL    string `json:"status_url,omitempty"`
+	StreamURL    string `json:"stream_url,omitempty"`
+	DashboardURL string `json:"dashboard_url,omitempty"`
+	// WebhookURL is where the trading API reports ends.
+	//
+	// Deprecated: it is of no use to a client. Use StatusURL.
+	WebhookURL string    `json:"webhook_url,omitempty"`
+	CreatedAt  time.Time `json:"created_at"`
+	// RetryOf is the job whose sweep runs again, for a retry.
+	RetryOf string `json:"retry_of,omitempty"`
+}
+
+// Submit sends a sweep. A key names the request for 24 hours: sent again with the same
+// key, it is the same job. Without one each call is a new job.
+func (c *Client) Submit(ctx context.Context, s job.Sweep, key string) (Accepted, error) {
+	var a Accepted
+	err := c.do(ctx, call{method: http.MethodPost, path: "/webhook/trading-sweep", body: s, header: withKey(key)}, &a)
+	return a, err
+}
+
+// Job is a job as all that is known of it tells.
+type Job struct {
+	job.Job
+
+	// DisplayStatus is the state that people are told: job.ShownCancelled for a job that
+	// failed since its owner cancelled it.
+	DisplayStatus job.State `json:"display_status"`
+	// RetriedBy are the jobs that ran its sweep again.
+	RetriedBy []string `json:"retried_by,omitempty"`
+	// Place is its place in the line of all tenants, from 1; 0 for callers who do not
+	// operate the broker, and for jobs that do not stand in it.
+	Place int `json:"place,omitempty"`
+	// ElapsedSeconds runs from CreatedAt, for a job that has not ended.
+	ElapsedSeconds float64 `json:"elapsed_seconds,omitempty"`
+	// ETA is when its sweep may end; nil where nothing tells.
+	ETA *time.Time `json:"eta,omitempty"`
+}
+
+// Job reads a job with its ten best rows.
+func (c *Client) Job(ctx context.Context, id string) (Job, error) {
+	var j Job
+	err := c.do(ctx, call{method: http.MethodGet, path: ofJob(id, "")}, &j)
+	return j, err
+}
+
+// JobFilter says which jobs are listed. The zero value is all.
+type JobFilter struct {
+	// Status may hold job.ShownCancelled as well.
+	Status []job.State
+	Ticker string
+	// Text must occur in the job's id, ticker, strategy or error.
+	Text string
+	// Since and Until bound the creation: Since ≤ created < Until.
+	Since, Until time.Time
+	// Limit is the size of a page, 1 to 500; 50 if 0.
+	Limit int
+	// Cursor is NextCursor of the page before.
+	Cursor string
+}
+
+func (f JobFilter) query() url.Values {
+	q := url.Values{}
+	words := make([]string, len(f.Status))
+	for i, s := range f.Status {
+		words[i] = string(s)
+	}
+	set(q, "status", strings.Join(words, ","))
+	set(q, "ticker", f.Ticker)
+	set(q, "q", f.Text)
+	set(q, "cursor", f.Cursor)
+	if f.Limit != 0 {
+		q.Set("limit", strconv.Itoa(f.Limit))
+	}
+	for name, at := range map[string]time.Time{"since": f.Since, "until": f.Until} {
+		if !at.IsZero() {
+			q.Set(name, at.UTC().Format(time.RFC3339Nano))
+		}
+	}
+	return q
+}
+
+// JobPage is one page of jobs, newest first.
+type JobPage struct {
+	Jobs []Job `json:"jobs"`
+	// NextCursor is empty on the last page.
+	NextCursor string `json:"next_cursor,omitempty"`
+}
+
+// Jobs lists jobs, without their rows.
+func (c *Client) Jobs(ctx context.Context, f JobFilter) (JobPage, error) {
+	var p JobPage
+	err := c.do(ctx, call{method: http.MethodGet, path: "/api/jobs", query: f.query()}, &p)
+	return p, err
+}
+
+// Timeline reads every event of a job in the order of time.
+func (c *Client) Timeline(ctx context.Context, id string) ([]job.TimelineEvent, error) {
+	var t struct {
+		Events []job.TimelineEvent `json:"events"`
+	}
+	err := c.do(ctx, call{method: http.MethodGet, path: ofJob(id, "/events")}, &t)
+	return t.Events, err
+}
+
+// ResultsCSV downloads every row of a sweep, best first, with a header line. The caller
+// closes it. A download that is cut off ends with io.ErrUnexpectedEOF.
+func (c *Client) ResultsCSV(ctx context.Context, id string) (io.ReadCloser, error) {
+	resp, err := c.open(ctx, call{method: http.MethodGet, path: ofJob(id, "/results.csv")})
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}
+
+// Cancelled is the answer to a cancel.
+type Cancelled struct {
+	JobID   string    `json:"job_id"`
+	Status  job.State `json:"status"`
+	Message string    `json:"message"`
+}
+
+// Cancel ends a job that has not ended. It is a 409 Error for one that has.
+func (c *Client) Cancel(ctx context.Context, id string) (Cancelled, error) {
+	var a Cancelled
+	err := c.do(ctx, call{method: http.MethodPost, path: ofJob(id, "/cancel")}, &a)
+	return a, err
+}
+
+// Retry runs a failed job's sweep again, as a new job. It is a 409 Error for a job that
+// has not failed; the key is as for Submit.
+func (c *Client) Retry(ctx context.Context, id, key string) (Accepted, error) {
+	var a Accepted
+	err := c.do(ctx, call{method: http.MethodPost, path: ofJob(id, "/retry"), header: withKey(key)}, &a)
+	return a, err
+}
+
+func ofJob(id, what string) string { return "/api/jobs/" + url.PathEscape(id) + what }
