@@ -1,4 +1,4 @@
--- The same as PostgreSQL's migration 00004: indexes of cancelled jobs and of retries.
+-- The same as PostgreSQL's migration 00005: indexes of cancelled jobs and of retries.
 
 -- +goose Up
 create index pipeline_jobs_tenant_cancelled on pipeline_jobs (tenant_id, created_at desc, id desc) where error_code = 'cancelled';
