@@ -129,7 +129,8 @@ func describeEvents(t *testing.T) object {
 		"info": object{
 			"title": "sweepline events", "version": "1.0.0",
 			"description": "The CloudEvents by which the functions of sweepline know each other. " +
-				"Each carries its job's header, so that any one of them is enough to know the job. They may come twice, late and out of order. A new form of data is a new type.",
+				"Each carries its job's header, so that any one of them is enough to know the job. " +
+				"They may come twice, late and out of order. A new form of data is a new type.",
 			"license": object{"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
 		},
 		"defaultContentType": "application/json",
