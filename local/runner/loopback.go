@@ -59,7 +59,6 @@ func (t *loopback) serve(s served) {
 	defer timer.Stop()
 	for {
 		s.w.serve(s.h, s.r)
-		s = served{} // what is idle holds nothing
 		timer.Reset(idleTimeout)
 		select {
 		case s = <-t.idle:
