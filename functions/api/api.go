@@ -68,7 +68,11 @@ func (f *Function) routes() http.Handler {
 		mux.Handle("POST /api/jobs/"+string(act), f.jobs.Require(f.actOnMany(act), jobs.Refuse))
 	}
 	if f.jobs.DeadLetters != nil {
-		handle("GET /api/dead-letters", f.listDeadLetters, "trigger", "limit", "cursor")
+		handle("GET /api/dead-letters", f.listDeadLetters, "trigger", "cause", "limit", "cursor")
+		handle("GET /api/dead-letters/causes", f.listCauses, "trigger")
+		for _, act := range []jobs.LetterAct{jobs.ActRedrive, jobs.ActDiscard} { // as above
+			mux.Handle("POST /api/dead-letters/"+string(act), f.jobs.Require(f.actOnLetters(act), jobs.Refuse))
+		}
 		handle("POST /api/dead-letters/{id}/redrive", f.redrive)
 		handle("DELETE /api/dead-letters/{id}", f.discard)
 	}

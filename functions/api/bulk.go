@@ -14,8 +14,9 @@ import (
 	"github.com/zixly/sweepline/shared/jobstore"
 )
 
-// maxIDs is the longest body that names jobs, in bytes: ids of jobs.MaxBulk, with room.
-const maxIDs = 16 << 10
+// maxIDs is the longest body that names jobs or dead letters, in bytes: jobs.MaxBulk of
+// them, with room.
+const maxIDs = 64 << 10
 
 // actOnMany cancels or retries the jobs that the query finds, or that the body names.
 func (f *Function) actOnMany(act jobs.Act) http.HandlerFunc {

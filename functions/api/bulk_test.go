@@ -172,7 +172,7 @@ func TestMistakesInActsOnMany(t *testing.T) {
 	require.Equal(t, 400, jobstest.Call(h, "POST", "/api/jobs/retry?status=QUEUED").Code)
 	for body, want := range map[string]int{
 		`{"ids":[]}`: 400, `{"ids":["x"]}`: 400, `{"ids":"` + id + `"}`: 400, `[`: 400, `{"ids":["` + id + `"],"all":true}`: 400,
-		`{"ids":["` + strings.Repeat(id+`","`, jobs.MaxBulk) + id + `"]}`: 400, strings.Repeat(" ", 20<<10): 413,
+		`{"ids":["` + strings.Repeat(id+`","`, jobs.MaxBulk) + id + `"]}`: 400, strings.Repeat(" ", 65<<10): 413,
 	} {
 		require.Equal(t, want, send(h, "/api/jobs/cancel", "application/json", body).Code, body)
 	}
@@ -203,6 +203,13 @@ func TestWhatIsPostponed(t *testing.T) {
 	require.Equal(t, jobs.Postponed, outcomes(t, r)[a.JobID])
 	require.Positive(t, jobstest.Decode[jobs.BulkResult](t, r).Counts[jobs.Refused])
 	require.Equal(t, 30, jobstest.Decode[jobs.BulkResult](t, r).RetryAfter)
+	var many []string
+	for range 60 {
+		many = append(many, w.Stored("default", job.Failed).JobID)
+	}
+	w.Tried = 0
+	require.Equal(t, 429, onIDs(t, h, "/api/jobs/retry", many...).Code)
+	require.LessOrEqual(t, w.Tried, 8, "once it is full, no more are tried")
 	w.TakeErr = nil
 	require.Equal(t, jobs.Done, outcomes(t, onIDs(t, h, "/api/jobs/retry", a.JobID))[a.JobID])
 	w.Broken["sink"] = true

@@ -1,10 +1,12 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"github.com/zixly/sweepline/shared/broker"
@@ -18,17 +20,12 @@ import (
 const defaultDeadLetters = 100
 
 func (f *Function) listDeadLetters(w http.ResponseWriter, r *http.Request) {
-	limit := defaultDeadLetters
-	if text := r.URL.Query().Get("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > jobs.MaxDeadLetters {
-			jobs.AnswerBadQuery(w, job.Invalid{{Field: "limit", Message: "must be 1 to " + strconv.Itoa(jobs.MaxDeadLetters)}})
-			return
-		}
-		limit = n
+	by, limit, err := jobs.ParseLetterFilter(r.URL.Query(), jobs.MaxDeadLetters)
+	if err != nil {
+		jobs.AnswerBadQuery(w, err)
+		return
 	}
-	q := broker.DeadLetterQuery{Trigger: r.URL.Query().Get("trigger"), Limit: limit}
-	own, next, err := f.jobs.OwnDeadLetters(r.Context(), q, r.URL.Query().Get("cursor"))
+	own, next, err := f.jobs.OwnDeadLetters(r.Context(), by, cmp.Or(limit, defaultDeadLetters), r.URL.Query().Get("cursor"))
 	var invalid job.Invalid
 	if errors.As(err, &invalid) {
 		jobs.AnswerBadQuery(w, err)
@@ -47,6 +44,53 @@ func (f *Function) listDeadLetters(w http.ResponseWriter, r *http.Request) {
 		Letters []jobs.DeadLetter `json:"dead_letters"`
 		Next    string            `json:"next_cursor,omitempty"`
 	}{own, next})
+}
+
+// listCauses answers with the dead letters grouped by what they failed of.
+func (f *Function) listCauses(w http.ResponseWriter, r *http.Request) {
+	by, _, err := jobs.ParseLetterFilter(url.Values{"trigger": r.URL.Query()["trigger"]}, jobs.MaxDeadLetters)
+	if err != nil {
+		jobs.AnswerBadQuery(w, err)
+		return
+	}
+	found, err := f.jobs.Causes(r.Context(), by.Trigger)
+	if err != nil {
+		answerAct(r.Context(), w, err)
+		return
+	}
+	function.WriteJSON(w, http.StatusOK, found)
+}
+
+// actOnLetters redrives or discards the dead letters that the query finds, or that the
+// body names.
+func (f *Function) actOnLetters(act jobs.LetterAct) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ids, ok := readIDs(w, r)
+		if !ok {
+			return
+		}
+		b, err := jobs.ParseBulkLetters(act, r.URL.Query(), ids)
+		if err != nil {
+			jobs.AnswerBadQuery(w, err)
+			return
+		}
+		got, err := f.jobs.ManyLetters(r.Context(), b)
+		if err == nil && !got.Some() {
+			err = got.Err
+		}
+		var invalid job.Invalid
+		switch {
+		case errors.As(err, &invalid):
+			jobs.AnswerBadQuery(w, err)
+		case err != nil:
+			answerAct(r.Context(), w, err)
+		default:
+			if got.RetryAfter > 0 {
+				w.Header().Set("Retry-After", strconv.Itoa(got.RetryAfter))
+			}
+			function.WriteJSON(w, http.StatusOK, got)
+		}
+	}
 }
 
 func (f *Function) redrive(w http.ResponseWriter, r *http.Request) {

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/jobs"
 	"github.com/zixly/sweepline/shared/jobs/jobstest"
 )
 
@@ -106,6 +108,76 @@ func TestAListOfDeadLettersIsSmall(t *testing.T) {
 		require.Greater(t, r.Body.Len(), 60_000, "one alone is whole")
 		require.NotContains(t, r.Body.String(), seal)
 	}
+}
+
+// Letters that failed alike are one group, whatever ids and numbers their reasons hold, and
+// are listed, redriven and discarded as one.
+func TestDeadLettersByCause(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "acme:one,globex:two")
+	id := job.NewID()
+	for i, c := range []struct {
+		id, owner, trigger, reason string
+		code                       int
+	}{
+		{"a", "acme", "store", `{"error":"disk 7 is full:\n job ` + id + `"}`, 503},
+		{"b", "acme", "store", `{"error":"disk 12 is full: job ` + job.NewID() + `"}`, 503},
+		{"c", "globex", "store", `{"error":"disk 1 is full: job ` + job.NewID() + `"}`, 503},
+		{"d", "acme", "notify", "refused \x1b[31m", 500},
+		{"e", "acme", "store", "disk 7 is full: job x", 500},
+	} {
+		l := jobstest.DeadLetter(c.id, c.owner, jobstest.Created.Add(-time.Duration(i)*time.Minute))
+		l.Trigger, l.Reason, l.Code = c.trigger, c.reason, c.code
+		w.DeadLetters = append(w.DeadLetters, l)
+	}
+	ask := func(method, path string) *httptest.ResponseRecorder {
+		return jobstest.Call(h, method, path, "X-API-Key", "one")
+	}
+	got := jobstest.Decode[jobs.Causes](t, ask("GET", "/api/dead-letters/causes"))
+	require.Len(t, got.Causes, 3)
+	first := got.Causes[0]
+	require.Equal(t, jobs.Cause{Cause: first.Cause, Trigger: "store", Code: 503, Reason: "disk 7 is full: job " + id, Count: 2,
+		First: jobstest.Created.Add(-time.Minute), Last: jobstest.Created, Example: "a"}, first)
+	require.Equal(t, []string{"notify", "store"}, got.Triggers)
+	require.True(t, got.Complete)
+	require.Len(t, jobstest.Decode[jobs.Causes](t, ask("GET", "/api/dead-letters/causes?trigger=notify")).Causes, 1)
+	require.NotContains(t, ask("GET", "/api/dead-letters/causes").Body.String(), "u001b")
+
+	list := jobstest.Decode[struct {
+		Letters []struct{ ID, Cause string } `json:"dead_letters"`
+	}](t, ask("GET", "/api/dead-letters?trigger=store&cause="+first.Cause)).Letters
+	require.Equal(t, []struct{ ID, Cause string }{{"a", first.Cause}, {"b", first.Cause}}, list)
+
+	dry := jobstest.Decode[jobs.BulkLettersResult](t, ask("POST", "/api/dead-letters/redrive?dry_run=true&cause="+first.Cause))
+	require.Equal(t, map[jobs.Outcome]int{jobs.Matches: 2}, dry.Counts)
+	require.Empty(t, w.Acts)
+	done := jobstest.Decode[jobs.BulkLettersResult](t, ask("POST", "/api/dead-letters/redrive?cause="+first.Cause))
+	require.Equal(t, map[jobs.Outcome]int{jobs.Done: 2}, done.Counts)
+	require.ElementsMatch(t, []string{"redrive a", "redrive b"}, w.Acts)
+	w.Acts = nil
+	require.Equal(t, 200, ask("POST", "/api/dead-letters/discard?all=true&limit=2").Code)
+	require.ElementsMatch(t, []string{"discard a", "discard b"}, w.Acts)
+	w.Acts = nil
+	send := func(path, body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest("POST", path, strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("X-API-Key", "one")
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, r)
+		return rec
+	}
+	named := jobstest.Decode[jobs.BulkLettersResult](t, send("/api/dead-letters/discard", `{"ids":["a","c","zz","a"]}`))
+	require.Equal(t, map[jobs.Outcome]int{jobs.Done: 1, jobs.Missing: 2}, named.Counts, "another's is missing")
+	require.Equal(t, []string{"discard a"}, w.Acts)
+
+	for _, query := range []string{"", "?all=false", "?triger=store", "?cause=x", "?all=true&limit=101", "?all=perhaps", "?all=true&cursor=x"} {
+		require.Equal(t, 400, ask("POST", "/api/dead-letters/redrive"+query).Code, query)
+	}
+	require.Equal(t, 400, send("/api/dead-letters/discard?all=true", `{"ids":["a"]}`).Code)
+	require.Equal(t, 401, jobstest.Call(h, "POST", "/api/dead-letters/redrive?all=true").Code)
+	w.Broken["broker"] = true
+	require.Equal(t, 503, ask("POST", "/api/dead-letters/redrive?all=true").Code)
+	require.Equal(t, []string{"discard a"}, w.Acts)
 }
 
 // A terminal state never changes: an event that would have brought its job on is

@@ -102,11 +102,14 @@ func TestEveryPageSaysWhatIsWrong(t *testing.T) {
 	require.NotContains(t, page, "Delivering")
 }
 
+var causes = regexp.MustCompile(`name="cause" value="([0-9a-f]{12})"`)
+
 func TestDeadLettersPage(t *testing.T) {
 	t.Parallel()
 	w, h := operated(t, "acme:one,globex:two")
 	for _, id := range []string{"a", "b", "c"} {
 		w.DeadLetters = append(w.DeadLetters, jobstest.DeadLetter(id, "acme", jobstest.Created))
+		w.DeadLetters[len(w.DeadLetters)-1].Trigger = "store"
 	}
 	w.DeadLetters = append(w.DeadLetters, jobstest.DeadLetter("x", "globex", jobstest.Created))
 	send := func(v url.Values) string {
@@ -121,10 +124,20 @@ func TestDeadLettersPage(t *testing.T) {
 	require.Equal(t, "/dead-letters?did=discard&n=1", send(url.Values{"discard": {"c"}, "id": {"a", "b"}}), "the button of a row means that row")
 	require.Equal(t, "/dead-letters?did=redrive&gone=2&n=0", send(url.Values{"act": {"redrive"}, "id": {"x", "zz"}}))
 	require.Empty(t, send(url.Values{"act": {"eat"}, "id": {"a"}}))
-	require.Equal(t, []string{"redrive a", "redrive b", "discard c"}, w.Acts)
+	require.ElementsMatch(t, []string{"redrive a", "redrive b", "discard c"}, w.Acts)
+	w.Set(func() { w.Broken["broker"] = true })
+	require.Equal(t, "/dead-letters?did=redrive&kept=2&n=0", send(url.Values{"act": {"redrive"}, "id": {"a", "b"}}))
+	w.Set(func() { w.Broken["broker"], w.Acts = false, nil })
+	cause := causes.FindStringSubmatch(page)[1]
+	require.Contains(t, page, "<strong>store</strong>")
+	require.Equal(t, "/dead-letters?did=discard&n=3&trigger=store", send(url.Values{"act": {"discard"}, "trigger": {"store"}, "cause": {cause}, "in_trigger": {"store"}}))
+	require.ElementsMatch(t, []string{"discard a", "discard b", "discard c"}, w.Acts, "all of its kind, and nobody else's")
+	require.Empty(t, send(url.Values{"act": {"discard"}, "trigger": {"store"}, "cause": {"x"}}))
+	require.Contains(t, jobstest.Call(h, "GET", "/dead-letters?trigger=store&cause="+cause, "X-API-Key", "one").Body.String(), `<li class="current">`)
+	require.Contains(t, jobstest.Call(h, "GET", "/dead-letters?trigger=nobody", "X-API-Key", "one").Body.String(), "No dead letter matches")
 	for query, want := range map[string]string{
-		"did=redrive&n=2": "2 events were sent again.", "did=discard&n=1&gone=1": "1 event was discarded. 1 was not there any more.",
-		"did=discard&n=0": "Nothing was ticked", "did=%3Cb%3E&n=1": `role="status"></p>`,
+		"did=redrive&n=2": "2 events were sent again. Those that fail again come back here.", "did=discard&n=1&gone=1": "1 event was discarded. 1 was not there any more.",
+		"did=discard&n=0": "Nothing was ticked", "did=redrive&n=1&kept=2&more=1": "2 were not: the store did not answer. What is left is still listed; try again in a moment. There are more", "did=%3Cb%3E&n=1": `role="status"></p>`,
 	} {
 		require.Contains(t, jobstest.Call(h, "GET", "/dead-letters?"+query, "X-API-Key", "one").Body.String(), want)
 	}

@@ -159,8 +159,16 @@ func TestDeadLettersAndBroker(t *testing.T) {
 	v.fits("dead-letters")
 	v.do(click(`.letters li:first-child button[name=redrive]`))
 	v.sees("1 event was sent again")
+	// All that failed alike, and then the rest that is ticked.
+	v.do(click(`.causes a`))
+	v.sees("Clear")
+	v.fits("dead-letters-of-a-cause")
+	v.do(click(`.causes li.current button[value=redrive]`))
+	v.sees("events were sent again. Those that fail again come back here.")
+	v.open("/dead-letters")
+	v.sees("Discard ticked")
 	v.answers <- true
-	v.do(click(`[data-all]:not(span)`), click(`button[value=discard][name=act]`))
+	v.do(click(`[data-all]:not(span)`), click(`.bulk button[value=discard]`))
 	v.sees("were discarded")
 
 	v.open("/broker")

@@ -121,6 +121,17 @@ func TestEveryOperation(t *testing.T) {
 	require.Equal(t, 1, many.Counts[client.Refused], "what has ended")
 
 	s.world.DeadLetters = []broker.DeadLetter{jobstest.DeadLetter("b", "acme", jobstest.Created), jobstest.DeadLetter("a", "acme", jobstest.Created)}
+	for i := range s.world.DeadLetters {
+		s.world.DeadLetters[i].Trigger = "store"
+	}
+	causes, err := s.Causes(ctx, "store")
+	require.NoError(t, err)
+	require.Equal(t, 2, causes.Causes[0].Count)
+	for _, act := range []client.LetterAct{client.ActRedrive, client.ActDiscard} {
+		handled, err := s.ManyLetters(ctx, client.BulkLetters{Act: act, DeadLetterFilter: client.DeadLetterFilter{Cause: causes.Causes[0].Cause}, DryRun: true})
+		require.NoError(t, err)
+		require.Equal(t, 2, handled.Counts[client.Matches])
+	}
 	letters, err := s.DeadLetters(ctx, client.DeadLetterFilter{Trigger: "store", Limit: 1})
 	require.NoError(t, err)
 	require.Len(t, letters.DeadLetters, 1)

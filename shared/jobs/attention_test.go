@@ -85,7 +85,7 @@ func TestWhatADeadLetterHasLeftUndone(t *testing.T) {
 	} {
 		l.ID = want
 		w.DeadLetters = []broker.DeadLetter{l}
-		own, _, err := s.OwnDeadLetters(auth.NewContext(t.Context(), job.DefaultTenant), broker.DeadLetterQuery{Limit: 10}, "")
+		own, _, err := s.OwnDeadLetters(auth.NewContext(t.Context(), job.DefaultTenant), jobs.LetterFilter{}, 10, "")
 		require.NoError(t, err)
 		require.Equal(t, want, append(own, jobs.DeadLetter{})[0].Undone)
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/quota"
@@ -175,9 +176,19 @@ func (s *Service) Many(ctx context.Context, b Bulk) (BulkResult, error) {
 	return r, nil
 }
 
-// eachOf does something with each job, several at a time. The first error that is no
-// outcome has what is left postponed, and is returned.
-func eachOf(ctx context.Context, all []BulkJob, do func(context.Context, *BulkJob) error) error {
+// outcomeOf is one of many that are acted on.
+type outcomeOf[T any] interface {
+	*T
+	// state is where its outcome is noted, and the reason.
+	state() (outcome *Outcome, reason *string)
+}
+
+// state implements outcomeOf.
+func (one *BulkJob) state() (*Outcome, *string) { return &one.Outcome, &one.Reason }
+
+// eachOf does something with each of many, several at a time, that has no outcome yet. The
+// first error that is no outcome has what is left postponed, and is returned.
+func eachOf[T any, P outcomeOf[T]](ctx context.Context, all []T, do func(context.Context, P) error) error {
 	var stopped atomic.Bool
 	var once sync.Once
 	var first error
@@ -185,23 +196,24 @@ func eachOf(ctx context.Context, all []BulkJob, do func(context.Context, *BulkJo
 	running.SetLimit(bulkAtOnce)
 	for i := range all {
 		running.Go(func() error {
-			one := &all[i]
-			if one.Outcome != "" {
+			one := P(&all[i])
+			outcome, reason := one.state()
+			if *outcome != "" {
 				return nil
 			}
 			if stopped.Load() {
-				one.Outcome = Postponed
+				*outcome = Postponed
 				return nil
 			}
 			var no Conflict
 			switch err := do(ctx, one); {
 			case err == nil:
 			case errors.As(err, &no):
-				one.Outcome, one.Reason = Refused, no.Error()
-			case errors.Is(err, ErrNoJob):
-				one.Outcome = Missing
+				*outcome, *reason = Refused, no.Error()
+			case errors.Is(err, ErrNoJob), errors.Is(err, broker.ErrNotFound):
+				*outcome = Missing
 			default:
-				one.Outcome = Postponed
+				*outcome = Postponed
 				stopped.Store(true)
 				once.Do(func() { first = err })
 			}

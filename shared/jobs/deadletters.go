@@ -61,17 +61,19 @@ func disputed(owner string, e cloudevents.Event) bool {
 type DeadLetter struct {
 	ID string `json:"id"`
 	// Undone says in words what has not happened for it.
-	Undone   string            `json:"undone"`
-	Trigger  string            `json:"trigger"`
-	Type     string            `json:"type"`
-	EventID  string            `json:"event_id"`
-	JobID    string            `json:"job_id"`
-	Attempts int               `json:"attempts"`
-	Code     int               `json:"code"`
-	Reason   string            `json:"reason"`
-	Taken    bool              `json:"taken"`
-	Time     time.Time         `json:"time"`
-	Event    cloudevents.Event `json:"event"`
+	Undone   string `json:"undone"`
+	Trigger  string `json:"trigger"`
+	Type     string `json:"type"`
+	EventID  string `json:"event_id"`
+	JobID    string `json:"job_id"`
+	Attempts int    `json:"attempts"`
+	// Cause names what it has in common with those that failed alike, see Causes.
+	Cause  string            `json:"cause"`
+	Code   int               `json:"code"`
+	Reason string            `json:"reason"`
+	Taken  bool              `json:"taken"`
+	Time   time.Time         `json:"time"`
+	Event  cloudevents.Event `json:"event"`
 	// DataBytes is the size of the event's data where a list leaves it out.
 	DataBytes int `json:"data_bytes,omitempty"`
 }
@@ -142,7 +144,7 @@ func clip(s string) string {
 func viewOf(l broker.DeadLetter) DeadLetter {
 	return DeadLetter{
 		ID: l.ID, Undone: undone(l), Trigger: l.Trigger, Type: l.Event.Type(), EventID: l.Event.ID(), JobID: l.Event.Subject(),
-		Attempts: l.Attempts, Code: l.Code, Reason: l.Reason, Taken: l.Taken, Time: l.Died.UTC(), Event: shown(l.Event),
+		Cause: causeOf(l), Attempts: l.Attempts, Code: l.Code, Reason: l.Reason, Taken: l.Taken, Time: l.Died.UTC(), Event: shown(l.Event),
 	}
 }
 
@@ -158,21 +160,23 @@ func shown(e cloudevents.Event) cloudevents.Event {
 	return e
 }
 
-// OwnDeadLetters pages through all letters until it has q.Limit of the caller's.
-// cursor is the next of the page before, empty for the first one; a job.Invalid
+// OwnDeadLetters pages through all letters until it has limit of the caller's that f
+// finds, the latest first; it may have fewer and yet a next page, where they are few among
+// very many. cursor is the next of the page before, empty for the first one; a job.Invalid
 // says that it is none. The letter where a page ends may be another tenant's, so
 // that a cursor is sealed.
-func (s *Service) OwnDeadLetters(ctx context.Context, q broker.DeadLetterQuery, cursor string) (own []DeadLetter, next string, err error) {
+func (s *Service) OwnDeadLetters(ctx context.Context, f LetterFilter, limit int, cursor string) (own []DeadLetter, next string, err error) {
+	q := broker.DeadLetterQuery{Trigger: f.Trigger, Limit: limit}
 	if cursor != "" {
 		if q.Before, err = s.cursors.open(ctx, cursor); err != nil {
 			return nil, "", job.Invalid{{Field: "cursor", Message: err.Error()}}
 		}
 	}
-	own, next, err = s.ownDeadLetters(ctx, q)
+	own, next, err = s.ownDeadLetters(ctx, q, f.Cause)
 	return own, s.cursors.seal(ctx, next), err
 }
 
-func (s *Service) ownDeadLetters(ctx context.Context, q broker.DeadLetterQuery) (own []DeadLetter, next string, err error) {
+func (s *Service) ownDeadLetters(ctx context.Context, q broker.DeadLetterQuery, cause string) (own []DeadLetter, next string, err error) {
 	release, err := s.TakeRead(ctx, auth.FromContext(ctx))
 	if err != nil {
 		return nil, "", err
@@ -183,7 +187,7 @@ func (s *Service) ownDeadLetters(ctx context.Context, q broker.DeadLetterQuery) 
 	size := 0
 	q.Look = func(l *broker.DeadLetter) {
 		size += len(l.Event.DataEncoded)
-		if s.owns(ctx, *l) {
+		if s.owns(ctx, *l) && (cause == "" || causeOf(*l) == cause) {
 			left[l.Position] = slim(l)
 			return
 		}

@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/shared/auth"
-	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobs"
 	"github.com/zixly/sweepline/shared/jobs/jobstest"
@@ -162,7 +161,7 @@ func TestATenantSearchesSoMuchAtOnce(t *testing.T) {
 		},
 		"rows": func() error { _, err := s.Rows(acme, large, jobstore.RowQuery{Limit: 10}); return err },
 		"dead letters": func() error {
-			_, _, err := s.OwnDeadLetters(acme, broker.DeadLetterQuery{Limit: 10}, "")
+			_, _, err := s.OwnDeadLetters(acme, jobs.LetterFilter{}, 10, "")
 			return err
 		},
 	} {

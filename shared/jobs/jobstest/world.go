@@ -53,7 +53,9 @@ type World struct {
 	// MostTaken, if it is not 0, is how many jobs are taken before FullErr is the error.
 	MostTaken int
 	FullErr   error
-	taken     map[string]job.Header
+	// Tried counts the jobs that were to be taken, also in vain.
+	Tried int
+	taken map[string]job.Header
 	// Reading, where there is one, is called before rows are read or jobs are counted;
 	// its error is the read's. It may wait for ctx.
 	Reading func(ctx context.Context, what string) error
@@ -320,6 +322,7 @@ func (w *World) Enqueue(_ context.Context, r enqueue.Request) (enqueue.Accepted,
 	if err := w.Fails("sink"); err != nil {
 		return enqueue.Accepted{}, err
 	}
+	w.Set(func() { w.Tried++ })
 	if w.TakeErr != nil {
 		return enqueue.Accepted{}, w.TakeErr
 	}
@@ -349,7 +352,7 @@ func (m deadLetters) DeadLetters(_ context.Context, q broker.DeadLetterQuery) (p
 		return nil, "", err
 	}
 	for _, l := range m.World.DeadLetters {
-		if (q.Before == "" || l.Position < q.Before) && len(page) < q.Limit {
+		if (q.Before == "" || l.Position < q.Before) && len(page) < q.Limit && (q.Trigger == "" || q.Trigger == l.Trigger) {
 			if next = l.Position; q.Look != nil {
 				l.Event = l.Event.Clone()
 				q.Look(&l)
@@ -372,13 +375,15 @@ func (m deadLetters) DeadLetter(_ context.Context, id string) (broker.DeadLetter
 	return broker.DeadLetter{}, broker.ErrNotFound
 }
 
-func (m deadLetters) Redrive(_ context.Context, id string) error {
-	m.Acts = append(m.Acts, "redrive "+id)
-	return nil
-}
+func (m deadLetters) Redrive(_ context.Context, id string) error { return m.act("redrive " + id) }
+func (m deadLetters) Discard(_ context.Context, id string) error { return m.act("discard " + id) }
 
-func (m deadLetters) Discard(_ context.Context, id string) error {
-	m.Acts = append(m.Acts, "discard "+id)
+// act notes what is done with a letter, unless the broker is broken.
+func (m deadLetters) act(what string) error {
+	if err := m.Fails("broker"); err != nil {
+		return err
+	}
+	m.Set(func() { m.Acts = append(m.Acts, what) })
 	return nil
 }
 

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Dead letters are acted on as filters find them, and what became of each is told, also
+// where a store was away in between.
+func TestManyDeadLetters(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	answers := []string{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Method+" "+r.URL.Path+"?"+r.URL.Query().Encode())
+		_, _ = w.Write([]byte(answers[min(len(asked), len(answers))-1]))
+	}))
+	t.Cleanup(server.Close)
+	run := func(args ...string) (string, string, int) { asked = nil; return command(t, server.URL, args...) }
+
+	answers = []string{
+		`{"dead_letters":[{"id":"a","outcome":"done"},{"id":"b","outcome":"postponed"}],"next_cursor":"x","retry_after_seconds":1}`,
+		`{"dead_letters":[{"id":"b","outcome":"done","job_status":"FAILED","job_id":"j"}],"next_cursor":"x"}`,
+		`{"dead_letters":[{"id":"c","outcome":"missing"}]}`,
+	}
+	out, errs, code := run("redrive", "--trigger", "store")
+	require.Equal(t, exitDone, code)
+	require.Equal(t, []string{"POST /api/dead-letters/redrive?trigger=store", "POST /api/dead-letters/redrive?trigger=store", "POST /api/dead-letters/redrive?cursor=x&trigger=store"}, asked)
+	require.Contains(t, out, "2 sent again, 1 not there any more")
+	require.Contains(t, out, "b changes nothing: its job has ended. Run the sweep again with 'sweepline retry j'")
+	require.Contains(t, errs, "going on in 1s")
+
+	answers = []string{`{"dead_letters":[{"id":"a","outcome":"done"},{"id":"c","outcome":"missing"}]}`}
+	out, errs, code = run("discard", "a", "c", "--json")
+	require.Equal(t, exitFailed, code, "one was named that is not there")
+	require.JSONEq(t, `{"discarded":["a"],"missing":["c"]}`, out)
+	require.Contains(t, errs, "1 of 2 were not there")
+
+	answers = []string{`{"causes":[{"cause":"0123456789ab","trigger":"store","code":503,"reason":"disk # \u001b[31m full","count":7}],"complete":true}`}
+	out, _, code = run("dead-letters", "--group", "--trigger", "store")
+	require.Equal(t, exitDone, code)
+	require.Equal(t, []string{"GET /api/dead-letters/causes?trigger=store"}, asked)
+	require.Contains(t, out, "0123456789ab")
+	require.NotContains(t, out, "\x1b")
+	for _, args := range [][]string{{"redrive"}, {"discard", "a", "--all"}, {"redrive", "--all", "--trigger", "store"}, {"dead-letters", "--group", "--cause", "x"}} {
+		_, _, code = run(args...)
+		require.Equal(t, exitUsage, code, args)
+		require.Empty(t, asked)
+	}
+}
