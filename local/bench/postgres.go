@@ -56,10 +56,10 @@ type database struct {
 func (p *postgresServer) create(ctx context.Context) (*database, error) {
 	p.made++
 	d := &database{name: fmt.Sprintf("bench_%d", p.made)}
-	if _, err := p.super.Exec(ctx, "CREATE DATABASE "+d.name+" OWNER sweepline_owner"); err != nil {
+	if _, err := p.super.Exec(ctx, "CREATE DATABASE "+d.name+" OWNER "+servers.Owner); err != nil {
 		return nil, fmt.Errorf("create database: %w", err)
 	}
-	for into, user := range map[*string]string{&d.url: "sweepline", nil: "postgres"} {
+	for into, user := range map[*string]string{&d.url: servers.Owner, nil: "postgres"} {
 		u, err := url.Parse(p.base)
 		if err != nil {
 			return nil, fmt.Errorf("read database URL: %w", err)
@@ -94,7 +94,7 @@ SELECT coalesce(sum(calls) FILTER (WHERE toplevel), 0), coalesce(sum(calls) FILT
        coalesce(sum(calls) FILTER (WHERE NOT toplevel), 0), coalesce(sum(rows) FILTER (WHERE toplevel AND query ~* 'insert|update|delete'), 0),
        (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::float8), (SELECT pg_current_wal_lsn() - '0/0')::float8
 FROM pg_stat_statements s JOIN pg_database b ON b.oid = s.dbid JOIN pg_roles r ON r.oid = s.userid
-WHERE b.datname = $1 AND r.rolname = 'sweepline'`, d.name).Scan(&statements, &control, &nested, &rows, &writes, &wal)
+WHERE b.datname = $1 AND r.rolname = $2`, d.name, servers.Owner).Scan(&statements, &control, &nested, &rows, &writes, &wal)
 	if err != nil {
 		return nil, fmt.Errorf("read statement counters: %w", err)
 	}
@@ -107,7 +107,7 @@ func (p *postgresServer) statements(ctx context.Context, d *database) (map[strin
 	rows, err := p.super.Query(ctx, `
 SELECT 'SQL ' || left(regexp_replace(btrim(query), '\s+', ' ', 'g'), 70), sum(calls)::float8
 FROM pg_stat_statements s JOIN pg_database b ON b.oid = s.dbid JOIN pg_roles r ON r.oid = s.userid
-WHERE b.datname = $1 AND r.rolname = 'sweepline' AND toplevel GROUP BY 1`, d.name)
+WHERE b.datname = $1 AND r.rolname = $2 AND toplevel GROUP BY 1`, d.name, servers.Owner)
 	if err != nil {
 		return nil, fmt.Errorf("list statements: %w", err)
 	}

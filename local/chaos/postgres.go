@@ -62,7 +62,7 @@ func newPostgres(ctx context.Context, addr, dir string, log *os.File) (*postgres
 
 // url is for a pipeline that reaches the server at addr.
 func (*postgresServer) url(addr string) string {
-	return "postgres://sweepline_owner@" + addr + "/sweepline?sslmode=disable"
+	return "postgres://" + servers.Owner + "@" + addr + "/sweepline?sslmode=disable"
 }
 
 // query connects as superuser, who sees the rows of all tenants and may write

@@ -66,7 +66,7 @@ func StartPostgres(ctx context.Context, dir string, args ...string) (*Postgres, 
 	for {
 		p, err := startPostmaster(ctx, program, dir, socket, as, args)
 		if err == nil {
-			return &Postgres{URL: dsn(socket, owner, "sweepline"), SuperURL: dsn(socket, "postgres", "postgres"), p: p, socket: socket}, nil
+			return &Postgres{URL: dsn(socket, Owner, "sweepline"), SuperURL: dsn(socket, "postgres", "postgres"), p: p, socket: socket}, nil
 		}
 		// After a kill -9 of the postmaster its backends take a moment to see
 		// it, and PostgreSQL rightly refuses to start beside them.
@@ -127,7 +127,8 @@ func (p *Postgres) As(login string, most int) string {
 	return dsn(p.socket, login, "sweepline") + fmt.Sprintf("&pool_max_conns=%d", most)
 }
 
-const owner = "sweepline_owner"
+// Owner is the login that owns the database, and makes and changes its tables.
+const Owner = "sweepline_owner"
 
 func dsn(socket, role, database string) string {
 	return fmt.Sprintf("postgres:///%s?host=%s&user=%s&sslmode=disable", database, url.QueryEscape(socket), role)
