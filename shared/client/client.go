@@ -2,7 +2,7 @@
 // jobs, and acts on them, on dead letters and on the broker. What the API answers is
 // described at /openapi.json.
 //
-//	c, err := client.New("http://localhost:8080", os.Getenv("SWEEPLINE_KEY"))
+//	c, err := client.New("http://localhost:8080", key)
 //	a, err := c.Submit(ctx, sweep, "monday-1")
 //	j, err := c.Wait(ctx, a.JobID)
 //
