@@ -25,7 +25,12 @@ func (f *Function) actOnMany(act jobs.Act) http.HandlerFunc {
 		if !ok {
 			return
 		}
-		b, err := jobs.ParseBulk(act, r.URL.Query(), ids)
+		v, err := function.StrictQuery(r, "status")
+		if err != nil {
+			jobs.AnswerBadQuery(w, err)
+			return
+		}
+		b, err := jobs.ParseBulk(act, v, ids)
 		if err != nil {
 			jobs.AnswerBadQuery(w, err)
 			return

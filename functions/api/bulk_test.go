@@ -182,6 +182,26 @@ func TestMistakesInActsOnMany(t *testing.T) {
 	require.Empty(t, w.Acts)
 }
 
+// What cannot be read of a query, or is said twice, is not passed over: it could be the
+// filter, or that nothing is to be done yet.
+func TestQueriesOfActsAreReadWhole(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "")
+	w.Stored("default", job.Failed)
+	w.Recorded("default")
+	for _, path := range []string{"/api/jobs/retry", "/api/jobs/cancel", "/api/dead-letters/redrive", "/api/dead-letters/discard"} {
+		for _, query := range []string{
+			"ticker=DAX&dry_run=true;x", "ticker=DAX&dry_run=true%zz", "since=2020-01-01T00:00:00Z&ticker=%zz", "trigger=store&cause=%zz", "all=true;x",
+			"ticker=DAX&dry_run=false&dry_run=true", "all=true&all=false", "trigger=store&trigger=submit", "ticker=DAX&ticker=SPX",
+		} {
+			r := jobstest.Call(h, "POST", path+"?"+query)
+			require.Equal(t, 400, r.Code, "%s?%s", path, query)
+		}
+	}
+	require.Empty(t, w.Acts)
+	require.Empty(t, w.Taken)
+}
+
 // A share that is used up, or a store that goes away, has the rest postponed; where
 // nothing came of the call at all, it is refused as a single one is.
 func TestWhatIsPostponed(t *testing.T) {

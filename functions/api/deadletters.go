@@ -69,7 +69,12 @@ func (f *Function) actOnLetters(act jobs.LetterAct) http.HandlerFunc {
 		if !ok {
 			return
 		}
-		b, err := jobs.ParseBulkLetters(act, r.URL.Query(), ids)
+		v, err := function.StrictQuery(r)
+		if err != nil {
+			jobs.AnswerBadQuery(w, err)
+			return
+		}
+		b, err := jobs.ParseBulkLetters(act, v, ids)
 		if err != nil {
 			jobs.AnswerBadQuery(w, err)
 			return

@@ -19,7 +19,7 @@ func UnknownQuery(r *http.Request, allowed ...string) job.Invalid {
 	}
 	given, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return job.Invalid{{Field: "query", Message: "must be name=value, percent-encoded, joined by &"}}
+		return malformed
 	}
 	rule := UnknownParameter(allowed...)
 	var unknown job.Invalid
@@ -38,4 +38,28 @@ func UnknownParameter(allowed ...string) string {
 		return "unknown parameter: there are none here"
 	}
 	return "unknown parameter: must be one of " + strings.Join(slices.Sorted(slices.Values(allowed)), ", ")
+}
+
+var malformed = job.Invalid{{Field: "query", Message: "must be name=value, percent-encoded, joined by &"}}
+
+// StrictQuery is the query of a request that acts by it. Its error is a job.Invalid where
+// a part cannot be read, which URL.Query drops, or where a parameter that is not among
+// many is given more than once: what is passed over could be a filter, or that nothing is
+// to be done yet.
+func StrictQuery(r *http.Request, many ...string) (url.Values, error) {
+	v, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, malformed
+	}
+	var repeated job.Invalid
+	for name, values := range v {
+		if len(values) > 1 && !slices.Contains(many, name) {
+			repeated = append(repeated, job.Problem{Field: job.Clip(name), Message: "must be given once"})
+		}
+	}
+	if len(repeated) == 0 {
+		return v, nil
+	}
+	slices.SortFunc(repeated, func(a, b job.Problem) int { return cmp.Compare(a.Field, b.Field) })
+	return nil, repeated
 }
