@@ -202,6 +202,19 @@ func TestQueriesOfActsAreReadWhole(t *testing.T) {
 	require.Empty(t, w.Taken)
 }
 
+// Where the store does not tell which jobs were retried before, none is: its key is kept
+// for a day only.
+func TestNoRetryWithoutTheRetriesBefore(t *testing.T) {
+	t.Parallel()
+	w, _, h := setup(t, "")
+	id := w.Stored("default", job.Failed).JobID
+	w.Broken["retries"] = true
+	require.Equal(t, 503, onIDs(t, h, "/api/jobs/retry", id).Code)
+	require.Empty(t, w.Taken)
+	w.Broken["retries"] = false
+	require.Equal(t, map[string]jobs.Outcome{id: jobs.Done}, outcomes(t, onIDs(t, h, "/api/jobs/retry", id)))
+}
+
 // A share that is used up, or a store that goes away, has the rest postponed; where
 // nothing came of the call at all, it is refused as a single one is.
 func TestWhatIsPostponed(t *testing.T) {

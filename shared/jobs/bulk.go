@@ -155,12 +155,14 @@ func (s *Service) Many(ctx context.Context, b Bulk) (BulkResult, error) {
 		r.Next = page.Next
 		r.Total = s.total(ctx, b.Query, page)
 	}
-	if b.Act == ActRetry {
-		s.passRetried(ctx, r.Jobs)
-	}
 	do := map[Act]func(context.Context, *BulkJob) error{ActRetry: s.retryOne, ActCancel: s.cancelOne}[b.Act]
 	if b.DryRun {
 		do = func(ctx context.Context, one *BulkJob) error { return s.tryOne(ctx, b.Act, one) }
+	}
+	if b.Act == ActRetry {
+		if err := s.passRetried(ctx, r.Jobs); err != nil { // then a job could be retried twice
+			do = func(context.Context, *BulkJob) error { return err }
+		}
 	}
 	r.Err = eachOf(ctx, r.Jobs, do)
 	for _, one := range r.Jobs {
@@ -226,21 +228,21 @@ func eachOf[T any, P outcomeOf[T]](ctx context.Context, all []T, do func(context
 
 // passRetried passes over jobs that were retried before, by whatever way. A retry of which
 // the job store does not know yet is found by its key, see retryOne.
-func (s *Service) passRetried(ctx context.Context, all []BulkJob) {
+func (s *Service) passRetried(ctx context.Context, all []BulkJob) error {
 	ids := make([]string, len(all))
 	for i, one := range all {
 		ids[i] = one.JobID
 	}
 	retries, err := s.Store.Retries(ctx, auth.FromContext(ctx), ids)
 	if err != nil {
-		slog.WarnContext(ctx, "Retries not read", "jobs", len(ids), "error", err)
-		return
+		return fmt.Errorf("read retries of %d jobs: %w", len(ids), err)
 	}
 	for i := range all {
 		if by := retries[all[i].JobID]; len(by) > 0 {
 			all[i].Outcome, all[i].RetriedBy = Repeated, by[len(by)-1]
 		}
 	}
+	return nil
 }
 
 // tryOne says what would become of a job.

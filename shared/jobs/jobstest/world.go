@@ -217,8 +217,10 @@ func (b store) Rows(_ context.Context, _, _ string, q jobstore.RowQuery) ([]job.
 }
 
 func (b store) Retries(_ context.Context, owner string, ids []string) (map[string][]string, error) {
-	if err := b.Fails("job store"); err != nil {
-		return nil, err
+	for _, part := range []string{"job store", "retries"} {
+		if err := b.Fails(part); err != nil {
+			return nil, err
+		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
