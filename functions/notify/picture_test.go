@@ -2,16 +2,56 @@ package notify
 
 import (
 	"bytes"
+	"flag"
+	"image"
 	"image/color"
 	"image/png"
 	"math"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/image/font"
+	"golang.org/x/image/font/gofont/gomono"
+	"golang.org/x/image/font/opentype"
+	"golang.org/x/image/math/fixed"
 
 	"github.com/zixly/sweepline/shared/heatmap"
 	"github.com/zixly/sweepline/shared/jobstore"
 )
+
+var update = flag.Bool("update", false, "draw letters.png anew")
+
+func TestTypeface(t *testing.T) {
+	t.Parallel()
+	parsed, err := opentype.Parse(gomono.TTF)
+	require.NoError(t, err)
+	face, err := opentype.NewFace(parsed, &opentype.FaceOptions{Size: fontSize, DPI: 72, Hinting: font.HintingFull})
+	require.NoError(t, err)
+	last := written[len(written)-1]
+	drawn := image.NewGray(image.Rect(0, 0, letterWidth, (letterAscent+letterDescent)*(last.Offset+1)))
+	for _, r := range written {
+		for c := r.Low; c < r.High; c++ {
+			bounds, advance, ok := face.GlyphBounds(c)
+			require.True(t, ok, "%q", c)
+			require.Equal(t, fixed.I(letterWidth), advance, "%q", c)
+			require.LessOrEqual(t, bounds.Max.Y.Ceil(), letterDescent, "%q", c)
+			require.LessOrEqual(t, -bounds.Min.Y.Floor(), letterAscent, "%q", c)
+			pen := font.Drawer{Dst: drawn, Src: image.White, Face: face}
+			pen.Dot = fixed.P(0, (letterAscent+letterDescent)*(int(c-r.Low)+r.Offset)+letterAscent)
+			pen.DrawString(string(c))
+		}
+	}
+	var b bytes.Buffer
+	require.NoError(t, (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&b, drawn))
+	if *update {
+		require.NoError(t, os.WriteFile("letters.png", b.Bytes(), 0o600))
+		return
+	}
+	kept, err := png.Decode(bytes.NewReader(letters))
+	require.NoError(t, err)
+	require.Equal(t, drawn, kept, "go test ./functions/notify -run Typeface -update")
+}
 
 // hill has its top at fast 30, slow 120.
 func hill(fast, slow, step int) (points []heatmap.Point) {
