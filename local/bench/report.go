@@ -26,8 +26,6 @@ type Report struct {
 	Left map[string]map[string]held `json:"left,omitempty"`
 	// Calls are the commands and statements of one job in a counted burst, by name.
 	Calls map[string]map[string]float64 `json:"calls,omitempty"`
-	// Profiles are the shares of packages in the CPU time of the burst.
-	Profiles map[string][]PackageShare `json:"profiles,omitempty"`
 }
 
 // Figure is one number, measured once a round.
@@ -146,12 +144,9 @@ func (r *Report) WriteTable(out io.Writer) error {
 			fmt.Fprintf(out, "\nSent by one job in a burst, fsync %s:\n", c)
 			writeCalls(out, calls)
 		}
-		if shares := r.Profiles[c]; len(shares) > 0 {
-			fmt.Fprintf(out, "\nCPU of ours in the burst, fsync %s, by package (cumulative: with what it calls):\n", c)
-			for _, s := range shares {
-				fmt.Fprintf(out, "  %5.1f %%  own %5.1f %%  %s\n", s.Cumulative*100, s.Own*100, s.Package)
-			}
-		}
+	}
+	if folder := r.Options.Profile; folder != "" {
+		fmt.Fprintf(out, "\nProfiles are in %s: %s\n", folder, howToRead(folder))
 	}
 	return nil
 }

@@ -5,11 +5,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
 
-	"github.com/google/pprof/profile"
 	"github.com/stretchr/testify/require"
 )
 
@@ -67,7 +64,6 @@ func TestReportSurvivesItsJSON(t *testing.T) {
 	t.Parallel()
 	r := reportOf(map[string][]float64{"burst.jobs_per_s": {1, 2}, "job.paced.events": {5}})
 	r.Left = map[string]map[string]held{"always": {"k:*": {3, 300}}}
-	r.Profiles = map[string][]PackageShare{"always": {{"runtime", .5, .9}}}
 	raw, err := json.Marshal(r)
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "report.json")
@@ -119,44 +115,4 @@ func TestNumbersHaveThreeDigits(t *testing.T) {
 	for v, want := range map[float64]string{0: "0", .123: "0.12", 1.234: "1.23", 12.34: "12.3", 123.4: "123", 28757.9: "28758"} {
 		require.Equal(t, want, number(v))
 	}
-}
-
-func TestPackages(t *testing.T) {
-	t.Parallel()
-	for function, want := range map[string]string{
-		"runtime.mallocgc":       "runtime",
-		"net/http.(*conn).serve": "net/http",
-		"main.run":               "main",
-		"github.com/redis/go-redis/v9.(*Client).Process":     "github.com/redis/go-redis/v9",
-		"github.com/zixly/sweepline/shared/wait.New.func1":   "github.com/zixly/sweepline/shared/wait",
-		"slices.SortFunc[go.shape.[]github.com/a/b.T]":       "slices",
-		"gopkg.in/yaml%2ev3.Unmarshal":                       "gopkg.in/yaml%2ev3",
-		"github.com/x/y.(*T[github.com/q/r.S]).Method.func2": "github.com/x/y",
-	} {
-		require.Equal(t, want, packageOf(function), function)
-	}
-}
-
-func TestPackageShares(t *testing.T) {
-	t.Parallel()
-	stack := func(ns int64, names ...string) *profile.Sample {
-		s := &profile.Sample{Value: []int64{1, ns}}
-		for _, n := range names {
-			s.Location = append(s.Location, &profile.Location{Line: []profile.Line{{Function: &profile.Function{Name: n}}}})
-		}
-		return s
-	}
-	p := &profile.Profile{Sample: []*profile.Sample{
-		stack(60, "encoding/json.scan", "encoding/json.Unmarshal", "main.run"),
-		stack(40, "runtime.park", "runtime.mcall"),
-	}}
-	shares := packageShares(p)
-	require.Equal(t, []PackageShare{{"encoding/json", .6, .6}, {"main", 0, .6}, {"runtime", .4, .4}}, shares)
-	require.Empty(t, packageShares(&profile.Profile{}))
-	for i := range 40 {
-		p.Sample = append(p.Sample, stack(1, strings.Repeat("p", i+1)+".f"))
-	}
-	shares = packageShares(p)
-	require.Len(t, shares, profileLines)
-	require.True(t, slices.IsSortedFunc(shares, func(a, b PackageShare) int { return int(1000 * (b.Cumulative - a.Cumulative)) }))
 }

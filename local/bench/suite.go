@@ -127,7 +127,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	defer l.close()
 	samples := map[string]map[string][]float64{}
-	found := &Report{Left: map[string]map[string]held{}, Calls: map[string]map[string]float64{}, Profiles: map[string][]PackageShare{}}
+	found := &Report{Left: map[string]map[string]held{}, Calls: map[string]map[string]float64{}}
 	for round := range o.Rounds {
 		for _, fsync := range o.Fsync { // in turn, so that a noisy minute hits both
 			if err := l.useRedis(ctx, fsync); err != nil {
@@ -154,7 +154,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	r := newReport(samples)
 	machine.LoadAfter = load()
 	r.At, r.Took, r.Version, r.Machine, r.Options = began, time.Since(began).Round(time.Second).String(), o.Version, machine, o
-	r.Left, r.Calls, r.Profiles = found.Left, found.Calls, found.Profiles
+	r.Left, r.Calls = found.Left, found.Calls
 	return r, nil
 }
 
@@ -391,21 +391,12 @@ func (s *suite) profile(ctx context.Context, r *run) func() error {
 	if s.Profile == "" {
 		return func() error { return nil }
 	}
-	fsync := s.redis.fsync
-	file := filepath.Join(s.Profile, "burst-"+fsync+".pprof")
 	over, done := make(chan struct{}), make(chan error, 1)
-	var shares []PackageShare
 	go func() {
-		var err error
-		shares, err = takeProfile(ctx, r.pipe.admin, file, over)
-		done <- err
+		done <- takeProfile(ctx, r.pipe.admin, filepath.Join(s.Profile, "burst-"+s.redis.fsync), over)
 	}()
 	return func() error {
 		close(over)
-		if err := <-done; err != nil {
-			return err
-		}
-		s.report.Profiles[fsync] = shares
-		return nil
+		return <-done
 	}
 }
