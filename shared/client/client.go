@@ -43,7 +43,7 @@ type Client struct {
 type Option func(*Client)
 
 // WithHTTPClient calls through h, http.DefaultClient otherwise. A Timeout of h ends
-// downloads and streams as well.
+// downloads and streams as well. Its CheckRedirect is not asked: redirects are errors.
 func WithHTTPClient(h *http.Client) Option { return func(c *Client) { c.http = h } }
 
 // New makes a Client of the server at base, such as "http://localhost:8080"; key is a
@@ -57,6 +57,10 @@ func New(base, key string, options ...Option) (*Client, error) {
 	for _, option := range options {
 		option(c)
 	}
+	// The key and the sweep are for this address and no other.
+	h := *c.http
+	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c.http = &h
 	return c, nil
 }
 
@@ -125,6 +129,9 @@ func errorOf(r *http.Response) *Error {
 	}
 	_ = json.NewDecoder(io.LimitReader(r.Body, maxAnswer)).Decode(&body)
 	e := &Error{Status: r.StatusCode, Code: body.Code, Message: body.Error, Details: body.Details, Path: r.Request.URL.Path}
+	if to, err := r.Location(); err == nil && e.Message == "" {
+		e.Message = fmt.Sprintf("the server redirects to %q, which is not followed", to.Scheme+"://"+to.Host)
+	}
 	if seconds, err := strconv.Atoi(r.Header.Get("Retry-After")); err == nil && seconds > 0 {
 		e.RetryAfter = time.Duration(seconds) * time.Second
 	}

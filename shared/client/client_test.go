@@ -274,3 +274,23 @@ func TestAnswersThatAreNotOurs(t *testing.T) {
 	_, err = io.ReadAll(rows)
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 }
+
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	stranger := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("the other host was asked for %s", r.URL.Path)
+	}))
+	t.Cleanup(stranger.Close)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, stranger.URL+"/x", http.StatusPermanentRedirect)
+	}))
+	t.Cleanup(server.Close)
+	c, err := client.New(server.URL, "a-key-of-sixteen-")
+	require.NoError(t, err)
+	_, err = c.Submit(t.Context(), job.Sweep{}, "")
+	require.EqualError(t, err, `the server redirects to "`+stranger.URL+`", which is not followed`)
+	_, err = c.Job(t.Context(), "some")
+	refused, ok := errors.AsType[*client.Error](err)
+	require.True(t, ok)
+	require.Equal(t, http.StatusPermanentRedirect, refused.Status)
+}

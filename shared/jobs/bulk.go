@@ -133,7 +133,8 @@ func (r BulkResult) Some() bool { return len(r.Jobs) == 0 || r.Counts[Postponed]
 
 // Many acts on many of the caller's jobs. It is safe to repeat: a job is retried once by
 // it, however often it is asked for, and one that is cancelled stays so. What becomes of
-// a job is no error but its outcome; an error means that the jobs could not be listed.
+// a job is no error but its outcome; an error means that the jobs could not be listed, or
+// that the caller does too much at once, a quota.Exceeded: nothing was done then.
 func (s *Service) Many(ctx context.Context, b Bulk) (BulkResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, bulkTimeout)
 	defer cancel()
@@ -155,6 +156,12 @@ func (s *Service) Many(ctx context.Context, b Bulk) (BulkResult, error) {
 		r.Next = page.Next
 		r.Total = s.total(ctx, b.Query, page)
 	}
+	// What a hundred calls would have cost goes by as one.
+	release, err := s.TakeRead(ctx, auth.FromContext(ctx))
+	if err != nil {
+		return r, err
+	}
+	defer release()
 	do := map[Act]func(context.Context, *BulkJob) error{ActRetry: s.retryOne, ActCancel: s.cancelOne}[b.Act]
 	if b.DryRun {
 		do = func(ctx context.Context, one *BulkJob) error { return s.tryOne(ctx, b.Act, one) }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/zixly/sweepline/shared/auth"
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
@@ -98,6 +99,11 @@ func (s *Service) ManyLetters(ctx context.Context, b BulkLetters) (BulkLettersRe
 		}
 		r.Next = next
 	}
+	release, err := s.TakeRead(ctx, auth.FromContext(ctx))
+	if err != nil {
+		return r, err
+	}
+	defer release()
 	r.Err = eachOf(ctx, r.Letters, func(ctx context.Context, one *BulkLetter) error { return s.onLetter(ctx, b, one) })
 	for _, one := range r.Letters {
 		r.Counts[one.Outcome]++

@@ -159,6 +159,14 @@ func TestATenantSearchesSoMuchAtOnce(t *testing.T) {
 			_, err := s.Many(acme, jobs.Bulk{Act: jobs.ActRetry, Query: jobstore.Query{Status: []job.State{job.Failed}}})
 			return err
 		},
+		"acts by ids": func() error {
+			_, err := s.Many(acme, jobs.Bulk{Act: jobs.ActRetry, IDs: []string{small.JobID}})
+			return err
+		},
+		"dead letters by ids": func() error {
+			_, err := s.ManyLetters(acme, jobs.BulkLetters{Act: jobs.ActDiscard, IDs: []string{"1"}, DryRun: true})
+			return err
+		},
 		"rows": func() error { _, err := s.Rows(acme, large, jobstore.RowQuery{Limit: 10}); return err },
 		"dead letters": func() error {
 			_, _, err := s.OwnDeadLetters(acme, jobs.LetterFilter{}, 10, "")
