@@ -11,7 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/local/runner"
+	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/jobs"
 )
 
 // A Slack that refuses everything costs retries and a dead letter, which can be
@@ -62,4 +64,26 @@ func TestANotificationThatFailsForGoodLeavesItsJobAlone(t *testing.T) {
 	well.Store(true)
 	require.Equal(t, http.StatusAccepted, call(http.MethodPost, "/api/dead-letters/"+letters.List[0].ID+"/redrive", nil))
 	require.Eventually(t, func() bool { return calls.Load() == 5 }, jobTimeout, 20*time.Millisecond)
+
+	// What is replayed is as its sender sealed it: it is taken, and changes nothing.
+	store := func() (of broker.TriggerInfo) {
+		var all jobs.BrokerView
+		require.Equal(t, http.StatusOK, call(http.MethodGet, "/api/broker", &all))
+		for _, trigger := range all.Triggers {
+			if trigger.Name == "store" {
+				of = trigger
+			}
+		}
+		return of
+	}
+	act := "/api/broker/triggers/sweepline/default/store/"
+	require.Equal(t, http.StatusAccepted, call(http.MethodPost, act+"pause", nil))
+	require.Equal(t, http.StatusAccepted, call(http.MethodPost, act+"replay?since=1h", nil))
+	require.Eventually(t, func() bool { return store().Lag >= 4 }, jobTimeout, 20*time.Millisecond, "all events of the job")
+	require.Equal(t, http.StatusAccepted, call(http.MethodPost, act+"resume", nil))
+	require.Eventually(t, func() bool { s := store(); return s.Lag == 0 && s.Pending == 0 && s.Retries == 0 }, jobTimeout, 20*time.Millisecond)
+	letters.List = nil
+	require.Equal(t, http.StatusOK, call(http.MethodGet, "/api/dead-letters", &letters))
+	require.Empty(t, letters.List)
+	require.EqualValues(t, 5, calls.Load())
 }
