@@ -19,6 +19,8 @@ type lab struct {
 	slack   *slackStub
 	pg      *postgresServer
 	redis   *redisServer
+	// profile is where the next pipeline leaves its profiles; empty: nowhere.
+	profile string
 	closers []func()
 }
 
@@ -116,7 +118,7 @@ func (l *lab) start(ctx context.Context, r role, counting bool) (_ *run, err err
 // launch starts the process and does not wait for it.
 func (r *run) launch(ctx context.Context, part role, redis string) (err error) {
 	r.pipe, err = startPipeline(ctx, r.dir, r.program, part, "REDIS_URL=redis://"+redis, "DATABASE_URL="+r.db.url,
-		"TRADING_API_URL="+r.api.url, "SLACK_WEBHOOK_URL="+r.slack.url+"/services/T000/B000/secret")
+		"TRADING_API_URL="+r.api.url, "SLACK_WEBHOOK_URL="+r.slack.url+"/services/T000/B000/secret", "PROFILE="+r.profile)
 	return err
 }
 

@@ -58,7 +58,7 @@ func startPipeline(ctx context.Context, dir, program string, r role, env ...stri
 	}
 	return startProgram(ctx, "bash", func(port, admin int) (args, set []string) {
 		return []string{script}, append(env, "SWEEPLINE="+program, "ROLE="+string(r), fmt.Sprintf("PORT=%d", port), fmt.Sprintf("ADMIN_PORT=%d", admin),
-			fmt.Sprintf("WEBHOOK_BASE_URL=http://127.0.0.1:%d", port), "DATA_DIR="+data, "PPROF=1")
+			fmt.Sprintf("WEBHOOK_BASE_URL=http://127.0.0.1:%d", port), "DATA_DIR="+data)
 	})
 }
 

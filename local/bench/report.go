@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -146,7 +147,7 @@ func (r *Report) WriteTable(out io.Writer) error {
 		}
 	}
 	if folder := r.Options.Profile; folder != "" {
-		fmt.Fprintf(out, "\nProfiles are in %s: %s\n", folder, howToRead(folder))
+		fmt.Fprintf(out, "\nProfiles: go tool pprof -top -cum %s\n", filepath.Join(folder, "burst-*", "cpu.pprof"))
 	}
 	return nil
 }

@@ -10,10 +10,10 @@
 #   ROLE                      all (default); receiver: accept durably, drain nothing;
 #                             worker: everything but accepting
 #
-# For our own driver also: ADMIN_PORT (metrics and, with PPROF=1, profiles; default
-# any free one), BROKER_PORT (default any free one), DATA_DIR (lock and log; default
-# a folder in /tmp for each port), SWEEPLINE (the program; default bin/sweepline,
-# built if it is missing).
+# For our own driver also: ADMIN_PORT (metrics; default any free one),
+# BROKER_PORT (default any free one), DATA_DIR (lock and log; default a folder in /tmp
+# for each port), PROFILE (folder for profiles; default none), SWEEPLINE (the program;
+# default bin/sweepline, built if it is missing).
 set -euo pipefail
 : "${REDIS_URL:?}" "${DATABASE_URL:?}" "${TRADING_API_URL:?}" "${SLACK_WEBHOOK_URL:?}" "${PORT:?}"
 export WEBHOOK_BASE_URL=${WEBHOOK_BASE_URL:-http://127.0.0.1:$PORT}
@@ -28,4 +28,4 @@ if [ -z "${SWEEPLINE:-}" ]; then
 fi
 # In place of this shell, so that signals and measurements meet the pipeline itself.
 exec "$SWEEPLINE" up --role "${ROLE:-all}" --port "$PORT" --broker-port "${BROKER_PORT:-0}" --admin-port "${ADMIN_PORT:-0}" \
-  --data-dir "${DATA_DIR:-${TMPDIR:-/tmp}/sweepline-bench-$PORT}" ${PPROF:+--pprof}
+  --data-dir "${DATA_DIR:-${TMPDIR:-/tmp}/sweepline-bench-$PORT}" ${PROFILE:+--profile "$PROFILE"}

@@ -31,7 +31,7 @@ type Options struct {
 	Fsync []string `json:"fsync"`
 	// Only are the scenarios to run. Default all of Scenarios.
 	Only []string `json:"only"`
-	// Profile is a folder for CPU profiles of the burst. Default: none is taken.
+	// Profile is a folder for profiles of the pipeline in a burst. Default: none are taken.
 	Profile string `json:"-"`
 	// Program is the sweepline to measure. Default the running one.
 	Program string `json:"-"`
@@ -305,10 +305,13 @@ func (s *suite) open(ctx context.Context) error {
 
 // burst measures whole jobs that all come at once.
 func (s *suite) burst(ctx context.Context) error {
+	if s.Profile != "" {
+		s.profile = filepath.Join(s.Profile, "burst-"+s.redis.fsync)
+		defer func() { s.profile = "" }()
+	}
 	return s.with(ctx, all, false, func(r *run) error {
-		ended := s.profile(ctx, r)
 		b, err := r.burst(ctx, s.Jobs)
-		if err = errors.Join(err, ended()); err != nil {
+		if err != nil {
 			return err
 		}
 		m, err := readMemory(r.pipe.pid)
@@ -384,19 +387,4 @@ func (s *suite) counted(ctx context.Context) error {
 		}
 		return nil
 	})
-}
-
-// profile begins to profile the pipeline's CPU; the function that it returns ends it.
-func (s *suite) profile(ctx context.Context, r *run) func() error {
-	if s.Profile == "" {
-		return func() error { return nil }
-	}
-	over, done := make(chan struct{}), make(chan error, 1)
-	go func() {
-		done <- takeProfile(ctx, r.pipe.admin, filepath.Join(s.Profile, "burst-"+s.redis.fsync), over)
-	}()
-	return func() error {
-		close(over)
-		return <-done
-	}
 }

@@ -58,8 +58,6 @@ type Config struct {
 	Servers bool
 	// Role is the part of the work that this process does. Default All.
 	Role Role
-	// Profiles serves net/http/pprof on the admin port.
-	Profiles bool
 	// SimulatorDelay is how long the simulator lets a sweep take at least.
 	SimulatorDelay time.Duration
 	// PricesDir holds CSV price files for the simulator; empty: DataDir/prices.

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/pprof"
 	"path"
 	"time"
 
@@ -84,13 +83,8 @@ func public(handler func(step string) http.Handler) http.Handler {
 }
 
 // admin shows metrics and health of the whole process.
-func admin(metrics prometheus.Gatherer, checks map[string]func(context.Context) error, profiles bool) http.Handler {
+func admin(metrics prometheus.Gatherer, checks map[string]func(context.Context) error) http.Handler {
 	mux := http.NewServeMux()
-	if profiles {
-		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {

@@ -48,19 +48,6 @@ func TestRolesShareTheWork(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, get(http.MethodPost, worker.local.PublicURL+"/webhook/trading-sweep"))
 }
 
-func TestProfilesAreServedOnTheAdminPortOnly(t *testing.T) {
-	t.Parallel()
-	for _, on := range []bool{true, false} {
-		b := start(t, runner.Config{Profiles: on})
-		for url, want := range map[string]bool{b.local.AdminURL: on, b.local.PublicURL: false, b.local.BrokerURL: false} {
-			resp, err := http.Get(url + "/debug/pprof/")
-			require.NoError(t, err)
-			require.NoError(t, resp.Body.Close())
-			require.Equal(t, want, resp.StatusCode == http.StatusOK, "profiles %v at %s: %d", on, url, resp.StatusCode)
-		}
-	}
-}
-
 func TestAnUnknownRoleIsRefused(t *testing.T) {
 	t.Parallel()
 	_, err := runner.ParseRole("drone")

@@ -109,7 +109,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (_ *Local, err err
 	if err := l.startBroker(ctx, cfg); err != nil {
 		return nil, err
 	}
-	if err := l.open(ctx, cfg.Profiles); err != nil {
+	if err := l.open(ctx); err != nil {
 		return nil, err
 	}
 	return l, nil
@@ -213,7 +213,7 @@ func (l *Local) startBroker(ctx context.Context, cfg Config) error {
 }
 
 // open resumes unfinished jobs and opens the public and admin ports.
-func (l *Local) open(ctx context.Context, profiles bool) error {
+func (l *Local) open(ctx context.Context) error {
 	if l.role == Receiver {
 		if err := l.awaitJobStore(ctx); err != nil {
 			return err
@@ -223,7 +223,7 @@ func (l *Local) open(ctx context.Context, profiles bool) error {
 	}
 	checks := map[string]func(context.Context) error{"broker": l.broker.Ready, "job store": l.stores.jobStore.Ping}
 	l.group.Go(func() error {
-		return l.adminAt.serve(admin(prometheus.Gatherers{prometheus.DefaultGatherer, l.metrics}, checks, profiles), l.hosts, l.log)
+		return l.adminAt.serve(admin(prometheus.Gatherers{prometheus.DefaultGatherer, l.metrics}, checks), l.hosts, l.log)
 	})
 	front := public(func(step string) http.Handler {
 		if step == "receive" && l.role == Worker {

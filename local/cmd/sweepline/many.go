@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	api "github.com/zixly/sweepline/shared/client"
@@ -220,23 +219,21 @@ func progressOf(w io.Writer) func(t *tally, note string) {
 			}
 		}
 	}
-	var bar *progressbar.ProgressBar
+	var b *bar
 	return func(t *tally, note string) {
 		switch {
 		case note == "end":
-			if bar != nil {
-				_ = bar.Clear()
+			if b != nil {
+				b.clear()
 			}
 		case note != "":
 			(&reach{w: w}).say(note)
 		case t.total == nil || *t.total <= api.MaxBulk: // one call, or nobody knows how many
 		default:
-			if bar == nil {
-				width, _ := terminalWidth(w)
-				bar = progressbar.NewOptions(*t.total, progressbar.OptionSetWriter(w), progressbar.OptionShowCount(),
-					progressbar.OptionSetWidth(max(8, min(40, width-barAround))), progressbar.OptionSetPredictTime(false))
+			if b == nil {
+				b = newBar(w)
 			}
-			_ = bar.Set(min(t.settled(), *t.total))
+			b.draw("", t.settled(), *t.total, fmt.Sprintf("%d of %d", t.settled(), *t.total))
 		}
 	}
 }

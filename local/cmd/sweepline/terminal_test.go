@@ -56,7 +56,7 @@ func TestOnATerminal(t *testing.T) {
 	out := onTerminal(t, 80, []string{at}, "watch", a.JobID)
 	frames := strings.Split(out, "\r")
 	require.Greater(t, len(frames), 3, "the bar is drawn over and over: %q", out)
-	require.Regexp(t, `running .*%.*\|`, out)
+	require.Regexp(t, `running .*\|.*%`, out)
 	require.Contains(t, out, "\x1b[32mCOMPLETED\x1b[0m", "green")
 	require.Contains(t, out, "SHARPE", "the table follows")
 	for _, frame := range regexp.MustCompile(`[\r\n]`).Split(out, -1) {

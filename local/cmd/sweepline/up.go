@@ -19,10 +19,9 @@ import (
 
 func newUp() *cobra.Command {
 	var (
-		cfg  runner.Config
-		demo bool
-		logs string
-		role string
+		cfg                  runner.Config
+		demo                 bool
+		logs, role, profiles string
 	)
 	cmd := &cobra.Command{
 		Use:   "up",
@@ -35,11 +34,10 @@ the programs on this machine. What is unfinished goes on at the next
 start.`,
 		Example: "  sweepline up --demo\n  sweepline up --servers --data-dir ./data",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if err := function.Load(&cfg); err != nil {
 				return usageError{err}
 			}
-			var err error
 			if cfg.Role, err = runner.ParseRole(role); err != nil {
 				return usageError{err}
 			}
@@ -57,6 +55,13 @@ start.`,
 			// collecting less often costs a few MiB and saves a tenth of the CPU. GOGC wins.
 			if was := debug.SetGCPercent(400); was != 100 {
 				debug.SetGCPercent(was)
+			}
+			if profiles != "" {
+				end, err := profile(profiles)
+				if err != nil {
+					return err
+				}
+				defer func() { err = errors.Join(err, end()) }()
 			}
 			l, err := runner.Start(cmd.Context(), cfg, log)
 			if err != nil {
@@ -84,7 +89,7 @@ start.`,
 	f.BoolVar(&demo, "demo", false, "also run one sweep on real prices and print its best results")
 	f.BoolVar(&cfg.Servers, "servers", false, "start private Redis and PostgreSQL servers")
 	f.StringVar(&role, "role", string(runner.All), "all; receiver: take jobs in and leave them in their queues; worker: all but that")
-	f.BoolVar(&cfg.Profiles, "pprof", false, "serve Go profiles on the admin port")
+	f.StringVar(&profiles, "profile", "", "folder for Go profiles of the whole run, CPU and allocations")
 	f.IntVar(&cfg.Port, "port", 8080, "public port: webhooks, API, dashboard; 0 for any free one")
 	f.IntVar(&cfg.BrokerPort, "broker-port", 8081, "port of the broker's ingress")
 	f.IntVar(&cfg.TradingPort, "trading-port", 8000, "port of the trading API's simulator")

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	api "github.com/zixly/sweepline/shared/client"
@@ -62,7 +61,7 @@ func follow(ctx context.Context, c *api.Client, id string, w io.Writer) (api.Job
 		return c.FollowJob(ctx, id, on, func(u api.Update) bool {
 			switch {
 			case show == nil && terminal:
-				show = newBar(w)
+				show = drawn(w)
 			case show == nil:
 				show = lines(w)
 			}
@@ -110,27 +109,11 @@ func describe(u api.Update) string {
 	return fmt.Sprintf("%-9s", strings.ToLower(string(u.Status)))
 }
 
-// barAround is what stands beside the bar: the state with its place in line, the
-// figures, the time.
-const barAround = 54
-
-// newBar draws a bar that fits the terminal.
-func newBar(w io.Writer) func(api.Update) {
-	width, _ := terminalWidth(w)
-	bar := progressbar.NewOptions(100,
-		progressbar.OptionSetWriter(w),
-		progressbar.OptionSetWidth(max(8, min(40, width-barAround))),
-		progressbar.OptionSetElapsedTime(true),
-		progressbar.OptionSetPredictTime(false),
-		progressbar.OptionSetDescription("queued   "),
-		progressbar.OptionThrottle(50*time.Millisecond),
-		progressbar.OptionSetRenderBlankState(true),
-	)
+// drawn draws the job's progress over itself. The last stays as it is: a failed job's bar
+// is not full.
+func drawn(w io.Writer) func(api.Update) {
+	b := newBar(w)
 	return func(u api.Update) {
-		bar.Describe(describe(u))
-		_ = bar.Set(u.Progress)
-		if u.Status.Terminal() {
-			_ = bar.Exit() // leaves the bar where it is: a failed job is not full
-		}
+		b.draw(describe(u), u.Progress, 100, fmt.Sprintf("%d %%", u.Progress))
 	}
 }
