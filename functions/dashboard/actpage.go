@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobs"
 	"github.com/zixly/sweepline/shared/jobstore"
@@ -93,10 +95,15 @@ func (f *Function) actPage(w http.ResponseWriter, r *http.Request) {
 		f.problem(w, r, http.StatusBadRequest, "That was not understood", "The link names no act.")
 		return
 	}
-	sent := pageQuery(r.URL.Query(), f.jobs.Now())
+	query, err := function.StrictQuery(r, "status")
+	if err != nil {
+		f.problem(w, r, http.StatusBadRequest, "These filters make no sense", err.Error())
+		return
+	}
+	sent := pageQuery(query, f.jobs.Now())
 	q := url.Values{"limit": {strconv.Itoa(actedAtOnce)}, "dry_run": {"true"}}
 	for _, name := range actFields {
-		if text := sent.Get(name); text != "" {
+		if text := strings.Join(sent[name], ","); text != "" {
 			q.Set(name, text)
 		}
 	}
@@ -119,7 +126,7 @@ func (f *Function) actPage(w http.ResponseWriter, r *http.Request) {
 		f.problemOf(w, r, err)
 		return
 	}
-	back := r.URL.Query()
+	back := query
 	back.Del("act")
 	v := actView{view: f.view(r), Act: act, Result: got, Back: listLink(&url.URL{Path: "/", RawQuery: back.Encode()}, "", "")}
 	if got.Total != nil {

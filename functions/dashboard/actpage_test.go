@@ -58,6 +58,9 @@ func TestActOnAllThatMatch(t *testing.T) {
 	require.Contains(t, step.Body.String(), `<a class="button quiet" href="/?ticker=DAX">Stop here</a>`)
 	require.Equal(t, 400, jobstest.Form(h, "/act", url.Values{"act": {"retry"}}).Code, "nothing is done to all")
 	require.Equal(t, 400, jobstest.Call(h, "GET", "/act?act=eat").Code)
+	for _, damaged := range []string{"&ticker=DAX%zz", "&ticker=DAX;", "&ticker=DAX&ticker=MDAX"} { // not all jobs
+		require.Equal(t, 400, jobstest.Call(h, "GET", "/act?act=retry"+damaged).Code, damaged)
+	}
 	require.Equal(t, 400, jobstest.Call(h, "GET", "/act?act=retry&status=QUEUED").Code)
 	require.Equal(t, 400, jobstest.Form(h, "/act", url.Values{"act": {"retry"}, "status": {"FAILED"}, "cursor": {"bad"}}).Code)
 	form.Set("back", "https://evil.example/")

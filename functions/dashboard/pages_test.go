@@ -95,7 +95,14 @@ func TestCancelledAndRetried(t *testing.T) {
 	j, again := w.Stored("default", job.Failed), w.Stored("default", job.Completed)
 	j.ErrorCode, j.ErrorMessage = job.Cancelled, "cancelled by its owner"
 	again.RetryOf = j.JobID
-	w.Set(func() { w.Jobs[j.JobID], w.Jobs[again.JobID] = j, again })
+	w.Set(func() {
+		w.Jobs[j.JobID], w.Jobs[again.JobID] = j, again
+		w.Events[j.JobID] = []job.TimelineEvent{
+			{Type: "com.zixly.sweep.requested.v1", Time: jobstest.Created},
+			{Type: "com.zixly.sweep.failed.v1", Time: jobstest.Created, Error: "cancelled by its owner"},
+			{Type: "com.zixly.job.failed.v1", Time: jobstest.Created},
+		}
+	})
 	list := jobstest.Call(h, "GET", "/").Body.String()
 	require.Contains(t, list, `<span class="badge CANCELLED">Cancelled</span>`)
 	require.Contains(t, list, `<span class="dim sub">retried</span>`)
@@ -107,6 +114,9 @@ func TestCancelledAndRetried(t *testing.T) {
 	require.Contains(t, page, `<span class="badge CANCELLED">`)
 	require.Contains(t, page, `Retried as <a class="mono" href="/jobs/`+again.JobID+`"`)
 	require.NotContains(t, page, `class="alert"><strong>`)
+	require.Contains(t, page, "Cancelling stored")
+	require.NotContains(t, page, "Sweep failed")
+	require.NotContains(t, page, "Failure stored")
 	require.Contains(t, jobstest.Call(h, "GET", "/jobs/"+again.JobID).Body.String(), `This repeats <a class="mono" href="/jobs/`+j.JobID+`"`)
 }
 

@@ -47,10 +47,14 @@ func draw(j jobs.Found, events []job.TimelineEvent, now time.Time) waterfall {
 	}
 	begin := events[0].Time
 	steps := make([]step, 0, len(events)+1)
+	cancelled := j.Shown() == job.ShownCancelled
 	last := begin
 	end := begin
 	for _, e := range events {
 		s := stepOf(e, last)
+		if cancelled && s.Kind == "bad" { // what its owner wanted is no failure
+			s.Name, s.Kind, s.Error = cancelNames[e.Type], "work", ""
+		}
 		if n := len(steps); n > 0 && s.Error == steps[n-1].Error {
 			s.Error = "" // once is enough
 		}
@@ -72,6 +76,9 @@ func draw(j jobs.Found, events []job.TimelineEvent, now time.Time) waterfall {
 	w.Ticks = ticks(whole)
 	return w
 }
+
+// cancelNames are the last steps of a job that was cancelled.
+var cancelNames = map[string]string{event.SweepFailed: "Cancelled", event.JobFailed: "Cancelling stored"}
 
 func later(a, b time.Time) time.Time {
 	if b.After(a) {
