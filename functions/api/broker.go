@@ -18,7 +18,7 @@ func refuseNonOperators(w http.ResponseWriter, _ *http.Request) {
 func (f *Function) getBroker(w http.ResponseWriter, r *http.Request) {
 	v, err := f.jobs.ReadBroker(r.Context())
 	if err != nil {
-		slog.WarnContext(r.Context(), "Broker not read", "error", err)
+		slog.WarnContext(r.Context(), "reading broker failed", "error", err)
 		function.WriteUnavailable(w, err)
 		return
 	}
@@ -37,7 +37,7 @@ func (f *Function) actOnTrigger(act string) http.HandlerFunc {
 		case errors.Is(err, broker.ErrNotFound):
 			function.WriteError(w, http.StatusNotFound, function.CodeNotFound, "no such trigger")
 		default:
-			slog.WarnContext(r.Context(), "Trigger not steered", "act", act, "error", err)
+			slog.WarnContext(r.Context(), "changing trigger failed", "act", act, "error", err)
 			function.WriteUnavailable(w, err)
 		}
 	}

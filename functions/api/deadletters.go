@@ -36,7 +36,7 @@ func (f *Function) listDeadLetters(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		slog.WarnContext(r.Context(), "Dead letters not listed", "error", err)
+		slog.WarnContext(r.Context(), "listing dead letters failed", "error", err)
 		function.WriteUnavailable(w, err)
 		return
 	}
@@ -113,7 +113,7 @@ func (f *Function) onDeadLetter(w http.ResponseWriter, r *http.Request, done str
 	case errors.Is(err, broker.ErrNotFound):
 		function.WriteError(w, http.StatusNotFound, function.CodeNotFound, "no such dead letter")
 	case err != nil:
-		slog.WarnContext(r.Context(), "Dead letter not handled", "dead_letter", id, "error", err)
+		slog.WarnContext(r.Context(), "handling dead letter failed", "dead_letter", id, "error", err)
 		function.WriteUnavailable(w, err)
 	case ended != "" && status == http.StatusAccepted:
 		function.WriteJSON(w, status, map[string]string{"id": id, "job_status": string(ended),

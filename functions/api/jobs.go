@@ -40,7 +40,7 @@ func (f *Function) listJobs(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, jobstore.ErrCursor):
 		jobs.AnswerBadQuery(w, job.Invalid{{Field: "cursor", Message: "is not one that this list gave"}})
 	case err != nil:
-		slog.WarnContext(r.Context(), "Jobs not listed", "error", err)
+		slog.WarnContext(r.Context(), "listing jobs failed", "error", err)
 		function.WriteUnavailable(w, err)
 	default:
 		body := struct {

@@ -2,7 +2,6 @@ package callback
 
 import (
 	"context"
-	"errors"
 
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/jobstore/postgres"
@@ -20,7 +19,7 @@ type database struct {
 }
 
 // FromEnv makes the function of a process of its own.
-func FromEnv(ctx context.Context) (*Function, error) {
+func FromEnv(ctx context.Context) (_ *Function, err error) {
 	var (
 		cfg     Config
 		out     sink.Config
@@ -31,6 +30,8 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	if err := function.Load(&cfg, &out, &api, &waiting, &db); err != nil {
 		return nil, err
 	}
+	var closing function.Closers
+	defer closing.CloseOnError(&err)
 	sender, err := sink.New(out, sink.OfAcceptedWork())
 	if err != nil {
 		return nil, err
@@ -39,35 +40,29 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	if err != nil {
 		return nil, err
 	}
+	closing.Add(waits.Close)
 	client, err := trading.Open(api, waits, function.ProcessMetrics())
 	if err != nil {
-		return nil, errors.Join(err, waits.Close())
+		return nil, err
 	}
-	closing := []func() error{waits.Close, func() error { client.Close(); return nil }}
-	stop := func() error {
-		var errs []error
-		for _, c := range closing {
-			errs = append(errs, c())
-		}
-		return errors.Join(errs...)
-	}
+	closing.Add(func() error { client.Close(); return nil })
 	var options []Option
 	if db.URL != "" {
 		book, err := postgres.OpenReader(ctx, function.Load)
 		if err != nil {
-			return nil, errors.Join(err, stop())
+			return nil, err
 		}
-		closing = append(closing, book.Close)
+		closing.Add(book.Close)
 		lost, err := restore.New(book, waits, sender)
 		if err != nil {
-			return nil, errors.Join(err, stop())
+			return nil, err
 		}
 		options = append(options, WithLost(lost))
 	}
 	f, err := New(cfg, waits, client, sender, function.ProcessMetrics(), options...)
 	if err != nil {
-		return nil, errors.Join(err, stop())
+		return nil, err
 	}
-	f.close = stop
+	f.close = closing.Close
 	return f, nil
 }

@@ -146,7 +146,7 @@ var (
 )
 
 func (f *Function) poll(ctx context.Context, tradingJobID string) (trading.Job, error) {
-	pause, err := f.waits.Allow(ctx, wait.Urgent)
+	pause, err := f.waits.Allow(ctx)
 	switch {
 	case err != nil:
 		return trading.Job{}, err

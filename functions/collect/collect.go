@@ -38,7 +38,7 @@ type Config struct {
 	Attempts int `envconfig:"COLLECT_ATTEMPTS" default:"5"`
 }
 
-// JobStore is what collect needs of shared/job store.
+// JobStore is what collect needs of shared/jobstore.
 type JobStore interface {
 	Apply(ctx context.Context, events ...cloudevents.Event) []jobstore.Applied
 	Collect(ctx context.Context, pages ...jobstore.ResultPage) ([]jobstore.Collection, error)

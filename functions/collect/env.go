@@ -2,7 +2,6 @@ package collect
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 
 	"github.com/zixly/sweepline/shared/function"
@@ -20,10 +19,9 @@ type budget struct {
 }
 
 // Paced takes each page from the budget of the API's calls, so that all steps
-// together stay within its limit. Pages are as urgent as submissions: results
-// that are ready come before more work, or they would starve under it.
+// together stay within its limit.
 func Paced(waits *wait.Waits) Pace {
-	return func(ctx context.Context) error { return waits.Await(ctx, wait.Urgent) }
+	return waits.Pace
 }
 
 // Unpaced asks for pages one after another as fast as they come.
@@ -42,22 +40,11 @@ func FromEnv(ctx context.Context) (_ *Function, err error) {
 	if err := function.Load(&cfg, &db, &api, &shared); err != nil {
 		return nil, err
 	}
-	var closing []func() error
-	stop := func() error {
-		var errs []error
-		for _, c := range closing {
-			errs = append(errs, c())
-		}
-		return errors.Join(errs...)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, stop())
-		}
-	}()
+	var closing function.Closers
+	defer closing.CloseOnError(&err)
 	pace := Unpaced
 	if shared.RedisURL == "" {
-		slog.WarnContext(ctx, "REDIS_URL is not set: result pages do not count against the trading API's limit")
+		slog.WarnContext(ctx, "result pages do not count against the trading API's limit: REDIS_URL is not set")
 	} else {
 		var waiting wait.Config
 		if err := function.Load(&waiting); err != nil {
@@ -67,19 +54,19 @@ func FromEnv(ctx context.Context) (_ *Function, err error) {
 		if err != nil {
 			return nil, err
 		}
-		closing = append(closing, waits.Close)
+		closing.Add(waits.Close)
 		pace = Paced(waits)
 	}
 	client, err := trading.New(api, trading.WithMetrics(function.ProcessMetrics()))
 	if err != nil {
 		return nil, err
 	}
-	closing = append(closing, func() error { client.Close(); return nil })
+	closing.Add(func() error { client.Close(); return nil })
 	l, err := postgres.Open(ctx, db)
 	if err != nil {
 		return nil, err
 	}
-	closing = append(closing, l.Close)
+	closing.Add(l.Close)
 	if err := jobstore.Start(ctx, l); err != nil {
 		return nil, err
 	}
@@ -87,6 +74,6 @@ func FromEnv(ctx context.Context) (_ *Function, err error) {
 	if err != nil {
 		return nil, err
 	}
-	f.close = stop
+	f.close = closing.Close
 	return f, nil
 }

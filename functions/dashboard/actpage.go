@@ -191,7 +191,7 @@ func (f *Function) actOnMany(w http.ResponseWriter, r *http.Request) {
 		f.problemOf(w, r, err)
 		return
 	case v.Result.Err != nil:
-		slog.WarnContext(r.Context(), "Step of an act postponed", "act", string(act), "error", v.Result.Err)
+		slog.WarnContext(r.Context(), "bulk action stopped early, rest postponed", "act", string(act), "error", v.Result.Err)
 	}
 	v.count(form, ids)
 	render(w, r, http.StatusOK, "act.html", v)

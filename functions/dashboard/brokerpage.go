@@ -35,7 +35,7 @@ func (f *Function) brokerPage(w http.ResponseWriter, r *http.Request) {
 		v.Retries, err = f.retries(ctx, v.Triggers)
 	}
 	if err != nil {
-		slog.WarnContext(ctx, "Broker not read", "error", err)
+		slog.WarnContext(ctx, "reading broker failed", "error", err)
 		v.Away = true
 	}
 	render(w, r, http.StatusOK, "broker.html", v)

@@ -104,7 +104,7 @@ func (f *Function) deadLettersPage(w http.ResponseWriter, r *http.Request) {
 func (f *Function) addCauses(ctx context.Context, v *deadLettersPageView) {
 	found, err := f.jobs.Causes(ctx, "")
 	if err != nil {
-		slog.WarnContext(ctx, "Dead letters not grouped", "error", err)
+		slog.WarnContext(ctx, "grouping dead letters failed", "error", err)
 		return
 	}
 	v.Triggers, v.Complete = found.Triggers, found.Complete
@@ -170,7 +170,7 @@ func (f *Function) actOnDeadLetters(w http.ResponseWriter, r *http.Request) {
 		f.problemOf(w, r, err)
 		return
 	case err != nil:
-		slog.WarnContext(r.Context(), "Dead letters not handled", "error", err)
+		slog.WarnContext(r.Context(), "handling dead letters failed", "error", err)
 		t.more = true
 	}
 	by, _, err := jobs.ParseLetterFilter(url.Values{"trigger": r.PostForm["in_trigger"], "cause": r.PostForm["in_cause"]}, mostLetters)

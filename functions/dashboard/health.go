@@ -80,7 +80,7 @@ func (f *Function) slotsInUse(ctx context.Context) *slotsView {
 	defer cancel()
 	n, err := f.jobs.Slots.Count(ctx)
 	if err != nil {
-		slog.WarnContext(ctx, "Slots not counted", "error", err)
+		slog.WarnContext(ctx, "counting slots failed", "error", err)
 		return nil
 	}
 	return &slotsView{Counts: n, Most: f.jobs.Slots.Config().MaxConcurrent}

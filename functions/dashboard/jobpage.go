@@ -73,10 +73,10 @@ func (f *Function) addResults(ctx context.Context, v *jobView, u *url.URL) {
 	j := v.Job
 	var err error
 	if v.Results, err = f.results(ctx, j.Job, u); err != nil {
-		slog.WarnContext(ctx, "Results not read", "job_id", j.JobID, "error", err)
+		slog.WarnContext(ctx, "reading results failed", "job_id", j.JobID, "error", err)
 	}
 	if v.HeatMap, err = f.heatMap(ctx, j.TenantID, j.JobID); err != nil {
-		slog.WarnContext(ctx, "Heat map not drawn", "job_id", j.JobID, "error", err)
+		slog.WarnContext(ctx, "drawing heat map failed", "job_id", j.JobID, "error", err)
 	}
 }
 

@@ -112,7 +112,7 @@ func (f *Function) jobsPage(w http.ResponseWriter, r *http.Request) {
 		f.problem(w, r, http.StatusTooManyRequests, "Too much at once", "Other lists of yours are being searched: "+err.Error()+". Try again in a moment.")
 		return
 	case err != nil:
-		slog.WarnContext(ctx, "Jobs not listed", "error", err)
+		slog.WarnContext(ctx, "listing jobs failed", "error", err)
 		f.problem(w, r, http.StatusServiceUnavailable, "The list is not available", "The database does not answer. Jobs run on and none is lost; try again in a moment.")
 		return
 	}

@@ -52,7 +52,7 @@ func (f *Function) login(w http.ResponseWriter, r *http.Request) {
 
 func (f *Function) logout(w http.ResponseWriter, r *http.Request) {
 	if err := f.jobs.Sessions.End(w, r); err != nil {
-		slog.WarnContext(r.Context(), "Session not ended", "error", err)
+		slog.WarnContext(r.Context(), "revoking session failed", "error", err)
 		f.problem(w, r, http.StatusServiceUnavailable, "Still signed in", "The session could not be ended: a store does not answer. Try again in a moment.")
 		return
 	}

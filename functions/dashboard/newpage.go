@@ -182,7 +182,7 @@ func (f *Function) takeIn(ctx context.Context, sweep job.Sweep, key string) (enq
 		return got, err
 	}
 	h := got.Header
-	slog.InfoContext(ctx, "Job queued", "job_id", h.JobID, "job_type", h.JobType, "tenant_id", h.TenantID,
+	slog.InfoContext(ctx, "Job queued", "job_id", h.JobID, "job_type", h.JobType, "tenant_id", h.TenantID, //nolint:sloglint // the wording is promised
 		"ticker", h.Parameters.Ticker, "status", string(job.Queued))
 	return got, nil
 }

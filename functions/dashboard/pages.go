@@ -89,7 +89,7 @@ func (v view) Left(j jobs.Found) string { return left(j.ETA, v.Now) }
 func render(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
 	var out bytes.Buffer
 	if err := pages()[name].Execute(&out, data); err != nil {
-		slog.ErrorContext(r.Context(), "Page not rendered", "page", name, "error", err)
+		slog.ErrorContext(r.Context(), "rendering page failed", "page", name, "error", err)
 		http.Error(w, "this page could not be made", http.StatusInternalServerError)
 		return
 	}
@@ -154,7 +154,7 @@ func (f *Function) problemOf(w http.ResponseWriter, r *http.Request, err error) 
 	case errors.As(err, &no):
 		f.problem(w, r, http.StatusConflict, "That cannot be done now", "Nothing was changed: "+no.Error()+".")
 	default:
-		slog.WarnContext(r.Context(), "Page not shown", "error", err)
+		slog.WarnContext(r.Context(), "loading page failed", "error", err)
 		f.problem(w, r, http.StatusServiceUnavailable, "Not available now", "A store does not answer. Try again in a moment.")
 	}
 }

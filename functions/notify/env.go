@@ -2,7 +2,6 @@ package notify
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 
 	"github.com/zixly/sweepline/shared/function"
@@ -19,7 +18,7 @@ type database struct {
 
 // FromEnv makes the step from the environment, on Redis and the broker at
 // K_SINK. PostgreSQL may be down, or not be named at all: it costs the picture.
-func FromEnv(ctx context.Context) (*Function, error) {
+func FromEnv(ctx context.Context) (_ *Function, err error) {
 	var (
 		cfg   Config
 		to    sink.Config
@@ -29,6 +28,8 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	if err := function.Load(&cfg, &to, &waits, &rows); err != nil {
 		return nil, err
 	}
+	var closing function.Closers
+	defer closing.CloseOnError(&err)
 	sender, err := sink.New(to, sink.OfAcceptedWork())
 	if err != nil {
 		return nil, err
@@ -37,29 +38,22 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	closing := []func() error{guard.Close}
-	stop := func() error {
-		var errs []error
-		for _, c := range closing {
-			errs = append(errs, c())
-		}
-		return errors.Join(errs...)
-	}
+	closing.Add(guard.Close)
 	options := []Option{WithMetrics(function.ProcessMetrics())}
 	if rows.URL == "" {
-		slog.InfoContext(ctx, "DATABASE_URL is not set: messages have no heat map")
+		slog.InfoContext(ctx, "messages have no heat map: DATABASE_URL is not set")
 	} else {
 		book, err := postgres.OpenReader(ctx, function.Load)
 		if err != nil {
-			return nil, errors.Join(err, stop())
+			return nil, err
 		}
-		closing = append(closing, book.Close)
+		closing.Add(book.Close)
 		options = append(options, WithRows(book))
 	}
 	f, err := New(cfg, guard, sender, options...)
 	if err != nil {
-		return nil, errors.Join(err, stop())
+		return nil, err
 	}
-	f.close = stop
+	f.close = closing.Close
 	return f, nil
 }

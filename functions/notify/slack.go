@@ -10,12 +10,12 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/slack-go/slack"
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 // maxSlackAnswer bounds what is read of Slack's answer, which is "ok".
@@ -84,8 +84,8 @@ func (s *slackChannel) post(ctx context.Context, body []byte) error {
 	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, resp.Body) // so that the connection can be used again
 	if resp.StatusCode == http.StatusTooManyRequests {
-		if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && n >= 0 {
-			return &slack.RateLimitedError{RetryAfter: time.Duration(min(n, int(longestMute/time.Second))) * time.Second}
+		if resp.Header.Get("Retry-After") != "" {
+			return &slack.RateLimitedError{RetryAfter: min(transport.RetryAfter(resp.Header, time.Now()), longestMute)}
 		}
 	}
 	if resp.StatusCode != http.StatusOK {

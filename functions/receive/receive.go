@@ -99,7 +99,7 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	slog.InfoContext(ctx, "Who is let in", "tenants", keys.Admits())
+	slog.InfoContext(ctx, "authentication configured", "tenants", keys.Admits())
 	sender, err := sink.New(out)
 	if err != nil {
 		return nil, err
@@ -201,7 +201,7 @@ func (f *Function) take(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Idempotency-Replayed", "true")
 		log.InfoContext(ctx, "job request repeated")
 	} else {
-		log.InfoContext(ctx, "Job queued", "status", string(job.Queued), "created_at", h.CreatedAt)
+		log.InfoContext(ctx, "Job queued", "status", string(job.Queued), "created_at", h.CreatedAt) //nolint:sloglint // the wording is promised
 	}
 	w.Header().Set("Location", f.path+"/webhook/jobs/"+h.JobID)
 	function.WriteJSON(w, http.StatusAccepted, accepted{

@@ -25,7 +25,7 @@ import (
 	"github.com/zixly/sweepline/shared/telemetry"
 )
 
-// JobStore is what store needs of shared/job store.
+// JobStore is what store needs of shared/jobstore.
 type JobStore interface {
 	Apply(ctx context.Context, events ...cloudevents.Event) []jobstore.Applied
 	Ping(ctx context.Context) error
@@ -134,11 +134,11 @@ func (f *Function) logEnd(ctx context.Context, j job.Job) {
 		attrs = append(attrs, slog.Float64("duration_seconds", *j.DurationSeconds))
 	}
 	if j.Status == job.Completed {
-		f.log.LogAttrs(ctx, slog.LevelInfo, "Job completed", append(attrs, slog.String("status", "completed"))...)
+		f.log.LogAttrs(ctx, slog.LevelInfo, "Job completed", append(attrs, slog.String("status", "completed"))...) //nolint:sloglint // the wording is promised
 		return
 	}
 	attrs = append(attrs, slog.String("status", "failed"), slog.String("error_code", string(j.ErrorCode)))
-	f.log.LogAttrs(ctx, slog.LevelWarn, "Job failed", attrs...)
+	f.log.LogAttrs(ctx, slog.LevelWarn, "Job failed", attrs...) //nolint:sloglint // the wording is promised
 }
 
 // Ready reports whether the database answers and can be written.

@@ -199,7 +199,7 @@ func (f *Function) absent(ctx context.Context, r wait.Record, cause error) bool 
 	if !errors.As(cause, &e) || e.Status < http.StatusInternalServerError {
 		return false // without an answer it may still be taking it
 	}
-	if pause, err := f.waits.Allow(ctx, wait.Urgent); err != nil || pause > 0 {
+	if pause, err := f.waits.Allow(ctx); err != nil || pause > 0 {
 		return false
 	}
 	found, err := f.api.Find(trading.Paid(ctx), r.Header.JobID, before(r))
@@ -211,7 +211,7 @@ func (f *Function) backOff(ctx context.Context, r wait.Record, cause error, unce
 	f.healthyUntil.Store(0)
 	s := wait.RequeueReason{Uncertain: uncertain}
 	if trading.Unavailable(cause) { // else it was cut off by ourselves, which says nothing of the API
-		s.Submission = wait.Unanswered(retryAfter(cause))
+		s.Submission = wait.Unanswered(trading.RetryAfter(cause))
 	}
 	return f.requeue(ctx, r, cause, s)
 }
@@ -225,18 +225,10 @@ func (f *Function) backOffUnverifiable(ctx context.Context, r wait.Record, cause
 
 func (f *Function) requeue(ctx context.Context, r wait.Record, cause error, s wait.RequeueReason) error {
 	// Backoff per job: 1s, 2s, 4s, …, independent of other jobs.
-	s.Delay = max(min(time.Second<<min(r.Tries, 16), f.cfg.BackoffMax), retryAfter(cause))
+	s.Delay = max(min(time.Second<<min(r.Tries, 16), f.cfg.BackoffMax), trading.RetryAfter(cause))
 	slog.WarnContext(ctx, "job requeued", "job_id", r.Header.JobID, "tenant_id", r.Header.TenantID,
 		"delay_seconds", s.Delay.Seconds(), "uncertain", s.Uncertain, "error", cause)
 	return f.waits.Requeue(ctx, r, s)
-}
-
-func retryAfter(cause error) time.Duration {
-	var e *trading.Error
-	if errors.As(cause, &e) {
-		return e.RetryAfter
-	}
-	return 0
 }
 
 // note records that the API has the sweep. If this fails, the event is redelivered and
@@ -262,7 +254,7 @@ func (f *Function) note(ctx context.Context, r wait.Record, sub trading.Submissi
 		return nil, nil
 	}
 	h := now.Header
-	slog.InfoContext(ctx, "Job started", "job_id", h.JobID, "job_type", h.JobType, "tenant_id", h.TenantID,
+	slog.InfoContext(ctx, "Job started", "job_id", h.JobID, "job_type", h.JobType, "tenant_id", h.TenantID, //nolint:sloglint // the wording is promised
 		"ticker", h.Parameters.Ticker, "started_at", now.StartedAt, "status", string(now.JobState()), "trading_job_id", sub.JobID)
 	return reply(ctx, now)
 }

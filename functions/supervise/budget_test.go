@@ -85,7 +85,7 @@ func (w *world) loops(d time.Duration) {
 func (w *world) use() {
 	w.t.Helper()
 	for {
-		pause, err := w.observer.Allow(w.t.Context(), wait.Urgent)
+		pause, err := w.observer.Allow(w.t.Context())
 		require.NoError(w.t, err)
 		if pause > 0 {
 			return

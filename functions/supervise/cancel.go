@@ -21,7 +21,7 @@ func (f *Function) cancel(ctx context.Context, c wait.Call) error {
 	err := f.stopSweep(ctx, &c)
 	if err != nil && r.At.Before(r.EndedAt.Add(f.cfg.CancelTimeout)) {
 		slog.WarnContext(ctx, "cancel sweep failed, retrying", "job_id", r.Header.JobID, "error", err)
-		_, err = f.waits.Reschedule(ctx, r, max(cancelRetry, retryAfter(err)), report(err))
+		_, err = f.waits.Reschedule(ctx, r, max(cancelRetry, trading.RetryAfter(err)), report(err))
 		return err
 	}
 	if err != nil {
@@ -65,7 +65,7 @@ func (f *Function) drop(ctx context.Context, c wait.Call) error {
 	err := f.cancelOne(paid(ctx, &c), c.Duplicate)
 	if err != nil && c.Record.At.Before(c.Since.Add(f.cfg.CancelTimeout)) {
 		slog.WarnContext(ctx, "cancel sweep failed, retrying", "job_id", c.Record.Header.JobID, "error", err)
-		return f.waits.RescheduleDuplicate(ctx, c, max(cancelRetry, retryAfter(err)), report(err))
+		return f.waits.RescheduleDuplicate(ctx, c, max(cancelRetry, trading.RetryAfter(err)), report(err))
 	}
 	if err != nil {
 		slog.WarnContext(ctx, "cancel sweep failed, giving up", "job_id", c.Record.Header.JobID, "error", err)

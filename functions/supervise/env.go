@@ -2,7 +2,6 @@ package supervise
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 
 	"github.com/zixly/sweepline/shared/function"
@@ -20,7 +19,7 @@ type database struct {
 
 // FromEnv makes the function of a process of its own. PostgreSQL may be down:
 // jobs are reconciled when it is back.
-func FromEnv(ctx context.Context) (*Function, error) {
+func FromEnv(ctx context.Context) (_ *Function, err error) {
 	var (
 		cfg     Config
 		out     sink.Config
@@ -32,6 +31,8 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	if err := function.Load(&cfg, &out, &api, &waiting, &rec, &db); err != nil {
 		return nil, err
 	}
+	var closing function.Closers
+	defer closing.CloseOnError(&err)
 	sender, err := sink.New(out, sink.OfAcceptedWork())
 	if err != nil {
 		return nil, err
@@ -40,37 +41,31 @@ func FromEnv(ctx context.Context) (*Function, error) {
 	if err != nil {
 		return nil, err
 	}
+	closing.Add(waits.Close)
 	client, err := trading.Open(api, waits, function.ProcessMetrics())
 	if err != nil {
-		return nil, errors.Join(err, waits.Close())
+		return nil, err
 	}
-	closing := []func() error{waits.Close, func() error { client.Close(); return nil }}
-	stop := func() error {
-		var errs []error
-		for _, c := range closing {
-			errs = append(errs, c())
-		}
-		return errors.Join(errs...)
-	}
+	closing.Add(func() error { client.Close(); return nil })
 	var options []Option
 	if db.URL == "" {
-		slog.WarnContext(ctx, "DATABASE_URL is not set: reconciling is off, jobs that lose their record or event stay open")
+		slog.WarnContext(ctx, "reconciling is off, jobs that lose their record or event stay open: DATABASE_URL is not set")
 	} else {
 		book, err := postgres.OpenReader(ctx, function.Load)
 		if err != nil {
-			return nil, errors.Join(err, stop())
+			return nil, err
 		}
-		closing = append(closing, book.Close)
+		closing.Add(book.Close)
 		r, err := NewReconciler(rec, book, waits, sender, function.ProcessMetrics())
 		if err != nil {
-			return nil, errors.Join(err, stop())
+			return nil, err
 		}
 		options = append(options, WithReconciler(r))
 	}
 	f, err := New(cfg, waits, client, sender, function.ProcessMetrics(), options...)
 	if err != nil {
-		return nil, errors.Join(err, stop())
+		return nil, err
 	}
-	f.close = stop
+	f.close = closing.Close
 	return f, nil
 }

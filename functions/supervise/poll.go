@@ -79,7 +79,7 @@ func (f *Function) interval(r wait.Record) time.Duration {
 
 // retryPoll schedules the next poll after a failed one.
 func (f *Function) retryPoll(ctx context.Context, r wait.Record, cause error) error {
-	next := max(f.interval(r), retryAfter(cause))
+	next := max(f.interval(r), trading.RetryAfter(cause))
 	slog.WarnContext(ctx, "poll sweep failed, retrying", "job_id", r.Header.JobID, "delay_seconds", next.Seconds(), "error", cause)
 	_, err := f.waits.Progress(ctx, r, r.Progress, false, next, report(cause))
 	return err
@@ -102,14 +102,6 @@ func report(cause error) wait.Report {
 		return wait.Unanswered(0)
 	}
 	return wait.Report{}
-}
-
-func retryAfter(cause error) time.Duration {
-	var e *trading.Error
-	if errors.As(cause, &e) {
-		return e.RetryAfter
-	}
-	return 0
 }
 
 func (f *Function) timeOut(ctx context.Context, r wait.Record, read wait.Report) error {

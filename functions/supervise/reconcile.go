@@ -16,6 +16,42 @@ import (
 	"github.com/zixly/sweepline/shared/wait"
 )
 
+// Reconciler compares what the job store has open with what waits in Redis, both
+// ways, and closes the gaps that a lost Redis, a lost event or a dead letter
+// leaves, so that no job stays open. A round begins every ReconcileConfig.Interval in one
+// of the replicas, which holds a lease of it in Redis, and at once where Redis has come
+// back empty:
+//
+//   - open in the job store, no record: the record is made anew (package restore);
+//   - open in the job store, the wait has ended: the event of the end is sent again;
+//   - accepted and not started: the request is resent;
+//   - ended in the job store, a notification missing: the event of the end is resent.
+//
+// Events are sent again under their own id first: a broker that has the event,
+// on its way or with a step that is behind or unavailable, drops the repeat, and only
+// one that has lost its memory takes it. What is missed for an hour is sent under
+// an id of its own (event.Again), after two hours under the next, and so on: a
+// handful a day. Whoever writes a step down tells it by job and state, so that
+// repeats change nothing.
+//
+// A job of which no record or event can be made is set aside, and costs only itself.
+//
+// Any number of replicas may run: rounds are claimed in Redis, and a round that
+// two do at once does no harm.
+type Reconciler struct {
+	cfg      ReconcileConfig
+	jobStore JobStore
+	waits    *wait.Waits
+	sink     wait.Sender
+	lost     *restore.Jobs
+	metrics  *reconcileMetrics
+
+	// mu lets one round at a time run in this process.
+	mu sync.Mutex
+	// last is when this process ended its last round; zero before.
+	last time.Time
+}
+
 const (
 	// reconcilePage is how many jobs are compared at once: one statement and one
 	// round trip to Redis.
@@ -93,40 +129,6 @@ type JobStore interface {
 	Timeline(ctx context.Context, tenant, id string) ([]job.TimelineEvent, error)
 	PendingPage(ctx context.Context, after string, limit int) ([]job.Job, error)
 	Lookup(ctx context.Context, jobIDs []string) ([]job.Job, error)
-}
-
-// Reconciler compares what the job store has open with what waits in Redis, both
-// ways, and closes the gaps that a lost Redis, a lost event or a dead letter
-// leaves, so that no job stays open:
-//
-//   - open in the job store, no record: the record is made anew (package restore);
-//   - open in the job store, the wait has ended: the event of the end is sent again;
-//   - accepted and not started: the request is resent;
-//   - ended in the job store, a notification missing: the event of the end is resent.
-//
-// Events are sent again under their own id first: a broker that has the event,
-// on its way or with a step that is behind or unavailable, drops the repeat, and only
-// one that has lost its memory takes it. What is missed for an hour is sent under
-// an id of its own (event.Again), after two hours under the next, and so on: a
-// handful a day. Whoever writes a step down tells it by job and state, so that
-// repeats change nothing.
-//
-// A job of which no record or event can be made is set aside, and costs only itself.
-//
-// Any number of replicas may run: rounds are claimed in Redis, and a round that
-// two do at once does no harm.
-type Reconciler struct {
-	cfg      ReconcileConfig
-	jobStore JobStore
-	waits    *wait.Waits
-	sink     wait.Sender
-	lost     *restore.Jobs
-	metrics  *reconcileMetrics
-
-	// mu lets one round at a time run in this process.
-	mu sync.Mutex
-	// last is when this process ended its last round; zero before.
-	last time.Time
 }
 
 // NewReconciler refuses missing dependencies and bad configuration, and does no

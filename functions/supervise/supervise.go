@@ -7,7 +7,9 @@
 //   - admit.go: queued jobs are admitted to slots, and calls are granted to waits that
 //     are to be polled or cancelled; calls.go makes them in a pool of their own, so
 //     that a slow API blocks nothing else;
-//   - reconcile.go: what the job store has open is compared with what waits;
+//   - poll.go: a sweep whose callback may be lost is looked up; cancel.go: one that is
+//     not wanted any more is cancelled at the API;
+//   - reconcile.go, reconcile_round.go: what the job store has open is compared with what waits;
 //   - deadletter.go: a job's undeliverable event becomes sweep.failed;
 //   - metrics.go: job metrics are counted from the event stream.
 //

@@ -244,7 +244,7 @@ func TestScriptsOfAJob(t *testing.T) {
 				o.sim.Delay, o.supervise.Tick = 20*time.Millisecond, time.Hour
 			})
 			require.Eventually(t, func() bool { // a new budget fills
-				pause, err := w.observer.Allow(t.Context(), wait.Urgent)
+				pause, err := w.observer.Allow(t.Context())
 				return err == nil && pause == 0
 			}, 20*time.Second, 10*time.Millisecond)
 			require.NoError(t, w.proc.supervise.Start(t.Context(), nil))

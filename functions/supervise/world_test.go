@@ -190,7 +190,7 @@ func (w *world) restart(f *faults) {
 func (w *world) pace(waits *wait.Waits) func(context.Context) error {
 	return func(ctx context.Context) error {
 		for {
-			pause, err := waits.Allow(ctx, wait.Urgent)
+			pause, err := waits.Allow(ctx)
 			if err != nil || pause == 0 {
 				return err
 			}

@@ -80,12 +80,12 @@ func TestReconcileBroker(t *testing.T) {
 				ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "settings"}, Data: map[string]string{"channel-template-spec": "{}"},
 			}},
 			WantStatusUpdates: status(broker(func(b *eventingv1.Broker) {
-				mark(b).MarkFalse(ConditionConfig, "ConfigInvalid", "ConfigMap shop/settings: channel-template-spec: is no setting of this class; "+
+				mark(b).MarkFalse(ConditionConfig, "ConfigInvalid", "ConfigMap shop/settings: channel-template-spec: unknown setting of this class; "+
 					"redis-secret: must name a Secret with the Redis URL")
 				waitingForConfig(b)
 			})),
 			WantEvents: []string{Eventf(corev1.EventTypeWarning, "ConfigInvalid", "spec.config: ConfigMap shop/settings: channel-template-spec: "+
-				"is no setting of this class; redis-secret: must name a Secret with the Redis URL")},
+				"unknown setting of this class; redis-secret: must name a Secret with the Redis URL")},
 		},
 	}, {
 		TableRow: TableRow{

@@ -76,7 +76,7 @@ func readSettings(data map[string]string) (Settings, error) {
 		default:
 			kind, ok := known[key]
 			if !ok {
-				err = errors.New("is no setting of this class")
+				err = errors.New("unknown setting of this class")
 			} else if err = parses(value, kind); err == nil {
 				s.Env = append(s.Env, corev1.EnvVar{Name: key, Value: value})
 			}
@@ -99,7 +99,7 @@ func readSettings(data map[string]string) (Settings, error) {
 func replicas(value string) (*int32, error) {
 	n, err := strconv.ParseInt(value, 10, 32)
 	if err != nil || n < 0 {
-		return nil, errors.New("is no number of replicas")
+		return nil, errors.New("must be a number of replicas")
 	}
 	v := int32(n)
 	return &v, nil
@@ -177,11 +177,11 @@ func directives(at string, node any) (found []string) {
 func podPatch(value string) ([]byte, error) {
 	var pod corev1.PodTemplateSpec
 	if err := yaml.UnmarshalStrict([]byte(value), &pod); err != nil {
-		return nil, errors.New("is no pod template") // the parser repeats values
+		return nil, errors.New("must be a pod template") // the parser repeats values
 	}
 	var raw map[string]any
 	if err := yaml.Unmarshal([]byte(value), &raw); err != nil {
-		return nil, errors.New("is no pod template")
+		return nil, errors.New("must be a pod template")
 	}
 	found := podAllowed.beyond("", raw)
 	for name := range pod.Labels {
@@ -254,7 +254,7 @@ func parses(value string, kind reflect.Type) error {
 		_, err = strconv.ParseInt(value, 10, 64)
 	}
 	if err != nil {
-		return fmt.Errorf("is no %s", strings.TrimPrefix(kind.String(), "time."))
+		return fmt.Errorf("must be a %s", strings.TrimPrefix(kind.String(), "time."))
 	}
 	return nil
 }

@@ -115,7 +115,7 @@ func (l *links) gate(server string, log *slog.Logger) func(listening bool) {
 	return func(listening bool) {
 		for _, name := range l.names(server) {
 			if err := l.get(name).set(serverGone, !listening); err != nil {
-				log.Warn("Link not opened", "link", name, "error", err)
+				log.Warn("opening link failed", "link", name, "error", err)
 			}
 		}
 	}

@@ -62,7 +62,7 @@ func run(ctx context.Context, name string, o options, bins *binaries, do act, lo
 	}
 	rep := &report{Name: name, Options: o, Logs: w.dir}
 	defer w.stop()
-	log.InfoContext(ctx, "World started", "layout", o.Layout, "folder", w.dir, "took", time.Since(began).String())
+	log.InfoContext(ctx, "test system started", "layout", o.Layout, "folder", w.dir, "took", time.Since(began).String())
 
 	seen := &observed{options: o}
 	// A few jobs first: what does not work without faults need not be broken, and
@@ -89,11 +89,11 @@ func run(ctx context.Context, name string, o options, bins *binaries, do act, lo
 		return nil, err
 	}
 	seen.unready = w.heal(ctx)
-	log.InfoContext(ctx, "Healed", "error", seen.unready)
+	log.InfoContext(ctx, "healed", "error", seen.unready)
 	seen.unquiet = w.quiet(ctx, seen.requests)
 	stopSending()
 	<-sent
-	log.InfoContext(ctx, "Settled", "error", seen.unquiet)
+	log.InfoContext(ctx, "settled", "error", seen.unquiet)
 
 	if err := w.countSlots(ctx, seen); err != nil {
 		return nil, err
@@ -126,7 +126,7 @@ func (w *world) remember(seen *observed) func(context.Context, fault) {
 		seen.known = map[string]bool{}
 		jobs, _, err := w.postgres.stored(ctx)
 		if err != nil {
-			w.log.WarnContext(ctx, "Jobs not noted before the flush", "error", err)
+			w.log.WarnContext(ctx, "recording jobs before the flush failed", "error", err)
 		}
 		for id := range jobs {
 			seen.known[id] = true

@@ -83,7 +83,7 @@ func unleash(ctx context.Context, faults []fault, before func(context.Context, f
 			if !pause(ctx, time.Until(begin.Add(f.At))) {
 				return
 			}
-			log.InfoContext(ctx, "Fault begins", "kind", f.Kind, "target", f.Target, "for", f.For.String())
+			log.InfoContext(ctx, "fault begins", "kind", f.Kind, "target", f.Target, "for", f.For.String())
 			if before != nil {
 				before(ctx, f)
 			}
@@ -98,7 +98,7 @@ func unleash(ctx context.Context, faults []fault, before func(context.Context, f
 			}
 			e.To = time.Now()
 			if e.Error != "" {
-				log.WarnContext(ctx, "Fault did not go as planned", "kind", f.Kind, "target", f.Target, "error", e.Error)
+				log.WarnContext(ctx, "fault injection failed", "kind", f.Kind, "target", f.Target, "error", e.Error)
 			}
 			episodes[i] = e
 		})

@@ -53,12 +53,12 @@ func (l *Local) awaitJobStore(ctx context.Context) error {
 		switch {
 		case !postgres.Starting(err):
 			if waited && err == nil {
-				l.log.InfoContext(ctx, "PostgreSQL is ready")
+				l.log.InfoContext(ctx, "connected to PostgreSQL")
 			}
 			return nil
 		case !waited:
 			waited = true
-			l.log.WarnContext(ctx, "PostgreSQL is starting, waiting", "timeout_seconds", startTimeout.Seconds(), "error", err)
+			l.log.WarnContext(ctx, "waiting for PostgreSQL", "timeout_seconds", startTimeout.Seconds(), "error", err)
 		}
 		select {
 		case <-ctx.Done():

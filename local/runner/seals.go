@@ -40,7 +40,7 @@ func (l *Local) openSeals(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	if l.Seals.Mode() != seal.Required {
-		l.log.WarnContext(ctx, "Events need no seal: whoever reaches the broker or a function is believed", "EVENT_SEALS", l.Seals.Mode())
+		l.log.WarnContext(ctx, "event seals are not required: events are accepted from any sender", "EVENT_SEALS", l.Seals.Mode())
 	}
 	return nil
 }

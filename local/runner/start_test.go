@@ -79,7 +79,7 @@ func TestStartWhileRedisLoads(t *testing.T) {
 	}, jobTimeout, 10*time.Millisecond)
 	b, log := startLogged(t, runner.Config{RedisURL: address, DatabaseURL: s.postgres.URL})
 	s.redis = <-started
-	require.Contains(t, log.String(), "Redis is not ready, waiting")
+	require.Contains(t, log.String(), "waiting for Redis")
 	require.Equal(t, job.Completed, b.ended(b.submit()).Status)
 }
 
@@ -155,8 +155,8 @@ func TestStartWhilePostgresStarts(t *testing.T) {
 			}
 			b, log := startLogged(t, cfg)
 			require.Negative(t, left.Load())
-			require.Contains(t, log.String(), "PostgreSQL is starting, waiting")
-			require.Contains(t, log.String(), "PostgreSQL is ready")
+			require.Contains(t, log.String(), "waiting for PostgreSQL")
+			require.Contains(t, log.String(), "connected to PostgreSQL")
 			require.Equal(t, job.Completed, b.ended(b.submit()).Status)
 		})
 	}

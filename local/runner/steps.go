@@ -147,7 +147,7 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 		return nil, err
 	}
 	l.LetIn = keys.Admits()
-	l.log.InfoContext(ctx, "Who is let in", "tenants", l.LetIn)
+	l.log.InfoContext(ctx, "authentication configured", "tenants", l.LetIn)
 	sender, err := sink.New(out, sink.WithTransport(l.local), sink.WithSeals(l.Seals))
 	if err != nil {
 		return nil, err
@@ -188,7 +188,7 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 		return nil, err
 	}
 	if _, isPostgres := l.stores.jobStore.(*postgres.Store); isPostgres && l.stores.reader == l.stores.jobStore && keys.Shares().Tenants > 1 {
-		l.log.WarnContext(ctx, "One database login writes, and reads for the pages of all tenants: set DATABASE_READ_URL to one that only reads")
+		l.log.WarnContext(ctx, "pages are read with the login that writes: set DATABASE_READ_URL to one that only reads")
 	}
 	fns := map[string]any{}
 	var errs []error

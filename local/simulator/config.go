@@ -141,7 +141,7 @@ func (c Config) withDefaults() (Config, error) {
 	} {
 		// Written so that NaN is refused as well.
 		if !(p.value >= 0 && p.value <= 1) {
-			errs = append(errs, fmt.Errorf("%s: %v is no probability from 0 to 1", p.name, p.value))
+			errs = append(errs, fmt.Errorf("%s: %v: must be a probability from 0 to 1", p.name, p.value))
 		}
 	}
 	for _, n := range []struct {

@@ -56,7 +56,7 @@ func (l *journal) write(j *sweep) {
 	}
 	if err != nil {
 		// The sweep itself goes on: only a restart would not know it.
-		l.log.Error("Simulator state not written", "trading_job_id", j.id, "error", err)
+		l.log.Error("writing simulator state failed", "trading_job_id", j.id, "error", err)
 	}
 }
 

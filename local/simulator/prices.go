@@ -169,7 +169,7 @@ func parsePrices(r io.Reader, columns ...string) (closes []float64, days []strin
 		line, _ := rows.FieldPos(0)
 		price, err := strconv.ParseFloat(text, 64)
 		if err != nil || !(price > 0) || math.IsInf(price, 0) {
-			return nil, nil, false, fmt.Errorf("line %d: %q is no positive price", line, text)
+			return nil, nil, false, fmt.Errorf("line %d: %q: must be a positive price", line, text)
 		}
 		if len(closes) == maxPriceRows {
 			return nil, nil, false, fmt.Errorf("more than %d days", maxPriceRows)

@@ -121,7 +121,7 @@ func TestPricesFolder(t *testing.T) {
 	require.Equal(t, "insufficient data for TINY: 2 daily closes, at least 70 needed for a slow period of 40", j["error_message"])
 
 	write("bad.csv", "date,close\n2024-01-02,-1\n")
-	require.Equal(t, `read prices bad.csv: line 2: "-1" is no positive price`, end("BAD")["error_message"])
+	require.Equal(t, `read prices bad.csv: line 2: "-1": must be a positive price`, end("BAD")["error_message"])
 
 	wide := strings.Builder{}
 	wide.WriteString("time,GOLD,OIL\n")

@@ -93,7 +93,7 @@ func (s *Simulator) findRows(w http.ResponseWriter, r *http.Request) (*sweep, []
 	}
 	rows, err := s.rows(r.Context(), j)
 	if err != nil {
-		s.log.ErrorContext(r.Context(), "Results not computed", "sweep_run_id", j.runID, "error", err)
+		s.log.ErrorContext(r.Context(), "computing results failed", "sweep_run_id", j.runID, "error", err)
 		s.refuse(w, http.StatusInternalServerError, "INTERNAL_ERROR", "the results could not be read")
 		return nil, nil
 	}

@@ -73,7 +73,7 @@ func (s *Simulator) attempt(j *sweep) {
 		}
 	})
 	if err != nil {
-		s.log.WarnContext(s.ctx, "Webhook not delivered", "trading_job_id", j.id, "error", err)
+		s.log.WarnContext(s.ctx, "webhook delivery failed", "trading_job_id", j.id, "error", err)
 	}
 }
 

@@ -128,7 +128,7 @@ func TestAwait(t *testing.T) {
 		for _, a := range []*Admission{ours, theirs} {
 			for range 20 {
 				wg.Go(func() {
-					if err := a.Await(t.Context(), Urgent); err != nil {
+					if err := a.Await(t.Context()); err != nil {
 						t.Error(err)
 					}
 				})
@@ -140,9 +140,9 @@ func TestAwait(t *testing.T) {
 		slow := open(t, c, base+"slow:", 1, nil)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
-		require.ErrorIs(t, slow.Await(ctx, Urgent), context.DeadlineExceeded)
+		require.ErrorIs(t, slow.Await(ctx), context.DeadlineExceeded)
 		free := open(t, c, base+"free:", 0, nil)
-		require.NoError(t, free.Await(t.Context(), Urgent))
+		require.NoError(t, free.Await(t.Context()))
 		n, err := c.Exists(t.Context(), base+"free:budget").Result()
 		require.NoError(t, err)
 		require.Zero(t, n, "without a limit nothing is kept")
@@ -157,7 +157,7 @@ func TestSilenceHoldsForPagesToo(t *testing.T) {
 		clk := newClock()
 		a := open(t, c, base, 100, clk.now)
 		clk.advance(time.Minute)
-		_, err := a.Allow(t.Context(), Urgent)
+		_, err := a.Allow(t.Context())
 		require.NoError(t, err)
 		clk.advance(time.Minute)
 		shut, err := a.Report(t.Context(), Reads, false, 30*time.Second)
@@ -183,7 +183,7 @@ func TestAClockOfRedisThatIsSetBack(t *testing.T) {
 		clk := newClock()
 		a := open(t, c, base, 100, clk.now)
 		clk.advance(time.Hour)
-		_, err := a.Allow(t.Context(), Urgent)
+		_, err := a.Allow(t.Context())
 		require.NoError(t, err)
 		_, err = a.Report(t.Context(), Submissions, false, 0)
 		require.NoError(t, err)
@@ -191,7 +191,7 @@ func TestAClockOfRedisThatIsSetBack(t *testing.T) {
 		got := 0
 		for range 120 {
 			clk.advance(time.Second)
-			pause, err := a.Allow(t.Context(), Urgent)
+			pause, err := a.Allow(t.Context())
 			require.NoError(t, err)
 			if pause == 0 {
 				got++
@@ -230,7 +230,7 @@ func TestBudgetModel(t *testing.T) {
 				}
 			},
 			"try": func(t *rapid.T) {
-				pause, err := parties[0].Allow(context.Background(), Urgent)
+				pause, err := parties[0].Allow(context.Background())
 				require.NoError(t, err)
 				if pause == 0 {
 					taken = append(taken, clk.now())

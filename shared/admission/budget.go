@@ -6,21 +6,10 @@ import (
 	"time"
 )
 
-// Urgency is how soon a caller needs its call. Both are served alike: a process' calls
-// are granted in the order of the requests, and the processes alternate with the queue
-// and the polls, which the supervisor grants calls to.
-type Urgency int
-
-// The urgencies.
-const (
-	Patient Urgency = iota
-	Urgent
-)
-
 // Allow takes one call from the API's budget if no party waits for one. It returns 0,
 // or the delay until one may be available. It records nothing: a caller that needs a
 // call uses Await.
-func (a *Admission) Allow(ctx context.Context, _ Urgency) (time.Duration, error) {
+func (a *Admission) Allow(ctx context.Context) (time.Duration, error) {
 	if a.cfg.RequestsPerMinute == 0 {
 		return 0, nil
 	}
@@ -33,9 +22,10 @@ func (a *Admission) Allow(ctx context.Context, _ Urgency) (time.Duration, error)
 
 // Await takes one call from the API's budget, however long that takes; it has to
 // be made within Fresh. It ends with ctx. The callers of a process are one party, served
-// one after the other, and Redis returns when to retry: the cost is that of the calls
+// one after the other; parties alternate with the queue and the polls, which the
+// supervisor grants calls to. Redis returns when to retry: the cost is that of the calls
 // that are made.
-func (a *Admission) Await(ctx context.Context, _ Urgency) error {
+func (a *Admission) Await(ctx context.Context) error {
 	if a.cfg.RequestsPerMinute == 0 {
 		return nil
 	}

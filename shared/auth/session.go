@@ -153,7 +153,7 @@ func (s *Sessions) signedOut(ctx context.Context, in session) bool {
 	if err != nil && ctx.Err() == nil {
 		now, before := time.Now().UnixNano(), s.logged.Load()
 		if now-before >= int64(logEvery) && s.logged.CompareAndSwap(before, now) {
-			slog.WarnContext(ctx, "sessions are taken without asking whether they were signed out of", "error", err)
+			slog.WarnContext(ctx, "revocation check failed, accepting session", "error", err)
 		}
 	}
 	return out

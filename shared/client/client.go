@@ -18,11 +18,11 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 const (
@@ -132,9 +132,7 @@ func errorOf(r *http.Response) *Error {
 	if to, err := r.Location(); err == nil && e.Message == "" {
 		e.Message = fmt.Sprintf("the server redirects to %q, which is not followed", to.Scheme+"://"+to.Host)
 	}
-	if seconds, err := strconv.Atoi(r.Header.Get("Retry-After")); err == nil && seconds > 0 {
-		e.RetryAfter = time.Duration(seconds) * time.Second
-	}
+	e.RetryAfter = transport.RetryAfter(r.Header, time.Now())
 	return e
 }
 

@@ -63,7 +63,7 @@ func (g *guard) check(ctx context.Context, e *event.Event) error {
 		if !IsDeadLetter(ctx) && strip(e) {
 			now, before := time.Now().UnixNano(), g.misplaced.Load()
 			if now-before >= int64(warnEvery) && g.misplaced.CompareAndSwap(before, now) {
-				slog.WarnContext(ctx, "Attributes of a dead letter passed over: it did not come to "+DeadLetterPath, "step", g.name)
+				slog.WarnContext(ctx, "attributes of a dead letter ignored: not posted to "+DeadLetterPath, "step", g.name)
 			}
 		}
 		return nil
@@ -77,7 +77,7 @@ func (g *guard) check(ctx context.Context, e *event.Event) error {
 	now, before := time.Now().UnixNano(), g.warned.Load()
 	if now-before >= int64(warnEvery) && g.warned.CompareAndSwap(before, now) {
 		g.sinceWarned.Add(-n)
-		slog.WarnContext(ctx, "Events refused that are not of this pipeline", "step", g.name, "events", n, "error", err)
+		slog.WarnContext(ctx, "events refused: missing or invalid seal", "step", g.name, "events", n, "error", err)
 	}
 	return foreign{cehttp.NewResult(http.StatusForbidden, "%w", err)}
 }

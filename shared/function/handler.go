@@ -114,7 +114,7 @@ func observe(name string, next http.Handler, m Metrics) http.Handler {
 				panic(p)
 			}
 			if p != nil {
-				slog.ErrorContext(ctx, "Function panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+				slog.ErrorContext(ctx, "function panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 				if out.status == 0 {
 					WriteError(out, http.StatusInternalServerError, CodeInternal, "internal error")
 				}

@@ -37,7 +37,7 @@ func Main[F any](name string, fromEnv func(context.Context) (F, error)) {
 	err := Run(ctx, name, fromEnv)
 	stop()
 	if err != nil {
-		slog.Error("Function stopped", "step", name, "error", err)
+		slog.Error("function stopped", "step", name, "error", err)
 		os.Exit(1)
 	}
 }
@@ -86,11 +86,11 @@ func Run[F any](ctx context.Context, name string, fromEnv func(context.Context) 
 	if err != nil {
 		return err
 	}
-	slog.InfoContext(ctx, "Function starting", "step", name)
+	slog.InfoContext(ctx, "function starting", "step", name)
 	if err := serve(ctx, name, cfg, fn, Traced(h, tracer)); err != nil {
 		return fmt.Errorf("serve %s: %w", name, err)
 	}
-	slog.InfoContext(ctx, "Function stopped", "step", name)
+	slog.InfoContext(ctx, "function stopped", "step", name)
 	return nil
 }
 
@@ -108,7 +108,7 @@ func sealing(name string, fn any) ([]Option, error) {
 		return nil, err
 	}
 	if seals.Mode() != seal.Required {
-		slog.Warn("Events need no seal: whoever reaches the broker or this function is believed", "step", name, "EVENT_SEALS", seals.Mode())
+		slog.Warn("event seals are not required: events are accepted from any sender", "step", name, "EVENT_SEALS", seals.Mode())
 	}
 	return []Option{WithSeals(seals)}, nil
 }
@@ -168,7 +168,7 @@ func serveMetrics(ctx context.Context, address string, h http.Handler) (func(), 
 	}
 	go func() {
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			slog.ErrorContext(ctx, "Metrics are not served any more", "error", err)
+			slog.ErrorContext(ctx, "metrics server failed", "error", err)
 		}
 	}()
 	return func() { _ = s.Close() }, nil
@@ -182,7 +182,7 @@ func newServer(name string, fn any, h http.Handler) *http.Server {
 		// long after the start that is, is our part of a cold start.
 		BaseContext: func(net.Listener) context.Context {
 			ctx := context.Background()
-			slog.InfoContext(ctx, "Function ready", "step", name, "after_ms", time.Since(processStart).Milliseconds())
+			slog.InfoContext(ctx, "function ready", "step", name, "after_ms", time.Since(processStart).Milliseconds())
 			return ctx
 		},
 		ReadHeaderTimeout: 5 * time.Second,

@@ -92,7 +92,7 @@ func TestProcessServesDrainsAndStops(t *testing.T) {
 	require.Equal(t, "drained", body.String())
 	require.NoError(t, cmd.Wait(), out)
 	require.Contains(t, out.String(), "stopped\n")
-	require.Regexp(t, `"Function ready","step":"[a-z]+","after_ms":\d+`, out.String())
+	require.Regexp(t, `"function ready","step":"[a-z]+","after_ms":\d+`, out.String())
 	for line := range strings.Lines(out.String()) {
 		if line != "stopped\n" {
 			require.True(t, strings.HasPrefix(line, `{"time":`), "only our own lines: %s", line)

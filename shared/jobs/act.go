@@ -51,7 +51,7 @@ func (s *Service) Cancel(ctx context.Context, id string) (Found, error) {
 	if j.ErrorCode != job.Cancelled { // another end came first
 		return j, Conflict("the job has ended already")
 	}
-	slog.InfoContext(ctx, "Job cancelled by its owner", "job_id", id, "tenant_id", j.TenantID)
+	slog.InfoContext(ctx, "job cancelled by its owner", "job_id", id, "tenant_id", j.TenantID)
 	return j, nil
 }
 
@@ -81,7 +81,7 @@ func (s *Service) retry(ctx context.Context, id, key string) (enqueue.Accepted, 
 		return got, fmt.Errorf("retry job %s: %w", id, err)
 	}
 	h := got.Header
-	slog.InfoContext(ctx, "Job queued", "job_id", h.JobID, "job_type", h.JobType, "tenant_id", h.TenantID,
+	slog.InfoContext(ctx, "Job queued", "job_id", h.JobID, "job_type", h.JobType, "tenant_id", h.TenantID, //nolint:sloglint // the wording is promised
 		"ticker", h.Parameters.Ticker, "status", string(job.Queued), "retry_of", id)
 	return got, nil
 }

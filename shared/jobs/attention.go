@@ -88,7 +88,7 @@ func (s *Service) troubles(ctx context.Context, api func(context.Context) error)
 	var parts [5][]Trouble
 	var asked sync.WaitGroup
 	for i, ask := range [len(parts)]func(context.Context) []Trouble{
-		answers(s.Waits.Ping, "Redis does not answer: nothing is taken in"),
+		answers(s.Waits.Ping, "Redis is unavailable: no jobs are accepted"),
 		answers(s.Store.Ping, "The job store does not answer: results and lists come later"),
 		answers(api, "The trading API does not answer: sweeps wait"), s.waitTroubles, s.brokerTroubles,
 	} {
@@ -105,7 +105,7 @@ func answers(ask func(context.Context) error, text string) func(context.Context)
 			return nil
 		}
 		if err := ask(ctx); err != nil {
-			slog.WarnContext(ctx, "part does not answer", "says", text, "error", err)
+			slog.WarnContext(ctx, "dependency unavailable", "says", text, "error", err)
 			return []Trouble{{Text: text}}
 		}
 		return nil

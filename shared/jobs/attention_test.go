@@ -51,7 +51,7 @@ func TestOperatorsAreToldWhatIsWrong(t *testing.T) {
 	})
 	told("The job store does not answer: results and lists come later", "The trading API does not answer: sweeps wait")
 	w.Set(func() { w.Broken = map[string]bool{"redis": true} })
-	told("Redis does not answer: nothing is taken in")
+	told("Redis is unavailable: no jobs are accepted")
 	w.Set(func() { w.Broken = map[string]bool{} })
 	told()
 	require.NoError(t, s.Stop(t.Context()))

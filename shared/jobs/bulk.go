@@ -180,7 +180,7 @@ func (s *Service) Many(ctx context.Context, b Bulk) (BulkResult, error) {
 		if full, ok := errors.AsType[*quota.Exceeded](r.Err); ok {
 			r.RetryAfter = full.Seconds()
 		}
-		slog.WarnContext(ctx, "Jobs left for later", "act", string(b.Act), "jobs", r.Counts[Postponed], "error", r.Err)
+		slog.WarnContext(ctx, "bulk action stopped early, rest postponed", "act", string(b.Act), "jobs", r.Counts[Postponed], "error", r.Err)
 	}
 	return r, nil
 }
@@ -311,7 +311,7 @@ func (s *Service) total(ctx context.Context, q jobstore.Query, page jobstore.Pag
 	defer cancel()
 	counts, err := s.Store.Counts(ctx, auth.FromContext(ctx), q)
 	if err != nil {
-		slog.WarnContext(ctx, "Jobs not counted", "error", err)
+		slog.WarnContext(ctx, "counting jobs failed", "error", err)
 		return nil
 	}
 	n = 0

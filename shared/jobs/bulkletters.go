@@ -110,7 +110,7 @@ func (s *Service) ManyLetters(ctx context.Context, b BulkLetters) (BulkLettersRe
 	}
 	if r.Err != nil {
 		r.RetryAfter = int(bulkRetry.Seconds())
-		slog.WarnContext(ctx, "Dead letters left for later", "act", string(b.Act), "letters", r.Counts[Postponed], "error", r.Err)
+		slog.WarnContext(ctx, "bulk action on dead letters stopped early, rest postponed", "act", string(b.Act), "letters", r.Counts[Postponed], "error", r.Err)
 	}
 	return r, nil
 }

@@ -107,7 +107,7 @@ func (s *Service) count(ctx context.Context, q jobstore.Query, into *counted) {
 	defer cancel()
 	counts, err := s.Store.Counts(ctx, auth.FromContext(ctx), q)
 	if err != nil {
-		slog.WarnContext(ctx, "Jobs not counted", "error", err)
+		slog.WarnContext(ctx, "counting jobs failed", "error", err)
 	}
 	s.counts.mu.Lock()
 	defer s.counts.mu.Unlock()

@@ -252,7 +252,7 @@ func (s *Service) onOwn(ctx context.Context, id, done string, act func(ctx conte
 	if err := act(ctx, id); err != nil {
 		return "", fmt.Errorf("act on dead letter: %w", err)
 	}
-	slog.InfoContext(ctx, "Dead letter handled", "dead_letter", id, "event_id", l.Event.ID(), "act", done, "job_ended", ended != "")
+	slog.InfoContext(ctx, "dead letter handled", "dead_letter", id, "event_id", l.Event.ID(), "act", done, "job_ended", ended != "")
 	return ended, nil
 }
 

@@ -182,7 +182,7 @@ func (s *Service) TellRetries(ctx context.Context, found []Found) {
 	defer cancel()
 	retries, err := s.Store.Retries(ctx, auth.FromContext(ctx), failed)
 	if err != nil {
-		slog.WarnContext(ctx, "Retries not read", "jobs", len(failed), "error", err)
+		slog.WarnContext(ctx, "reading retries failed", "jobs", len(failed), "error", err)
 		return
 	}
 	for i := range found {

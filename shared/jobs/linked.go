@@ -132,7 +132,7 @@ func (s *Service) getResults(w http.ResponseWriter, r *http.Request) {
 	defer stop()
 	row, err, more := next() // before the header is out, trouble can still be a 503
 	if err != nil {
-		slog.WarnContext(r.Context(), "Results not read", "job_id", id, "error", err)
+		slog.WarnContext(r.Context(), "reading results failed", "job_id", id, "error", err)
 		function.WriteUnavailable(w, err)
 		return
 	}
@@ -145,7 +145,7 @@ func (s *Service) getResults(w http.ResponseWriter, r *http.Request) {
 			err = out.Write(record(row, computedOn))
 		}
 		if err != nil {
-			slog.WarnContext(r.Context(), "Results cut off", "job_id", id, "error", err)
+			slog.WarnContext(r.Context(), "sending results failed", "job_id", id, "error", err)
 			panic(http.ErrAbortHandler) // the client must see that rows are missing
 		}
 	}

@@ -36,7 +36,7 @@ func FromEnv(ctx context.Context, more ...any) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	slog.InfoContext(ctx, "Who is let in", "tenants", keys.Admits())
+	slog.InfoContext(ctx, "authentication configured", "tenants", keys.Admits())
 	sender, err := sink.New(out)
 	if err != nil {
 		return nil, err

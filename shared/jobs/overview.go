@@ -59,7 +59,7 @@ func (s *Service) latestOverview(ctx context.Context, p *cachedOverview) (text [
 	if now := time.Now(); now.Sub(p.at) >= s.cfg.Refresh*9/10 { // all watchers tick at their own time
 		o, err := s.readOverview(ctx)
 		if err != nil {
-			slog.WarnContext(ctx, "Overview not read", "error", err)
+			slog.WarnContext(ctx, "reading overview failed", "error", err)
 			return p.text, p.version
 		}
 		text, err := json.Marshal(o)

@@ -18,7 +18,7 @@ const share = 0.9
 func Bound() {
 	limit, err := memlimit.SetGoMemLimitWithOpts(memlimit.WithRatio(share), memlimit.WithProvider(memlimit.FromCgroup))
 	if err != nil { // no cgroups, or no limit
-		slog.Debug("No limit of memory", "reason", err)
+		slog.Debug("no memory limit", "reason", err)
 		return
 	}
 	if limit > 0 {

@@ -30,7 +30,7 @@ func Await(ctx context.Context, client redis.UniversalClient, log *slog.Logger, 
 		}
 		switch {
 		case err == nil && waited:
-			log.InfoContext(ctx, "Redis is ready", "seconds", time.Since(began).Seconds())
+			log.InfoContext(ctx, "connected to Redis", "seconds", time.Since(began).Seconds())
 			return nil
 		case err == nil:
 			return nil
@@ -38,7 +38,7 @@ func Await(ctx context.Context, client redis.UniversalClient, log *slog.Logger, 
 			return fmt.Errorf("start with redis: %w", err)
 		case !waited:
 			waited = true
-			log.WarnContext(ctx, "Redis is not ready, waiting", "timeout_seconds", startTimeout.Seconds(), "error", err)
+			log.WarnContext(ctx, "waiting for Redis", "timeout_seconds", startTimeout.Seconds(), "error", err)
 		}
 		select {
 		case <-ctx.Done():

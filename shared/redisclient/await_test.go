@@ -63,8 +63,8 @@ func TestAwaitARedisThatLoads(t *testing.T) {
 		return redis.HasErrorPrefix(second.Ping(t.Context()).Err(), "LOADING")
 	}, 10*time.Second, 10*time.Millisecond)
 	require.NoError(t, redisclient.Await(t.Context(), second, slog.New(slog.NewTextHandler(&log, nil))))
-	require.Contains(t, log.String(), "Redis is not ready, waiting")
-	require.Contains(t, log.String(), "Redis is ready")
+	require.Contains(t, log.String(), "waiting for Redis")
+	require.Contains(t, log.String(), "connected to Redis")
 	require.NoError(t, second.Ping(t.Context()).Err())
 	(<-started).Stop()
 }

@@ -114,7 +114,7 @@ func (p *process) ready(ctx context.Context, check func(context.Context) error) 
 			return nil
 		}
 		if !slow.IsZero() && time.Now().After(slow) {
-			slog.WarnContext(ctx, "Server is starting, waiting", "server", p.name, "timeout_seconds", startLimit.Seconds(), "error", err)
+			slog.WarnContext(ctx, "server is starting, waiting", "server", p.name, "timeout_seconds", startLimit.Seconds(), "error", err)
 			slow = time.Time{}
 		}
 		select {

@@ -3,8 +3,9 @@ package sink
 import (
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
+
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 const (
@@ -38,15 +39,7 @@ type Refused struct{ Status int } //nolint:errname // sink.Refused says it
 // Error names the status.
 func (r *Refused) Error() string { return fmt.Sprintf("the sink answered %d", r.Status) }
 
-// retryAfter reads the header of an answer: seconds or an HTTP date (RFC 9110,
-// 10.2.3), bounded both ways.
+// retryAfter is when the sink wants to be asked again, bounded both ways.
 func retryAfter(h http.Header, now time.Time) time.Duration {
-	v := h.Get("Retry-After")
-	wait := DefaultRetryAfter
-	if n, err := strconv.Atoi(v); err == nil {
-		wait = time.Duration(min(max(n, 0), int(maxRetryAfter/time.Second))) * time.Second
-	} else if at, err := http.ParseTime(v); err == nil {
-		wait = at.Sub(now)
-	}
-	return min(max(wait, DefaultRetryAfter), maxRetryAfter)
+	return min(max(transport.RetryAfter(h, now), DefaultRetryAfter), maxRetryAfter)
 }

@@ -78,7 +78,7 @@ func (c TraceConfig) validate() error {
 		"OTEL_EXPORTER_OTLP_TIMEOUT": c.Timeout, "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": c.TracesTimeout,
 	} {
 		if ms, err := strconv.Atoi(value); value != "" && (err != nil || ms <= 0) {
-			errs = append(errs, fmt.Errorf("%s is no number of milliseconds", name))
+			errs = append(errs, fmt.Errorf("%s: must be a number of milliseconds", name))
 		}
 	}
 	if c.Exporter != "" && c.Exporter != "otlp" {
@@ -193,6 +193,6 @@ func (c *complaints) Do() {
 		if errors.As(err, &u) {
 			err = u.Err
 		}
-		slog.Warn("Traces not exported", "error", err)
+		slog.Warn("exporting traces failed", "error", err)
 	}))
 }

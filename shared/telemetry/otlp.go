@@ -123,8 +123,8 @@ func (c *otlpClient) post(ctx context.Context, body []byte) error {
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // to use the connection again
 	switch resp.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
-			return backoff.RetryAfter(s)
+		if wait := transport.RetryAfter(resp.Header, time.Now()); wait > 0 {
+			return &backoff.RetryAfterError{Duration: wait}
 		}
 		return fmt.Errorf("post spans: answered %d", resp.StatusCode)
 	}

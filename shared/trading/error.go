@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 // maxRetryAfter bounds what an answer can make us wait.
@@ -184,17 +185,15 @@ func rawText(raw json.RawMessage) string {
 	return string(raw)
 }
 
-// retryAfter reads the header in either form, seconds or a date.
+// retryAfter is when the API wants to be asked again.
 func retryAfter(h http.Header, now time.Time) time.Duration {
-	text := h.Get("Retry-After")
-	if text == "" {
-		return 0
+	return min(transport.RetryAfter(h, now), maxRetryAfter)
+}
+
+// RetryAfter is when the API wants to be asked again, 0 where err does not say.
+func RetryAfter(err error) time.Duration {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.RetryAfter
 	}
-	var d time.Duration
-	if n, err := strconv.Atoi(text); err == nil {
-		d = time.Duration(min(max(n, 0), int(maxRetryAfter/time.Second))) * time.Second
-	} else if at, err := http.ParseTime(text); err == nil {
-		d = at.Sub(now)
-	}
-	return min(max(d, 0), maxRetryAfter)
+	return 0
 }

@@ -118,7 +118,7 @@ func TestNoMinuteSeesMore(t *testing.T) {
 				taken = append(taken, c.now())
 			}
 			for range 3 {
-				pause, err := w.Allow(t.Context(), wait.Urgent)
+				pause, err := w.Allow(t.Context())
 				require.NoError(t, err)
 				if pause == 0 {
 					taken = append(taken, c.now())
@@ -159,17 +159,17 @@ func TestAdmissionUsedLate(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, d.Admitted, 1)
 		for range 100 { // others are faster
-			_, err := w.Allow(t.Context(), wait.Urgent)
+			_, err := w.Allow(t.Context())
 			require.NoError(t, err)
 		}
 		c.advance(time.Second)
 		for range 100 {
-			_, err := w.Allow(t.Context(), wait.Urgent)
+			_, err := w.Allow(t.Context())
 			require.NoError(t, err)
 		}
 		c.advance(admission.Fresh)
 		for range 100 {
-			_, err := w.Allow(t.Context(), wait.Urgent)
+			_, err := w.Allow(t.Context())
 			require.NoError(t, err)
 		}
 		e := enter()

@@ -12,4 +12,18 @@
 // first writer wins. It includes the decisions of admission: slots, the queue, the call
 // budget and the breakers are under the same hash tag. README.md draws
 // the states and lists what can go wrong at each step.
+//
+//	waits.go      opens it
+//	accept.go     receive: the record, before the 202
+//	enter.go      submit: may this job be submitted, was it, or does it queue
+//	admit.go      supervisor: the next jobs and the next calls
+//	resolve.go    the end of a wait: the first writer wins
+//	conclude.go   sends the event of an end, and notes that it was sent
+//	actions.go    what is left to do after an end, repeated until it is done
+//	restore.go    a record made anew from the job store
+//	record.go     the record, header.go and trace.go how parts of it are encoded
+//	count.go walk.go   how many jobs are where; all records, page by page
+//	watch.go wake.go   pushes to readers and to the supervisor
+//	report.go     outcomes of API calls, for the breakers
+//	keys.go scripts.go   the layout, and the Lua scripts
 package wait

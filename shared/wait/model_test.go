@@ -371,7 +371,7 @@ func (m *machine) run(t *rapid.T) {
 			m.deal(t, func(string) bool { return rapid.Bool().Draw(t, "taken up") })
 		},
 		"another call": func(t *rapid.T) {
-			pause, err := m.Allow(m.ctx, wait.Urgent)
+			pause, err := m.Allow(m.ctx)
 			require.NoError(t, err)
 			if pause == 0 {
 				m.calls = append(m.calls, m.clock.now())

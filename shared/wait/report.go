@@ -3,8 +3,6 @@ package wait
 import (
 	"strconv"
 	"time"
-
-	"github.com/zixly/sweepline/shared/admission"
 )
 
 // Report is the outcome of an API call for a breaker. It travels with another step, so
@@ -30,12 +28,3 @@ func (r Report) text() string {
 	}
 	return strconv.FormatInt(r.retryAfter.Milliseconds(), 10)
 }
-
-// Urgency is how soon a call is needed.
-type Urgency = admission.Urgency
-
-// The urgencies.
-const (
-	Patient = admission.Patient
-	Urgent  = admission.Urgent
-)

@@ -18,9 +18,13 @@ import (
 // longer than the retention ago, or its Redis has lost it.
 var ErrUnknown = errors.New("unknown job")
 
-// Waits is safe for concurrent use.
+// Waits are the records of all jobs whose sweep has not ended, in one Redis. Its methods
+// are the steps of a wait, one Lua script each; none calls the trading API. It owns the
+// subscription that Watch and Wakes share, and the client where Open has made it. It is
+// safe for concurrent use.
 type Waits struct {
-	// Once is the idempotency keys and claims in the same Redis.
+	// Once is the idempotency keys and claims, which expire by the same Redis and are
+	// part of the same scripts.
 	*once.Once
 
 	cfg         Config
@@ -126,17 +130,13 @@ func (w *Waits) Now() time.Time {
 
 // Allow takes one call from the API's budget if no party waits for one. It returns
 // 0, or how long there will be none.
-func (w *Waits) Allow(ctx context.Context, u Urgency) (time.Duration, error) {
-	return w.admission.Allow(ctx, u)
+func (w *Waits) Allow(ctx context.Context) (time.Duration, error) {
+	return w.admission.Allow(ctx)
 }
 
-// Await takes one call from the API's budget, however long that takes. It ends
-// with ctx. The call has to be made at once.
-func (w *Waits) Await(ctx context.Context, u Urgency) error { return w.admission.Await(ctx, u) }
-
-// Pace is Await for calls of work that is under way: it makes Waits the pacer of a
-// trading.Client.
-func (w *Waits) Pace(ctx context.Context) error { return w.admission.Await(ctx, Urgent) }
+// Pace takes one call from the API's budget, however long that takes. It ends with ctx.
+// The call has to be made at once. It makes Waits the pacer of a trading.Client.
+func (w *Waits) Pace(ctx context.Context) error { return w.admission.Await(ctx) }
 
 // Report reports the outcome of an API call that no step of a wait reports; see
 // admission.Admission.Report.

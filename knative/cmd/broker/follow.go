@@ -33,7 +33,7 @@ func (p *plane) follow(ctx context.Context) {
 			return
 		case plainly(err) != said: // an outage is told once
 			said = plainly(err)
-			p.log.WarnContext(ctx, "Contract is not taken up", "error", err)
+			p.log.WarnContext(ctx, "applying contract failed, retrying", "error", err)
 		}
 		select {
 		case <-ticker.C:
@@ -74,12 +74,12 @@ func (p *plane) take(ctx context.Context) error {
 		}
 	}
 	for _, t := range c.Set.Invalid { // what a newer controller has written
-		p.log.ErrorContext(ctx, "Trigger is invalid, its events wait", "trigger", t.Namespace+"/"+t.Name, "problem", t.Problem)
+		p.log.ErrorContext(ctx, "invalid trigger, its events wait", "trigger", t.Namespace+"/"+t.Name, "problem", t.Problem)
 	}
 	if p.generation.Swap(c.Generation) == 0 {
 		close(p.serving)
 	}
-	p.log.InfoContext(ctx, "Contract is taken up", "generation", c.Generation,
+	p.log.InfoContext(ctx, "contract applied", "generation", c.Generation,
 		"brokers", len(c.Set.Brokers), "triggers", len(c.Set.Triggers), "purge", c.Purge != "")
 	return nil
 }

@@ -23,7 +23,7 @@ func main() {
 	err := run(ctx)
 	stop()
 	if err != nil {
-		slog.Error("Broker stopped", "error", err)
+		slog.Error("broker stopped", "error", err)
 		os.Exit(1)
 	}
 }

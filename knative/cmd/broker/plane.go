@@ -114,7 +114,7 @@ func (p *plane) run(ctx context.Context) error {
 		p.follow(work)
 		return nil
 	})
-	p.log.InfoContext(ctx, "Broker started", "role", string(p.cfg.Role))
+	p.log.InfoContext(ctx, "broker started", "role", string(p.cfg.Role))
 	switch p.cfg.Role {
 	case Ingress:
 		err = p.ingest(work)
@@ -123,7 +123,7 @@ func (p *plane) run(ctx context.Context) error {
 	}
 	cancel()
 	err = errors.Join(err, admin.Close(), background.Wait(), p.server.Close())
-	p.log.InfoContext(ctx, "Broker stopped", "role", string(p.cfg.Role))
+	p.log.InfoContext(ctx, "broker stopped", "role", string(p.cfg.Role))
 	return err
 }
 

@@ -38,7 +38,7 @@ type Config struct {
 
 func main() {
 	if err := run(signals.NewContext()); err != nil {
-		slog.Error("Controller stopped", "error", err)
+		slog.Error("controller stopped", "error", err)
 		os.Exit(1)
 	}
 }

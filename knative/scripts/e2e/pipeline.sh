@@ -25,7 +25,7 @@ for round in 1 2 3; do
   # What of it is ours: what the pods that started for it say of themselves.
   for f in $FUNCTIONS; do
     kubectl -n "$NAMESPACE" logs -l "serving.knative.dev/service=$f" -c user-container --tail=-1 2> /dev/null |
-      jq -rR --arg f "$f" 'fromjson? | select(.msg == "Function ready") | "\(.after_ms) \($f)"'
+      jq -rR --arg f "$f" 'fromjson? | select(.msg == "function ready") | "\(.after_ms) \($f)"'
   done >> /tmp/e2e-ready.$$
 done
 ok "cold path p50: 202 after $(median < /tmp/e2e-accept.$$) ms, completed after $(median < /tmp/e2e-whole.$$) ms"

@@ -51,7 +51,7 @@ variables.`,
 				return usagef("REDIS_URL is not set: name the Redis to run on, as redis://localhost:6379/0")
 			}
 			if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-				return usagef("--config: %s is no folder", dir)
+				return usagef("--config: %s is not a folder", dir)
 			}
 			files := os.DirFS(dir)
 			set, err := manifest.Load(files, manifest.Options{})

@@ -215,7 +215,7 @@ func scalar(raw json.RawMessage) (kind, string, error) {
 			return 0, "", fmt.Errorf("parse string: %w", err)
 		}
 		if strings.ContainsRune(s, utf8.RuneError) && !namesReplacement(raw) {
-			return 0, "", errors.New("is no valid Unicode") // what the decoder has papered over
+			return 0, "", errors.New("must be valid Unicode") // what the decoder has papered over
 		}
 		return kindText, s, nil
 	case c == 't' || c == 'f':
@@ -224,7 +224,7 @@ func scalar(raw json.RawMessage) (kind, string, error) {
 		return kindNull, "", nil
 	case c == '-' || (c >= '0' && c <= '9'):
 		if _, err := strconv.ParseInt(string(raw), 10, 32); err != nil {
-			return 0, "", fmt.Errorf("%s is no 32-bit integer", raw)
+			return 0, "", fmt.Errorf("%s: must be a 32-bit integer", raw)
 		}
 		return kindInt, string(raw), nil
 	}
@@ -376,7 +376,7 @@ func (m *Message) normalize() error {
 // Unicode without control characters and noncharacters.
 func (m *Message) checkAttribute(name, v string) error {
 	if !utf8.ValidString(v) {
-		return errors.New("is no valid UTF-8")
+		return errors.New("must be valid UTF-8")
 	}
 	for _, r := range v {
 		switch {
@@ -392,7 +392,7 @@ func (m *Message) checkAttribute(name, v string) error {
 	switch name {
 	case "source", "schemaurl":
 		if _, err := url.Parse(v); err != nil {
-			return errors.New("is no URI reference")
+			return errors.New("must be a URI reference")
 		}
 	case encodingAttribute:
 		if !strings.EqualFold(v, encodingBase64) {
@@ -400,11 +400,11 @@ func (m *Message) checkAttribute(name, v string) error {
 		}
 	case "dataschema":
 		if u, err := url.Parse(v); err != nil || !u.IsAbs() {
-			return errors.New("is no absolute URI")
+			return errors.New("must be an absolute URI")
 		}
 	case "time":
 		if _, err := rfc3339.Parse(v); err != nil {
-			return errors.New("is no RFC 3339 time")
+			return errors.New("must be an RFC 3339 time")
 		}
 	case "datacontenttype":
 		if v == "application/json" {
@@ -412,7 +412,7 @@ func (m *Message) checkAttribute(name, v string) error {
 		}
 		media, _, err := mime.ParseMediaType(v)
 		if kind, sub, ok := strings.Cut(media, "/"); err != nil || !ok || kind == "" || sub == "" {
-			return errors.New("is no media type")
+			return errors.New("must be a media type")
 		}
 	}
 	return nil

@@ -128,7 +128,7 @@ func (s *subscription) attemptBatch(work context.Context, c *conf, batch []*deli
 	}
 }
 
-// settle settles one attempt: acknowledged with its replies, scheduled for a retry
+// conclude ends one attempt: acknowledged with its replies, scheduled for a retry
 // or dead. Only what is written is acknowledged; should work end first, the entry
 // goes back to whoever comes next.
 func (s *subscription) conclude(work context.Context, c *conf, d *delivery, r result, took time.Duration) {

@@ -7,8 +7,13 @@
 //	retrier.go       loop: claims retries when they are due
 //	heartbeat.go     loop: shows that this process is alive, takes over from dead ones
 //	filler.go        copies history for replays
+//	control.go       follows what operators announce: pauses, resumes, replays
 //	sender.go        one attempt: HTTP out, what the answer means
+//	outcomes.go      the answer to a batch, event by event
 //	deliver.go       what follows from it: acknowledge, store replies, retry later, dead letter
+//	state.go         what an event has been through, kept with a retry and a dead letter
+//	backoff.go       delays of retries, and of loops that cannot reach Redis
+//	trigger.go       a Trigger and its delivery spec, checked
 //
 // What this process stores itself it claims in the same commit (stream.Claimer), so
 // the reader wakes only for others' events.

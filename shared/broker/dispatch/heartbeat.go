@@ -11,10 +11,12 @@ import (
 // claimed is told from a claim under way by its age.
 const uncertainRounds = 4
 
-// keepAlive shows every third of Config.ClaimIdle that this process is alive, so
-// that a delivery may take as long as it does; and takes over what processes that
-// have stopped doing so had claimed. Until first it leaves a process without a
-// heartbeat alone: where Redis was away it may not have had the time to show one.
+// keepAlive is the heartbeat of this process in one partition, one goroutine each. Every
+// third of Config.ClaimIdle it renews the heartbeat, so that a delivery may take as long
+// as it does, takes over what processes without one had claimed, and looks for claims
+// whose answer was lost; every sixth time it also goes on copying history and reads which
+// Triggers are paused. Until first no process is taken for dead: where Redis was away,
+// none could renew its heartbeat.
 func (d *Dispatcher) keepAlive(ctx context.Context, p *partition, first time.Time) {
 	if time.Now().After(first) {
 		d.takeOver(ctx, p)

@@ -34,6 +34,7 @@ func (r *retrier) expect(wait time.Duration) {
 	}
 }
 
+// wake has the loop look again at once: a retry was scheduled that is due before its next look.
 func (r *retrier) wake() {
 	select {
 	case r.wakes <- struct{}{}:
@@ -41,6 +42,7 @@ func (r *retrier) wake() {
 	}
 }
 
+// loop claims the retries that are due, and sleeps until the next one is.
 func (r *retrier) loop(ctx context.Context) {
 	wait := newBackoff(50*time.Millisecond, 2*time.Second)
 	for ctx.Err() == nil {

@@ -26,6 +26,20 @@ import (
 	"github.com/zixly/sweepline/shared/transport"
 )
 
+// sender makes the attempts of one Trigger: each is one POST, to the subscriber or to the
+// dead letter sink, and a result for each event in it. subscription.attempt calls it in
+// the goroutine of a delivery. It owns a transport only where the Trigger names
+// certificates of its own; otherwise all Triggers of a Broker share one.
+type sender struct {
+	cfg     *Config
+	trigger Trigger
+	metrics *triggerMetrics
+	log     *slog.Logger
+	rt      http.RoundTripper
+	target  *url.URL
+	sink    *url.URL
+}
+
 const (
 	// errorDataBytes of a failed answer are kept: 1024 characters of base64.
 	errorDataBytes = 768
@@ -72,17 +86,6 @@ type result struct {
 	// retryAfter is what a 429 or 503 asked for, 0 if nothing.
 	retryAfter time.Duration
 	replies    []*cloudevent.Message
-}
-
-// sender posts one Trigger's events.
-type sender struct {
-	cfg     *Config
-	trigger Trigger
-	metrics *triggerMetrics
-	log     *slog.Logger
-	rt      http.RoundTripper
-	target  *url.URL
-	sink    *url.URL
 }
 
 func newSender(cfg *Config, rt http.RoundTripper, t Trigger, m *triggerMetrics, log *slog.Logger) *sender {
@@ -296,7 +299,7 @@ func (s *sender) refused(resp *http.Response) result {
 	if err == nil {
 		drain(resp.Body)
 	}
-	return refusal(resp.StatusCode, string(buf[:n]), parseRetryAfter(resp.Header.Get("Retry-After"), time.Now()))
+	return refusal(resp.StatusCode, string(buf[:n]), transport.RetryAfter(resp.Header, time.Now()))
 }
 
 // refusal is an answer other than 2xx.
@@ -356,18 +359,4 @@ func nobody(err error) bool {
 // absent are the statuses that say that nobody was there to look at the event.
 func absent(code int) bool {
 	return code == http.StatusBadGateway || code == http.StatusServiceUnavailable || code == http.StatusGatewayTimeout
-}
-
-// parseRetryAfter reads seconds or an HTTP date; 0 if it says neither.
-func parseRetryAfter(v string, now time.Time) time.Duration {
-	if v == "" {
-		return 0
-	}
-	if n, err := strconv.ParseInt(v, 10, 32); err == nil {
-		return max(time.Duration(n)*time.Second, 0)
-	}
-	if t, err := http.ParseTime(v); err == nil {
-		return max(t.Sub(now), 0)
-	}
-	return 0
 }

@@ -10,32 +10,11 @@ import (
 	"github.com/zixly/sweepline/shared/broker/stream"
 )
 
-const (
-	// claimMost bounds one claim.
-	claimMost = 256
-	// aheadMost bounds the events of a Trigger that are claimed before there is a
-	// free delivery for them.
-	aheadMost = 64
-	// batchBytes bounds the data of one batch, unless a single event has more.
-	batchBytes = 512 << 10
-	// bytesMost bounds the bytes of a Trigger's claimed events: more are claimed only
-	// once it is below. Retries may have as much again.
-	bytesMost = 16 << 20
-)
-
-// conf is what a subscription works by; it is replaced as a whole when the Trigger
-// changes.
-type conf struct {
-	trigger Trigger
-	sender  *sender
-	metrics *triggerMetrics
-	// slots bounds deliveries in flight, batch the events of one, ahead what is
-	// claimed besides.
-	slots, batch, ahead int
-}
-
 // subscription is one Trigger in this process: what it has claimed, what is in
-// flight, and how much room is left, so that a slow subscriber slows no one else.
+// flight, and how much room is left, so that a slow subscriber slows no one else. It has no
+// loop of its own: the loops of its partitions (reader, retrier, heartbeat) and the writer
+// hand it what they have claimed, and each delivery is a goroutine that it starts once a
+// slot is free.
 type subscription struct {
 	d    *Dispatcher
 	name string
@@ -60,6 +39,30 @@ type subscription struct {
 	at map[*partition]*claims
 	// idle is closed when the last delivery of a stopped subscription has ended.
 	idle chan struct{}
+}
+
+const (
+	// claimMost bounds one claim.
+	claimMost = 256
+	// aheadMost bounds the events of a Trigger that are claimed before there is a
+	// free delivery for them.
+	aheadMost = 64
+	// batchBytes bounds the data of one batch, unless a single event has more.
+	batchBytes = 512 << 10
+	// bytesMost bounds the bytes of a Trigger's claimed events: more are claimed only
+	// once it is below. Retries may have as much again.
+	bytesMost = 16 << 20
+)
+
+// conf is what a subscription works by; it is replaced as a whole when the Trigger
+// changes.
+type conf struct {
+	trigger Trigger
+	sender  *sender
+	metrics *triggerMetrics
+	// slots bounds deliveries in flight, batch the events of one, ahead what is
+	// claimed besides.
+	slots, batch, ahead int
 }
 
 // claims are what a subscription has of one partition.

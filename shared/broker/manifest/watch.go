@@ -118,7 +118,7 @@ func (w *watcher) look(ctx context.Context) {
 	}
 	w.applied, w.inForce, w.failure = state, next, ""
 	w.forget(ctx)
-	w.log.InfoContext(ctx, "Broker configuration applied",
+	w.log.InfoContext(ctx, "broker configuration applied",
 		"brokers", len(set.Brokers), "triggers", len(set.Triggers), "invalid", len(set.Invalid))
 }
 
@@ -204,14 +204,14 @@ func (w *watcher) report(ctx context.Context, set broker.Set) {
 	for _, problem := range set.Problems {
 		now[problem] = true
 		if !w.said[problem] {
-			w.log.ErrorContext(ctx, "Broker configuration is invalid", "problem", problem)
+			w.log.ErrorContext(ctx, "broker configuration is invalid", "problem", problem)
 		}
 	}
 	for _, t := range set.Invalid {
 		key := t.Namespace + "/" + t.Name + ": " + t.Problem
 		now[key] = true
 		if !w.said[key] {
-			w.log.ErrorContext(ctx, "Trigger is invalid, its events wait", "trigger", t.Namespace+"/"+t.Name, "problem", t.Problem)
+			w.log.ErrorContext(ctx, "invalid trigger, its events wait", "trigger", t.Namespace+"/"+t.Name, "problem", t.Problem)
 		}
 	}
 	w.said = now
@@ -221,7 +221,7 @@ func (w *watcher) report(ctx context.Context, set broker.Set) {
 func (w *watcher) fail(ctx context.Context, err error) {
 	if now := err.Error(); now != w.failure {
 		w.failure = now
-		w.log.ErrorContext(ctx, "Broker configuration is not applied, retrying", "error", err)
+		w.log.ErrorContext(ctx, "applying broker configuration failed, retrying", "error", err)
 	}
 }
 

@@ -149,7 +149,7 @@ func TestWatchTakesUpChanges(t *testing.T) {
 		set := w.only()
 		require.Equal(t, []string{"a", "b"}, names(set))
 		require.Equal(t, 2, set.Triggers[0].Delivery.Retry)
-		require.Equal(t, 2, strings.Count(w.logged(), "Broker configuration applied"))
+		require.Equal(t, 2, strings.Count(w.logged(), "broker configuration applied"))
 	})
 }
 
@@ -251,13 +251,13 @@ func TestWatchNamesWhatIsInvalidOnce(t *testing.T) {
 		w.write(broken + "# changed\n")
 		w.after(5)
 		w.only()
-		require.Equal(t, 1, strings.Count(w.logged(), "Trigger is invalid, its events wait"))
+		require.Equal(t, 1, strings.Count(w.logged(), "invalid trigger, its events wait"))
 		require.Contains(t, w.logged(), "trigger=default/b problem=\"a.yaml: spec.filters[0].cesql: parse expression")
 		w.write(broken + "a: [")
 		w.after(5)
 		set = w.only()
 		require.True(t, set.Partial)
 		require.Equal(t, []string{"a"}, names(set), "the file counts as it was")
-		require.Equal(t, 1, strings.Count(w.logged(), "Broker configuration is invalid"))
+		require.Equal(t, 1, strings.Count(w.logged(), "broker configuration is invalid"))
 	})
 }

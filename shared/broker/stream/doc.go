@@ -8,6 +8,8 @@
 // removes the entry, so a queue's length is its backlog, and one Trigger's backlog
 // is its own.
 //
+//	store.go      opens it: the Redis, its partitions, one writer each
+//	connect.go    clients of its own, and connections that broke in use
 //	routes.go     which Trigger an event goes to; kept in Redis, changed as a whole
 //	writer.go     one group-committing writer for all writes of a partition
 //	writer_commit.go  how it stores a group, and tries again
@@ -18,6 +20,10 @@
 //	history.go    trimming, replay
 //	dead.go       dead letters
 //	measure.go    numbers for gauges and the inspector
+//	control.go    pauses, and what operators announce to all processes
+//	drained.go    what is not finished, before an upgrade
+//	leftovers.go  what no Broker owns any more
+//	scripts.go    the Lua scripts
 //	keys.go       the layout
 //
 // # Routes

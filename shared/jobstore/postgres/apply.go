@@ -18,7 +18,7 @@ import (
 // applySQL is the one statement that writes events; see migrations/00003.
 var applySQL = "select * from pipeline_apply_v1(" + parameters(33) + ")"
 
-// Apply stores events; see job store.Store. It takes one round trip.
+// Apply stores events; see jobstore.Store. It takes one round trip.
 func (l *Store) Apply(ctx context.Context, events ...cloudevents.Event) []jobstore.Applied {
 	return group.Each(ctx, &l.applies, events, func(err error) jobstore.Applied { return jobstore.Applied{Err: err} })
 }

@@ -31,7 +31,7 @@ on conflict (job_id) do update set
     sweep_run_id = excluded.sweep_run_id, updated_at = now()
 returning failures`
 
-// Collect stores pages of rows; see job store.Store. COPY would be faster but is
+// Collect stores pages of rows; see jobstore.Store. COPY would be faster but is
 // refused on a table with row-level security.
 func (l *Store) Collect(ctx context.Context, pages ...jobstore.ResultPage) ([]jobstore.Collection, error) {
 	return l.collects.Do(ctx, pages...)
@@ -67,7 +67,7 @@ func (l *Store) collect(ctx context.Context, pages []jobstore.ResultPage) ([]job
 	return out, nil
 }
 
-// Collections returns how far each job's rows are stored; see job store.Store.
+// Collections returns how far each job's rows are stored; see jobstore.Store.
 func (l *Store) Collections(ctx context.Context, jobs ...job.Header) ([]jobstore.Collection, error) {
 	return l.looks.Do(ctx, jobs...)
 }
@@ -102,7 +102,7 @@ func (l *Store) readCollections(ctx context.Context, sql string, args []any) ([]
 	return out, err
 }
 
-// CollectFailed counts a failed attempt at a page; see job store.Store.
+// CollectFailed counts a failed attempt at a page; see jobstore.Store.
 func (l *Store) CollectFailed(ctx context.Context, h job.Header, runID string) (failures int, err error) {
 	err = l.read(ctx, service, collectFailed, []any{h.JobID, h.TenantID, runID}, func(rows pgx.Rows) error { return rows.Scan(&failures) })
 	if err != nil {
@@ -111,7 +111,7 @@ func (l *Store) CollectFailed(ctx context.Context, h job.Header, runID string) (
 	return failures, nil
 }
 
-// Summary sums up a job's rows; see job store.Store.
+// Summary sums up a job's rows; see jobstore.Store.
 func (l *Store) Summary(ctx context.Context, tenantID, id string) (jobstore.Summary, error) {
 	var s jobstore.Summary
 	err := l.read(ctx, l.tenant(tenantID), "select count(*), coalesce(max(score), 0)::float8 from trading_sweep_results where job_id = $1 and tenant_id = $2",

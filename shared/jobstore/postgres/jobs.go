@@ -87,7 +87,7 @@ func orZero(n *int) int {
 	return *n
 }
 
-// Job returns one job; see job store.Store.
+// Job returns one job; see jobstore.Store.
 func (l *Store) Job(ctx context.Context, tenantID, id string) (job.Job, error) {
 	if !job.ValidID(id) {
 		return job.Job{}, jobstore.ErrNotFound
@@ -178,7 +178,7 @@ func narrow(tenantID string, q jobstore.Query) *filter {
 	return f
 }
 
-// Jobs returns a page of jobs; see job store.Store.
+// Jobs returns a page of jobs; see jobstore.Store.
 func (l *Store) Jobs(ctx context.Context, tenantID string, q jobstore.Query) (jobstore.Page, error) {
 	after, paging, err := jobstore.DecodePosition(q.Cursor)
 	if err != nil {
@@ -200,7 +200,7 @@ func (l *Store) Jobs(ctx context.Context, tenantID string, q jobstore.Query) (jo
 	return jobstore.Cut(jobs, q.PageSize()), nil
 }
 
-// Counts returns how many jobs stand in each state; see job store.Store.
+// Counts returns how many jobs stand in each state; see jobstore.Store.
 func (l *Store) Counts(ctx context.Context, tenantID string, q jobstore.Query) (map[job.State]int, error) {
 	counts := jobstore.NoCounts()
 	f := narrow(tenantID, q)
@@ -221,7 +221,7 @@ func (l *Store) Counts(ctx context.Context, tenantID string, q jobstore.Query) (
 	return counts, nil
 }
 
-// Retries returns the jobs that repeat others; see job store.Store.
+// Retries returns the jobs that repeat others; see jobstore.Store.
 func (l *Store) Retries(ctx context.Context, tenantID string, ids []string) (map[string][]string, error) {
 	found := map[string][]string{}
 	names := jobstore.Names(ids)
@@ -244,7 +244,7 @@ func (l *Store) Retries(ctx context.Context, tenantID string, ids []string) (map
 	return found, nil
 }
 
-// Timeline returns a job's events; see job store.Store.
+// Timeline returns a job's events; see jobstore.Store.
 func (l *Store) Timeline(ctx context.Context, tenantID, id string) ([]job.TimelineEvent, error) {
 	if !job.ValidID(id) {
 		return nil, jobstore.ErrNotFound

@@ -37,7 +37,7 @@ type schema struct {
 }
 
 // Start brings the schema up to date, or waits for whoever does; see
-// job store.Store.
+// jobstore.Store.
 func (l *Store) Start(ctx context.Context) error { return l.ready(ctx) }
 
 // ready brings the schema up to date once, before the first call. It is tried

@@ -39,7 +39,7 @@ type Config struct {
 	ReadKeyOld string `envconfig:"DATABASE_READ_KEY_OLD"`
 }
 
-// Store is a job store.Store on PostgreSQL.
+// Store is a jobstore.Store on PostgreSQL.
 type Store struct {
 	cfg  Config
 	pool *pgxpool.Pool

@@ -19,7 +19,7 @@ const rowColumns = `coalesce(result_id, ''), ticker, strategy_type, fast_period,
     win_rate_pct::float8, profit_factor::float8, annualized_return::float8, trades_per_month::float8,
     avg_trade_duration::float8, expectancy_per_trade::float8, calmar_ratio::float8`
 
-// Results yields all rows of a job; see job store.Store.
+// Results yields all rows of a job; see jobstore.Store.
 func (l *Store) Results(ctx context.Context, tenantID, id string, by jobstore.Order) iter.Seq2[job.Row, error] {
 	return func(yield func(job.Row, error) bool) {
 		if !job.ValidID(id) {
@@ -67,7 +67,7 @@ func (l *Store) chunkOf(ctx context.Context, tenantID, id string, by jobstore.Or
 	return l.rows(ctx, tenantID, fmt.Sprintf("%s order by %s limit %d", q, by.SQL(), chunk), args)
 }
 
-// Rows returns one page of a job's rows; see job store.Store.
+// Rows returns one page of a job's rows; see jobstore.Store.
 func (l *Store) Rows(ctx context.Context, tenantID, id string, q jobstore.RowQuery) ([]job.Row, error) {
 	if !job.ValidID(id) {
 		return []job.Row{}, nil

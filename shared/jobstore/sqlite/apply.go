@@ -96,7 +96,7 @@ func (s *statements) close() error {
 	return errors.Join(errs...)
 }
 
-// Apply stores events; see job store.Store. It costs one fsync, however many
+// Apply stores events; see jobstore.Store. It costs one fsync, however many
 // events there are.
 func (l *Store) Apply(ctx context.Context, events ...cloudevents.Event) []jobstore.Applied {
 	return group.Each(ctx, &l.applies, events, func(err error) jobstore.Applied { return jobstore.Applied{Err: err} })

@@ -40,7 +40,7 @@ func collectionOf(ctx context.Context, q queryer, h job.Header) (c jobstore.Coll
 	return c, err
 }
 
-// Collections returns how far each job's rows are stored; see job store.Store.
+// Collections returns how far each job's rows are stored; see jobstore.Store.
 func (l *Store) Collections(ctx context.Context, jobs ...job.Header) ([]jobstore.Collection, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -54,7 +54,7 @@ func (l *Store) Collections(ctx context.Context, jobs ...job.Header) ([]jobstore
 	return out, nil
 }
 
-// Collect stores pages of rows; see job store.Store.
+// Collect stores pages of rows; see jobstore.Store.
 func (l *Store) Collect(ctx context.Context, pages ...jobstore.ResultPage) ([]jobstore.Collection, error) {
 	return l.collects.Do(ctx, pages...)
 }
@@ -114,7 +114,7 @@ func (l *Store) putPage(ctx context.Context, tx *sql.Tx, p jobstore.ResultPage) 
 	return have, nil
 }
 
-// CollectFailed counts a failed attempt at a page; see job store.Store.
+// CollectFailed counts a failed attempt at a page; see jobstore.Store.
 func (l *Store) CollectFailed(ctx context.Context, h job.Header, runID string) (failures int, err error) {
 	run := jobstore.Text(runID, longestRun)
 	err = l.inTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
@@ -135,7 +135,7 @@ func (l *Store) CollectFailed(ctx context.Context, h job.Header, runID string) (
 	return failures, nil
 }
 
-// Summary sums up a job's rows; see job store.Store.
+// Summary sums up a job's rows; see jobstore.Store.
 func (l *Store) Summary(ctx context.Context, tenant, id string) (jobstore.Summary, error) {
 	var s jobstore.Summary
 	err := l.read(ctx, "select count(*), coalesce(max(score), 0) from trading_sweep_results where job_id = ? and tenant_id = ?",

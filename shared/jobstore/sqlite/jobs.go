@@ -57,7 +57,7 @@ func instant(n sql.NullInt64) *time.Time {
 	return &t
 }
 
-// Job returns one job; see job store.Store.
+// Job returns one job; see jobstore.Store.
 func (l *Store) Job(ctx context.Context, tenant, id string) (job.Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -152,7 +152,7 @@ func narrow(tenant string, q jobstore.Query) *filter {
 	return f
 }
 
-// Jobs returns a page of jobs; see job store.Store.
+// Jobs returns a page of jobs; see jobstore.Store.
 func (l *Store) Jobs(ctx context.Context, tenant string, q jobstore.Query) (jobstore.Page, error) {
 	after, paging, err := jobstore.DecodePosition(q.Cursor)
 	if err != nil {
@@ -175,7 +175,7 @@ func (l *Store) Jobs(ctx context.Context, tenant string, q jobstore.Query) (jobs
 	return jobstore.Cut(jobs, q.PageSize()), nil
 }
 
-// Counts returns how many jobs stand in each state; see job store.Store.
+// Counts returns how many jobs stand in each state; see jobstore.Store.
 func (l *Store) Counts(ctx context.Context, tenant string, q jobstore.Query) (map[job.State]int, error) {
 	counts := jobstore.NoCounts()
 	f := narrow(tenant, q)
@@ -196,7 +196,7 @@ func (l *Store) Counts(ctx context.Context, tenant string, q jobstore.Query) (ma
 	return counts, nil
 }
 
-// Retries returns the jobs that repeat others; see job store.Store.
+// Retries returns the jobs that repeat others; see jobstore.Store.
 func (l *Store) Retries(ctx context.Context, tenant string, ids []string) (map[string][]string, error) {
 	found := map[string][]string{}
 	names, err := json.Marshal(jobstore.Names(ids))
@@ -217,7 +217,7 @@ func (l *Store) Retries(ctx context.Context, tenant string, ids []string) (map[s
 	return found, nil
 }
 
-// Timeline returns a job's events; see job store.Store.
+// Timeline returns a job's events; see jobstore.Store.
 func (l *Store) Timeline(ctx context.Context, tenant, id string) ([]job.TimelineEvent, error) {
 	events := []job.TimelineEvent{}
 	err := l.read(ctx, "select id, type, time, attempt, error, data from pipeline_job_events where job_id = ? and tenant_id = ?", []any{id, tenant}, func(rows *sql.Rows) error {

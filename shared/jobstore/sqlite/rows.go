@@ -17,7 +17,7 @@ const rowColumns = `coalesce(result_id, ''), ticker, strategy_type, fast_period,
     score, sharpe_ratio, sortino_ratio, total_return_pct, max_drawdown_pct, win_rate_pct, profit_factor,
     annualized_return, trades_per_month, avg_trade_duration, expectancy_per_trade, calmar_ratio`
 
-// Results yields all rows of a job; see job store.Store.
+// Results yields all rows of a job; see jobstore.Store.
 func (l *Store) Results(ctx context.Context, tenant, id string, by jobstore.Order) iter.Seq2[job.Row, error] {
 	return func(yield func(job.Row, error) bool) {
 		var after *job.Row
@@ -62,7 +62,7 @@ func (l *Store) chunkOf(ctx context.Context, tenant, id string, by jobstore.Orde
 	return l.rows(ctx, fmt.Sprintf("%s order by %s limit %d", q, by.SQL(), chunk), args)
 }
 
-// Rows returns one page of a job's rows; see job store.Store.
+// Rows returns one page of a job's rows; see jobstore.Store.
 func (l *Store) Rows(ctx context.Context, tenant, id string, q jobstore.RowQuery) ([]job.Row, error) {
 	limit, offset := q.Window()
 	rows, err := l.rows(ctx, fmt.Sprintf("select %s from trading_sweep_results where job_id = ? and tenant_id = ? order by %s limit %d offset %d",

@@ -25,7 +25,7 @@ const (
 	writeTimeout = time.Minute
 )
 
-// Store is a job store.Store on a SQLite file. One connection writes, since
+// Store is a jobstore.Store on a SQLite file. One connection writes, since
 // SQLite takes one writer at a time; others read beside it (write-ahead log).
 // What Apply and Collect have stored is on disk (synchronous=FULL).
 type Store struct {
