@@ -18,6 +18,7 @@ import (
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobs"
 	"github.com/zixly/sweepline/shared/jobs/jobstest"
+	"github.com/zixly/sweepline/shared/jobstore"
 )
 
 func setup(t *testing.T, keys string) (*jobstest.World, *dashboard.Function, http.Handler) {
@@ -240,7 +241,15 @@ func TestJobsPageFilters(t *testing.T) {
 	require.Equal(t, jobstest.Created.Add(-time.Hour).Truncate(time.Minute), w.Query.Since)
 	require.Equal(t, time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC), w.Query.Until)
 	require.Contains(t, page, `href="/?q=x&amp;status=FAILED&amp;until=2026-01-02T03%3A00&amp;within=1h"`, "a tab keeps the other filters")
+	require.Contains(t, page, `aria-sort="descending"><a id="by-created"`)
+	require.Contains(t, page, `<a id="by-score" href="/?q=x&amp;sort=score&amp;until=2026-01-02T03%3A00&amp;within=1h"`, "a sort keeps the filters")
 	require.Equal(t, 400, jobstest.Call(h, "GET", "/?since=soon").Code)
+	page = jobstest.Call(h, "GET", "/?sort=score&status=QUEUED").Body.String()
+	require.Equal(t, jobstore.BestFirst, w.Query.Sort)
+	require.Contains(t, page, `aria-sort="descending"><a id="by-score"`)
+	require.Contains(t, page, `href="/?cursor=next&amp;sort=score&amp;status=QUEUED"`)
+	require.Contains(t, page, `href="/act?act=cancel&amp;`, "acts are for the same jobs, however sorted")
+	require.Equal(t, 400, jobstest.Call(h, "GET", "/?sort=best").Code)
 	w.Broken["redis"] = true
 	page = jobstest.Call(h, "GET", "/").Body.String()
 	require.Contains(t, page, head.JobID, "the list needs no Redis")

@@ -33,6 +33,8 @@ type jobsView struct {
 	Tabs []tab
 	// Ticker, Text, Within, Since and Until are the filters as they were sent.
 	Ticker, Text, Within, Since, Until, Status string
+	// Created and Score are the heads of the columns that sort.
+	Created, Score column
 	// Next and First are links to pages, or empty.
 	Next, First string
 	Filtered    bool
@@ -119,6 +121,7 @@ func (f *Function) jobsPage(w http.ResponseWriter, r *http.Request) {
 	v.Tabs = tabs(r.URL, q.Status, counts)
 	v.RetryAll, v.CancelAll = linkAll(r.URL, jobs.ActRetry, q.Status, counts), linkAll(r.URL, jobs.ActCancel, q.Status, counts)
 	v.Back = listLink(r.URL, "", "")
+	v.Created, v.Score = sortHeads(r.URL, q.Sort)
 	if page.Next != "" {
 		v.Next = listLink(r.URL, "cursor", page.Next)
 	}
@@ -142,6 +145,18 @@ func tabs(u *url.URL, chosen []job.State, counts map[job.State]int) []tab {
 		})
 	}
 	return out
+}
+
+// sortHeads are the columns that sort the list, and which does now.
+func sortHeads(u *url.URL, by jobstore.Sort) (created, score column) {
+	created = column{Label: "Created (UTC)", Href: listLink(u, "sort", "")}
+	score = column{Label: "Best score", Href: listLink(u, "sort", jobs.SortScore)}
+	if by == jobstore.BestFirst {
+		score.Sort = "descending"
+	} else {
+		created.Sort = "descending"
+	}
+	return created, score
 }
 
 // linkAll leads to an act on all jobs of the list, nil where none of them is in a state

@@ -25,6 +25,7 @@ import (
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobs"
 	"github.com/zixly/sweepline/shared/jobs/jobstest"
+	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/openapi"
 	"github.com/zixly/sweepline/shared/openapi/openapitest"
 )
@@ -83,15 +84,15 @@ func TestEveryOperation(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, done, got.Job)
 	p, err := s.Jobs(ctx, client.JobFilter{
-		Status: []job.State{job.Completed, job.Failed}, Ticker: "DAX", Text: "x", Limit: 7, Cursor: "c",
+		Status: []job.State{job.Completed, job.Failed}, Ticker: "DAX", Text: "x", Limit: 7, Cursor: "c", Sort: client.BestFirst,
 		Since: jobstest.Created, Until: jobstest.Created.Add(time.Hour),
 	})
 	require.NoError(t, err)
 	require.Len(t, p.Jobs, 2)
 	require.Equal(t, "next", p.NextCursor)
 	q := s.world.Query
-	require.Equal(t, []any{[]job.State{job.Completed, job.Failed}, "DAX", "x", jobstest.Created, jobstest.Created.Add(time.Hour), 7, "c"},
-		[]any{q.Status, q.Ticker, q.Text, q.Since, q.Until, q.Limit, q.Cursor})
+	require.Equal(t, []any{[]job.State{job.Completed, job.Failed}, "DAX", "x", jobstest.Created, jobstest.Created.Add(time.Hour), 7, "c", jobstore.BestFirst},
+		[]any{q.Status, q.Ticker, q.Text, q.Since, q.Until, q.Limit, q.Cursor, q.Sort})
 
 	s.world.Events[done.JobID] = []job.TimelineEvent{{ID: done.JobID + "/requested", Type: "t", Time: jobstest.Created, Data: map[string]any{"a": 1.0}}}
 	events, err := s.Timeline(ctx, done.JobID)

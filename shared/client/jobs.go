@@ -64,6 +64,17 @@ func (c *Client) Job(ctx context.Context, id string) (Job, error) {
 	return j, err
 }
 
+// Sort says how jobs are listed.
+type Sort string
+
+// The sorts.
+const (
+	// NewestFirst is what is meant where there is none.
+	NewestFirst Sort = ""
+	// BestFirst goes down by best score; jobs without one come last, newest first.
+	BestFirst Sort = "score"
+)
+
 // JobFilter says which jobs are listed. The zero value is all.
 type JobFilter struct {
 	// Status may hold job.ShownCancelled as well.
@@ -73,6 +84,8 @@ type JobFilter struct {
 	Text string
 	// Since and Until bound the creation: Since ≤ created < Until.
 	Since, Until time.Time
+	// Sort is how they are sorted; acts on many jobs take none.
+	Sort Sort
 	// Limit is the size of a page, 1 to 500; 50 if 0.
 	Limit int
 	// Cursor is NextCursor of the page before.
@@ -88,6 +101,7 @@ func (f JobFilter) query() url.Values {
 	set(q, "status", strings.Join(words, ","))
 	set(q, "ticker", f.Ticker)
 	set(q, "q", f.Text)
+	set(q, "sort", string(f.Sort))
 	set(q, "cursor", f.Cursor)
 	if f.Limit != 0 {
 		q.Set("limit", strconv.Itoa(f.Limit))
@@ -100,7 +114,7 @@ func (f JobFilter) query() url.Values {
 	return q
 }
 
-// JobPage is one page of jobs, newest first.
+// JobPage is one page of jobs.
 type JobPage struct {
 	Jobs []Job `json:"jobs"`
 	// NextCursor is empty on the last page.

@@ -14,6 +14,14 @@ import (
 	"github.com/zixly/sweepline/shared/rfc3339"
 )
 
+// The sorts of a list.
+const (
+	// SortCreated puts the newest job first. It is what is meant where nobody says.
+	SortCreated = "created"
+	// SortScore puts the job with the best score first; those without come last.
+	SortScore = "score"
+)
+
 // ParseQuery reads the filters of a list. Its error is a job.Invalid with all
 // problems. Empty parameters do not count, as a form sends them.
 func ParseQuery(v url.Values) (jobstore.Query, error) {
@@ -32,6 +40,13 @@ func ParseQuery(v url.Values) (jobstore.Query, error) {
 			}
 			q.Status = append(q.Status, s)
 		}
+	}
+	switch v.Get("sort") {
+	case "", SortCreated:
+	case SortScore:
+		q.Sort = jobstore.BestFirst
+	default:
+		bad("sort", "must be "+SortCreated+" or "+SortScore)
 	}
 	if text := v.Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
@@ -55,7 +70,7 @@ func ParseQuery(v url.Values) (jobstore.Query, error) {
 	return q, nil
 }
 
-// parameters are those of a list.
+// parameters are those that say which jobs are meant.
 var parameters = []string{"status", "ticker", "q", "since", "until", "limit", "cursor"}
 
 // ParseBulk reads what an act on many jobs is to be done with: the filters of a list, or

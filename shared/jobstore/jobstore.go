@@ -76,7 +76,7 @@ type Store interface {
 	// Job returns one job with its ten best rows, or ErrNotFound.
 	Job(ctx context.Context, tenant, id string) (job.Job, error)
 
-	// Jobs returns a page of jobs, newest first, without their rows.
+	// Jobs returns a page of jobs, sorted as q says, without their rows.
 	Jobs(ctx context.Context, tenant string, q Query) (Page, error)
 
 	// Retries returns the jobs that repeat each of these, oldest first; jobs without

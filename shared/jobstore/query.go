@@ -34,9 +34,11 @@ type Query struct {
 	// Text must occur, whatever its case, in the job's id, ticker, strategy,
 	// error or one of the trading API's ids.
 	Text string
+	// Sort is how they are sorted.
+	Sort Sort
 	// Limit is the size of a page: DefaultLimit if 0, at most MaxLimit.
 	Limit int
-	// Cursor is the Next of the page before.
+	// Cursor is the Next of the page before, of the same Sort.
 	Cursor string
 }
 
@@ -96,7 +98,7 @@ func NoCounts() map[job.State]int {
 // MaxRetries is how many retries Retries tells at most.
 const MaxRetries = 500
 
-// Position is where a page ends: lists are sorted by creation and id, downward.
+// Position is where a page ends: of a list sorted by creation and id, downward.
 type Position struct {
 	CreatedAt time.Time
 	ID        string
@@ -104,9 +106,13 @@ type Position struct {
 
 // Encode makes the opaque cursor of p.
 func (p Position) Encode() string {
+	return base64.RawURLEncoding.EncodeToString(p.append(nil))
+}
+
+func (p Position) append(raw []byte) []byte {
 	id := uuid.MustParse(p.ID)
-	raw := binary.BigEndian.AppendUint64(nil, uint64(p.CreatedAt.UnixMicro()))
-	return base64.RawURLEncoding.EncodeToString(append(raw, id[:]...))
+	raw = binary.BigEndian.AppendUint64(raw, uint64(p.CreatedAt.UnixMicro()))
+	return append(raw, id[:]...)
 }
 
 // DecodePosition reads a cursor. The empty cursor is the start of the list:
@@ -116,18 +122,25 @@ func DecodePosition(cursor string) (Position, bool, error) {
 		return Position{}, false, nil
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || len(raw) != 24 {
+	if err != nil || len(raw) != positionSize {
 		return Position{}, false, ErrCursor
 	}
-	at := time.UnixMicro(int64(binary.BigEndian.Uint64(raw))).UTC()
-	if at.Year() < 1 || at.Year() > 9999 {
-		return Position{}, false, fmt.Errorf("%w: time out of range", ErrCursor)
+	p, err := positionOf(raw)
+	if err != nil {
+		return Position{}, false, err
 	}
-	p := Position{CreatedAt: at, ID: uuid.UUID(raw[8:]).String()}
 	if p.Encode() != cursor { // the decoder passes over line ends
 		return Position{}, false, ErrCursor
 	}
 	return p, true, nil
+}
+
+func positionOf(raw []byte) (Position, error) {
+	at := time.UnixMicro(int64(binary.BigEndian.Uint64(raw))).UTC()
+	if at.Year() < 1 || at.Year() > 9999 {
+		return Position{}, fmt.Errorf("%w: time out of range", ErrCursor)
+	}
+	return Position{CreatedAt: at, ID: uuid.UUID(raw[8:]).String()}, nil
 }
 
 // Cut makes a page of the jobs read for it: one more than it holds, where there

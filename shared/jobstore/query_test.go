@@ -39,3 +39,21 @@ func TestText(t *testing.T) {
 	require.Equal(t, "a", jobstore.Text("aé", 2), "a rune is not cut in half")
 	require.Equal(t, "\uFFFDx", jobstore.Text("\xff\xfex", 10))
 }
+
+func FuzzDecodeScorePosition(f *testing.F) {
+	at := jobstore.Position{CreatedAt: jobstoretest.Start, ID: job.NewID()}
+	f.Add(jobstore.ScorePosition{Position: at, Scored: true, Score: 1.5}.Encode())
+	f.Add(jobstore.ScorePosition{Position: at}.Encode())
+	f.Add(at.Encode())
+	f.Fuzz(func(t *testing.T, cursor string) {
+		p, ok, err := jobstore.DecodeScorePosition(cursor)
+		if err != nil {
+			require.ErrorIs(t, err, jobstore.ErrCursor)
+			return
+		}
+		require.Equal(t, cursor != "", ok)
+		if ok {
+			require.Equal(t, cursor, p.Encode())
+		}
+	})
+}

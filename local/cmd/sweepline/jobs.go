@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	api "github.com/zixly/sweepline/shared/client"
 	"github.com/zixly/sweepline/shared/job"
@@ -13,17 +14,20 @@ import (
 
 func newJobs() *cobra.Command {
 	var (
-		status, ticker, cursor string
-		limit                  int
-		asJSON, live           bool
+		status, ticker, sort, cursor string
+		limit                        int
+		asJSON, live                 bool
 	)
 	cmd := &cobra.Command{
 		Use:   "jobs",
-		Short: "List jobs, newest first, or follow them",
+		Short: "List jobs, newest or best first, or follow them",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if s := job.State(strings.ToUpper(status)); status != "" && !s.Listed() {
 				return usagef("--status must be QUEUED, RUNNING, COMPLETED, FAILED or CANCELLED")
+			}
+			if sort != "created" && sort != "score" {
+				return usagef("--sort must be created or score")
 			}
 			if limit < 1 {
 				return usagef("--limit must be 1 or more")
@@ -33,6 +37,9 @@ func newJobs() *cobra.Command {
 				return err
 			}
 			if live {
+				if sort == "score" {
+					return usagef("--follow prints changes as they happen; it takes no --sort")
+				}
 				if cursor != "" {
 					return usagef("--follow goes on from now; it takes no --cursor")
 				}
@@ -41,6 +48,9 @@ func newJobs() *cobra.Command {
 			filter := api.JobFilter{Ticker: ticker, Cursor: cursor, Limit: limit}
 			if status != "" {
 				filter.Status = []job.State{job.State(strings.ToUpper(status))}
+			}
+			if sort == "score" {
+				filter.Sort = api.BestFirst
 			}
 			p, err := c.Jobs(cmd.Context(), filter)
 			if err != nil {
@@ -54,16 +64,16 @@ func newJobs() *cobra.Command {
 				_, err := fmt.Fprintln(w, "No jobs. Send one with 'sweepline submit'.")
 				return err
 			}
-			g := newGrid(w, "job", "ticker", "strategy", "status", "progress", "created", "took", "left")
-			g.right = []string{"progress", "took", "left"}
+			g := newGrid(w, "job", "ticker", "strategy", "status", "progress", "score", "created", "took", "left")
+			g.right = []string{"progress", "score", "took", "left"}
 			g.spare = []string{"strategy", "created", "left", "took", "progress"}
 			for _, j := range p.Jobs {
 				g.add(j.JobID, printable(j.Ticker), j.Parameters.StrategyType, coloured(paint(w, j.Shown(), listedStatus(j))), progressText(j),
-					j.CreatedAt.Local().Format(time.DateTime), took(j), left(j))
+					bestScore(j), j.CreatedAt.Local().Format(time.DateTime), took(j), left(j))
 			}
 			g.print()
 			if p.NextCursor != "" {
-				fmt.Fprintf(cmd.ErrOrStderr(), "More: sweepline jobs --cursor %s\n", p.NextCursor)
+				fmt.Fprintf(cmd.ErrOrStderr(), "More: sweepline jobs%s --cursor %s\n", flagsBut(cmd, "cursor"), p.NextCursor)
 			}
 			return nil
 		},
@@ -71,12 +81,44 @@ func newJobs() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&status, "status", "", "only QUEUED, RUNNING, COMPLETED, FAILED or CANCELLED")
 	f.StringVar(&ticker, "ticker", "", "only this ticker")
+	f.StringVar(&sort, "sort", "created", "created (newest first) or score (best score first; jobs without one come last)")
 	f.IntVar(&limit, "limit", 20, "how many, 1 to 100")
 	f.StringVar(&cursor, "cursor", "", "go on after an earlier page")
 	f.BoolVarP(&live, "follow", "f", false, "print every change as it happens, until Ctrl-C (with --json: one object a line)")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
+	_ = cmd.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions([]string{"created", "score"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("status", cobra.FixedCompletions([]string{"QUEUED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+// flagsBut are the flags that were given, but for one, as they are given again.
+func flagsBut(cmd *cobra.Command, name string) (text string) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if f.Name == name {
+			return
+		}
+		values := []string{f.Value.String()}
+		if many, ok := f.Value.(pflag.SliceValue); ok {
+			values = many.GetSlice()
+		}
+		for _, value := range values {
+			if text += " --" + f.Name; f.Value.Type() != "bool" {
+				text += " " + quoted(value)
+			}
+		}
+	})
+	return text
+}
+
+// quoted is a word as a shell takes it.
+func quoted(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.,:/=+", r)
+	}
+	if word != "" && !strings.ContainsFunc(word, func(r rune) bool { return !plain(r) }) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 func newJob() *cobra.Command {

@@ -230,6 +230,14 @@ func progressText(j api.Job) string {
 	return fmt.Sprintf("%d %%", j.Progress)
 }
 
+// bestScore is a job's best score; empty where it has none.
+func bestScore(j api.Job) string {
+	if j.Metrics == nil || j.Metrics.Combinations == 0 {
+		return ""
+	}
+	return figure(j.Metrics.BestScore)
+}
+
 // left is how long a job may still take; empty where nobody can tell.
 func left(j api.Job) string {
 	if j.ETA == nil {

@@ -49,8 +49,9 @@ func benchReads(b *testing.B, l jobstore.Store, settle func(b *testing.B)) {
 			h := Header("default")
 			h.CreatedAt = Start.Add(time.Duration(start+i) * time.Second)
 			h.Parameters.Ticker = tickers[i%4]
-			e := Life(b, h)
-			events[i] = []cloudevents.Event{e.Requested, e.Submitted, e.Failed}[i%3]
+			e, rows := Life(b, h), Rows(1)
+			rows[0].Score = float64(i*7919%1000) / 8
+			events[i] = []cloudevents.Event{e.Requested, e.Submitted, e.Failed, Collected(b, h, rows)}[i/4%4]
 		}
 		require.NoError(b, jobstore.Errors(l.Apply(b.Context(), events...)))
 	}
@@ -60,11 +61,18 @@ func benchReads(b *testing.B, l jobstore.Store, settle func(b *testing.B)) {
 	p, err := l.Jobs(b.Context(), "default", jobstore.Query{Until: Start.Add(n / 2 * time.Second)})
 	require.NoError(b, err)
 	middle := p.Next
+	best, err := l.Jobs(b.Context(), "default", jobstore.Query{Sort: jobstore.BestFirst, Limit: 500})
+	require.NoError(b, err)
 	for name, q := range map[string]jobstore.Query{
 		"first page":       {},
 		"middle page":      {Cursor: middle},
 		"status":           {Status: []job.State{job.Failed, job.Running}},
 		"ticker":           {Ticker: "SMI", Cursor: middle},
+		"best":             {Sort: jobstore.BestFirst},
+		"best, next page":  {Sort: jobstore.BestFirst, Cursor: best.Next},
+		"best of a ticker": {Sort: jobstore.BestFirst, Ticker: "SMI"},
+		"best of none":     {Sort: jobstore.BestFirst, Ticker: "NONE"},
+		"best completed":   {Sort: jobstore.BestFirst, Status: []job.State{job.Completed}},
 		"text that is":     {Text: "cac"},
 		"text that is not": {Text: "nowhere"},
 	} {

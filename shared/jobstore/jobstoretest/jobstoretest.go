@@ -48,6 +48,7 @@ func Exercise(t *testing.T, open func(t *testing.T) jobstore.Store) {
 		{"one row for each parameter set", duplicateRows},
 		{"many rows", manyRows},
 		{"pages", pages},
+		{"best score first", byScore},
 		{"filters", filters},
 		{"cancelled is a state of its own", cancelled},
 		{"retries of jobs", retries},

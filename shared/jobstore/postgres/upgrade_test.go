@@ -132,6 +132,7 @@ func TestIndexes(t *testing.T) {
 		"pipeline_jobs USING brin (created_at)",
 		"pipeline_jobs USING btree (id)",
 		"pipeline_jobs USING btree (retry_of) WHERE (retry_of IS NOT NULL)",
+		"pipeline_jobs USING btree (tenant_id, best_score DESC, created_at DESC, id DESC) WHERE (best_score IS NOT NULL)",
 		"pipeline_jobs USING btree (tenant_id, created_at DESC, id DESC)",
 		"pipeline_jobs USING btree (tenant_id, created_at DESC, id DESC) WHERE (error_code = 'cancelled'::text)",
 		"pipeline_jobs USING btree (tenant_id, created_at DESC, id DESC) WHERE (status <> 'COMPLETED'::pipeline_job_status)",

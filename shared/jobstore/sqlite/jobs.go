@@ -154,6 +154,9 @@ func narrow(tenant string, q jobstore.Query) *filter {
 
 // Jobs returns a page of jobs; see jobstore.Store.
 func (l *Store) Jobs(ctx context.Context, tenant string, q jobstore.Query) (jobstore.Page, error) {
+	if q.Sort == jobstore.BestFirst {
+		return l.jobsByScore(ctx, tenant, q)
+	}
 	after, paging, err := jobstore.DecodePosition(q.Cursor)
 	if err != nil {
 		return jobstore.Page{}, err
