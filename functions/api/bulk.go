@@ -25,7 +25,7 @@ func (f *Function) actOnMany(act jobs.Act) http.HandlerFunc {
 		if !ok {
 			return
 		}
-		v, err := function.StrictQuery(r, "status")
+		v, err := function.StrictQuery(r, "status", "label")
 		if err != nil {
 			jobs.AnswerBadQuery(w, err)
 			return

@@ -24,7 +24,7 @@ func (l lost) Find(_ context.Context, id string) (job.Job, error) {
 		return job.Job{}, jobstore.ErrNotFound
 	}
 	l.Set(func() {
-		l.Records[id] = wait.Record{Header: jobstore.HeaderOf(j), State: wait.Waiting}
+		l.Records[id] = wait.Record{Header: j.Header(), State: wait.Waiting}
 		l.Acts = append(l.Acts, "restore "+id)
 	})
 	return j, nil

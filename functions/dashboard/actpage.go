@@ -26,7 +26,7 @@ const (
 )
 
 // actFields are the filters that an act is done with, as the API names them.
-var actFields = []string{"status", "ticker", "q", "since", "until"}
+var actFields = []string{"status", "ticker", "q", "group", "label", "since", "until"}
 
 // actView is an act on many jobs: what it would do, or what a step of it did.
 type actView struct {
@@ -103,7 +103,7 @@ func (f *Function) actPage(w http.ResponseWriter, r *http.Request) {
 	sent := pageQuery(query, f.jobs.Now())
 	q := url.Values{"limit": {strconv.Itoa(actedAtOnce)}, "dry_run": {"true"}}
 	for _, name := range actFields {
-		if text := strings.Join(sent[name], ","); text != "" {
+		if text := strings.Join(sent[name], ","); text != "" { // several labels, or states
 			q.Set(name, text)
 		}
 	}
@@ -139,7 +139,7 @@ func (f *Function) actPage(w http.ResponseWriter, r *http.Request) {
 
 // take puts the filters into the form and into words.
 func (v *actView) take(q url.Values) {
-	labels := map[string]string{"status": "status", "ticker": "ticker", "q": "text", "since": "created since", "until": "created before"}
+	labels := map[string]string{"status": "status", "ticker": "ticker", "q": "text", "group": "group", "label": "labels", "since": "created since", "until": "created before"}
 	for _, name := range actFields {
 		if text := q.Get(name); text != "" {
 			v.Fields = append(v.Fields, field{name, text})

@@ -1,6 +1,7 @@
 package dashboard_test
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -170,6 +171,20 @@ func TestNewSweep(t *testing.T) {
 	require.Equal(t, w.Taken[0], w.Taken[1], "a double click asks for the same job")
 	require.True(t, strings.HasPrefix(w.Taken[0].Key, "form\n"), "apart from the webhook's keys")
 
+	many := maps.Clone(good)
+	many["ticker"], many["labels"] = []string{"DAX, SMI  ^GSPC"}, []string{"weekly; desk=eu"}
+	require.Contains(t, jobstest.Call(h, "GET", "/new?"+many.Encode()).Body.String(), "<strong>21</strong> combinations of each of 3 tickers")
+	taken := len(w.Taken)
+	r = jobstest.Form(h, "/new", many)
+	require.Equal(t, 303, r.Code)
+	require.Regexp(t, `^/\?group=[0-9a-f-]{36}$`, r.Header().Get("Location"))
+	require.Equal(t, []string{"DAX", "SMI", "^GSPC"}, []string{w.Taken[taken].Sweep.Ticker, w.Taken[taken+1].Sweep.Ticker, w.Taken[taken+2].Sweep.Ticker})
+	require.Equal(t, []string{"desk=eu", "weekly"}, w.Taken[taken].Labels)
+	many["ticker"], many["labels"] = []string{"DAX,DAX"}, []string{"a@b"}
+	page = jobstest.Form(h, "/new", many).Body.String()
+	require.Contains(t, page, `id="ticker-fault">must not name one twice`)
+	require.Contains(t, page, `id="labels-fault">each must be 1 to 40 characters`)
+
 	w.TakeErr = enqueue.ErrConflict
 	r = jobstest.Form(h, "/new", good)
 	require.Equal(t, 409, r.Code)
@@ -254,6 +269,34 @@ func TestJobsPageFilters(t *testing.T) {
 	page = jobstest.Call(h, "GET", "/").Body.String()
 	require.Contains(t, page, head.JobID, "the list needs no Redis")
 	require.NotContains(t, page, "in the queue")
+}
+
+func TestPageOfAGroup(t *testing.T) {
+	t.Parallel()
+	w, h := operated(t, "")
+	best := w.Stored("default", job.Completed)
+	w.Set(func() {
+		best.GroupID, best.Labels, best.Metrics = best.JobID, []string{"desk=eu"}, &job.Metrics{Combinations: 3, BestScore: 74.25}
+		w.Jobs[best.JobID] = best
+	})
+	page := jobstest.Call(h, "GET", "/").Body.String()
+	require.Contains(t, page, `href="/?group=`+best.JobID+`"`)
+	require.Contains(t, page, `href="/?label=desk%3deu">desk=eu</a>`)
+	page = jobstest.Call(h, "GET", "/?group="+best.JobID+"&label=desk%3Deu,weekly").Body.String()
+	require.Equal(t, jobstore.BestFirst, w.Query.Sort, "of a group one asks which is best")
+	require.Equal(t, best.JobID, w.Query.Group)
+	require.Equal(t, []string{"desk=eu", "weekly"}, w.Query.Labels)
+	require.Contains(t, page, "<strong>1 of 1 sweep</strong> has ended.")
+	require.Contains(t, page, "with a score of <strong>74.25</strong>")
+	require.Contains(t, page, `name="group" value="`+best.JobID+`"`)
+	require.Contains(t, page, `name="label" value="desk=eu, weekly"`)
+	require.Equal(t, 200, jobstest.Call(h, "GET", "/?sort=created&group="+best.JobID).Code)
+	require.Equal(t, jobstore.NewestFirst, w.Query.Sort)
+	require.Equal(t, 400, jobstest.Call(h, "GET", "/?group=x").Code)
+	require.Contains(t, jobstest.Call(h, "GET", "/jobs/"+best.JobID).Body.String(), `href="/?group=`+best.JobID)
+	page = jobstest.Call(h, "GET", "/act?act=cancel&group="+best.JobID+"&label=a&label=b").Body.String()
+	require.Equal(t, []string{"a", "b"}, w.Query.Labels)
+	require.Contains(t, page, `value="a,b"`)
 }
 
 // The slots and the line are everybody's: how full they are tells a tenant what

@@ -15,7 +15,7 @@ import (
 // words are what the templates say numbers, times and names with.
 var words = template.FuncMap{
 	"clock": clock, "day": day, "hour": hour, "iso": iso, "number": number, "duration": duration, "span": span, "short": short, "elapsed": elapsed, "failing": jobs.Failing,
-	"eventName": eventName, "errorName": errorName, "stateName": stateName, "plural": plural, "grouped": grouped, "pretty": pretty, "said": jobs.Said,
+	"eventName": eventName, "errorName": errorName, "stateName": stateName, "plural": plural, "grouped": grouped, "pretty": pretty, "groupPath": groupPath, "said": jobs.Said,
 }
 
 func iso(t any) string {

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,7 +33,9 @@ type jobsView struct {
 	Jobs []jobs.Found
 	Tabs []tab
 	// Ticker, Text, Within, Since and Until are the filters as they were sent.
-	Ticker, Text, Within, Since, Until, Status string
+	Ticker, Text, Label, Within, Since, Until, Status string
+	// Group is the group whose page it is; nil for all jobs.
+	Group *groupView
 	// Created and Score are the heads of the columns that sort.
 	Created, Score column
 	// Next and First are links to pages, or empty.
@@ -87,9 +90,12 @@ func (f *Function) jobsPage(w http.ResponseWriter, r *http.Request) {
 		f.problem(w, r, http.StatusBadRequest, "These filters make no sense", err.Error())
 		return
 	}
+	if q.Group != "" && sent.Get("sort") == "" { // a group is asked which is best
+		q.Sort = jobstore.BestFirst
+	}
 	v := jobsView{
-		view: f.view(r), Ticker: q.Ticker, Text: q.Text, Within: sent.Get("within"), Since: sent.Get("since"), Until: sent.Get("until"),
-		Filtered: q.Ticker != "" || q.Text != "" || len(q.Status) > 0 || !q.Since.IsZero() || !q.Until.IsZero(),
+		view: f.view(r), Ticker: q.Ticker, Text: q.Text, Label: strings.Join(q.Labels, ", "), Within: sent.Get("within"), Since: sent.Get("since"), Until: sent.Get("until"),
+		Filtered: q.Ticker != "" || q.Text != "" || q.Group != "" || len(q.Labels) > 0 || len(q.Status) > 0 || !q.Since.IsZero() || !q.Until.IsZero(),
 	}
 	if len(q.Status) == 1 {
 		v.Status = string(q.Status[0])
@@ -120,6 +126,7 @@ func (f *Function) jobsPage(w http.ResponseWriter, r *http.Request) {
 	}
 	v.Tabs = tabs(r.URL, q.Status, counts)
 	v.RetryAll, v.CancelAll = linkAll(r.URL, jobs.ActRetry, q.Status, counts), linkAll(r.URL, jobs.ActCancel, q.Status, counts)
+	v.Group = groupOf(q, counts, v.Jobs)
 	v.Back = listLink(r.URL, "", "")
 	v.Created, v.Score = sortHeads(r.URL, q.Sort)
 	if page.Next != "" {
@@ -149,7 +156,7 @@ func tabs(u *url.URL, chosen []job.State, counts map[job.State]int) []tab {
 
 // sortHeads are the columns that sort the list, and which does now.
 func sortHeads(u *url.URL, by jobstore.Sort) (created, score column) {
-	created = column{Label: "Created (UTC)", Href: listLink(u, "sort", "")}
+	created = column{Label: "Created (UTC)", Href: listLink(u, "sort", jobs.SortCreated)}
 	score = column{Label: "Best score", Href: listLink(u, "sort", jobs.SortScore)}
 	if by == jobstore.BestFirst {
 		score.Sort = "descending"
@@ -157,6 +164,31 @@ func sortHeads(u *url.URL, by jobstore.Sort) (created, score column) {
 		created.Sort = "descending"
 	}
 	return created, score
+}
+
+// groupView heads the list of a group.
+type groupView struct {
+	ID string
+	// Total is how many jobs it has, Ended how many of them have ended; 0 where nobody knows.
+	Total, Ended int
+	// Best is the job with the best score, where the list is sorted so.
+	Best *jobs.Found
+}
+
+func groupOf(q jobstore.Query, counts map[job.State]int, found []jobs.Found) *groupView {
+	if q.Group == "" {
+		return nil
+	}
+	g := &groupView{ID: q.Group}
+	for state, n := range counts {
+		if g.Total += n; state.Terminal() || state == job.ShownCancelled {
+			g.Ended += n
+		}
+	}
+	if q.Sort == jobstore.BestFirst && q.Cursor == "" && len(found) > 0 && found[0].Metrics != nil && found[0].Metrics.Combinations > 0 {
+		g.Best = &found[0]
+	}
+	return g
 }
 
 // linkAll leads to an act on all jobs of the list, nil where none of them is in a state
@@ -175,6 +207,7 @@ func linkAll(u *url.URL, act jobs.Act, chosen []job.State, counts map[job.State]
 	}
 	v := u.Query()
 	v.Del("cursor")
+	v.Del("sort")
 	v.Set("act", string(act))
 	v.Set("status", joined(states))
 	for key := range v {

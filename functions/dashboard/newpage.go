@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/google/uuid"
 
@@ -21,7 +22,7 @@ import (
 
 // sweepForm is the form as its sender left it.
 type sweepForm struct {
-	Ticker, Strategy, Config           string
+	Ticker, Labels, Strategy, Config   string
 	FastFrom, FastTo, SlowFrom, SlowTo string
 	Step, MinTrades                    string
 }
@@ -34,7 +35,7 @@ var emptyForm = sweepForm{FastFrom: "5", FastTo: "50", SlowFrom: "20", SlowTo: "
 // fields ties the form's inputs to their names.
 func (s *sweepForm) fields() map[string]*string {
 	return map[string]*string{
-		"ticker": &s.Ticker, "strategy_type": &s.Strategy, "config_path": &s.Config, "fast_from": &s.FastFrom, "fast_to": &s.FastTo,
+		"ticker": &s.Ticker, "labels": &s.Labels, "strategy_type": &s.Strategy, "config_path": &s.Config, "fast_from": &s.FastFrom, "fast_to": &s.FastTo,
 		"slow_from": &s.SlowFrom, "slow_to": &s.SlowTo, "step": &s.Step, "min_trades": &s.MinTrades,
 	}
 }
@@ -48,16 +49,28 @@ func readForm(v url.Values, s sweepForm) sweepForm {
 	return s
 }
 
-// sweep reads the form by the rules of the webhook: it is put in the form that
-// a client would send. The error is a job.Invalid.
-func (s sweepForm) sweep() (job.Sweep, error) {
+// separated are the words of a text, with spaces, commas or semicolons between.
+func separated(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ';' || unicode.IsSpace(r) })
+}
+
+// request reads the form by the rules of the webhook: it is put in the form that
+// a client would send. Several tickers are a group. The error is a job.Invalid.
+func (s sweepForm) request() (job.Request, error) {
 	body := map[string]any{}
 	set := func(name, text string) {
 		if text != "" {
 			body[name] = text
 		}
 	}
-	set("ticker", s.Ticker)
+	if tickers := separated(s.Ticker); len(tickers) > 1 {
+		body["tickers"] = tickers
+	} else {
+		set("ticker", s.Ticker)
+	}
+	if labels := separated(s.Labels); len(labels) > 0 {
+		body["labels"] = labels
+	}
 	set("strategy_type", s.Strategy)
 	set("config_path", s.Config)
 	for name, text := range map[string]string{"step": s.Step, "min_trades": s.MinTrades} {
@@ -72,9 +85,9 @@ func (s sweepForm) sweep() (job.Sweep, error) {
 	}
 	data, err := json.Marshal(body)
 	if err != nil {
-		return job.Sweep{}, job.Invalid{{Field: "body", Message: "is not text"}}
+		return job.Request{}, job.Invalid{{Field: "body", Message: "is not text"}}
 	}
-	return job.ParseSweep(data)
+	return job.ParseRequest(data)
 }
 
 // whole is a number where text is one; anything else is left to the rules.
@@ -92,9 +105,11 @@ type newView struct {
 	Problems map[string][]string
 	// Combinations counts what the sweep would compute; 0 if it is not valid.
 	Combinations int
-	Notice       string
-	Key          string
-	Strategies   []string
+	// Sweeps is how many tickers there are, 0 for one.
+	Sweeps     int
+	Notice     string
+	Key        string
+	Strategies []string
 }
 
 // Problem joins the problems of one field.
@@ -102,8 +117,8 @@ func (v newView) Problem(field string) string { return strings.Join(v.Problems[f
 
 func (f *Function) newView(r *http.Request, s sweepForm) newView {
 	v := newView{view: f.view(r), Form: s, Key: uuid.NewString(), Strategies: []string{job.SMA, job.EMA, job.MACD}}
-	if sweep, err := s.sweep(); err == nil {
-		v.Combinations = sweep.Combinations()
+	if r, err := s.request(); err == nil {
+		v.Combinations, v.Sweeps = r.Sweep.Combinations(), len(r.Tickers)
 	}
 	return v
 }
@@ -118,7 +133,11 @@ func (v *newView) explain(err error) {
 	for _, p := range invalid {
 		message := strings.Replace(p.Message, "two integers, [first, last]", "two whole numbers", 1)
 		message = strings.Replace(message, "an integer", "a whole number", 1)
-		v.Problems[p.Field] = append(v.Problems[p.Field], message)
+		field := p.Field
+		if field == "tickers" {
+			field = "ticker" // one input
+		}
+		v.Problems[field] = append(v.Problems[field], message)
 	}
 }
 
@@ -129,7 +148,7 @@ func (f *Function) newPage(w http.ResponseWriter, r *http.Request) {
 	s := readForm(r.URL.Query(), emptyForm)
 	v := f.newView(r, s)
 	if r.URL.Query().Has("check") {
-		_, err := s.sweep()
+		_, err := s.request()
 		v.explain(err)
 	}
 	render(w, r, http.StatusOK, "new.html", v)
@@ -149,17 +168,17 @@ func (f *Function) submitFromPage(w http.ResponseWriter, r *http.Request) {
 	if uuid.Validate(key) == nil {
 		v.Key = key
 	}
-	sweep, err := s.sweep()
+	asked, err := s.request()
 	if err != nil {
 		v.explain(err)
 		render(w, r, http.StatusUnprocessableEntity, "new.html", v)
 		return
 	}
-	got, err := f.takeIn(r.Context(), sweep, v.Key)
+	to, err := f.takeIn(r.Context(), asked, v.Key)
 	switch {
 	case errors.Is(err, enqueue.ErrConflict):
 		v.Key = uuid.NewString()
-		v.Notice = "This form has started a job already, with other values. Send it again to start another one."
+		v.Notice = "This form has been sent already, with other values. Send it again to start another one."
 		render(w, r, http.StatusConflict, "new.html", v)
 	case tooMuch(w, err):
 		v.Notice = "You have as many open jobs as one tenant may, so nothing is started yet. Send the form again when some have ended."
@@ -169,20 +188,37 @@ func (f *Function) submitFromPage(w http.ResponseWriter, r *http.Request) {
 		v.Notice = "The queue does not answer, so nothing is started yet. Send the form again in a moment: it will be one job, however often you do."
 		render(w, r, http.StatusServiceUnavailable, "new.html", v)
 	default:
-		http.Redirect(w, r, "/jobs/"+got.Header.JobID, http.StatusSeeOther)
+		http.Redirect(w, r, to, http.StatusSeeOther)
 	}
 }
 
-func (f *Function) takeIn(ctx context.Context, sweep job.Sweep, key string) (enqueue.Accepted, error) {
+// takeIn takes a job or a group in, and returns the address of its page.
+func (f *Function) takeIn(ctx context.Context, asked job.Request, key string) (string, error) {
 	ctx, cancel := context.WithTimeout(telemetry.Start(ctx), 8*time.Second)
 	defer cancel()
 	// No header holds a newline, so the key is none of the webhook's.
-	got, err := f.jobs.Enqueuer.Enqueue(ctx, enqueue.Request{Tenant: auth.FromContext(ctx), Key: "form\n" + key, Sweep: sweep, Shares: f.jobs.Keys.Shares()})
-	if err != nil {
-		return got, err
+	r := enqueue.Request{Tenant: auth.FromContext(ctx), Key: "form\n" + key, Sweep: asked.Sweep, Labels: asked.Labels, Shares: f.jobs.Keys.Shares()}
+	var got []enqueue.Accepted
+	var err error
+	if asked.Tickers != nil {
+		got, err = f.jobs.Enqueuer.EnqueueGroup(ctx, r, asked.Tickers)
+	} else {
+		got = make([]enqueue.Accepted, 1)
+		got[0], err = f.jobs.Enqueuer.Enqueue(ctx, r)
 	}
-	h := got.Header
-	slog.InfoContext(ctx, "Job queued", "job_id", h.JobID, "job_type", h.JobType, "tenant_id", h.TenantID, //nolint:sloglint // the wording is promised
-		"ticker", h.Parameters.Ticker, "status", string(job.Queued))
-	return got, nil
+	if err != nil {
+		return "", err
+	}
+	for _, a := range got {
+		h := a.Header
+		slog.InfoContext(ctx, "Job queued", "job_id", h.JobID, "job_type", h.JobType, "tenant_id", h.TenantID, //nolint:sloglint // the wording is promised
+			"ticker", h.Parameters.Ticker, "status", string(job.Queued))
+	}
+	if asked.Tickers != nil {
+		return groupPath(got[0].Header.GroupID), nil
+	}
+	return "/jobs/" + got[0].Header.JobID, nil
 }
+
+// groupPath is the page of a group.
+func groupPath(id string) string { return "/?group=" + url.QueryEscape(id) }

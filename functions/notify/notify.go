@@ -200,7 +200,7 @@ func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevent
 func (f *Function) report(ctx context.Context, e cloudevents.Event, j job.Job, notified []event.Notified, left int) error {
 	events := make([]cloudevents.Event, 0, len(notified))
 	for _, t := range notified {
-		t.Header = job.Header{JobID: j.JobID, TenantID: j.TenantID, JobType: j.JobType, Parameters: j.Parameters, CreatedAt: j.CreatedAt, RetryOf: j.RetryOf}
+		t.Header = j.Header()
 		t.Left = left
 		n, err := event.NewNotified(t)
 		if err != nil {

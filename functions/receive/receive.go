@@ -44,6 +44,7 @@ type Config struct {
 // enqueuer takes a job in: enqueue.Enqueuer.
 type enqueuer interface {
 	Enqueue(ctx context.Context, r enqueue.Request) (enqueue.Accepted, error)
+	EnqueueGroup(ctx context.Context, r enqueue.Request, tickers []string) ([]enqueue.Accepted, error)
 }
 
 // Function answers the webhook.
@@ -154,15 +155,27 @@ func (f *Function) Handle(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// accepted is the body of a 202.
-type accepted struct {
-	JobID   string    `json:"job_id"`
-	Status  job.State `json:"status"`
-	Message string    `json:"message"`
-	// StatusURL, StreamURL and DashboardURL are the job's addresses.
+// jobAddresses are a job's id and addresses.
+type jobAddresses struct {
+	JobID        string `json:"job_id"`
 	StatusURL    string `json:"status_url"`
 	StreamURL    string `json:"stream_url"`
 	DashboardURL string `json:"dashboard_url"`
+}
+
+func (f *Function) addresses(h job.Header) jobAddresses {
+	return jobAddresses{
+		JobID: h.JobID, StatusURL: f.public + "/webhook/jobs/" + h.JobID, StreamURL: f.public + "/api/jobs/" + h.JobID + "/stream",
+		DashboardURL: f.public + "/jobs/" + h.JobID,
+	}
+}
+
+// accepted is the body of a 202.
+type accepted struct {
+	jobAddresses
+
+	Status  job.State `json:"status"`
+	Message string    `json:"message"`
 	// WebhookURL is where the trading API calls us. Deprecated: it is of no use to a
 	// client, and was taken for the job's address.
 	WebhookURL string        `json:"webhook_url"`
@@ -179,7 +192,13 @@ func (f *Function) take(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx = telemetry.Start(ctx)
 	req.Tenant, req.Shares = auth.FromContext(ctx), f.keys.Shares()
-	got, err := f.enqueue.Enqueue(ctx, req)
+	var got []enqueue.Accepted
+	if req.tickers != nil {
+		got, err = f.enqueue.EnqueueGroup(ctx, req.Request, req.tickers)
+	} else {
+		got = make([]enqueue.Accepted, 1)
+		got[0], err = f.enqueue.Enqueue(ctx, req.Request)
+	}
 	full, isFull := errors.AsType[*quota.Exceeded](err)
 	switch {
 	case isFull:
@@ -193,19 +212,31 @@ func (f *Function) take(w http.ResponseWriter, r *http.Request) {
 		function.WriteUnavailable(w, err)
 		return
 	}
-	h := got.Header
-	log := slog.With("job_id", h.JobID, "job_type", h.JobType, "tenant_id", h.TenantID, "ticker", h.Parameters.Ticker)
-	message := "The sweep is queued"
-	if got.Replayed {
-		message = "The sweep was asked for before"
+	replayed := true
+	for _, a := range got {
+		h := a.Header
+		log := slog.With("job_id", h.JobID, "job_type", h.JobType, "tenant_id", h.TenantID, "ticker", h.Parameters.Ticker)
+		if a.Replayed {
+			log.InfoContext(ctx, "job request repeated")
+		} else {
+			log.InfoContext(ctx, "Job queued", "status", string(job.Queued), "created_at", h.CreatedAt) //nolint:sloglint // the wording is promised
+			replayed = false
+		}
+	}
+	if replayed {
 		w.Header().Set("Idempotency-Replayed", "true")
-		log.InfoContext(ctx, "job request repeated")
-	} else {
-		log.InfoContext(ctx, "Job queued", "status", string(job.Queued), "created_at", h.CreatedAt) //nolint:sloglint // the wording is promised
+	}
+	if req.tickers != nil {
+		f.answerGroup(w, got, replayed)
+		return
+	}
+	h := got[0].Header
+	message := "The sweep is queued"
+	if replayed {
+		message = "The sweep was asked for before"
 	}
 	w.Header().Set("Location", f.path+"/webhook/jobs/"+h.JobID)
 	function.WriteJSON(w, http.StatusAccepted, accepted{
-		JobID: h.JobID, Status: job.Queued, Message: message, WebhookURL: f.webhook, CreatedAt: rfc3339.Milli(h.CreatedAt),
-		StatusURL: f.public + "/webhook/jobs/" + h.JobID, StreamURL: f.public + "/api/jobs/" + h.JobID + "/stream", DashboardURL: f.public + "/jobs/" + h.JobID,
+		jobAddresses: f.addresses(h), Status: job.Queued, Message: message, WebhookURL: f.webhook, CreatedAt: rfc3339.Milli(h.CreatedAt),
 	})
 }

@@ -44,6 +44,8 @@ type desk struct {
 	traces []string
 	err    error
 	replay bool
+	// partly: all of a group but the first was there.
+	partly bool
 }
 
 var created = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -60,6 +62,24 @@ func (d *desk) Enqueue(ctx context.Context, r enqueue.Request) (enqueue.Accepted
 		JobID: job.DeriveID(r.Tenant, r.Key, created), TenantID: r.Tenant, JobType: job.Type, Parameters: r.Sweep,
 		CreatedAt: created,
 	}}, nil
+}
+
+func (d *desk) EnqueueGroup(ctx context.Context, r enqueue.Request, tickers []string) (all []enqueue.Accepted, err error) {
+	for _, ticker := range tickers {
+		r.Sweep.Ticker = ticker
+		a, err := d.Enqueue(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		a.Header.GroupID = a.Header.JobID
+		if len(all) > 0 {
+			a.Header.GroupID = all[0].Header.JobID
+			a.Header.JobID = job.MemberID(a.Header.GroupID, ticker)
+			a.Replayed = d.replay || d.partly
+		}
+		all = append(all, a)
+	}
+	return all, nil
 }
 
 func setup(t *testing.T, keys string) (*desk, http.Handler) {
@@ -119,6 +139,40 @@ func TestAccepted(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, w.Code)
 	require.Equal(t, "true", w.Header().Get("Idempotency-Replayed"))
 	require.Len(t, d.traces[1], 32, "a trace is begun where none is given")
+}
+
+func TestLabelsAndGroups(t *testing.T) {
+	t.Parallel()
+	d, h := setup(t, "")
+	w := do(h, request(strings.Replace(valid, `{`, `{"labels":["weekly","desk=eu"],`, 1)))
+	require.Equal(t, http.StatusAccepted, w.Code, w.Body)
+	require.Equal(t, []string{"desk=eu", "weekly"}, d.asked[0].Labels)
+
+	group := strings.Replace(valid, `"ticker":"DAX"`, `"tickers":["DAX","SMI"],"labels":["weekly"]`, 1)
+	w = do(h, request(group, "Idempotency-Key", "k1"))
+	require.Equal(t, http.StatusAccepted, w.Code, w.Body)
+	id := job.DeriveID("default", "k1", created)
+	second := job.MemberID(id, "SMI")
+	require.Equal(t, "/api/jobs?group="+id, w.Header().Get("Location"))
+	require.Empty(t, w.Header().Get("Idempotency-Replayed"))
+	addresses := func(id, ticker string) string {
+		return `{"job_id":"` + id + `","ticker":"` + ticker + `","status_url":"https://hooks.example/webhook/jobs/` + id +
+			`","stream_url":"https://hooks.example/api/jobs/` + id + `/stream","dashboard_url":"https://hooks.example/jobs/` + id + `"}`
+	}
+	require.JSONEq(t, `{"group_id":"`+id+`","status":"QUEUED","message":"2 sweeps are queued","created_at":"2026-01-02T03:04:05.000Z",
+		"status_url":"https://hooks.example/api/jobs?group=`+id+`","dashboard_url":"https://hooks.example/?group=`+id+`",
+		"jobs":[`+addresses(id, "DAX")+`,`+addresses(second, "SMI")+`]}`, w.Body.String())
+	require.Equal(t, []string{"DAX", "SMI"}, []string{d.asked[1].Sweep.Ticker, d.asked[2].Sweep.Ticker})
+	require.Equal(t, []string{"weekly"}, d.asked[2].Labels)
+
+	d.partly = true
+	require.Empty(t, do(h, request(group)).Header().Get("Idempotency-Replayed"), "some of it is new")
+	d.replay = true
+	require.Equal(t, "true", do(h, request(group)).Header().Get("Idempotency-Replayed"))
+	d.err = enqueue.ErrConflict
+	require.Equal(t, http.StatusUnprocessableEntity, do(h, request(group)).Code)
+	d.err = &quota.Exceeded{What: "open jobs", Limit: 1, RetryAfter: time.Second}
+	require.Equal(t, http.StatusTooManyRequests, do(h, request(group)).Code)
 }
 
 // Clients may be served elsewhere than the trading API is.
@@ -268,7 +322,7 @@ func TestRefusals(t *testing.T) {
 func TestAllProblemsAtOnce(t *testing.T) {
 	t.Parallel()
 	_, h := setup(t, "")
-	r := request(`{"ticker":"D","fast_range":[50,10],"step":99,"surprise":1}`, "Idempotency-Key", "")
+	r := request(`{"ticker":"D","fast_range":[50,10],"step":99,"labels":["a b"],"surprise":1}`, "Idempotency-Key", "")
 	r.URL.RawQuery = "dry_run=true"
 	w := do(h, r)
 	require.Equal(t, http.StatusBadRequest, w.Code)
@@ -278,7 +332,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 	for _, d := range body.Details {
 		fields = append(fields, d.Field)
 	}
-	require.ElementsMatch(t, []string{"Idempotency-Key", "dry_run", "fast_range", "slow_range", "step", "surprise", "ticker"}, fields)
+	require.ElementsMatch(t, []string{"Idempotency-Key", "dry_run", "fast_range", "labels", "slow_range", "step", "surprise", "ticker"}, fields)
 }
 
 type untouched struct{ t *testing.T }

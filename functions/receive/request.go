@@ -51,16 +51,23 @@ func answerRefusal(w http.ResponseWriter, err error) {
 	}
 }
 
+// request is one to enqueue; tickers are those of a group, nil for one job.
+type request struct {
+	enqueue.Request
+
+	tickers []string
+}
+
 // read makes a request to enqueue of an HTTP request, and takes up the trace that
 // the body's event carries, if it is one.
-func read(ctx context.Context, w http.ResponseWriter, r *http.Request) (enqueue.Request, context.Context, error) {
+func read(ctx context.Context, w http.ResponseWriter, r *http.Request) (request, context.Context, error) {
 	form, err := formOf(r.Header)
 	if err != nil {
-		return enqueue.Request{}, ctx, err
+		return request{}, ctx, err
 	}
 	body, err := readBody(w, r)
 	if err != nil {
-		return enqueue.Request{}, ctx, err
+		return request{}, ctx, err
 	}
 	problems := function.UnknownQuery(r)
 	key := enqueue.HeaderKey(r.Header, &problems)
@@ -68,7 +75,7 @@ func read(ctx context.Context, w http.ResponseWriter, r *http.Request) (enqueue.
 	if form != plainJSON {
 		e, err := readEvent(ctx, r.Header, body)
 		if err != nil {
-			return enqueue.Request{}, ctx, append(problems, job.Problem{Field: "event", Message: err.Error()})
+			return request{}, ctx, append(problems, job.Problem{Field: "event", Message: err.Error()})
 		}
 		payload = e.Data()
 		if key == "" {
@@ -76,15 +83,15 @@ func read(ctx context.Context, w http.ResponseWriter, r *http.Request) (enqueue.
 		}
 		ctx = telemetry.FromEvent(ctx, *e)
 	}
-	sweep, err := job.ParseSweep(payload)
+	asked, err := job.ParseRequest(payload)
 	var invalid job.Invalid
 	if errors.As(err, &invalid) {
 		problems = append(problems, invalid...)
 	}
 	if len(problems) > 0 {
-		return enqueue.Request{}, ctx, problems
+		return request{}, ctx, problems
 	}
-	return enqueue.Request{Key: key, Sweep: sweep}, ctx, err
+	return request{enqueue.Request{Key: key, Sweep: asked.Sweep, Labels: asked.Labels}, asked.Tickers}, ctx, err
 }
 
 // form is how a body carries its payload.

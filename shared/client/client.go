@@ -3,7 +3,7 @@
 // described at /openapi.json.
 //
 //	c, err := client.New("http://localhost:8080", key)
-//	a, err := c.Submit(ctx, sweep, "monday-1")
+//	a, err := c.Submit(ctx, client.Request{Sweep: sweep}, "monday-1")
 //	j, err := c.Wait(ctx, a.JobID)
 //
 // Errors are *Error where the server refused, *Unreachable where nobody answered.

@@ -71,28 +71,37 @@ func TestEveryOperation(t *testing.T) {
 	s := setup(t, "acme:one", "one", "acme")
 	ctx := t.Context()
 
-	a, err := s.Submit(ctx, jobstest.Sweep, "monday-1")
+	a, err := s.Submit(ctx, client.Request{Sweep: jobstest.Sweep, Labels: []string{"weekly"}}, "monday-1")
 	require.NoError(t, err)
 	require.Equal(t, job.Queued, a.Status)
 	require.Equal(t, "http://localhost:8080/api/jobs/"+a.JobID+"/stream", a.StreamURL)
 	require.Equal(t, jobstest.Created, a.CreatedAt)
 	require.Equal(t, jobstest.Sweep, s.world.Taken[0].Sweep)
 	require.Equal(t, "monday-1", s.world.Taken[0].Key)
+	require.Equal(t, []string{"weekly"}, s.world.Taken[0].Labels)
+	tickers := client.Request{Sweep: jobstest.Sweep, Tickers: []string{"SMI", "CAC"}}
+	tickers.Ticker = ""
+	group, err := s.Submit(ctx, tickers, "")
+	require.NoError(t, err)
+	require.Equal(t, group.GroupID, group.Jobs[0].JobID)
+	require.Equal(t, "CAC", group.Jobs[1].Ticker)
+	require.Equal(t, "http://localhost:8080/api/jobs?group="+group.GroupID, group.StatusURL)
+	require.Equal(t, "CAC", s.world.Taken[2].Sweep.Ticker)
 
 	done, failed, open := s.world.Stored("acme", job.Completed), s.world.Stored("acme", job.Failed), s.world.Recorded("acme")
 	got, err := s.Job(ctx, done.JobID)
 	require.NoError(t, err)
 	require.Equal(t, done, got.Job)
 	p, err := s.Jobs(ctx, client.JobFilter{
-		Status: []job.State{job.Completed, job.Failed}, Ticker: "DAX", Text: "x", Limit: 7, Cursor: "c", Sort: client.BestFirst,
+		Status: []job.State{job.Completed, job.Failed}, Ticker: "DAX", Text: "x", Group: a.JobID, Labels: []string{"weekly", "a"}, Limit: 7, Cursor: "c", Sort: client.BestFirst,
 		Since: jobstest.Created, Until: jobstest.Created.Add(time.Hour),
 	})
 	require.NoError(t, err)
 	require.Len(t, p.Jobs, 2)
 	require.Equal(t, "next", p.NextCursor)
 	q := s.world.Query
-	require.Equal(t, []any{[]job.State{job.Completed, job.Failed}, "DAX", "x", jobstest.Created, jobstest.Created.Add(time.Hour), 7, "c", jobstore.BestFirst},
-		[]any{q.Status, q.Ticker, q.Text, q.Since, q.Until, q.Limit, q.Cursor, q.Sort})
+	require.Equal(t, []any{[]job.State{job.Completed, job.Failed}, "DAX", "x", jobstest.Created, jobstest.Created.Add(time.Hour), 7, "c", jobstore.BestFirst, a.JobID, []string{"weekly", "a"}},
+		[]any{q.Status, q.Ticker, q.Text, q.Since, q.Until, q.Limit, q.Cursor, q.Sort, q.Group, q.Labels})
 
 	s.world.Events[done.JobID] = []job.TimelineEvent{{ID: done.JobID + "/requested", Type: "t", Time: jobstest.Created, Data: map[string]any{"a": 1.0}}}
 	events, err := s.Timeline(ctx, done.JobID)

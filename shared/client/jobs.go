@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
@@ -12,13 +13,39 @@ import (
 	"github.com/zixly/sweepline/shared/job"
 )
 
+// Request asks for a sweep, or with Tickers for the same sweep of many.
+type Request struct {
+	job.Sweep
+
+	// Labels are words of yours, 10 at most, that jobs can be found by.
+	Labels []string
+	// Tickers are 50 at most; Ticker must then be empty.
+	Tickers []string
+}
+
+// MarshalJSON writes the body of POST /webhook/trading-sweep.
+func (r Request) MarshalJSON() ([]byte, error) {
+	type sweep job.Sweep
+	return json.Marshal(struct {
+		sweep
+
+		Ticker  string   `json:"ticker,omitempty"`
+		Tickers []string `json:"tickers,omitempty"`
+		Labels  []string `json:"labels,omitempty"`
+	}{sweep(r.Sweep), r.Ticker, r.Tickers, r.Labels})
+}
+
 // Accepted is the answer to a sweep that was sent.
 type Accepted struct {
-	JobID   string    `json:"job_id"`
-	Status  job.State `json:"status"`
-	Message string    `json:"message"`
-	// StatusURL is where the job can be read, StreamURL where it can be followed, and
-	// DashboardURL its page for people.
+	// JobID is empty for a group.
+	JobID string `json:"job_id,omitempty"`
+	// GroupID and Jobs are of a group; Jobs are in the order of the tickers.
+	GroupID string        `json:"group_id,omitempty"`
+	Jobs    []AcceptedJob `json:"jobs,omitempty"`
+	Status  job.State     `json:"status"`
+	Message string        `json:"message"`
+	// StatusURL is where the job or the group can be read, StreamURL where the job can be
+	// followed, and DashboardURL its page for people.
 	StatusURL    string `json:"status_url,omitempty"`
 	StreamURL    string `json:"stream_url,omitempty"`
 	DashboardURL string `json:"dashboard_url,omitempty"`
@@ -31,11 +58,21 @@ type Accepted struct {
 	RetryOf string `json:"retry_of,omitempty"`
 }
 
-// Submit sends a sweep. A key names the request for 24 hours: sent again with the same
-// key, it is the same job. Without one each call is a new job.
-func (c *Client) Submit(ctx context.Context, s job.Sweep, key string) (Accepted, error) {
+// AcceptedJob is one job of a group.
+type AcceptedJob struct {
+	JobID        string `json:"job_id"`
+	Ticker       string `json:"ticker"`
+	StatusURL    string `json:"status_url"`
+	StreamURL    string `json:"stream_url"`
+	DashboardURL string `json:"dashboard_url"`
+}
+
+// Submit sends a sweep, or a group of them: that is taken as a whole or not at all. A key
+// names the request for 24 hours: sent again with the same key, it is the same job or
+// group. Without one each call makes new ones.
+func (c *Client) Submit(ctx context.Context, r Request, key string) (Accepted, error) {
 	var a Accepted
-	err := c.do(ctx, call{method: http.MethodPost, path: "/webhook/trading-sweep", body: s, header: withKey(key)}, &a)
+	err := c.do(ctx, call{method: http.MethodPost, path: "/webhook/trading-sweep", body: r, header: withKey(key)}, &a)
 	return a, err
 }
 
@@ -82,6 +119,9 @@ type JobFilter struct {
 	Ticker string
 	// Text must occur in the job's id, ticker, strategy or error.
 	Text string
+	// Group keeps the jobs of a group, and Labels those that have all of these.
+	Group  string
+	Labels []string
 	// Since and Until bound the creation: Since ≤ created < Until.
 	Since, Until time.Time
 	// Sort is how they are sorted; acts on many jobs take none.
@@ -101,6 +141,8 @@ func (f JobFilter) query() url.Values {
 	set(q, "status", strings.Join(words, ","))
 	set(q, "ticker", f.Ticker)
 	set(q, "q", f.Text)
+	set(q, "group", f.Group)
+	set(q, "label", strings.Join(f.Labels, ","))
 	set(q, "sort", string(f.Sort))
 	set(q, "cursor", f.Cursor)
 	if f.Limit != 0 {

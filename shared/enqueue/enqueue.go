@@ -62,8 +62,10 @@ type Request struct {
 	// job for 24 hours. Without one every request is a new job.
 	Key   string
 	Sweep job.Sweep
-	// RetryOf names the job that this one repeats, if any.
-	RetryOf string
+	// Labels are the owner's words for the job, sorted.
+	Labels []string
+	// RetryOf names the job that this one repeats, if any, and GroupID that one's group.
+	RetryOf, GroupID string
 	// Shares are what the door knows of the tenants: Keys.Shares.
 	Shares wait.Shares
 }
@@ -88,28 +90,17 @@ type Accepted struct {
 // A replay sends the event again: the first try may have died between the
 // record and the broker. The broker drops the repeat by its id.
 func (i *Enqueuer) Enqueue(ctx context.Context, r Request) (Accepted, error) {
-	h := job.Header{
-		JobID: job.NewID(), TenantID: r.Tenant, JobType: job.Type, Parameters: r.Sweep,
-		CreatedAt: i.now().UTC().Truncate(time.Millisecond), RetryOf: r.RetryOf,
-	}
-	if r.Key != "" {
-		var err error
-		if h.JobID, err = i.records.Key(ctx, r.Tenant, r.Key, job.DeriveID(r.Tenant, r.Key, h.CreatedAt)); err != nil {
-			return Accepted{}, err
-		}
-	}
-	print, err := fingerprint(r)
+	h, err := i.header(ctx, r)
 	if err != nil {
 		return Accepted{}, err
 	}
-	a, err := i.records.Accept(ctx, h, print, r.Shares)
-	switch {
-	case err != nil:
-		return Accepted{}, fmt.Errorf("accept job: %w", err) // the record names the job
-	case a.Conflict:
-		return Accepted{}, ErrConflict
-	case a.Full:
-		return Accepted{}, &quota.Exceeded{What: "open jobs", Limit: r.Shares.MostQueued, RetryAfter: openRetry}
+	print, err := fingerprint(r, nil)
+	if err != nil {
+		return Accepted{}, err
+	}
+	a, err := i.accept(ctx, h, print, r.Shares)
+	if err != nil {
+		return Accepted{}, err
 	}
 	e, err := event.NewRequested(event.Requested{Header: a.Header})
 	if err != nil {
@@ -125,6 +116,34 @@ func (i *Enqueuer) Enqueue(ctx context.Context, r Request) (Accepted, error) {
 	return Accepted{Header: a.Header, Replayed: a.Replayed}, nil
 }
 
+// header is that of a request's job, or of the first one of its group.
+func (i *Enqueuer) header(ctx context.Context, r Request) (job.Header, error) {
+	h := job.Header{
+		JobID: job.NewID(), TenantID: r.Tenant, JobType: job.Type, Parameters: r.Sweep,
+		CreatedAt: i.now().UTC().Truncate(time.Millisecond), RetryOf: r.RetryOf, GroupID: r.GroupID, Labels: r.Labels,
+	}
+	if r.Key == "" {
+		return h, nil
+	}
+	var err error
+	h.JobID, err = i.records.Key(ctx, r.Tenant, r.Key, job.DeriveID(r.Tenant, r.Key, h.CreatedAt))
+	return h, err
+}
+
+// accept writes a job's first record.
+func (i *Enqueuer) accept(ctx context.Context, h job.Header, print string, shares wait.Shares) (wait.Acceptance, error) {
+	a, err := i.records.Accept(ctx, h, print, shares)
+	switch {
+	case err != nil:
+		return a, fmt.Errorf("accept job: %w", err) // the record names the job
+	case a.Conflict:
+		return a, ErrConflict
+	case a.Full:
+		return a, &quota.Exceeded{What: "open jobs", Limit: shares.MostQueued, RetryAfter: openRetry}
+	}
+	return a, nil
+}
+
 // markRefusedTimeout bounds marking the record, which only avoids an unneeded sweep.
 const markRefusedTimeout = time.Second
 
@@ -138,22 +157,28 @@ func refused(err error) bool {
 
 // markRefused keeps the supervisor from sending the event of a job whose client is
 // about to receive an error. If that fails the job may run although its client was
-// told to retry.
-func (i *Enqueuer) markRefused(ctx context.Context, jobID string) {
+// told to retry. All of them are marked within markRefusedTimeout.
+func (i *Enqueuer) markRefused(ctx context.Context, jobIDs ...string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), markRefusedTimeout)
 	defer cancel()
-	if err := i.records.MarkRefused(ctx, jobID); err != nil {
-		slog.WarnContext(ctx, "marking refused job failed", "job_id", jobID, "error", err)
+	for _, id := range jobIDs {
+		if err := i.records.MarkRefused(ctx, id); err != nil {
+			slog.WarnContext(ctx, "marking refused job failed", "job_id", id, "error", err)
+			return // one Redis keeps them all
+		}
 	}
 }
 
 // fingerprint is equal for requests that ask for the same: it is made of the
 // parsed sweep, so that spaces, order and defaults do not count.
-func fingerprint(r Request) (string, error) {
+func fingerprint(r Request, tickers []string) (string, error) {
 	text, err := json.Marshal(struct {
 		Sweep   job.Sweep
 		RetryOf string
-	}{r.Sweep, r.RetryOf})
+		// Without these it is what it was before there were any: keys are known for a day.
+		Labels  []string `json:",omitempty"`
+		Tickers []string `json:",omitempty"`
+	}{r.Sweep, r.RetryOf, r.Labels, tickers})
 	if err != nil {
 		return "", fmt.Errorf("fingerprint sweep: %w", err)
 	}

@@ -3,6 +3,7 @@ package enqueue_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ var sweep = job.Sweep{Ticker: "DAX", FastRange: [2]int{10, 50}, SlowRange: [2]in
 
 // book answers as told and writes down, in one order with outbox, what it saw.
 type book struct {
+	mu     sync.Mutex
 	log    *[]string
 	prints []string
 	shares []wait.Shares
@@ -34,6 +36,8 @@ type book struct {
 func (b *book) Key(_ context.Context, _, _, candidate string) (string, error) { return candidate, nil }
 
 func (b *book) Accept(_ context.Context, h job.Header, fingerprint string, shares ...wait.Shares) (wait.Acceptance, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	*b.log = append(*b.log, "record")
 	b.prints = append(b.prints, fingerprint)
 	b.shares = shares
@@ -115,6 +119,97 @@ func TestARefusedJobIsCalledOff(t *testing.T) {
 	}
 }
 
+func TestAGroupIsTakenWhole(t *testing.T) {
+	t.Parallel()
+	in, b, o := setup(t)
+	r := enqueue.Request{Tenant: "acme", Key: "k", Sweep: sweep, Labels: []string{"weekly"}}
+	got, err := in.EnqueueGroup(t.Context(), r, []string{"DAX", "SMI", "CAC"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"record", "record", "record", "send"}, *b.log, "no event before the last record")
+	group := job.DeriveID("acme", "k", moment)
+	for n, ticker := range []string{"DAX", "SMI", "CAC"} {
+		h := got[n].Header
+		require.Equal(t, group, h.GroupID)
+		require.Equal(t, ticker, h.Parameters.Ticker)
+		require.Equal(t, []string{"weekly"}, h.Labels)
+		require.Equal(t, h.JobID+"/requested", o.sent[n].ID())
+		if n == 0 {
+			require.Equal(t, group, h.JobID)
+		} else {
+			require.Equal(t, job.MemberID(group, ticker), h.JobID)
+		}
+		require.Equal(t, b.prints[0], b.prints[n])
+	}
+	// The same key for one of them, for others, or in another order is another request.
+	for _, other := range [][]string{{"DAX", "SMI"}, {"DAX", "CAC", "SMI"}, {"SMI"}} {
+		b.prints = append(b.prints[:0:0], b.prints[0])
+		_, err := in.EnqueueGroup(t.Context(), r, other)
+		require.NoError(t, err)
+		require.NotEqual(t, b.prints[0], b.prints[1])
+	}
+	b.prints = b.prints[:1]
+	_, err = in.Enqueue(t.Context(), r)
+	require.NoError(t, err)
+	require.NotEqual(t, b.prints[0], b.prints[1])
+	r.Labels = nil
+	_, err = in.Enqueue(t.Context(), r)
+	require.NoError(t, err)
+	require.NotEqual(t, b.prints[1], b.prints[2], "labels are part of what is asked for")
+}
+
+func TestAGroupThatIsNotTakenIsCalledOff(t *testing.T) {
+	t.Parallel()
+	group := []string{"DAX", "SMI", "CAC"}
+	for name, c := range map[string]struct {
+		answer func(h job.Header) (wait.Acceptance, error)
+		send   error
+		want   []string
+		is     error
+	}{
+		"a store is away": {
+			answer: func(h job.Header) (wait.Acceptance, error) {
+				if h.Parameters.Ticker == "CAC" {
+					return wait.Acceptance{}, errGone
+				}
+				return wait.Acceptance{Header: h}, nil
+			},
+			want: []string{"record", "record", "record", "mark refused", "mark refused"}, is: errGone,
+		},
+		"another request's key": {
+			answer: func(h job.Header) (wait.Acceptance, error) { return wait.Acceptance{Header: h, Conflict: true}, nil },
+			want:   []string{"record"}, is: enqueue.ErrConflict,
+		},
+		"what was there before stays": {
+			answer: func(h job.Header) (wait.Acceptance, error) {
+				return wait.Acceptance{Header: h, Replayed: h.Parameters.Ticker == "SMI", Full: h.Parameters.Ticker == "CAC"}, nil
+			},
+			want: []string{"record", "record", "record", "mark refused"},
+		},
+		"the broker is full": {
+			send: &sink.Unavailable{Status: 503, Err: &sink.Refused{Status: 503}},
+			want: []string{"record", "record", "record", "send", "mark refused", "mark refused", "mark refused"},
+		},
+		"nobody knows": {send: &sink.Unavailable{Err: errGone}, want: []string{"record", "record", "record", "send"}, is: errGone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, b, o := setup(t)
+			if c.answer != nil {
+				b.answer = c.answer
+			}
+			o.err = c.send
+			_, err := in.EnqueueGroup(t.Context(), enqueue.Request{Tenant: "acme", Key: "k", Sweep: sweep}, group)
+			require.Error(t, err)
+			if c.is != nil {
+				require.ErrorIs(t, err, c.is)
+			}
+			require.Equal(t, c.want, *b.log)
+		})
+	}
+}
+
+var errGone = errors.New("gone")
+
 func TestWithoutAKeyEveryRequestIsANewJob(t *testing.T) {
 	t.Parallel()
 	in, _, _ := setup(t)
@@ -161,11 +256,11 @@ func TestNothingIsTakenThatWasNotSent(t *testing.T) {
 func TestFingerprints(t *testing.T) {
 	t.Parallel()
 	in, b, _ := setup(t)
-	spaced, err := job.ParseSweep([]byte(`{ "step":5, "slow_range":[20,200],"fast_range":[10,50],"ticker":"DAX" }`))
+	spaced, err := job.ParseRequest([]byte(`{ "step":5, "slow_range":[20,200],"fast_range":[10,50],"ticker":"DAX" }`))
 	require.NoError(t, err)
 	other := sweep
 	other.Step = 6
-	for _, r := range []enqueue.Request{{Sweep: sweep}, {Sweep: spaced}, {Sweep: other}, {Sweep: sweep, RetryOf: "x"}} {
+	for _, r := range []enqueue.Request{{Sweep: sweep}, {Sweep: spaced.Sweep}, {Sweep: other}, {Sweep: sweep, RetryOf: "x"}} {
 		r.Tenant, r.Key = "acme", "k"
 		_, err := in.Enqueue(t.Context(), r)
 		require.NoError(t, err)

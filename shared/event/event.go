@@ -247,7 +247,7 @@ func NewFinished(j job.Job, notified ...string) (cloudevents.Event, error) {
 	if j.CompletedAt != nil {
 		at = *j.CompletedAt
 	}
-	h := job.Header{JobID: j.JobID, TenantID: j.TenantID, JobType: j.JobType, Parameters: j.Parameters, CreatedAt: j.CreatedAt, RetryOf: j.RetryOf}
+	h := j.Header()
 	return build("store", typ, stepJob, h, at, Finished{Job: j, Notified: notified})
 }
 

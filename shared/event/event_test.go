@@ -93,6 +93,41 @@ func TestEventsMatchTheirSchemaAndGoldenFile(t *testing.T) {
 	}
 }
 
+// TestLabelledJobsMatchTheirSchema: labels and groups came later; events without them stay
+// as they were (the golden ones).
+func TestLabelledJobsMatchTheirSchema(t *testing.T) {
+	t.Parallel()
+	h := header()
+	h.GroupID, h.Labels = h.JobID, []string{"desk=eu", "weekly"}
+	var events []cloudevents.Event
+	add := func(e cloudevents.Event, err error) {
+		require.NoError(t, err)
+		events = append(events, e)
+	}
+	add(event.NewRequested(event.Requested{Header: h}))
+	add(event.NewAdmitted(event.Admitted{Header: h, AdmittedAt: at, Turn: 1}))
+	add(event.NewSubmitted(event.Submitted{Header: h, TradingJobID: "t-1", SubmittedAt: at, Turn: 1}))
+	add(event.NewCompleted(event.Completed{Header: h, SweepRunID: "r", CompletedAt: at, Via: event.ViaCallback}))
+	add(event.NewCollected(event.Collected{Header: h, SweepRunID: "r", CompletedAt: at, CollectedAt: at}))
+	add(event.NewFailed(event.Failed{Header: h, ErrorCode: job.SweepFailed, ErrorMessage: "m", FailedAt: at, Via: event.ViaPoll}))
+	add(event.NewNotified(event.Notified{Header: h, Channel: "slack", NotifiedAt: at}))
+	for _, state := range []job.State{job.Completed, job.Failed} {
+		add(event.NewFinished(job.Job{
+			JobID: h.JobID, TenantID: h.TenantID, JobType: h.JobType, Status: state, Ticker: "DAX", Parameters: h.Parameters, CreatedAt: at,
+			GroupID: h.GroupID, Labels: h.Labels, Results: []job.Row{},
+		}))
+	}
+	require.Len(t, events, len(event.Types()))
+	for _, e := range events {
+		raw, err := event.Schemas.ReadFile("schemas/" + e.Type() + ".json")
+		require.NoError(t, err)
+		data, err := jsonschema.UnmarshalJSON(bytes.NewReader(e.Data()))
+		require.NoError(t, err)
+		require.NoError(t, compile(t, e.DataSchema(), raw).Validate(data), string(e.Data()))
+		require.Contains(t, string(e.Data()), `"labels":["desk=eu","weekly"]`)
+	}
+}
+
 // TestEveryWayOfEndingMatchesItsSchema: the word for who brought the end is part of the
 // events' form, whatever our constants are called.
 func TestEveryWayOfEndingMatchesItsSchema(t *testing.T) {

@@ -22,6 +22,12 @@ func DeriveID(tenant, key string, at time.Time) string {
 	return uuid.NewSHA1(idSpace, fmt.Appendf(nil, "%d:%s%s@%s", len(tenant), tenant, key, at.UTC().Format(time.DateOnly))).String()
 }
 
+// MemberID returns the id of a group's job of a ticker; the first job's is the group's.
+// What DeriveID hashes begins with a digit.
+func MemberID(group, ticker string) string {
+	return uuid.NewSHA1(idSpace, []byte("group:"+group+":"+ticker)).String()
+}
+
 // ValidID reports whether s is a job id in its canonical form: 36 lower-case
 // characters. Anything else cannot name a job and is not worth a look-up.
 func ValidID(s string) bool {

@@ -71,6 +71,10 @@ type Header struct {
 	CreatedAt  time.Time `json:"created_at"`
 	// RetryOf names the job that this one repeats, if any.
 	RetryOf string `json:"retry_of,omitempty"`
+	// GroupID is the group that the job is of: the id of the group's first job.
+	GroupID string `json:"group_id,omitempty"`
+	// Labels are the owner's words for it, sorted.
+	Labels []string `json:"labels,omitempty"`
 }
 
 // Tenant is whose job it is.
@@ -90,6 +94,8 @@ type Job struct {
 	SweepRunID   string     `json:"sweep_run_id,omitempty"`
 	TradingJobID string     `json:"trading_job_id,omitempty"`
 	RetryOf      string     `json:"retry_of,omitempty"`
+	GroupID      string     `json:"group_id,omitempty"`
+	Labels       []string   `json:"labels,omitempty"`
 	Attempts     int        `json:"attempts"`
 	CreatedAt    time.Time  `json:"created_at"`
 	StartedAt    *time.Time `json:"started_at,omitempty"`
@@ -102,6 +108,14 @@ type Job struct {
 	Collecting *Collecting `json:"collecting,omitempty"`
 	// Results are the best rows by score, at most ten; never null in JSON.
 	Results []Row `json:"results"`
+}
+
+// Header is what the job's events carry.
+func (j Job) Header() Header {
+	return Header{
+		JobID: j.JobID, TenantID: j.TenantID, JobType: j.JobType, Parameters: j.Parameters, CreatedAt: j.CreatedAt,
+		RetryOf: j.RetryOf, GroupID: j.GroupID, Labels: j.Labels,
+	}
 }
 
 // Shown is the state that people are told.

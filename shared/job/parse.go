@@ -11,25 +11,16 @@ import (
 	"strings"
 )
 
-// mostFields bounds the members of a payload that are looked at: there are seven, and
+// mostFields bounds the members of a payload that are looked at: there are nine, and
 // each costs more than its bytes.
 const mostFields = 64
 
 // longestName bounds how much of an unknown field's name is sent back.
 const longestName = 40
 
-// ParseSweep reads a trigger payload. It is strict: one JSON object, no unknown
-// and no repeated field, exact types; defaults are filled in. Its error is
-// always an Invalid that names every problem at once (of more than mostFields fields,
-// only that). Problems repeat no value of the input, only (clipped) names of unknown
-// fields.
-func ParseSweep(data []byte) (Sweep, error) {
-	var p Invalid
-	fields, err := objectFields(data, &p)
-	if err != nil {
-		p.add("body", "%s", err)
-		return Sweep{}, p
-	}
+// parseSweep reads the sweep of a payload's fields. Its error is p with the problems
+// that it finds.
+func parseSweep(fields map[string]json.RawMessage, p Invalid) (Sweep, error) {
 	s := Sweep{MinTrades: DefaultMinTrades, StrategyType: SMA}
 	known := map[string]bool{}
 	for _, f := range []struct {

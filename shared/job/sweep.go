@@ -68,6 +68,8 @@ func (p Invalid) Error() string {
 
 var tickerPattern = regexp.MustCompile(`^[A-Za-z0-9.\-^=/]{3,20}$`)
 
+const tickerRule = "must be 3 to 20 characters of A-Z a-z 0-9 . - ^ = /"
+
 // ValidTicker reports whether a sweep's ticker can be named so.
 func ValidTicker(s string) bool { return tickerPattern.MatchString(s) }
 
@@ -105,7 +107,7 @@ func (p *Invalid) add(field, format string, args ...any) {
 // worth checking, so that a missing field is not reported twice.
 func (s Sweep) check(p *Invalid, known func(field string) bool) {
 	if known("ticker") && !ValidTicker(s.Ticker) {
-		p.add("ticker", "must be 3 to 20 characters of A-Z a-z 0-9 . - ^ = /")
+		p.add("ticker", tickerRule)
 	}
 	fast := known("fast_range") && checkRange(p, "fast_range", s.FastRange)
 	slow := known("slow_range") && checkRange(p, "slow_range", s.SlowRange)

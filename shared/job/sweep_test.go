@@ -14,9 +14,14 @@ import (
 
 const valid = `{"ticker":"DAX","fast_range":[10,50],"slow_range":[20,200],"step":5}`
 
+func parse(data []byte) (job.Sweep, error) {
+	r, err := job.ParseRequest(data)
+	return r.Sweep, err
+}
+
 func TestParseSweepFillsDefaults(t *testing.T) {
 	t.Parallel()
-	s, err := job.ParseSweep([]byte(valid))
+	s, err := parse([]byte(valid))
 	require.NoError(t, err)
 	require.Equal(t, job.Sweep{
 		Ticker: "DAX", FastRange: [2]int{10, 50}, SlowRange: [2]int{20, 200},
@@ -26,7 +31,7 @@ func TestParseSweepFillsDefaults(t *testing.T) {
 
 func TestParseSweepNamesEveryProblemAtOnce(t *testing.T) {
 	t.Parallel()
-	_, err := job.ParseSweep([]byte(`{"ticker":"x!","fast_range":[0,50],"step":"5","min_trades":5,
+	_, err := parse([]byte(`{"ticker":"x!","fast_range":[0,50],"step":"5","min_trades":5,
 		"strategy_type":"RSI","config_path":"","colour":1}`))
 	var invalid job.Invalid
 	require.ErrorAs(t, err, &invalid)
@@ -83,7 +88,7 @@ func TestParseSweepRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := job.ParseSweep([]byte(c.body))
+			_, err := parse([]byte(c.body))
 			var invalid job.Invalid
 			require.ErrorAs(t, err, &invalid)
 			require.Len(t, invalid, 1, "%v", invalid)
@@ -100,7 +105,7 @@ func TestParseSweepTakesLimits(t *testing.T) {
 		`{"ticker":"BTC-USD","fast_range":[499,499],"slow_range":[500,500],"step":50,"min_trades":1000,"strategy_type":"MACD"}`,
 		` {"ticker":"EURUSD=X","fast_range":[ 1 , 2 ],"slow_range":[2,3],"step":1,"strategy_type":"EMA","config_path":"standard"} `,
 	} {
-		_, err := job.ParseSweep([]byte(body))
+		_, err := parse([]byte(body))
 		require.NoError(t, err, body)
 	}
 }
@@ -130,7 +135,7 @@ func FuzzParseSweep(f *testing.F) {
 	f.Add([]byte(valid))
 	f.Add([]byte(`{"ticker":"DAX","step":1,"step":2}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		s, err := job.ParseSweep(body)
+		s, err := parse(body)
 		if err != nil {
 			require.Error(t, err)
 			var invalid job.Invalid
@@ -140,7 +145,7 @@ func FuzzParseSweep(f *testing.F) {
 		require.NoError(t, s.Validate())
 		again, err := json.Marshal(s)
 		require.NoError(t, err)
-		back, err := job.ParseSweep(again)
+		back, err := parse(again)
 		require.NoError(t, err)
 		require.Equal(t, s, back)
 	})
@@ -152,7 +157,7 @@ func TestManyMistakesAreToldInFewWords(t *testing.T) {
 	for i := range mostUnknown {
 		fmt.Fprintf(&names, `"f%d":1,`, i)
 	}
-	_, err := job.ParseSweep([]byte("{" + strings.TrimSuffix(names.String(), ",") + "}"))
+	_, err := parse([]byte("{" + strings.TrimSuffix(names.String(), ",") + "}"))
 	var p job.Invalid
 	require.ErrorAs(t, err, &p)
 	require.Greater(t, len(p), 40)
@@ -161,7 +166,7 @@ func TestManyMistakesAreToldInFewWords(t *testing.T) {
 	require.Equal(t, job.Problem{Field: "body", Message: fmt.Sprintf("and %d more problems", len(p)-20)}, few[20])
 	require.Less(t, len(p.Error()), 2000)
 
-	_, err = job.ParseSweep([]byte("{" + names.String() + strings.ReplaceAll(names.String(), "f", "g") + `"x":1}`))
+	_, err = parse([]byte("{" + names.String() + strings.ReplaceAll(names.String(), "f", "g") + `"x":1}`))
 	require.EqualError(t, err, "body: has more than 64 fields")
 	require.Equal(t, p[:3], p[:3].Few())
 }

@@ -76,7 +76,8 @@ func (s *Service) retry(ctx context.Context, id, key string) (enqueue.Accepted, 
 	}
 	ctx, cancel := context.WithTimeout(telemetry.Start(ctx), 8*time.Second)
 	defer cancel()
-	got, err := s.Enqueuer.Enqueue(ctx, enqueue.Request{Tenant: auth.FromContext(ctx), Key: key, Sweep: j.Parameters, RetryOf: id, Shares: s.Keys.Shares()})
+	got, err := s.Enqueuer.Enqueue(ctx, enqueue.Request{Tenant: auth.FromContext(ctx), Key: key, Sweep: j.Parameters, Labels: j.Labels,
+		RetryOf: id, GroupID: j.GroupID, Shares: s.Keys.Shares()})
 	if err != nil {
 		return got, fmt.Errorf("retry job %s: %w", id, err)
 	}

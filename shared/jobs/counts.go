@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,8 +35,8 @@ type countsCache struct {
 }
 
 type countsKey struct {
-	tenant, ticker, text string
-	since, until         time.Time
+	tenant, ticker, text, group, labels string
+	since, until                        time.Time
 }
 
 type counted struct {
@@ -48,7 +49,7 @@ type counted struct {
 // Counts gives the counts of q's filters, or nil where nobody knows them yet.
 func (s *Service) Counts(ctx context.Context, q jobstore.Query) map[job.State]int {
 	c := &s.counts
-	key := countsKey{auth.FromContext(ctx), q.Ticker, q.Text, q.Since, q.Until}
+	key := countsKey{auth.FromContext(ctx), q.Ticker, q.Text, q.Group, strings.Join(q.Labels, ","), q.Since, q.Until}
 	c.mu.Lock()
 	known := c.of(key)
 	if time.Since(known.at) < s.cfg.Refresh {

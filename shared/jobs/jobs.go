@@ -90,6 +90,8 @@ type Restorer interface {
 // Enqueuer takes a job in.
 type Enqueuer interface {
 	Enqueue(ctx context.Context, r enqueue.Request) (enqueue.Accepted, error)
+	// EnqueueGroup takes in a job for each ticker, all or none.
+	EnqueueGroup(ctx context.Context, r enqueue.Request, tickers []string) ([]enqueue.Accepted, error)
 }
 
 // DeadLetters are the events that could not be delivered.

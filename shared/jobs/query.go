@@ -41,6 +41,10 @@ func ParseQuery(v url.Values) (jobstore.Query, error) {
 			q.Status = append(q.Status, s)
 		}
 	}
+	if q.Group = strings.ToLower(v.Get("group")); q.Group != "" && !job.ValidID(q.Group) {
+		bad("group", "must be the id of a group")
+	}
+	q.Labels = labelsOf(v["label"], bad)
 	switch v.Get("sort") {
 	case "", SortCreated:
 	case SortScore:
@@ -70,8 +74,29 @@ func ParseQuery(v url.Values) (jobstore.Query, error) {
 	return q, nil
 }
 
+// labelsOf are labels to look for, separated by commas or given several times.
+func labelsOf(texts []string, bad func(field, message string)) (labels []string) {
+	for _, text := range texts {
+		for word := range strings.SplitSeq(text, ",") {
+			switch word = strings.TrimSpace(word); {
+			case word == "" || slices.Contains(labels, word):
+			case !job.ValidLabel(word):
+				bad("label", "each "+job.LabelRule)
+				return nil
+			default:
+				labels = append(labels, word)
+			}
+		}
+	}
+	if len(labels) > job.MaxLabels {
+		bad("label", "must be "+strconv.Itoa(job.MaxLabels)+" at most")
+		return nil
+	}
+	return labels
+}
+
 // parameters are those that say which jobs are meant.
-var parameters = []string{"status", "ticker", "q", "since", "until", "limit", "cursor"}
+var parameters = []string{"status", "ticker", "q", "group", "label", "since", "until", "limit", "cursor"}
 
 // ParseBulk reads what an act on many jobs is to be done with: the filters of a list, or
 // ids, which may be none. Its error is a job.Invalid with all problems. It is stricter
@@ -109,7 +134,8 @@ func ParseBulk(act Act, v url.Values, ids []string) (Bulk, error) {
 	if b.Query.Needle() != strings.TrimSpace(b.Query.Text) { // what is cut off would find more
 		bad("q", "must be text of at most 200 bytes")
 	}
-	narrowed := len(b.Query.Status) > 0 || b.Query.Ticker != "" || b.Query.Needle() != "" || !b.Query.Since.IsZero() || !b.Query.Until.IsZero()
+	narrowed := len(b.Query.Status) > 0 || b.Query.Ticker != "" || b.Query.Needle() != "" || b.Query.Group != "" ||
+		len(b.Query.Labels) > 0 || !b.Query.Since.IsZero() || !b.Query.Until.IsZero()
 	for _, s := range b.Query.Status {
 		if !slices.Contains(act.States(), s) {
 			bad("status", act.Rule())

@@ -51,12 +51,12 @@ func (s *shares) giveBack(tenant string) {
 	s.freed = make(chan struct{})
 }
 
-// List reads a page of the caller's jobs. Which states they are in, or what text they
-// hold, no index tells: that may look at every job there is, so it counts as a large
+// List reads a page of the caller's jobs. Which states they are in, which labels they
+// have or what text they hold, no index tells: that may look at every job there is, so it counts as a large
 // read and can be a quota.Exceeded.
 func (s *Service) List(ctx context.Context, q jobstore.Query) (jobstore.Page, error) {
 	owner := auth.FromContext(ctx)
-	if q.Text != "" || len(q.Status) > 0 {
+	if q.Text != "" || len(q.Status) > 0 || len(q.Labels) > 0 {
 		release, err := s.TakeRead(ctx, owner)
 		if err != nil {
 			return jobstore.Page{}, err

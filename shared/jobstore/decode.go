@@ -32,7 +32,7 @@ func Between(t time.Time) time.Time {
 // Decode fills a job's JSON columns. A column that cannot be read, since
 // somebody else wrote it, is logged and left out: one bad job must not keep a
 // list from being read.
-func Decode(j job.Job, parameters, best, metrics []byte) job.Job {
+func Decode(j job.Job, parameters, best, metrics, labels []byte) job.Job {
 	for _, column := range []struct {
 		name string
 		raw  []byte
@@ -42,6 +42,7 @@ func Decode(j job.Job, parameters, best, metrics []byte) job.Job {
 		{"parameters", parameters, &j.Parameters, func() { j.Parameters = job.Sweep{} }},
 		{"result", best, &j.Results, func() { j.Results = nil }},
 		{"metrics", metrics, &j.Metrics, func() { j.Metrics = nil }},
+		{"labels", labels, &j.Labels, func() { j.Labels = nil }},
 	} {
 		if len(column.raw) == 0 {
 			continue
@@ -52,6 +53,12 @@ func Decode(j job.Job, parameters, best, metrics []byte) job.Job {
 		}
 	}
 	return j
+}
+
+// Labels are labels as they are stored.
+func Labels(labels []string) string {
+	text, _ := json.Marshal(labels) // of strings it cannot fail
+	return string(text)
 }
 
 // DecodeData is the data of a timeline's line, nil where there is none or it

@@ -41,8 +41,3 @@ func utc(t *time.Time) *time.Time {
 	u := t.UTC()
 	return &u
 }
-
-// HeaderOf is the header that a job's events carry.
-func HeaderOf(j job.Job) job.Header {
-	return job.Header{JobID: j.JobID, TenantID: j.TenantID, JobType: j.JobType, Parameters: j.Parameters, CreatedAt: j.CreatedAt, RetryOf: j.RetryOf}
-}

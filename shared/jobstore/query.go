@@ -29,6 +29,10 @@ type Query struct {
 	Status []job.State
 	// Ticker must match exactly, but for upper and lower case.
 	Ticker string
+	// Group keeps the jobs of a group.
+	Group string
+	// Labels keeps the jobs that have all of these.
+	Labels []string
 	// Since and Until bound the creation: Since ≤ created < Until.
 	Since, Until time.Time
 	// Text must occur, whatever its case, in the job's id, ticker, strategy,

@@ -74,7 +74,7 @@ func (j *Jobs) Find(ctx context.Context, jobID string) (job.Job, error) {
 // the wait ends by them and the event of that end is sent again. Any other job
 // is submitted as soon as the API has been searched for its sweep.
 func (j *Jobs) Put(ctx context.Context, open job.Job) (bool, error) {
-	lost := wait.Lost{Header: jobstore.HeaderOf(open), TradingJobID: open.TradingJobID, Submissions: open.Attempts}
+	lost := wait.Lost{Header: open.Header(), TradingJobID: open.TradingJobID, Submissions: open.Attempts}
 	if open.StartedAt != nil {
 		lost.StartedAt = *open.StartedAt
 	}

@@ -12,8 +12,19 @@ import (
 	"github.com/zixly/sweepline/shared/job"
 )
 
-// headerVersion is the first byte of an encoded header.
-const headerVersion = 1
+// The first byte of an encoded header. A header that has nothing to say besides is of
+// the first version, which processes from before the second can read.
+const (
+	headerVersion  = 1
+	labelledHeader = 2 // with flags of what follows: retry_of, the group, labels
+	newestHeader   = labelledHeader
+)
+
+// Flags of a labelledHeader.
+const (
+	hasRetryOf = 1 << iota
+	hasGroup
+)
 
 // Words that stand as one byte in an encoded header; others are written out, after their
 // length plus the number of these words. So they belong to headerVersion: with one more
@@ -34,6 +45,9 @@ func encodeHeader(h job.Header) (string, error) {
 		return "", errors.New("tenant id must not be empty or contain a slash")
 	}
 	b := []byte{headerVersion}
+	if h.GroupID != "" || len(h.Labels) > 0 {
+		b[0] = labelledHeader
+	}
 	b = binary.AppendVarint(b, h.CreatedAt.UnixMilli())
 	p := h.Parameters
 	for _, n := range []int{p.FastRange[0], p.FastRange[1], p.SlowRange[0], p.SlowRange[1], p.Step, p.MinTrades} {
@@ -42,14 +56,67 @@ func encodeHeader(h job.Header) (string, error) {
 	for _, s := range []string{h.JobType, h.TenantID, p.StrategyType, p.ConfigPath, p.Ticker} {
 		b = appendWord(b, s)
 	}
-	if h.RetryOf != "" {
-		id, ok := pack(h.RetryOf)
-		if !ok {
-			return "", errors.New("retry_of is not a job id")
+	flags, ids := byte(0), ""
+	for flag, name := range map[byte]string{hasRetryOf: h.RetryOf, hasGroup: h.GroupID} {
+		if name == "" {
+			continue
 		}
-		b = append(b, id...)
+		id, ok := pack(name)
+		if !ok {
+			return "", errors.New("retry_of and group_id must be job ids")
+		}
+		if flags |= flag; flag == hasRetryOf {
+			ids = id + ids
+		} else {
+			ids += id
+		}
+	}
+	if b[0] == headerVersion {
+		return string(b) + ids, nil
+	}
+	b = append(append(b, flags), ids...)
+	b = binary.AppendUvarint(b, uint64(len(h.Labels)))
+	for _, label := range h.Labels {
+		b = appendWord(b, label)
 	}
 	return string(b), nil
+}
+
+// readLabelled reads what a labelledHeader has at its end.
+func readLabelled(h *job.Header, b []byte) error {
+	if len(b) == 0 {
+		return errHeader
+	}
+	flags, b := b[0], b[1:]
+	for _, id := range []struct {
+		flag byte
+		into *string
+	}{{hasRetryOf, &h.RetryOf}, {hasGroup, &h.GroupID}} {
+		if flags&id.flag == 0 {
+			continue
+		}
+		if len(b) < 16 {
+			return errHeader
+		}
+		*id.into, b = uuid.UUID(b[:16]).String(), b[16:]
+	}
+	n, size := binary.Uvarint(b)
+	if size <= 0 || n > job.MaxLabels {
+		return errHeader
+	}
+	b = b[size:]
+	for range n {
+		var label string
+		var err error
+		if label, b, err = readWord(b); err != nil {
+			return err
+		}
+		h.Labels = append(h.Labels, label)
+	}
+	if len(b) > 0 {
+		return errHeader
+	}
+	return nil
 }
 
 // appendWord writes a known word as its index, and any other as its length,
@@ -69,8 +136,9 @@ func decodeHeader(jobID, s string) (job.Header, error) {
 	if len(b) == 0 || b[0] == 0 {
 		return job.Header{}, errHeader
 	}
-	if b[0] > headerVersion {
-		return job.Header{}, fmt.Errorf("%w: %d", ErrNewer, b[0])
+	version := b[0]
+	if version > newestHeader {
+		return job.Header{}, fmt.Errorf("%w: %d", ErrNewer, version)
 	}
 	b = b[1:]
 	h := job.Header{JobID: jobID}
@@ -95,6 +163,12 @@ func decodeHeader(jobID, s string) (job.Header, error) {
 		}
 	}
 	h.CreatedAt = time.UnixMilli(created).UTC()
+	if version == labelledHeader {
+		if err := readLabelled(&h, b); err != nil {
+			return job.Header{}, err
+		}
+		return h, nil
+	}
 	switch len(b) {
 	case 0:
 	case 16:

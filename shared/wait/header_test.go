@@ -48,7 +48,21 @@ func TestHeaderVersions(t *testing.T) {
 		JobID: "x", TenantID: "acme-capital", JobType: job.Type, CreatedAt: time.UnixMilli(1772366400123).UTC(),
 		Parameters: job.Sweep{Ticker: "BTC-USD", FastRange: [2]int{5, 50}, SlowRange: [2]int{20, 200}, Step: 5, MinTrades: 50, StrategyType: job.MACD, ConfigPath: "standard"},
 	}, h)
-	_, err = decodeHeader("x", "\x02whatever")
+	h.RetryOf, h.GroupID, h.Labels = job.NewID(), job.NewID(), []string{"desk=eu", "weekly"}
+	for range 2 {
+		s, err := encodeHeader(h)
+		require.NoError(t, err)
+		require.Equal(t, "\x02", s[:1])
+		back, err := decodeHeader("x", s)
+		require.NoError(t, err)
+		require.Equal(t, h, back)
+		for cut := range len(s) {
+			_, err := decodeHeader("x", s[:cut])
+			require.ErrorIs(t, err, errHeader)
+		}
+		h.RetryOf, h.Labels = "", nil
+	}
+	_, err = decodeHeader("x", "\x03whatever")
 	require.ErrorIs(t, err, ErrNewer)
 	require.True(t, Unavailable(err))
 	_, err = decodeHeader("x", "\x00whatever")
@@ -74,6 +88,7 @@ func FuzzHeader(f *testing.F) {
 func FuzzDecodeHeader(f *testing.F) {
 	f.Add("\x01")
 	f.Add("")
+	f.Add("\x02\xf6\xa9\xa8\x94\x95g\nd(\x90\x03\nd\x00\x14acme-capital\x04\x06\x0fBTC-USD\x00\x01\x0eweekly")
 	f.Fuzz(func(t *testing.T, s string) {
 		h, err := decodeHeader("x", s)
 		if err != nil {
@@ -113,6 +128,9 @@ func TestScriptsReadTheTenant(t *testing.T) {
 		p.Ticker, p.StrategyType, p.ConfigPath = text.Draw(t, "ticker"), text.Draw(t, "strategy"), text.Draw(t, "path")
 		for _, n := range []*int{&p.FastRange[0], &p.FastRange[1], &p.SlowRange[0], &p.SlowRange[1], &p.Step, &p.MinTrades} {
 			*n = number.Draw(t, "number")
+		}
+		if rapid.Bool().Draw(t, "labelled") {
+			h.GroupID, h.Labels = job.NewID(), []string{"weekly"}
 		}
 		s, err := encodeHeader(h)
 		require.NoError(t, err)

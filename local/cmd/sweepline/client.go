@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -70,10 +71,15 @@ func advised(err error) string {
 	return err.Error()
 }
 
-// submit sends a sweep. It carries an idempotency key, so that it may be sent
-// again while the service is unavailable.
+// submit sends a sweep.
 func submit(ctx context.Context, c *api.Client, s job.Sweep) (api.Accepted, error) {
-	key := uuid.NewString()
+	return send(ctx, c, api.Request{Sweep: s}, "")
+}
+
+// send sends a sweep, or a group. Where the caller has no idempotency key it carries
+// one of its own, so that it may be sent again while the service is unavailable.
+func send(ctx context.Context, c *api.Client, s api.Request, key string) (api.Accepted, error) {
+	key = cmp.Or(key, uuid.NewString())
 	return backoff.Retry(ctx, func() (api.Accepted, error) {
 		a, err := c.Submit(ctx, s, key)
 		if refused, ok := errors.AsType[*api.Error](err); ok && !refused.Temporary() {

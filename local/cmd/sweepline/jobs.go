@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,9 +16,10 @@ import (
 
 func newJobs() *cobra.Command {
 	var (
-		status, ticker, sort, cursor string
-		limit                        int
-		asJSON, live                 bool
+		status, ticker, sort, cursor, group string
+		labels                              []string
+		limit                               int
+		asJSON, live                        bool
 	)
 	cmd := &cobra.Command{
 		Use:   "jobs",
@@ -37,15 +40,15 @@ func newJobs() *cobra.Command {
 				return err
 			}
 			if live {
-				if sort == "score" {
-					return usagef("--follow prints changes as they happen; it takes no --sort")
+				if sort == "score" || group != "" || len(labels) > 0 {
+					return usagef("--follow takes --status and --ticker only")
 				}
 				if cursor != "" {
 					return usagef("--follow goes on from now; it takes no --cursor")
 				}
 				return runFollow(cmd, c, job.State(strings.ToUpper(status)), ticker, asJSON)
 			}
-			filter := api.JobFilter{Ticker: ticker, Cursor: cursor, Limit: limit}
+			filter := api.JobFilter{Ticker: ticker, Group: group, Labels: labels, Cursor: cursor, Limit: limit}
 			if status != "" {
 				filter.Status = []job.State{job.State(strings.ToUpper(status))}
 			}
@@ -64,14 +67,7 @@ func newJobs() *cobra.Command {
 				_, err := fmt.Fprintln(w, "No jobs. Send one with 'sweepline submit'.")
 				return err
 			}
-			g := newGrid(w, "job", "ticker", "strategy", "status", "progress", "score", "created", "took", "left")
-			g.right = []string{"progress", "score", "took", "left"}
-			g.spare = []string{"strategy", "created", "left", "took", "progress"}
-			for _, j := range p.Jobs {
-				g.add(j.JobID, printable(j.Ticker), j.Parameters.StrategyType, coloured(paint(w, j.Shown(), listedStatus(j))), progressText(j),
-					bestScore(j), j.CreatedAt.Local().Format(time.DateTime), took(j), left(j))
-			}
-			g.print()
+			printJobs(w, p.Jobs)
 			if p.NextCursor != "" {
 				fmt.Fprintf(cmd.ErrOrStderr(), "More: sweepline jobs%s --cursor %s\n", flagsBut(cmd, "cursor"), p.NextCursor)
 			}
@@ -81,6 +77,8 @@ func newJobs() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&status, "status", "", "only QUEUED, RUNNING, COMPLETED, FAILED or CANCELLED")
 	f.StringVar(&ticker, "ticker", "", "only this ticker")
+	f.StringVar(&group, "group", "", "only the jobs of this group")
+	f.StringSliceVar(&labels, "label", nil, "only jobs with this label; with all of several, comma between")
 	f.StringVar(&sort, "sort", "created", "created (newest first) or score (best score first; jobs without one come last)")
 	f.IntVar(&limit, "limit", 20, "how many, 1 to 100")
 	f.StringVar(&cursor, "cursor", "", "go on after an earlier page")
@@ -89,6 +87,25 @@ func newJobs() *cobra.Command {
 	_ = cmd.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions([]string{"created", "score"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("status", cobra.FixedCompletions([]string{"QUEUED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+func printJobs(w io.Writer, all []api.Job) {
+	labelled := slices.ContainsFunc(all, func(j api.Job) bool { return len(j.Labels) > 0 })
+	head := []any{"job", "ticker", "strategy", "status", "progress", "score", "created", "took", "left", "labels"}
+	if !labelled {
+		head = head[:len(head)-1]
+	}
+	g := newGrid(w, head...)
+	g.right = []string{"progress", "score", "took", "left"}
+	g.spare = []string{"labels", "strategy", "created", "left", "took", "progress"}
+	for _, j := range all {
+		cells := []any{
+			j.JobID, printable(j.Ticker), j.Parameters.StrategyType, coloured(paint(w, j.Shown(), listedStatus(j))), progressText(j),
+			bestScore(j), j.CreatedAt.Local().Format(time.DateTime), took(j), left(j), strings.Join(j.Labels, ", "),
+		}
+		g.add(cells[:len(head)]...)
+	}
+	g.print()
 }
 
 // flagsBut are the flags that were given, but for one, as they are given again.

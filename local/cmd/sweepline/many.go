@@ -22,8 +22,9 @@ type many struct {
 	// states are those of jobs that a shell offers.
 	states string
 
-	status, ticker, text, since, until string
-	dryRun, asJSON                     bool
+	status, ticker, text, group, since, until string
+	labels                                    []string
+	dryRun, asJSON                            bool
 }
 
 // newMany makes the command of an act. one acts on a single job that is named.
@@ -47,6 +48,8 @@ func newMany(m *many, cmd *cobra.Command, one func(cmd *cobra.Command, c *api.Cl
 	f.StringVar(&m.status, "status", "", "jobs in these states, comma between: "+strings.ToLower(m.states))
 	f.StringVar(&m.ticker, "ticker", "", "jobs of this ticker")
 	f.StringVar(&m.text, "text", "", "jobs with this text in their id, ticker, strategy or error")
+	f.StringVar(&m.group, "group", "", "jobs of this group")
+	f.StringSliceVar(&m.labels, "label", nil, "jobs with this label; with all of several, comma between")
 	f.StringVar(&m.since, "since", "", "jobs created since: how long ago, as 2h, or a time, as 2026-01-31T12:00:00Z")
 	f.StringVar(&m.until, "until", "", "jobs created before: the same")
 	f.BoolVar(&m.dryRun, "dry-run", false, "say which jobs these are, and do nothing")
@@ -57,7 +60,7 @@ func newMany(m *many, cmd *cobra.Command, one func(cmd *cobra.Command, c *api.Cl
 
 // bulk is what the flags ask for.
 func (m *many) bulk(args []string, now time.Time) (api.Bulk, error) {
-	b := api.Bulk{Act: m.act, DryRun: m.dryRun, JobFilter: api.JobFilter{Ticker: m.ticker, Text: m.text}}
+	b := api.Bulk{Act: m.act, DryRun: m.dryRun, JobFilter: api.JobFilter{Ticker: m.ticker, Text: m.text, Group: m.group, Labels: m.labels}}
 	for _, s := range strings.FieldsFunc(strings.ToUpper(m.status), func(r rune) bool { return r == ',' }) {
 		b.Status = append(b.Status, job.State(s))
 	}
@@ -74,12 +77,12 @@ func (m *many) bulk(args []string, now time.Time) (api.Bulk, error) {
 		}
 		*f.into = at
 	}
-	narrowed := m.status+m.ticker+m.text+m.since+m.until != ""
+	narrowed := m.status+m.ticker+m.text+m.group+m.since+m.until != "" || len(m.labels) > 0
 	switch {
 	case len(args) == 0 && !narrowed:
-		return b, usagef("name jobs, or say which: --status, --ticker, --text, --since or --until")
+		return b, usagef("name jobs, or say which: --status, --ticker, --text, --group, --label, --since or --until")
 	case len(args) > 0 && narrowed:
-		return b, usagef("name jobs, or say which by --status, --ticker, --text, --since or --until, not both")
+		return b, usagef("name jobs, or say which by --status, --ticker, --text, --group, --label, --since or --until, not both")
 	}
 	return b, nil
 }

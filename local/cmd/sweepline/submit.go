@@ -1,52 +1,74 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	api "github.com/zixly/sweepline/shared/client"
 	"github.com/zixly/sweepline/shared/job"
 )
 
+// maxRequest is the largest request that is read from a file, as the webhook takes.
+const maxRequest = 64 << 10
+
+// maxKey is the longest idempotency key that the webhook takes.
+const maxKey = 255
+
+// submission are the flags of submit.
+type submission struct {
+	sweep      job.Sweep
+	fast, slow string
+	tickers    []string
+	labels     []string
+	file, key  string
+	watch      bool
+	asJSON     bool
+}
+
+// ofSweep are the flags that say what a file says.
+var ofSweep = []string{"ticker", "tickers", "fast", "slow", "step", "min-trades", "strategy", "config-path", "label"}
+
 func newSubmit() *cobra.Command {
-	var (
-		s          job.Sweep
-		fast, slow string
-		watch      bool
-		asJSON     bool
-	)
+	var s submission
 	cmd := &cobra.Command{
-		Use:     "submit",
-		Short:   "Send a sweep",
-		Example: "  sweepline submit --ticker DAX --fast 10:50 --slow 20:200 --step 5 --watch",
-		Args:    cobra.NoArgs,
+		Use:   "submit",
+		Short: "Send a sweep, or one of many tickers",
+		Long: `Sends a sweep. With --tickers it is run for each of them, as a group of jobs: all of
+them are taken, or none. With -f the request is the JSON of a file, or of the standard
+input (-f -), as the webhook takes it: {"tickers":["DAX","SMI"],"fast_range":[5,50],...}.
+
+A group prints the ids of its jobs, one a line.`,
+		Example: "  sweepline submit --ticker DAX --fast 10:50 --slow 20:200 --step 5 --watch\n" +
+			"  sweepline submit --tickers DAX,SMI,^GSPC --label weekly --idempotency-key monday-1\n" +
+			"  sweepline submit -f sweep.json\n  jq '.step=1' sweep.json | sweepline submit -f -",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var err error
-			if s.FastRange, err = parseRange("--fast", fast); err != nil {
+			r, err := s.request(cmd)
+			if err != nil {
 				return err
-			}
-			if s.SlowRange, err = parseRange("--slow", slow); err != nil {
-				return err
-			}
-			s.StrategyType = strings.ToUpper(s.StrategyType)
-			if err := s.Validate(); err != nil {
-				return usageError{err}
 			}
 			c, err := newClient()
 			if err != nil {
 				return err
 			}
-			a, err := submit(cmd.Context(), c, s)
+			a, err := send(cmd.Context(), c, r, s.key)
 			if err != nil {
 				return err
 			}
-			if watch {
-				fmt.Fprintf(cmd.ErrOrStderr(), "Job %s: %d combinations of %s\n", a.JobID, s.Combinations(), s.Ticker)
-				return watchJob(cmd, c, a.JobID, asJSON)
+			if a.GroupID != "" {
+				return s.toldGroup(cmd, c, a)
 			}
-			if asJSON {
+			if s.watch {
+				fmt.Fprintf(cmd.ErrOrStderr(), "Job %s: %d combinations of %s\n", a.JobID, r.Combinations(), r.Ticker)
+				return watchJob(cmd, c, a.JobID, s.asJSON)
+			}
+			if s.asJSON {
 				return printJSON(cmd.OutOrStdout(), a)
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", a.JobID)
@@ -54,19 +76,138 @@ func newSubmit() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&s.Ticker, "ticker", "", "what to trade, as DAX, AAPL or BTC-USD")
-	f.StringVar(&fast, "fast", "10:50", "fast periods in days, first:last")
-	f.StringVar(&slow, "slow", "20:200", "slow periods in days, first:last")
-	f.IntVar(&s.Step, "step", 5, "distance between periods")
-	f.IntVar(&s.MinTrades, "min-trades", job.DefaultMinTrades, "what trades less often scores lower")
-	f.StringVar(&s.StrategyType, "strategy", job.SMA, "SMA, EMA or MACD")
-	f.StringVar(&s.ConfigPath, "config-path", "", "the trading API's configuration: minimum or standard")
-	f.BoolVar(&watch, "watch", false, "show progress, then the results")
-	f.BoolVar(&asJSON, "json", false, "print JSON")
+	f.StringVar(&s.sweep.Ticker, "ticker", "", "what to trade, as DAX, AAPL or BTC-USD")
+	f.StringSliceVar(&s.tickers, "tickers", nil, "many of them, comma between: a job each")
+	f.StringVar(&s.fast, "fast", "10:50", "fast periods in days, first:last")
+	f.StringVar(&s.slow, "slow", "20:200", "slow periods in days, first:last")
+	f.IntVar(&s.sweep.Step, "step", 5, "distance between periods")
+	f.IntVar(&s.sweep.MinTrades, "min-trades", job.DefaultMinTrades, "what trades less often scores lower")
+	f.StringVar(&s.sweep.StrategyType, "strategy", job.SMA, "SMA, EMA or MACD")
+	f.StringVar(&s.sweep.ConfigPath, "config-path", "", "the trading API's configuration: minimum or standard")
+	f.StringSliceVar(&s.labels, "label", nil, "a word of yours to find the job by; several with a comma between")
+	f.StringVarP(&s.file, "file", "f", "", "a file with the request as JSON, or - for the standard input; in place of the flags above")
+	f.StringVar(&s.key, "idempotency-key", "", "sent again with the same key within 24 hours, it is the same job")
+	f.BoolVar(&s.watch, "watch", false, "show progress, then the results")
+	f.BoolVar(&s.asJSON, "json", false, "print JSON")
 	_ = cmd.RegisterFlagCompletionFunc("strategy", cobra.FixedCompletions([]string{job.SMA, job.EMA, job.MACD}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("config-path", cobra.FixedCompletions([]string{"minimum", "standard"}, cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.MarkFlagRequired("ticker")
+	cmd.MarkFlagsOneRequired("ticker", "tickers", "file")
+	for _, name := range ofSweep {
+		if name != "ticker" {
+			cmd.MarkFlagsMutuallyExclusive("file", name)
+		}
+	}
+	cmd.MarkFlagsMutuallyExclusive("ticker", "tickers", "file")
 	return cmd
+}
+
+// request is what the flags or the file ask for, by the rules of the webhook.
+func (s *submission) request(cmd *cobra.Command) (api.Request, error) {
+	if len(s.key) > maxKey || strings.ContainsFunc(s.key, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return api.Request{}, usagef("--idempotency-key must be 1 to %d printable ASCII characters", maxKey)
+	}
+	if cmd.Flags().Changed("idempotency-key") && s.key == "" { // a variable that is not set, say
+		return api.Request{}, usagef("--idempotency-key must not be empty")
+	}
+	var r api.Request
+	var text []byte
+	var err error
+	if s.file != "" {
+		text, err = s.read(cmd.InOrStdin())
+	} else if r, err = s.flags(); err == nil {
+		text, err = r.MarshalJSON()
+	}
+	if err != nil {
+		return r, err
+	}
+	asked, err := job.ParseRequest(text)
+	if err != nil {
+		return r, usageError{err}
+	}
+	r = api.Request{Sweep: asked.Sweep, Labels: asked.Labels, Tickers: asked.Tickers}
+	if r.Tickers != nil {
+		r.Ticker = ""
+	}
+	return r, nil
+}
+
+func (s *submission) flags() (r api.Request, err error) {
+	r = api.Request{Sweep: s.sweep, Labels: s.labels, Tickers: s.tickers}
+	r.StrategyType = strings.ToUpper(s.sweep.StrategyType)
+	if r.FastRange, err = parseRange("--fast", s.fast); err != nil {
+		return r, err
+	}
+	r.SlowRange, err = parseRange("--slow", s.slow)
+	return r, err
+}
+
+func (s *submission) read(stdin io.Reader) ([]byte, error) {
+	in := stdin
+	if s.file != "-" {
+		f, err := os.Open(s.file)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		defer func() { _ = f.Close() }()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, maxRequest+1))
+	if err != nil {
+		return nil, fmt.Errorf("read request: %w", err)
+	}
+	if len(text) > maxRequest {
+		return nil, usagef("a request is at most %d bytes", maxRequest)
+	}
+	return text, nil
+}
+
+// toldGroup prints what was taken and, with --watch, follows it to its end.
+func (s *submission) toldGroup(cmd *cobra.Command, c *api.Client, a api.Accepted) error {
+	out, errs := cmd.OutOrStdout(), cmd.ErrOrStderr()
+	if !s.watch {
+		if s.asJSON {
+			return printJSON(out, a)
+		}
+		for _, j := range a.Jobs {
+			if _, err := fmt.Fprintf(out, "%s\n", j.JobID); err != nil {
+				return err
+			}
+		}
+		_, err := fmt.Fprintf(errs, "Group %s: %s. See: sweepline jobs --group %s --sort score\n", a.GroupID, counted(len(a.Jobs), "job"), a.GroupID)
+		return err
+	}
+	fmt.Fprintf(errs, "Group %s: %s\n", a.GroupID, counted(len(a.Jobs), "job"))
+	failed := 0
+	for n, one := range a.Jobs {
+		fmt.Fprintf(errs, "%d of %d: %s\n", n+1, len(a.Jobs), one.Ticker)
+		j, err := follow(cmd.Context(), c, one.JobID, errs)
+		if err != nil {
+			return err
+		}
+		if j.Status == job.Failed {
+			failed++
+		}
+	}
+	p, err := c.Jobs(cmd.Context(), api.JobFilter{Group: a.GroupID, Sort: api.BestFirst, Limit: 500})
+	if err != nil {
+		return err
+	}
+	if s.asJSON {
+		err = printJSON(out, p)
+	} else {
+		printJobs(out, p.Jobs)
+	}
+	if err == nil && failed > 0 {
+		err = errors.New(counted(failed, "job") + " of the group failed\nRun them again with 'sweepline retry --group " + a.GroupID + "'")
+	}
+	return err
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
 }
 
 func parseRange(flag, text string) ([2]int, error) {

@@ -266,6 +266,12 @@ func printJob(w io.Writer, j api.Job) {
 	if j.RetryOf != "" {
 		fmt.Fprintf(w, "Repeats  %s\n", printable(j.RetryOf))
 	}
+	if j.GroupID != "" {
+		fmt.Fprintf(w, "Group    %s\n", printable(j.GroupID))
+	}
+	if len(j.Labels) > 0 {
+		fmt.Fprintf(w, "Labels   %s\n", printable(strings.Join(j.Labels, ", ")))
+	}
 	for _, id := range j.RetriedBy {
 		fmt.Fprintf(w, "Retried  %s\n", printable(id))
 	}

@@ -328,7 +328,7 @@ func (w *World) Enqueue(_ context.Context, r enqueue.Request) (enqueue.Accepted,
 	if w.TakeErr != nil {
 		return enqueue.Accepted{}, w.TakeErr
 	}
-	h, known := job.Header{JobID: job.NewID(), TenantID: r.Tenant, Parameters: r.Sweep, RetryOf: r.RetryOf, CreatedAt: Created}, false
+	h, known := job.Header{JobID: job.NewID(), TenantID: r.Tenant, Parameters: r.Sweep, RetryOf: r.RetryOf, GroupID: r.GroupID, Labels: r.Labels, CreatedAt: Created}, false
 	full := false
 	w.Set(func() {
 		if full = w.MostTaken > 0 && len(w.Taken) >= w.MostTaken; full {
@@ -345,6 +345,23 @@ func (w *World) Enqueue(_ context.Context, r enqueue.Request) (enqueue.Accepted,
 		return enqueue.Accepted{}, w.FullErr
 	}
 	return enqueue.Accepted{Header: h, Replayed: known}, nil
+}
+
+// EnqueueGroup takes a job for each ticker, as Enqueue takes each.
+func (w *World) EnqueueGroup(ctx context.Context, r enqueue.Request, tickers []string) (all []enqueue.Accepted, err error) {
+	for n, ticker := range tickers {
+		r.Sweep.Ticker = ticker
+		a, err := w.Enqueue(ctx, enqueue.Request{Tenant: r.Tenant, Sweep: r.Sweep, Labels: r.Labels, GroupID: r.GroupID, Shares: r.Shares})
+		if err != nil {
+			return nil, err
+		}
+		if n == 0 {
+			r.GroupID = a.Header.JobID
+		}
+		a.Header.GroupID = r.GroupID
+		all = append(all, a)
+	}
+	return all, nil
 }
 
 type deadLetters struct{ *World }

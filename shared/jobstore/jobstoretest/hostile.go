@@ -30,6 +30,8 @@ func unreadable(t *testing.T, l jobstore.Store) {
 		"tenant with NUL":   func(e *cloudevents.Event) { data(t, e, func(h *job.Header) { h.TenantID = "a\x00" }) },
 		"foreign job type":  func(e *cloudevents.Event) { data(t, e, func(h *job.Header) { h.JobType = "x" }) },
 		"no job id":         func(e *cloudevents.Event) { data(t, e, func(h *job.Header) { h.JobID = "x" }) },
+		"group of nothing":  func(e *cloudevents.Event) { data(t, e, func(h *job.Header) { h.GroupID = "x" }) },
+		"strange label":     func(e *cloudevents.Event) { data(t, e, func(h *job.Header) { h.Labels = []string{"a\x00"} }) },
 		"retry of nothing":  func(e *cloudevents.Event) { data(t, e, func(h *job.Header) { h.RetryOf = "x" }) },
 		"no creation": func(e *cloudevents.Event) {
 			data(t, e, func(h *job.Header) { h.CreatedAt = h.CreatedAt.AddDate(-1000, 0, 0) })

@@ -77,6 +77,8 @@ func filters(t *testing.T, l jobstore.Store) {
 		h[i].CreatedAt = Start.Add(time.Duration(i) * time.Hour)
 	}
 	h[3].Parameters.StrategyType = job.MACD
+	h[0].GroupID, h[2].GroupID = h[0].JobID, h[0].JobID
+	h[0].Labels, h[1].Labels, h[2].Labels = []string{"desk=eu", "weekly"}, []string{"weekly"}, []string{"week"}
 	apply(t, l, Life(t, h[0]).Requested, Life(t, h[1]).Submitted, Life(t, h[2]).Requested, Life(t, h[3]).Requested)
 	Complete(t, l, h[2], Rows(3))
 	finish(t, l, Life(t, h[3]).Failed)
@@ -100,6 +102,14 @@ func filters(t *testing.T, l jobstore.Store) {
 		"run in text":      {jobstore.Query{Text: "run-1"}, []int{2}},
 		"no pattern":       {jobstore.Query{Text: "%"}, nil},
 		"no pattern char":  {jobstore.Query{Text: "b_c"}, nil},
+		"group":            {jobstore.Query{Group: h[0].JobID}, []int{2, 0}},
+		"group of nobody":  {jobstore.Query{Group: h[1].JobID}, nil},
+		"label":            {jobstore.Query{Labels: []string{"weekly"}}, []int{1, 0}},
+		"both labels":      {jobstore.Query{Labels: []string{"weekly", "desk=eu"}}, []int{0}},
+		"no part of one":   {jobstore.Query{Labels: []string{"desk"}}, nil},
+		"no label so":      {jobstore.Query{Labels: []string{`weekly","week`}}, nil},
+		"best of a label":  {jobstore.Query{Labels: []string{"week"}, Sort: jobstore.BestFirst}, []int{2}},
+		"best of a group":  {jobstore.Query{Group: h[0].JobID, Sort: jobstore.BestFirst}, []int{2, 0}},
 		"together":         {jobstore.Query{Ticker: "DAX", Status: []job.State{job.Completed}, Since: at(1), Text: "sma"}, []int{2}},
 	} {
 		want := []string{}

@@ -20,7 +20,7 @@ import (
 func life(t *testing.T, l jobstore.Store) {
 	require.NoError(t, l.Ping(t.Context()))
 	h := Header("default")
-	h.RetryOf = job.NewID()
+	h.RetryOf, h.GroupID, h.Labels = job.NewID(), job.NewID(), []string{"desk=eu", "weekly"}
 	e := Life(t, h)
 
 	for range 2 { // every event arrives twice
@@ -29,7 +29,7 @@ func life(t *testing.T, l jobstore.Store) {
 	j := get(t, l, h)
 	require.Equal(t, job.Job{
 		JobID: h.JobID, TenantID: "default", JobType: job.Type, Status: job.Queued, Ticker: "DAX",
-		Parameters: h.Parameters, RetryOf: h.RetryOf, CreatedAt: Start, Results: []job.Row{},
+		Parameters: h.Parameters, RetryOf: h.RetryOf, GroupID: h.GroupID, Labels: h.Labels, CreatedAt: Start, Results: []job.Row{},
 	}, j)
 
 	apply(t, l, e.Submitted)
@@ -241,7 +241,7 @@ func anySplit(t *testing.T, l jobstore.Store) {
 			case 3:
 				life = life[:2]
 			}
-			if h == model {
+			if h.JobID == model.JobID {
 				for _, x := range life {
 					apply(t, l, x)
 				}

@@ -75,14 +75,14 @@ func pendingPages(t *testing.T, l jobstore.Store) {
 	require.Equal(t, job.Completed, done.Status)
 	require.Len(t, done.Results, jobstore.BestRows, "people are shown the best rows")
 	require.Equal(t, job.TimedOut, failed.ErrorCode)
-	partly, err := event.NewNotified(event.Notified{Header: jobstore.HeaderOf(done), Channel: "slack", NotifiedAt: done.CreatedAt.Add(2 * time.Minute), Left: 1})
+	partly, err := event.NewNotified(event.Notified{Header: done.Header(), Channel: "slack", NotifiedAt: done.CreatedAt.Add(2 * time.Minute), Left: 1})
 	require.NoError(t, err)
-	apply(t, l, partly, Notified(t, jobstore.HeaderOf(failed), "log"))
+	apply(t, l, partly, Notified(t, failed.Header(), "log"))
 	require.Equal(t, want[:6], ids(walk(t, l, 2)), "mail is still to be sent")
 	timeline, err := l.Timeline(t.Context(), done.TenantID, done.JobID)
 	require.NoError(t, err)
 	require.Equal(t, "slack", timeline[len(timeline)-1].Data["channel"])
-	apply(t, l, Notified(t, jobstore.HeaderOf(done), "slack"), Notified(t, jobstore.HeaderOf(done), "email"))
+	apply(t, l, Notified(t, done.Header(), "slack"), Notified(t, done.Header(), "email"))
 	require.Equal(t, want[:5], ids(walk(t, l, 2)))
 }
 

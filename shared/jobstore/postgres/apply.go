@@ -15,8 +15,8 @@ import (
 	"github.com/zixly/sweepline/shared/jobstore/internal/group"
 )
 
-// applySQL is the one statement that writes events; see migrations/00003.
-var applySQL = "select * from pipeline_apply_v1(" + parameters(33) + ")"
+// applySQL is the one statement that writes events; see migrations/00003 and 00007.
+var applySQL = "select * from pipeline_apply_v2(" + parameters(35) + ")"
 
 // Apply stores events; see jobstore.Store. It takes one round trip.
 func (l *Store) Apply(ctx context.Context, events ...cloudevents.Event) []jobstore.Applied {
@@ -40,7 +40,7 @@ func (l *Store) write(ctx context.Context, b fold.Batch) (fold.Written, error) {
 	return w, err
 }
 
-// readWritten reads what pipeline_apply_v1 returns.
+// readWritten reads what pipeline_apply_v2 returns.
 func readWritten(rows pgx.Rows) (fold.Written, error) {
 	w := fold.Written{Ended: map[string]fold.Stored{}, Foreign: map[string]bool{}}
 	for rows.Next() {
@@ -131,6 +131,14 @@ func applyArgs(b fold.Batch) ([]any, error) {
 		each(b.Lines, func(l line) string { return l.Data }),
 
 		b.AllNotified(),
+
+		each(b.Changes, func(c change) *string { return orNull(c.Header.GroupID) }),
+		each(b.Changes, func(c change) *string {
+			if len(c.Header.Labels) == 0 {
+				return nil
+			}
+			return orNull(jobstore.Labels(c.Header.Labels))
+		}),
 	}, nil
 }
 

@@ -16,7 +16,7 @@ import (
 
 // jobColumns are what a jobRow reads.
 const jobColumns = `id::text, tenant_id, job_type, status::text, parameters, result, metrics, error_code, error_message,
-    created_at, started_at, completed_at, attempts, trading_job_id, sweep_run_id, retry_of::text`
+    created_at, started_at, completed_at, attempts, trading_job_id, sweep_run_id, retry_of::text, group_id::text, labels`
 
 // listColumns leave the rows out.
 var listColumns = strings.Replace(jobColumns, "result,", "null::jsonb,", 1)
@@ -28,18 +28,19 @@ const collecting = `(select next_offset from pipeline_collections k where k.job_
 // jobRow is a row of pipeline_jobs. Anything may stand there: a value that is
 // not one of ours must not keep the rest of a list from being read.
 type jobRow struct {
-	id                                 string
-	tenant, jobType, status            *string
-	parameters, best, metrics          []byte
-	code, message, sweep, run, retryOf *string
-	created, started, completed        pgtype.Timestamptz
-	attempts                           *int32
+	id                                        string
+	tenant, jobType, status                   *string
+	parameters, best, metrics                 []byte
+	code, message, sweep, run, retryOf, group *string
+	labels                                    []byte
+	created, started, completed               pgtype.Timestamptz
+	attempts                                  *int32
 }
 
 func (r *jobRow) targets() []any {
 	return []any{
 		&r.id, &r.tenant, &r.jobType, &r.status, &r.parameters, &r.best, &r.metrics, &r.code, &r.message,
-		&r.created, &r.started, &r.completed, &r.attempts, &r.sweep, &r.run, &r.retryOf,
+		&r.created, &r.started, &r.completed, &r.attempts, &r.sweep, &r.run, &r.retryOf, &r.group, &r.labels,
 	}
 }
 
@@ -47,7 +48,7 @@ func (r *jobRow) job() job.Job {
 	j := job.Job{
 		JobID: r.id, TenantID: orEmpty(r.tenant), JobType: orEmpty(r.jobType), Status: job.State(orEmpty(r.status)),
 		ErrorCode: job.ErrorCode(orEmpty(r.code)), ErrorMessage: orEmpty(r.message),
-		TradingJobID: orEmpty(r.sweep), SweepRunID: orEmpty(r.run), RetryOf: orEmpty(r.retryOf),
+		TradingJobID: orEmpty(r.sweep), SweepRunID: orEmpty(r.run), RetryOf: orEmpty(r.retryOf), GroupID: orEmpty(r.group),
 		StartedAt: instant(r.started), CompletedAt: instant(r.completed),
 	}
 	if at := instant(r.created); at != nil {
@@ -56,7 +57,7 @@ func (r *jobRow) job() job.Job {
 	if r.attempts != nil {
 		j.Attempts = int(*r.attempts)
 	}
-	return jobstore.Complete(jobstore.Decode(j, r.parameters, r.best, r.metrics))
+	return jobstore.Complete(jobstore.Decode(j, r.parameters, r.best, r.metrics, r.labels))
 }
 
 // instant is t within the years that JSON can tell.
@@ -165,6 +166,13 @@ func narrow(tenantID string, q jobstore.Query) *filter {
 	f.add("tenant_id = ?", tenantID)
 	if q.Ticker != "" {
 		f.add("ticker = upper(?)", jobstore.Text(q.Ticker, 64))
+	}
+	if q.Group != "" {
+		f.add("group_id = ?::uuid", q.Group)
+	}
+	if len(q.Labels) > 0 {
+		f.add("labels is not null") // by the index of these
+		f.add("labels @> ?::jsonb", jobstore.Labels(q.Labels))
 	}
 	if !q.Since.IsZero() {
 		f.add("created_at >= ?", q.Since)

@@ -75,7 +75,7 @@ func TestAnExistingDatabaseIsChangedInPlace(t *testing.T) {
 	require.Equal(t, 5.0, rows[0].Score)
 
 	// What was begun under the old schema ends under the new one.
-	h := jobstore.HeaderOf(open[0])
+	h := open[0].Header()
 	require.True(t, jobstoretest.Complete(t, l, h, jobstoretest.Rows(2)).First)
 	again := l.Apply(t.Context(), jobstoretest.Life(t, h).Requested, jobstoretest.Notified(t, h, "log"))
 	require.NoError(t, jobstore.Errors(again))
@@ -135,7 +135,9 @@ func TestIndexes(t *testing.T) {
 		"pipeline_jobs USING btree (tenant_id, best_score DESC, created_at DESC, id DESC) WHERE (best_score IS NOT NULL)",
 		"pipeline_jobs USING btree (tenant_id, created_at DESC, id DESC)",
 		"pipeline_jobs USING btree (tenant_id, created_at DESC, id DESC) WHERE (error_code = 'cancelled'::text)",
+		"pipeline_jobs USING btree (tenant_id, created_at DESC, id DESC) WHERE (labels IS NOT NULL)",
 		"pipeline_jobs USING btree (tenant_id, created_at DESC, id DESC) WHERE (status <> 'COMPLETED'::pipeline_job_status)",
+		"pipeline_jobs USING btree (tenant_id, group_id, created_at DESC, id DESC) WHERE (group_id IS NOT NULL)",
 		"pipeline_jobs USING btree (tenant_id, status)",
 		"pipeline_jobs USING btree (tenant_id, ticker, created_at DESC, id DESC)",
 		"pipeline_pending USING btree (job_id)",

@@ -164,7 +164,7 @@ func read(e cloudevents.Event) (Item, error) {
 		})
 	case event.JobCompleted, event.JobFailed:
 		return of(e, func(d *event.Finished, x *Item) {
-			x.Change.Header = jobstore.HeaderOf(d.Job)
+			x.Change.Header = d.Job.Header()
 			x.Line.Error = jobstore.Message(d.Job.ErrorMessage)
 		})
 	case event.JobNotified:
@@ -224,6 +224,10 @@ func check(e cloudevents.Event, h job.Header) error {
 		return fmt.Errorf("event %s has an unexpected job type", e.ID())
 	case h.RetryOf != "" && !job.ValidID(h.RetryOf):
 		return fmt.Errorf("event %s has an invalid retry_of", e.ID())
+	case h.GroupID != "" && !job.ValidID(h.GroupID):
+		return fmt.Errorf("event %s has an invalid group_id", e.ID())
+	case !job.ValidLabels(h.Labels):
+		return fmt.Errorf("event %s has invalid labels", e.ID())
 	}
 	if err := h.Parameters.Validate(); err != nil {
 		return fmt.Errorf("event %s: parameters: %w", e.ID(), err)
