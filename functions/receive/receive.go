@@ -39,6 +39,8 @@ type Config struct {
 	// PublicURL is where clients reach the API and the dashboard: status_url, stream_url
 	// and dashboard_url in answers. BaseURL if empty.
 	PublicURL string `envconfig:"PUBLIC_URL"`
+	// ScheduleSecret signs the tokens of schedules; without one there are none.
+	ScheduleSecret string `envconfig:"SCHEDULE_SECRET"`
 }
 
 // enqueuer takes a job in: enqueue.Enqueuer.
@@ -55,10 +57,11 @@ type Function struct {
 	// public is PUBLIC_URL without a slash at its end.
 	public string
 	// path is that of WEBHOOK_BASE_URL, which proxies take away.
-	path    string
-	guarded http.Handler
-	pings   map[string]func(context.Context) error
-	close   func() error
+	path      string
+	schedules auth.Schedules
+	guarded   http.Handler
+	pings     map[string]func(context.Context) error
+	close     func() error
 }
 
 // New refuses missing dependencies and a bad base URL, and does no I/O. pings
@@ -78,6 +81,9 @@ func New(cfg Config, in enqueuer, keys *auth.Keys, pings map[string]func(context
 	f := &Function{
 		enqueue: in, keys: keys, pings: pings, webhook: strings.TrimSuffix(cfg.BaseURL, "/") + "/webhook/sweep-callback",
 		public: strings.TrimRight(cfg.PublicURL, "/"), path: strings.TrimRight(u.EscapedPath(), "/"),
+	}
+	if f.schedules, err = auth.NewSchedules(cfg.ScheduleSecret); err != nil {
+		return nil, err
 	}
 	f.guarded = keys.Require(http.HandlerFunc(f.take))
 	return f, nil
@@ -150,6 +156,8 @@ func (f *Function) Handle(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", http.MethodPost)
 		function.WriteError(w, http.StatusMethodNotAllowed, function.CodeMethod, "sweeps are asked for with POST")
+	case scheduled(r):
+		f.takeScheduled(w, r)
 	default:
 		f.guarded.ServeHTTP(w, r)
 	}

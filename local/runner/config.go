@@ -63,6 +63,9 @@ type Config struct {
 	// PricesDir holds CSV price files for the simulator; empty: DataDir/prices.
 	PricesDir string
 
+	// SchedulesDir holds PingSource manifests to run; empty: none are.
+	SchedulesDir string
+
 	RedisURL    string `envconfig:"REDIS_URL"`
 	DatabaseURL string `envconfig:"DATABASE_URL"`
 	// DatabaseReadURL and DatabaseSurveyURL are the same database by logins that read

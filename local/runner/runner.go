@@ -16,8 +16,10 @@ import (
 
 	"github.com/zixly/sweepline/functions/supervise"
 	"github.com/zixly/sweepline/local/simulator"
+	"github.com/zixly/sweepline/shared/auth"
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/broker/dispatch"
+	"github.com/zixly/sweepline/shared/enqueue"
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/redisclient"
 	"github.com/zixly/sweepline/shared/seal"
@@ -41,6 +43,8 @@ type Local struct {
 	Mode string
 	// DataDir is the folder in use.
 	DataDir string
+	// Missed are the runs of schedules that were missed, a line for each schedule.
+	Missed []string
 	// Resumed counts the unfinished jobs of an earlier process that were restored.
 	Resumed int
 	// Seals are the keys of this pipeline's events.
@@ -53,6 +57,12 @@ type Local struct {
 	sim    *simulator.Simulator
 	broker *broker.Server
 	steps  []*step
+	keys   *auth.Keys
+	// enqueue takes in what schedules ask for.
+	enqueue   *enqueue.Enqueuer
+	schedules *schedules
+	// stopSchedules ends them and waits.
+	stopSchedules func()
 	// reconciler is the supervisor's.
 	reconciler *supervise.Reconciler
 	// traces are nil where none are sent.
@@ -109,8 +119,21 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (_ *Local, err err
 	if err := l.startBroker(ctx, cfg); err != nil {
 		return nil, err
 	}
+	if err := l.openSchedules(cfg.SchedulesDir); err != nil {
+		return nil, err
+	}
 	if err := l.open(ctx); err != nil {
 		return nil, err
+	}
+	if l.schedules != nil {
+		running, stop := context.WithCancel(context.WithoutCancel(ctx))
+		done := make(chan struct{})
+		l.stopSchedules = func() { stop(); <-done }
+		l.group.Go(func() error {
+			defer close(done)
+			l.schedules.run(running)
+			return nil
+		})
 	}
 	return l, nil
 }
@@ -251,6 +274,9 @@ func (l *Local) Close() error {
 	for _, s := range l.steps {
 		s.drain()
 	}
+	if l.stopSchedules != nil {
+		l.stopSchedules()
+	}
 	l.publicAt.close(ctx)
 	var err error
 	for _, s := range l.steps {
@@ -304,8 +330,11 @@ func (l *Local) Summary() string {
 	var b strings.Builder
 	for _, line := range [][2]string{
 		{"Dashboard", l.PublicURL}, {"Let in", l.LetIn}, {"Webhook", "POST " + l.PublicURL + "/webhook/trading-sweep"}, {"Broker", l.BrokerURL},
-		{"Trading API", trading}, {"Messages", l.Messages}, {"Metrics", l.AdminURL + "/metrics"}, {"Data", l.DataDir},
+		{"Trading API", trading}, {"Messages", l.Messages}, {"Metrics", l.AdminURL + "/metrics"}, {"Data", l.DataDir}, {"Schedules", l.schedules.summary()},
 	} {
+		if line[1] == "" {
+			continue
+		}
 		fmt.Fprintf(&b, "  %-12s %s\n", line[0], line[1])
 	}
 	return b.String()

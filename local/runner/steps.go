@@ -146,7 +146,7 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	if err != nil {
 		return nil, err
 	}
-	l.LetIn = keys.Admits()
+	l.keys, l.LetIn = keys, keys.Admits()
 	l.log.InfoContext(ctx, "authentication configured", "tenants", l.LetIn)
 	sender, err := sink.New(out, sink.WithTransport(l.local), sink.WithSeals(l.Seals))
 	if err != nil {
@@ -179,6 +179,7 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	if err != nil {
 		return nil, err
 	}
+	l.enqueue = in
 	lost, err := restore.New(l.stores.surveyor, waits, accepted)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 
@@ -50,11 +51,31 @@ func unquote(s string) string {
 
 func unprintable(r rune) bool { return r < ' ' || r > '~' }
 
-// EventKey makes a key of what the CloudEvents spec says is unique.
+// PingType is the type of the events that Knative's PingSource sends, and `sweepline up`
+// for one.
+const PingType = "dev.knative.sources.ping"
+
+// PingSource is the source of the events of a PingSource, by Knative's rule.
+func PingSource(namespace, name string) string {
+	return "/apis/v1/namespaces/" + namespace + "/pingsources/" + name
+}
+
+// PingKey is the key of a run of a schedule: its source, and the minute. PingSource gives
+// each event an id at random, and two replicas of it may send for one run; it sends within
+// a second of the run.
+func PingKey(source string, at time.Time) string {
+	return "ping\n" + strconv.Itoa(len(source)) + "\n" + source + at.UTC().Truncate(time.Minute).Format(time.RFC3339)
+}
+
+// EventKey makes a key of what the CloudEvents spec says is unique; of a run of a schedule
+// it is PingKey.
 func EventKey(e *cloudevents.Event, problems *job.Invalid) string {
 	if len(e.Source())+len(e.ID()) > maxEventKey {
 		*problems = append(*problems, job.Problem{Field: "event", Message: "source and id are too long"})
 		return ""
+	}
+	if e.Type() == PingType && !e.Time().IsZero() {
+		return PingKey(e.Source(), e.Time())
 	}
 	return "event\n" + strconv.Itoa(len(e.Source())) + "\n" + e.Source() + e.ID()
 }

@@ -239,6 +239,8 @@ func TestWrongUse(t *testing.T) {
 		"empty key":       {"submit", "--ticker", "DAX", "--idempotency-key", ""},
 		"no file":         {"submit", "-f", "/does/not/exist"},
 		"file and flag":   {"submit", "-f", "-", "--step", "1"},
+		"token of what":   {"schedule-token", "weekly", "--tenant", "acme"},
+		"token unsigned":  {"schedule-token", "sweepline/weekly", "--tenant", "acme"},
 		"bad sort":        {"jobs", "--sort", "best"},
 		"bad range":       {"submit", "--ticker", "DAX", "--fast", "10-50"},
 		"broken rule":     {"submit", "--ticker", "DAX", "--fast", "50:10"},

@@ -28,7 +28,7 @@ Commands that look and act talk to a running sweepline at $SWEEPLINE_URL
 			root.AddCommand(c)
 		}
 	}
-	add("run", newUp(), newBroker(), newSimulator(), newMigrate(), newBench(), newTemplates())
+	add("run", newUp(), newBroker(), newSimulator(), newMigrate(), newBench(), newTemplates(), newScheduleToken())
 	add("jobs", newSubmit(), newJobs(), newJob(), newWatch(), newCancel(), newRetry(), newResults())
 	add("mend", newDeadLetters(), newRedrive(), newDiscard(), newReplay(), newDrained(), newLeftovers())
 	root.AddCommand(newVersion())

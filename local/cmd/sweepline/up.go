@@ -71,6 +71,9 @@ start.`,
 			if l.Resumed > 0 {
 				fmt.Fprintf(out, "Resumed %d unfinished jobs of an earlier run.\n", l.Resumed)
 			}
+			for _, line := range l.Missed {
+				fmt.Fprintf(out, "Runs of schedules were missed while nothing ran: %s.\n", line)
+			}
 			if demo {
 				if err := runDemo(cmd.Context(), l, out, cmd.ErrOrStderr()); err != nil {
 					return errors.Join(err, l.Close())
@@ -96,6 +99,7 @@ start.`,
 	f.IntVar(&cfg.AdminPort, "admin-port", 9090, "port of metrics and health")
 	f.StringVar(&cfg.DataDir, "data-dir", "", "folder for everything that lasts (default: sweepline in the user's data folder)")
 	f.DurationVar(&cfg.SimulatorDelay, "delay", 3*time.Second, "how long the simulator lets a sweep take at least")
+	f.StringVar(&cfg.SchedulesDir, "schedules", "", "folder of PingSource manifests: sweeps to run again and again")
 	f.StringVar(&cfg.PricesDir, "prices", "", "folder of CSV price files for the simulator")
 	f.StringVar(&logs, "log", "", "file for the JSON log, - for the error output (default: sweepline.log in the data folder)")
 	return cmd

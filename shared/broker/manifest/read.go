@@ -164,8 +164,11 @@ func ReadBroker(text []byte) (*Broker, error) {
 	return &b, read(text, &b, brokerFields)
 }
 
+// toJSON reads YAML, in which no field may stand twice.
+func toJSON(text []byte) ([]byte, error) { return yaml.YAMLToJSONStrict(text) }
+
 func read(text []byte, into any, known fields) error {
-	text, err := yaml.YAMLToJSONStrict(text)
+	text, err := toJSON(text)
 	if err != nil {
 		return err
 	}
