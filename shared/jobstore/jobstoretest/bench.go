@@ -43,12 +43,19 @@ func Bench(b *testing.B, open func(b *testing.B) jobstore.Store, settle func(b *
 func benchReads(b *testing.B, l jobstore.Store, settle func(b *testing.B)) {
 	const n = 100_000
 	tickers := []string{"DAX", "SMI", "CAC", "FTSE"}
+	group := ""
 	for start := 0; start < n; start += 1000 {
 		events := make([]cloudevents.Event, 1000)
 		for i := range events {
 			h := Header("default")
 			h.CreatedAt = Start.Add(time.Duration(start+i) * time.Second)
 			h.Parameters.Ticker = tickers[i%4]
+			if i%10 == 0 {
+				h.Labels, h.GroupID = []string{"weekly"}, group
+			}
+			if (start+i)%20 == 0 {
+				group = h.JobID
+			}
 			e, rows := Life(b, h), Rows(1)
 			rows[0].Score = float64(i*7919%1000) / 8
 			events[i] = []cloudevents.Event{e.Requested, e.Submitted, e.Failed, Collected(b, h, rows)}[i/4%4]
@@ -73,6 +80,10 @@ func benchReads(b *testing.B, l jobstore.Store, settle func(b *testing.B)) {
 		"best of a ticker": {Sort: jobstore.BestFirst, Ticker: "SMI"},
 		"best of none":     {Sort: jobstore.BestFirst, Ticker: "NONE"},
 		"best completed":   {Sort: jobstore.BestFirst, Status: []job.State{job.Completed}},
+		"label":            {Labels: []string{"weekly"}},
+		"label that isn't": {Labels: []string{"monthly"}},
+		"best of a label":  {Labels: []string{"weekly"}, Sort: jobstore.BestFirst},
+		"group":            {Group: group, Sort: jobstore.BestFirst},
 		"text that is":     {Text: "cac"},
 		"text that is not": {Text: "nowhere"},
 	} {
