@@ -208,7 +208,7 @@ func TestResults(t *testing.T) {
 	signal, calmar := 9, 0.125
 	w.Rows = []job.Row{
 		{Ticker: "DAX", StrategyType: "MACD", FastPeriod: 12, SlowPeriod: 26, SignalPeriod: &signal, Score: 1.5, CalmarRatio: &calmar, TotalTrades: 60},
-		{Ticker: "=A1/A2", StrategyType: "SMA", FastPeriod: 10, SlowPeriod: 20, Score: -1},
+		{Ticker: "=A1/A2", StrategyType: "SMA", FastPeriod: 10, SlowPeriod: 20, Score: -1, NeighbourWorst: &calmar},
 	}
 	r := jobstest.Call(h, "GET", "/api/jobs/"+j.JobID+"/results.csv")
 	require.Equal(t, 200, r.Code)
@@ -220,8 +220,10 @@ func TestResults(t *testing.T) {
 	require.Equal(t, []string{"DAX", "MACD", "12", "26", "9", "1.5"}, lines[1][:6])
 	require.Equal(t, "0.125", lines[1][17])
 	require.Empty(t, lines[2][4])
-	require.Equal(t, []string{"synthetic", "data_source", "data_hash"}, lines[0][19:])
-	require.Equal(t, []string{"", "", ""}, lines[1][19:], "the API says nothing of its prices: nobody knows")
+	require.Equal(t, []string{"neighbour_worst", "neighbour_median"}, lines[0][22:])
+	require.Equal(t, []string{"0.125", ""}, lines[2][22:])
+	require.Equal(t, []string{"synthetic", "data_source", "data_hash"}, lines[0][19:22])
+	require.Equal(t, []string{"", "", ""}, lines[1][19:22], "the API says nothing of its prices: nobody knows")
 	for want, m := range map[string]*job.Metrics{
 		"true,,":              {Synthetic: true},
 		"true,synthetic,":     {Synthetic: true, Data: &job.Data{Source: "synthetic"}},
@@ -231,7 +233,7 @@ func TestResults(t *testing.T) {
 		w.Set(func() { w.Jobs[j.JobID] = j })
 		lines, err := csv.NewReader(jobstest.Call(h, "GET", "/api/jobs/"+j.JobID+"/results.csv").Body).ReadAll()
 		require.NoError(t, err)
-		require.Equal(t, want, strings.Join(lines[2][19:], ","))
+		require.Equal(t, want, strings.Join(lines[2][19:22], ","))
 	}
 	require.Equal(t, []string{"'=A1/A2", "-1"}, []string{lines[2][0], lines[2][5]}, "a text is no formula, a number stays one")
 	require.Equal(t, 200, jobstest.Call(h, "GET", "/api/jobs/"+strings.ToUpper(j.JobID)+"/results.csv").Code)

@@ -1,6 +1,7 @@
 // Package collect is the step between a sweep's completion and its job's end: it
 // takes SweepCompleted, fetches the rows from the trading API page by page, stores
-// each page as it comes, and replies with SweepCollected, by which store ends the
+// each page as it comes, computes what takes all of them (how robust each row is, the
+// surface that maps are drawn from), and replies with SweepCollected, by which store ends the
 // job. The job store knows how far a job's rows are, so that a delivery in any
 // process goes on where the last one stopped, and no page is fetched twice.
 package collect
@@ -9,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/http"
 	"time"
@@ -44,6 +46,8 @@ type JobStore interface {
 	Collect(ctx context.Context, pages ...jobstore.ResultPage) ([]jobstore.Collection, error)
 	Collections(ctx context.Context, jobs ...job.Header) ([]jobstore.Collection, error)
 	CollectFailed(ctx context.Context, h job.Header, runID string) (failures int, err error)
+	Results(ctx context.Context, tenant, id string, q jobstore.RowQuery) iter.Seq2[job.Row, error]
+	Assess(ctx context.Context, h job.Header, a jobstore.Assessment) error
 	Summary(ctx context.Context, tenant, id string) (jobstore.Summary, error)
 	Ping(ctx context.Context) error
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/zixly/sweepline/functions/collect"
 	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/heatmap"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/jobstore/jobstoretest"
@@ -160,7 +162,18 @@ func TestACompletedSweep(t *testing.T) {
 	d, err := event.Data[event.Collected](reply)
 	require.NoError(t, err)
 	require.Equal(t, [2]int{25, 25}, [2]int{d.Rows, d.Total})
-	require.Equal(t, jobstore.Summarize(b.api.rows).Best, d.Best)
+	rows := slices.Clone(b.api.rows)
+	heatmap.JudgeRows(rows, b.header.Parameters.Step)
+	require.NotNil(t, rows[24].NeighbourWorst)
+	require.Equal(t, jobstore.Summarize(rows).Best, d.Best, "with what is around them")
+	packed, err := b.jobStore.Surface(t.Context(), "acme", b.header.JobID)
+	require.NoError(t, err)
+	surface, err := heatmap.DecodeSurface(packed)
+	require.NoError(t, err)
+	want, ok := heatmap.OfRows(rows, b.header.Parameters.Step)
+	require.True(t, ok)
+	want.Top = jobstore.CleanAll(rows)[:heatmap.TopRows]
+	require.Equal(t, want, surface)
 	require.Equal(t, job.Running, mustJob(t, b).Status, "store ends the job")
 	require.Equal(t, &job.Collecting{Rows: 25, Total: 25}, mustJob(t, b).Collecting)
 
@@ -176,6 +189,29 @@ func TestACompletedSweep(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, again, "a job that has ended is left alone")
 	require.Len(t, b.api.asked(), 3)
+}
+
+// A sweep of one page is judged before it is stored, and leaves no surface.
+func TestASweepOfOnePage(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.api.rows = jobstoretest.Rows(9)
+	reply := b.end(t)
+	d, err := event.Data[event.Collected](reply)
+	require.NoError(t, err)
+	rows := slices.Clone(b.api.rows)
+	heatmap.JudgeRows(rows, b.header.Parameters.Step)
+	require.NotNil(t, rows[0].NeighbourMedian)
+	require.Equal(t, jobstore.Summarize(rows).Best, d.Best)
+	packed, err := b.jobStore.Surface(t.Context(), "acme", b.header.JobID)
+	require.NoError(t, err)
+	require.Nil(t, packed)
+	var stored []job.Row
+	for r, err := range b.jobStore.Results(t.Context(), "acme", b.header.JobID, jobstore.RowQuery{}) {
+		require.NoError(t, err)
+		stored = append(stored, r)
+	}
+	require.Equal(t, jobstore.CleanAll(rows), stored)
 }
 
 func mustJob(t *testing.T, b *bundle) job.Job {

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/zixly/sweepline/shared/event"
+	"github.com/zixly/sweepline/shared/heatmap"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/sink"
@@ -113,6 +114,9 @@ func pageOf(d event.Completed, from int, fetched trading.Page) jobstore.ResultPa
 			p.Rows = append(p.Rows, r)
 		}
 	}
+	if from == 0 && p.Last {
+		heatmap.JudgeRows(p.Rows, d.Parameters.Step)
+	}
 	return p
 }
 
@@ -159,6 +163,9 @@ func (f *Function) complete(ctx context.Context, d event.Completed, last jobstor
 	if last.From == 0 {
 		sum = jobstore.Summarize(last.Rows)
 	} else {
+		if err := f.assess(ctx, d, last.Next); err != nil {
+			return nil, err
+		}
 		var err error
 		if sum, err = f.jobStore.Summary(ctx, d.TenantID, d.JobID); err != nil {
 			return nil, err

@@ -48,7 +48,7 @@ type Function struct {
 	cfg      Config
 	jobs     *jobs.Service
 	handler  http.Handler
-	heatMaps heatMaps
+	surfaces surfaces
 }
 
 // New shows what s reads. Stop stops s.

@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"testing"
@@ -71,70 +72,127 @@ func TestWaterfallOfAnOpenJob(t *testing.T) {
 	require.Empty(t, draw(jobs.Found{}, nil, at(0)).Bars)
 }
 
-func grid(fast, slow int) []heatmap.Point {
-	var rows []heatmap.Point
+func grid(fast, slow int) []job.Row {
+	var rows []job.Row
 	for f := range fast {
 		for s := range slow {
-			rows = append(rows, heatmap.Point{FastPeriod: 5 + f, SlowPeriod: 500 + s, Score: float64(f*slow + s)})
+			rows = append(rows, job.Row{FastPeriod: 5 + f, SlowPeriod: 500 + s, Score: float64(f*slow + s), MaxDrawdownPct: float64(1 + f*slow + s)})
 		}
 	}
 	return rows
 }
 
+func drawn(t *testing.T, rows []job.Row, query string) *heatMap {
+	t.Helper()
+	s, ok := heatmap.OfRows(rows, 1)
+	require.True(t, ok)
+	u, err := url.Parse("/jobs/x?" + query)
+	require.NoError(t, err)
+	return heatMapOf(&s, readQuery(u))
+}
+
 func TestHeatMap(t *testing.T) {
 	t.Parallel()
-	s, ok := heatMapOf(grid(3, 4)[:11]) // one is missing
-	require.True(t, ok)
+	s := drawn(t, grid(3, 4)[:11], "") // one is missing
 	require.Len(t, s.Cells, 11)
 	require.Equal(t, []string{"500", "501", "502", "503"}, s.Columns)
-	require.Equal(t, line{Name: "7", Scores: []string{"8.00", "9.00", "10.00", ""}}, s.Lines[2])
-	require.Equal(t, 10.0, s.Best.Score)
+	last := s.Lines[2]
+	require.Equal(t, []string{"7", "8.00", "9.00", "10.00", ""}, []string{last.Name, last.Cells[0].Text, last.Cells[1].Text, last.Cells[2].Text, last.Cells[3].Text})
+	require.Empty(t, last.Cells[3].Href)
+	require.Equal(t, 10.0, s.Value)
 	require.Equal(t, "fast 7, slow 502: 10.00", s.BestCell.Title)
 	require.Equal(t, heatmap.Shades-1, s.BestCell.Shade)
+	require.True(t, s.BestCell.Entry)
+	require.Equal(t, "/jobs/x?where=fast%3E%3D7%2C+fast%3C%3D7%2C+slow%3E%3D502%2C+slow%3C%3D502#results", s.BestCell.Href)
 	require.Equal(t, 0, s.Cells[0].Shade)
 	require.InDelta(t, 100-100.0/3, part(t, s.Cells[0].Y), 0.01, "the least fast period is at the bottom")
 	require.Zero(t, part(t, s.BestCell.Y))
 	require.Equal(t, 1, s.Shared)
 	require.Equal(t, "0.00", s.Legend[0].From)
+
+	s = drawn(t, grid(3, 4), "metric=max_drawdown_pct&stat=worst&sort=trades&where=score>1")
+	require.Equal(t, "fast 5, slow 500: 1.00", s.BestCell.Title, "the least drawdown is the best")
+	require.Equal(t, heatmap.Shades-1, s.BestCell.Shade)
+	require.Contains(t, s.Metrics[0].Href, "sort=total_trades")
+	require.Contains(t, s.Metrics[0].Href, "where=score%3E1", "the rows stay")
+	require.True(t, s.Metrics[heatmap.MetricOf("max_drawdown_pct")].Now)
+	require.True(t, drawn(t, grid(3, 4), "metric=nonsense&stat=x").Metrics[0].Now)
 }
 
 func TestHeatMapOfManyRows(t *testing.T) {
 	t.Parallel()
 	rows := grid(100, 200)
-	s, ok := heatMapOf(rows)
-	require.True(t, ok)
+	s := drawn(t, rows, "")
 	require.LessOrEqual(t, len(s.Cells), heatmap.MostColumns*heatmap.MostLines)
 	require.Equal(t, 20_000, s.Rows)
 	require.Equal(t, 20, s.Shared, "four fast and five slow periods share a cell")
-	require.Equal(t, rows[len(rows)-1], s.Best, "sharing hides no best one")
+	require.Equal(t, rows[len(rows)-1].Score, s.Best.Score, "sharing hides no best one")
 	require.Equal(t, "fast 101–104, slow 695–699: 19999.00", s.BestCell.Title)
 	require.Equal(t, "699", s.XTicks[len(s.XTicks)-1].Label)
+	require.Equal(t, "fast 101–104, slow 695–699: 19395.00", drawn(t, rows, "stat=worst").BestCell.Title)
+	require.Equal(t, "fast 101–104, slow 695–699: 19697.00", drawn(t, rows, "stat=median").BestCell.Title)
 }
 
 func TestHeatMapOfOddRows(t *testing.T) {
 	t.Parallel()
-	_, ok := heatMapOf(nil)
-	require.False(t, ok)
-	_, ok = heatMapOf(grid(1, 1))
-	require.False(t, ok)
-	flat := []heatmap.Point{{FastPeriod: 1, SlowPeriod: 2}, {FastPeriod: 1, SlowPeriod: 3}}
-	s, ok := heatMapOf(flat)
-	require.True(t, ok)
+	s := drawn(t, []job.Row{{FastPeriod: 1, SlowPeriod: 2}, {FastPeriod: 1, SlowPeriod: 3}}, "")
 	require.Equal(t, heatmap.Shades-1, s.Cells[0].Shade, "all are best")
 	nine := 9
-	s, _ = heatMapOf([]heatmap.Point{{FastPeriod: 1, SlowPeriod: 2, SignalPeriod: &nine, Score: -3}, {FastPeriod: 1, SlowPeriod: 2, Score: -1}})
+	s = drawn(t, []job.Row{{FastPeriod: 1, SlowPeriod: 2, SignalPeriod: &nine, Score: -3}, {FastPeriod: 1, SlowPeriod: 2, Score: -1}}, "")
 	require.Len(t, s.Cells, 1)
-	require.Equal(t, "-1.00", s.Lines[0].Scores[0], "the best of those that share it")
+	require.Equal(t, "-1.00", s.Lines[0].Cells[0].Text, "the best of those that share it")
+	require.Empty(t, s.Edges)
 }
 
-func TestHeatMapsAreFew(t *testing.T) {
+// The plateau has a line around it, and only there.
+func TestPlateauIsOutlined(t *testing.T) {
 	t.Parallel()
-	var s heatMaps
-	for i := range 3 * keptHeatMaps {
-		s.keep(strconv.Itoa(i%(2*keptHeatMaps)), &heatMap{})
+	var rows []job.Row
+	for fast := 1; fast <= 12; fast++ {
+		for slow := 20; slow < 32; slow++ {
+			r := job.Row{FastPeriod: fast, SlowPeriod: slow, Score: 1}
+			if fast >= 4 && fast <= 8 && slow >= 22 && slow <= 27 {
+				r.Score = 50
+			}
+			rows = append(rows, r)
+		}
 	}
-	require.Len(t, s.kept, keptHeatMaps)
-	require.Len(t, s.order, keptHeatMaps)
+	require.Len(t, drawn(t, rows, "").Edges, 2*5+2*6)
+	require.Len(t, drawn(t, rows, "metric=total_trades&stat=median").Edges, 2*5+2*6, "on every map")
+}
+
+func TestPageQuery(t *testing.T) {
+	t.Parallel()
+	read := func(query string) jobQuery {
+		u, err := url.Parse("/jobs/x?" + query)
+		require.NoError(t, err)
+		return readQuery(u)
+	}
+	require.True(t, read("").first())
+	require.True(t, read("sort=nonsense&dir=x&from=-3&where=+,").first())
+	require.Empty(t, read("sort=nonsense").Problems, "people get the page")
+	q := read("sort=drawdown&from=40&where=trades>=30,fast>=5,fast<=9,slow>=20,slow<=40")
+	require.Equal(t, []any{"max_drawdown_pct", true, 40, 5}, []any{q.rows.By, q.rows.Ascending, q.rows.Offset, len(q.rows.Where)})
+	fast, slow, closed := q.region()
+	require.Equal(t, []any{[2]int{5, 9}, [2]int{20, 40}, true}, []any{fast, slow, closed})
+	_, _, closed = read("where=fast>=5,fast<=9,slow>=20").region()
+	require.False(t, closed)
+	require.Equal(t, q, read(strings.TrimSuffix(strings.TrimPrefix(q.href("#results"), "/jobs/x?"), "#results")), "a link leads where it says")
+	bad := read("where=trades>=x,score>1")
+	require.Len(t, bad.Problems, 1)
+	require.Empty(t, bad.rows.Where)
+	require.LessOrEqual(t, len(read("where="+strings.Repeat("score>1,", 200)).conditions()), longestWhere)
+	require.Contains(t, around(job.Sweep{Step: 5, Ticker: "DAX"}, heatmap.Point{FastPeriod: 5, SlowPeriod: 495}), "fast_from=1&fast_to=15&min_trades=0&slow_from=485&slow_to=500&step=1")
+}
+
+func TestSurfacesAreFew(t *testing.T) {
+	t.Parallel()
+	var s surfaces
+	for i := range 3 * keptSurfaces {
+		s.keep(strconv.Itoa(i%(2*keptSurfaces)), &heatmap.Surface{})
+	}
+	require.Len(t, s.kept, keptSurfaces)
+	require.Len(t, s.order, keptSurfaces)
 }
 
 func TestSpan(t *testing.T) {

@@ -1,21 +1,15 @@
 package dashboard
 
 import (
-	"context"
 	"fmt"
-	"sync"
+	"net/url"
 
 	"github.com/zixly/sweepline/shared/heatmap"
-	"github.com/zixly/sweepline/shared/jobstore"
 )
 
-const (
-	// overlap, in percent, closes the seams that rounding to pixels leaves
-	// between cells. Cells are drawn upward, each over the one before.
-	overlap = 0.1
-	// keptHeatMaps bounds the heat maps that a process remembers.
-	keptHeatMaps = 64
-)
+// overlap, in percent, closes the seams that rounding to pixels leaves between cells.
+// Cells are drawn upward, each over the one before.
+const overlap = 0.1
 
 // heatMap is a map, ready to draw, with the least fast period at the bottom.
 type heatMap struct {
@@ -23,13 +17,17 @@ type heatMap struct {
 
 	Cells          []cell
 	XTicks, YTicks []tick
-	// Legend are the least scores of the shades.
+	// Legend are the least figures of the shades.
 	Legend []shade
 	// BestCell is the cell of the best row.
 	BestCell cell
+	// Edges are the lines around the plateau.
+	Edges []edge
 	// Columns and Lines are the same as a table.
 	Columns []string
 	Lines   []line
+	// Metrics and Stats lead to the other maps.
+	Metrics, Stats []choice
 }
 
 // cell is one rectangle, in percents.
@@ -39,6 +37,14 @@ type cell struct {
 	Title      string
 	// CX and CY are its middle.
 	CX, CY string
+	// Href leads to its rows.
+	Href string
+	// Line and Column are its place in the grid; Fast and Slow are its periods, from and
+	// to.
+	Line, Column int
+	Fast, Slow   [2]int
+	// Entry says that the keyboard comes in here.
+	Entry bool
 }
 
 type shade struct {
@@ -47,45 +53,100 @@ type shade struct {
 	X, W  string
 }
 
-// line is a row of the table: a fast period and its scores.
+// edge is a line around the plateau, in percents.
+type edge struct{ X1, Y1, X2, Y2 string }
+
+// line is a row of the table: a fast period and its figures.
 type line struct {
-	Name   string
-	Scores []string
+	Name  string
+	Cells []lineCell
 }
 
-// heatMapOf draws points; false where there are too few to make an area.
-func heatMapOf(points []heatmap.Point) (heatMap, bool) {
-	s, ok := heatmap.Of(points)
-	if !ok {
-		return heatMap{}, false
-	}
-	m := heatMap{Map: s, XTicks: ticksOf(s.Slow, 6, false), YTicks: ticksOf(s.Fast, 5, true)}
-	columns, lines := s.Slow.Bins(), s.Fast.Bins()
+// lineCell is one figure of the table, with the way to its rows.
+type lineCell struct{ Text, Href string }
+
+// choice is one of several maps.
+type choice struct {
+	Label, Href string
+	Now         bool
+}
+
+// heatMapOf draws a surface as the query asks for.
+func heatMapOf(s *heatmap.Surface, q jobQuery) *heatMap {
+	m := &heatMap{Map: s.Map(q.Metric, q.Stat)}
+	m.XTicks, m.YTicks = ticksOf(m.Slow, 6, false), ticksOf(m.Fast, 5, true)
+	columns, lines := m.Slow.Bins(), m.Fast.Bins()
 	for x := range columns {
-		m.Columns = append(m.Columns, s.Slow.Label(x))
+		m.Columns = append(m.Columns, m.Slow.Label(x))
 	}
 	for y := range lines {
-		m.Lines = append(m.Lines, line{Name: s.Fast.Label(y), Scores: make([]string, columns)})
+		m.Lines = append(m.Lines, line{Name: m.Fast.Label(y), Cells: make([]lineCell, columns)})
 	}
 	w, h := 100/float64(columns), 100/float64(lines)
-	for _, f := range s.Fields {
+	plateau := map[[2]int]bool{}
+	for _, f := range m.Fields {
 		left, top := w*float64(f.Slow), 100-h*float64(f.Fast+1)
 		c := cell{
 			X: percent(left), Y: percent(top), W: percent(w + overlap), H: percent(h + overlap), CX: percent(left + w/2), CY: percent(top + h/2),
-			Shade: f.Shade, Title: "fast " + m.Lines[f.Fast].Name + ", slow " + m.Columns[f.Slow] + ": " + number(f.Score),
+			Shade: f.Shade, Title: "fast " + m.Lines[f.Fast].Name + ", slow " + m.Columns[f.Slow] + ": " + number(f.Score), Line: f.Fast, Column: f.Slow,
+		}
+		c.Fast[0], c.Fast[1] = m.Fast.Span(f.Fast)
+		c.Slow[0], c.Slow[1] = m.Slow.Span(f.Slow)
+		c.Href = q.of(c.Fast, c.Slow)
+		if c.Entry = f == m.BestField; c.Entry {
+			m.BestCell = c
 		}
 		m.Cells = append(m.Cells, c)
-		m.Lines[f.Fast].Scores[f.Slow] = number(f.Score)
-		if f == s.BestField {
-			m.BestCell = c
+		m.Lines[f.Fast].Cells[f.Slow] = lineCell{number(f.Score), c.Href}
+		plateau[[2]int{f.Fast, f.Slow}] = f.Plateau
+	}
+	for _, f := range m.Fields {
+		if f.Plateau {
+			m.Edges = append(m.Edges, edges([2]int{f.Fast, f.Slow}, plateau, w, h)...)
 		}
 	}
 	for i := range heatmap.Shades {
 		m.Legend = append(m.Legend, shade{
-			Shade: i, From: number(s.Scale.From(i)), X: percent(100 * float64(i) / heatmap.Shades), W: percent(100.0 / heatmap.Shades),
+			Shade: i, From: number(m.Scale.From(i)), X: percent(100 * float64(i) / heatmap.Shades), W: percent(100.0 / heatmap.Shades),
 		})
 	}
-	return m, true
+	for i, metric := range heatmap.Metrics {
+		to := q
+		to.Metric = i
+		m.Metrics = append(m.Metrics, choice{metric.Label, to.href("#surface"), i == q.Metric})
+	}
+	for _, stat := range heatmap.Stats {
+		to := q
+		to.Stat = stat
+		m.Stats = append(m.Stats, choice{map[heatmap.Stat]string{heatmap.Best: "Best", heatmap.Median: "Median", heatmap.Worst: "Worst"}[stat], to.href("#surface"), stat == q.Stat})
+	}
+	return m
+}
+
+// edges are the sides of a field of the plateau beyond which there is none of it.
+func edges(at [2]int, plateau map[[2]int]bool, w, h float64) (out []edge) {
+	left, right := percent(w*float64(at[1])), percent(w*float64(at[1]+1))
+	top, bottom := percent(100-h*float64(at[0]+1)), percent(100-h*float64(at[0]))
+	for _, side := range []struct {
+		next [2]int
+		edge edge
+	}{
+		{[2]int{at[0] + 1, at[1]}, edge{left, top, right, top}},
+		{[2]int{at[0] - 1, at[1]}, edge{left, bottom, right, bottom}},
+		{[2]int{at[0], at[1] - 1}, edge{left, top, left, bottom}},
+		{[2]int{at[0], at[1] + 1}, edge{right, top, right, bottom}},
+	} {
+		if !plateau[side.next] {
+			out = append(out, side.edge)
+		}
+	}
+	return out
+}
+
+// of leads to the rows of a range of periods.
+func (q jobQuery) of(fast, slow [2]int) string {
+	q.Where, q.From = []string{fmt.Sprintf("fast>=%d", fast[0]), fmt.Sprintf("fast<=%d", fast[1]), fmt.Sprintf("slow>=%d", slow[0]), fmt.Sprintf("slow<=%d", slow[1])}, 0
+	return q.href("#results")
 }
 
 func ticksOf(a heatmap.Axis, n int, up bool) []tick {
@@ -100,121 +161,22 @@ func ticksOf(a heatmap.Axis, n int, up bool) []tick {
 	return out
 }
 
-// heatMaps remembers heat maps of ended jobs, whose rows never change.
-type heatMaps struct {
-	mu    sync.Mutex
-	kept  map[string]*heatMap
-	order []string
-	// drawing are those being drawn, each once for all who look.
-	drawing map[string]*drawing
-}
-
-// drawing is a heat map that is being drawn.
-type drawing struct {
-	// done is closed when drawn and err are set.
-	done  chan struct{}
-	drawn *heatMap
-	err   error
-	// askers are those who wait for it. When the last one goes, cancel ends it.
-	askers int
-	cancel context.CancelFunc
-}
-
-// heatMap reads all rows of a job and draws them; nil where that is not possible. It
-// does so once for all who ask meanwhile, and for no longer than one of them waits.
-func (f *Function) heatMap(ctx context.Context, owner, id string) (*heatMap, error) {
-	key, s := owner+"/"+id, &f.heatMaps
-	s.mu.Lock()
-	if drawn, ok := s.kept[key]; ok {
-		s.mu.Unlock()
-		return drawn, nil
-	}
-	d := s.drawing[key]
-	if d == nil {
-		work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		d = &drawing{done: make(chan struct{}), cancel: cancel}
-		if s.drawing == nil {
-			s.drawing = map[string]*drawing{}
-		}
-		s.drawing[key] = d
-		go func() {
-			drawn, err := f.draw(work, owner, id)
-			cancel()
-			s.finish(key, d, drawn, err)
-		}()
-	}
-	d.askers++
-	s.mu.Unlock()
-	select {
-	case <-d.done:
-		return d.drawn, d.err
-	case <-ctx.Done():
-		s.leave(key, d)
-		return nil, context.Cause(ctx)
-	}
-}
-
-// leave is called by an asker who does not wait any longer.
-func (s *heatMaps) leave(key string, d *drawing) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if d.askers--; d.askers == 0 {
-		d.cancel()
-		if s.drawing[key] == d {
-			delete(s.drawing, key) // who comes now begins anew
+// href leads to the page as the query asks for it.
+func (q jobQuery) href(part string) string {
+	to := url.Values{}
+	set := func(name, text string, unless bool) {
+		if !unless {
+			to.Set(name, text)
 		}
 	}
-}
-
-func (s *heatMaps) finish(key string, d *drawing, drawn *heatMap, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.drawing[key] == d {
-		delete(s.drawing, key)
+	set("metric", heatmap.Metrics[q.Metric].Name, q.Metric == 0)
+	set("stat", string(q.Stat), q.Stat == heatmap.Best)
+	set("sort", q.Sort, q.Sort == "" || q.Sort == "score" && q.Dir == "")
+	set("dir", q.Dir, q.Dir == "")
+	set("where", q.conditions(), len(q.Where) == 0)
+	set("from", fmt.Sprint(q.From), q.From == 0)
+	if len(to) == 0 {
+		return q.Path + part
 	}
-	if d.drawn, d.err = drawn, err; drawn != nil {
-		s.keep(key, drawn)
-	}
-	close(d.done)
-}
-
-// draw reads and draws within the owner's share of large reads.
-func (f *Function) draw(ctx context.Context, owner, id string) (_ *heatMap, err error) {
-	defer func() {
-		if p := recover(); p != nil { // as net/http does for a handler
-			err = fmt.Errorf("drawing panicked: %v", p)
-		}
-	}()
-	release, err := f.jobs.TakeRead(ctx, owner)
-	if err != nil {
-		return nil, fmt.Errorf("read results: %w", err)
-	}
-	defer release()
-	var points []heatmap.Point
-	for r, err := range f.jobs.Store.Results(ctx, owner, id, jobstore.ByScore) {
-		if err != nil {
-			return nil, fmt.Errorf("read results: %w", err)
-		}
-		points = append(points, heatmap.PointOf(r))
-	}
-	drawn, ok := heatMapOf(points)
-	if !ok {
-		return nil, nil //nolint:nilnil // nothing to draw is no mistake
-	}
-	return &drawn, nil
-}
-
-// keep is called with the lock.
-func (s *heatMaps) keep(key string, drawn *heatMap) {
-	if s.kept == nil {
-		s.kept = map[string]*heatMap{}
-	}
-	if _, known := s.kept[key]; known {
-		return
-	}
-	if len(s.order) == keptHeatMaps {
-		delete(s.kept, s.order[0])
-		s.order = s.order[1:]
-	}
-	s.kept[key], s.order = drawn, append(s.order, key)
+	return q.Path + "?" + to.Encode() + part
 }

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -13,12 +12,8 @@ import (
 
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobs"
-	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/telemetry"
 )
-
-// resultsPerPage is how many rows of a sweep the job's page shows at once.
-const resultsPerPage = 20
 
 type jobView struct {
 	view
@@ -30,7 +25,9 @@ type jobView struct {
 	// RetryKey makes a double click on retry one job.
 	RetryKey string
 	HeatMap  *heatMap
-	Results  *resultsView
+	// RefineRobust leads to a sweep around the most robust row with step 1.
+	RefineRobust string
+	Results      *resultsView
 	// Again is the form with this job's parameters.
 	Again string
 	// TraceID names the job's trace, TraceLink leads to it; both may be empty.
@@ -70,13 +67,18 @@ func (f *Function) jobPage(w http.ResponseWriter, r *http.Request) {
 
 // addResults leaves out what cannot be read: the rest of the page can be.
 func (f *Function) addResults(ctx context.Context, v *jobView, u *url.URL) {
-	j := v.Job
-	var err error
-	if v.Results, err = f.results(ctx, j.Job, u); err != nil {
-		slog.WarnContext(ctx, "reading results failed", "job_id", j.JobID, "error", err)
-	}
-	if v.HeatMap, err = f.heatMap(ctx, j.TenantID, j.JobID); err != nil {
+	j, q := v.Job, readQuery(u)
+	s, err := f.surface(ctx, j.Job)
+	if err != nil {
 		slog.WarnContext(ctx, "drawing heat map failed", "job_id", j.JobID, "error", err)
+	} else if s != nil {
+		v.HeatMap = heatMapOf(s, q)
+		if r := s.Robust; r != nil && j.Parameters.Step > 1 {
+			v.RefineRobust = around(j.Parameters, r.Point)
+		}
+	}
+	if v.Results, err = f.results(ctx, j.Job, q, s); err != nil {
+		slog.WarnContext(ctx, "reading results failed", "job_id", j.JobID, "error", err)
 	}
 }
 
@@ -101,80 +103,6 @@ func againLink(s job.Sweep) string {
 		"slow_from": {n(s.SlowRange[0])}, "slow_to": {n(s.SlowRange[1])},
 		"step": {n(s.Step)}, "min_trades": {n(s.MinTrades)},
 	}.Encode()
-}
-
-// resultsView is one page of a sweep's rows.
-type resultsView struct {
-	Rows    []job.Row
-	Columns []column
-	// First and Last number the rows shown, of Total.
-	First, Last, Total int
-	Previous, Next     string
-	Signals            bool
-}
-
-// column is a head of the table with the link that sorts by it.
-type column struct {
-	Label, Href string
-	// Sort is aria-sort's word, empty for columns that do not sort now.
-	Sort string
-}
-
-// resultHeads are the columns in the table's order, each a job store.RowColumns.
-var resultHeads = []struct{ name, label string }{
-	{"fast_period", "Fast"}, {"slow_period", "Slow"}, {"score", "Score"}, {"sharpe_ratio", "Sharpe"}, {"sortino_ratio", "Sortino"},
-	{"total_return_pct", "Return %"}, {"max_drawdown_pct", "Drawdown %"}, {"win_rate_pct", "Win rate %"},
-	{"profit_factor", "Profit factor"}, {"total_trades", "Trades"},
-}
-
-func (f *Function) results(ctx context.Context, j job.Job, u *url.URL) (*resultsView, error) {
-	sent := u.Query()
-	q := jobstore.RowQuery{By: sent.Get("sort"), Ascending: sent.Get("dir") == "asc", Limit: resultsPerPage}
-	if !slices.Contains(jobstore.RowColumns, q.By) {
-		q.By = "score"
-	}
-	q.Offset, _ = strconv.Atoi(sent.Get("from")) // anything else is the first page
-	q.Offset = max(q.Offset, 0)
-	rows, err := f.jobs.Rows(ctx, j, q)
-	if err != nil {
-		return nil, err
-	}
-	v := &resultsView{Rows: rows, Last: q.Offset + len(rows)}
-	if len(rows) > 0 {
-		v.First = q.Offset + 1
-		v.Signals = rows[0].SignalPeriod != nil
-	}
-	if j.Metrics != nil {
-		v.Total = j.Metrics.Combinations
-	}
-	v.Total = max(v.Total, v.Last)
-	link := func(by string, up bool, from int) string {
-		to := url.Values{"sort": {by}}
-		if up {
-			to.Set("dir", "asc")
-		}
-		if from > 0 {
-			to.Set("from", strconv.Itoa(from))
-		}
-		return u.Path + "?" + to.Encode() + "#results"
-	}
-	for _, h := range resultHeads {
-		c := column{Label: h.label, Href: link(h.name, false, 0)}
-		if h.name == q.By {
-			c.Sort, c.Href = "descending", link(h.name, !q.Ascending, 0)
-			if q.Ascending {
-				c.Sort = "ascending"
-			}
-		}
-		v.Columns = append(v.Columns, c)
-	}
-	if q.Offset > 0 {
-		v.Previous = link(q.By, q.Ascending, max(q.Offset-resultsPerPage, 0))
-	}
-	if v.Last < v.Total && len(rows) == resultsPerPage {
-		v.Next = link(q.By, q.Ascending, v.Last)
-	}
-	return v, nil
 }
 
 func (f *Function) cancelFromPage(w http.ResponseWriter, r *http.Request) {

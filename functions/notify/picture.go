@@ -46,13 +46,8 @@ type Picture struct {
 	file []byte
 }
 
-// newPicture draws the rows of a job; nil where there are too few to make an
-// area.
-func newPicture(jobID string, points []heatmap.Point) (*Picture, error) {
-	s, ok := heatmap.Of(points)
-	if !ok {
-		return nil, nil //nolint:nilnil // nothing to draw is no mistake
-	}
+// newPicture draws a map of a job.
+func newPicture(jobID string, s heatmap.Map) (*Picture, error) {
 	var b bytes.Buffer
 	if err := png.Encode(&b, paint(s)); err != nil {
 		return nil, fmt.Errorf("encode picture: %w", err)

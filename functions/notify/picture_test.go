@@ -17,6 +17,7 @@ import (
 	"golang.org/x/image/math/fixed"
 
 	"github.com/zixly/sweepline/shared/heatmap"
+	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobstore"
 )
 
@@ -54,18 +55,27 @@ func TestTypeface(t *testing.T) {
 }
 
 // hill has its top at fast 30, slow 120.
-func hill(fast, slow, step int) (points []heatmap.Point) {
+func hill(fast, slow, step int) (points []job.Row) {
 	for f := 5; f <= fast; f += step {
 		for s := f + step; s <= slow; s += step {
-			points = append(points, heatmap.Point{FastPeriod: f, SlowPeriod: s, Score: 3 - math.Hypot(float64(f-30)/10, float64(s-120)/40)})
+			points = append(points, job.Row{FastPeriod: f, SlowPeriod: s, Score: 3 - math.Hypot(float64(f-30)/10, float64(s-120)/40)})
 		}
 	}
 	return points
 }
 
+// pictureOf is the picture of rows that are all of a sweep's.
+func pictureOf(rows []job.Row) (*Picture, error) {
+	s, ok := heatmap.OfRows(rows, 1)
+	if !ok {
+		return nil, nil
+	}
+	return newPicture("job", s.Map(0, heatmap.Best))
+}
+
 func TestPicture(t *testing.T) {
 	t.Parallel()
-	p, err := newPicture("job", hill(50, 200, 5))
+	p, err := pictureOf(hill(50, 200, 5))
 	require.NoError(t, err)
 	require.Equal(t, "cid:heat-map.job@sweepline", string(p.Src))
 	require.Equal(t, "Heat map of the score over fast and slow periods: best at fast 30, slow 120 with 3.00; scores run from -0.72 to 3.00.", p.Alt)
@@ -74,7 +84,8 @@ func TestPicture(t *testing.T) {
 	require.Equal(t, 2*p.Width, img.Bounds().Dx())
 	require.Equal(t, 2*p.Height, img.Bounds().Dy())
 
-	s, _ := heatmap.Of(hill(50, 200, 5))
+	whole, _ := heatmap.OfRows(hill(50, 200, 5), 5)
+	s := whole.Map(0, heatmap.Best)
 	x := plotLeft + (plotRight-plotLeft)*(2*s.BestField.Slow+1)/(2*s.Slow.Bins())
 	y := plotBottom - (plotBottom-plotTop)*(2*s.BestField.Fast+1)/(2*s.Fast.Bins())
 	require.Equal(t, colourOf(heatmap.Shades-1), color.RGBAModel.Convert(img.At(x, y)), "the best has the best colour")
@@ -84,7 +95,7 @@ func TestPicture(t *testing.T) {
 
 func TestPictureOfOddRows(t *testing.T) {
 	t.Parallel()
-	p, err := newPicture("job", nil)
+	p, err := pictureOf(nil)
 	require.NoError(t, err)
 	require.Nil(t, p)
 	many := hill(499, 500, 1)
@@ -92,21 +103,21 @@ func TestPictureOfOddRows(t *testing.T) {
 	for i := range many { // noise, which PNG cannot pack, and figures as long as they get
 		many[i].Score = float64(i*7919%100_003) * -jobstore.Largest / 100_003
 	}
-	p, err = newPicture("job", many)
+	p, err = pictureOf(many)
 	require.NoError(t, err)
 	require.Less(t, len(p.file), mostPicture/2)
 	nine := 9
-	p, err = newPicture("job", []heatmap.Point{{FastPeriod: 1, SlowPeriod: 2, SignalPeriod: &nine, Score: 1}, {FastPeriod: 1, SlowPeriod: 2}})
+	p, err = pictureOf([]job.Row{{FastPeriod: 1, SlowPeriod: 2, SignalPeriod: &nine, Score: 1}, {FastPeriod: 1, SlowPeriod: 2}})
 	require.NoError(t, err, "one field is an area")
 	require.Contains(t, p.Alt, "signal 9")
 }
 
 func BenchmarkPicture(b *testing.B) {
-	for name, points := range map[string][]heatmap.Point{"370_rows": hill(50, 200, 5), "124000_rows": hill(499, 500, 1)} {
+	for name, points := range map[string][]job.Row{"370_rows": hill(50, 200, 5), "124000_rows": hill(499, 500, 1)} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				p, err := newPicture("job", points)
+				p, err := pictureOf(points)
 				require.NoError(b, err)
 				b.ReportMetric(float64(len(p.file)), "file-bytes")
 			}

@@ -10,15 +10,12 @@ import (
 	"github.com/zixly/sweepline/shared/jobstore"
 )
 
-// Rows is the job store as notify reads it: all rows of a job. They are there
-// before the event that says so.
+// Rows is the job store as notify reads it: the surface of a job, or its rows. They are
+// there before the event that says so.
 type Rows interface {
-	Results(ctx context.Context, tenant, id string, by jobstore.Order) iter.Seq2[job.Row, error]
+	Surface(ctx context.Context, tenant, id string) ([]byte, error)
+	Results(ctx context.Context, tenant, id string, q jobstore.RowQuery) iter.Seq2[job.Row, error]
 }
-
-// mostPoints bounds the rows that are drawn, best first. It is more than the
-// widest sweep has.
-const mostPoints = 500_000
 
 // picture reads a job's rows and draws them. It gives nil where that cannot be
 // done now: a message without its picture is better than none.
@@ -57,20 +54,12 @@ func (f *Function) picture(ctx context.Context, j job.Job) *Picture {
 }
 
 func (f *Function) draw(ctx context.Context, j job.Job) (*Picture, error) {
-	var points []heatmap.Point
-	if j.Metrics != nil && j.Metrics.Combinations == len(j.Results) { // the event has them all
-		for _, r := range j.Results {
-			points = append(points, heatmap.PointOf(r))
-		}
-		return newPicture(j.JobID, points)
+	s, ok, err := heatmap.Read(ctx, f.rows, j, func() error { return nil })
+	if err != nil {
+		return nil, err
 	}
-	for r, err := range f.rows.Results(ctx, j.TenantID, j.JobID, jobstore.ByScore) {
-		if err != nil {
-			return nil, err
-		}
-		if points = append(points, heatmap.PointOf(r)); len(points) == mostPoints {
-			break
-		}
+	if !ok {
+		return nil, nil //nolint:nilnil // too few rows to make an area are no mistake
 	}
-	return newPicture(j.JobID, points)
+	return newPicture(j.JobID, s.Map(0, heatmap.Best))
 }

@@ -38,7 +38,9 @@ type book struct {
 	hangs bool
 }
 
-func (b *book) Results(ctx context.Context, tenant, id string, _ jobstore.Order) iter.Seq2[job.Row, error] {
+func (b *book) Surface(context.Context, string, string) ([]byte, error) { return nil, nil }
+
+func (b *book) Results(ctx context.Context, tenant, id string, _ jobstore.RowQuery) iter.Seq2[job.Row, error] {
 	return func(yield func(job.Row, error) bool) {
 		if b.hangs {
 			<-ctx.Done()

@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -74,8 +76,46 @@ func TestASweepFromFormToHeatMap(t *testing.T) {
 	require.Equal(t, path, v.path())
 	v.fits("completed")
 	var cells int
-	v.do(chromedp.Evaluate(`document.querySelectorAll(".plot rect:not(.best)").length`, &cells))
+	v.do(chromedp.Evaluate(`document.querySelectorAll(".plot a").length`, &cells))
 	require.Greater(t, cells, 500)
+	v.sees("Most robust")
+
+	// The map is read with the keyboard, and a field leads to its rows.
+	var reading, entry string
+	v.do(chromedp.Evaluate(`document.querySelector(".plot a[tabindex='0']").focus(); document.activeElement.getAttribute("aria-label")`, &entry),
+		chromedp.KeyEvent(kb.ArrowRight), chromedp.KeyEvent(kb.ArrowLeft), chromedp.KeyEvent(kb.ArrowLeft),
+		chromedp.Evaluate(`document.getElementById("reading").textContent`, &reading))
+	require.NotContains(t, reading, entry)
+	require.Contains(t, reading, "Enter shows its rows")
+	v.do(chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible(`.filter a[href*="step=1"]`, chromedp.ByQuery))
+	require.Contains(t, v.path(), "where=fast")
+	v.sees("1 to ")
+	v.fits("rows-of-a-field")
+	v.do(fill("#where", "trades>=30, drawdwn<=15"), click(".filter button"))
+	v.sees("The filter was left out: condition 2 must name one of")
+	v.fits("filter-problem")
+	v.do(fill("#where", "trades>=100000"), click(".filter button"))
+	v.sees("No combination meets the filter.")
+
+	// A region that is dragged over shows its rows, and a sweep of it can be made.
+	v.open(path)
+	var box struct{ X, Y, Width, Height float64 }
+	v.do(chromedp.Evaluate(`document.querySelector(".plot").scrollIntoView(); (({x, y, width, height}) => ({x, y, width, height}))(document.querySelector(".plot").getBoundingClientRect())`, &box))
+	at := func(x, y float64) (float64, float64) { return box.X + x*box.Width, box.Y + y*box.Height }
+	drag := func(kind input.MouseType, x, y float64) chromedp.Action {
+		px, py := at(x, y)
+		return input.DispatchMouseEvent(kind, px, py).WithButton(input.Left).WithButtons(1).WithClickCount(1)
+	}
+	v.do(drag(input.MousePressed, .6, .5), drag(input.MouseMoved, .7, .6), drag(input.MouseMoved, .8, .7),
+		chromedp.Evaluate(`document.getElementById("reading").textContent`, &reading), drag(input.MouseReleased, .8, .7))
+	require.Contains(t, reading, "let go to see the rows")
+	v.sees("Refine here with step 1")
+	v.do(click(`.filter a[href*="step=1"]`), chromedp.WaitVisible("#step", chromedp.ByQuery))
+	v.sees("combinations")
+
+	v.open(path + "?metric=max_drawdown_pct&stat=worst")
+	v.sees("Drawdown % over fast and slow periods")
+	v.fits("map-of-drawdown")
 	v.do(click(`th a[href*="sort=win_rate_pct"]`), chromedp.WaitVisible(`th[aria-sort=descending] a[href*="win_rate_pct"]`, chromedp.ByQuery))
 	v.open("/")
 	v.sees("Completed")

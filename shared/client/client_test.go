@@ -108,12 +108,28 @@ func TestEveryOperation(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, s.world.Events[done.JobID], events)
 	s.world.Rows = []job.Row{{Ticker: "DAX"}, {Ticker: "DAX"}}
-	rows, err := s.ResultsCSV(ctx, done.JobID)
+	rows, err := s.ResultsCSV(ctx, done.JobID, client.ResultFilter{})
 	require.NoError(t, err)
 	lines, err := csv.NewReader(rows).ReadAll()
 	require.NoError(t, err)
 	require.NoError(t, rows.Close())
 	require.Len(t, lines, 3)
+
+	page, err := s.Results(ctx, done.JobID, client.ResultFilter{Sort: "sharpe", Dir: "asc", Where: []string{"trades>=0", "score<5"}, Limit: 1, Offset: 1})
+	require.NoError(t, err)
+	require.Equal(t, []any{done.JobID, job.Completed, 1, "sharpe_ratio", "asc", 1}, []any{page.JobID, page.Status, page.Offset, page.Sort, page.Dir, len(page.Results)})
+	require.Len(t, s.world.RowQuery.Where, 2)
+	n := 0
+	for r, err := range s.AllResults(ctx, done.JobID, client.ResultFilter{}) {
+		require.NoError(t, err)
+		require.Equal(t, "DAX", r.Ticker)
+		n++
+	}
+	require.Equal(t, 2, n)
+	for range s.AllResults(ctx, done.JobID, client.ResultFilter{Limit: 1}) {
+		n++
+	}
+	require.Equal(t, 3, n)
 
 	again, err := s.Retry(ctx, failed.JobID, "k")
 	require.NoError(t, err)
@@ -278,7 +294,7 @@ func TestAnswersThatAreNotOurs(t *testing.T) {
 	require.NoError(t, err)
 	_, err = c.Version(t.Context())
 	require.EqualError(t, err, "the server answered 502 Bad Gateway")
-	rows, err := c.ResultsCSV(t.Context(), "x")
+	rows, err := c.ResultsCSV(t.Context(), "x", client.ResultFilter{})
 	require.NoError(t, err)
 	defer rows.Close()
 	_, err = io.ReadAll(rows)

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -177,16 +176,6 @@ func (c *Client) Timeline(ctx context.Context, id string) ([]job.TimelineEvent, 
 	}
 	err := c.do(ctx, call{method: http.MethodGet, path: ofJob(id, "/events")}, &t)
 	return t.Events, err
-}
-
-// ResultsCSV downloads every row of a sweep, best first, with a header line. The caller
-// closes it. A download that is cut off ends with io.ErrUnexpectedEOF.
-func (c *Client) ResultsCSV(ctx context.Context, id string) (io.ReadCloser, error) {
-	resp, err := c.open(ctx, call{method: http.MethodGet, path: ofJob(id, "/results.csv")})
-	if err != nil {
-		return nil, err
-	}
-	return resp.Body, nil
 }
 
 // Cancelled is the answer to a cancel.

@@ -2,42 +2,47 @@ package heatmap
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 )
 
 // Axis maps periods to bins: the values that occur, in order, so many to a bin.
 type Axis struct {
-	values  []int
-	per     int
-	indexes map[int]int
+	values []int
+	per    int
 }
 
-func axisOf(points []Point, most int, of func(Point) int) Axis {
-	a := Axis{indexes: map[int]int{}}
-	for _, p := range points {
-		a.indexes[of(p)] = 0
+// axis has most bins at most; values are in order.
+func axis(values []int, most int) Axis {
+	return Axis{values: values, per: max(1, (len(values)+most-1)/most)}
+}
+
+func axisOf(spots []Spot, most int, of func(Spot) int) Axis {
+	occur := map[int]bool{}
+	for _, s := range spots {
+		occur[of(s)] = true
 	}
-	for v := range a.indexes {
-		a.values = append(a.values, v)
-	}
-	slices.Sort(a.values)
-	a.per = (len(a.values) + most - 1) / most
-	for i, v := range a.values {
-		a.indexes[v] = i / a.per
-	}
-	return a
+	return axis(slices.Sorted(maps.Keys(occur)), most)
 }
 
 // Bins is how many there are.
 func (a Axis) Bins() int { return (len(a.values) + a.per - 1) / a.per }
 
 // Bin is where a period that occurs lies.
-func (a Axis) Bin(period int) int { return a.indexes[period] }
+func (a Axis) Bin(period int) int {
+	at, _ := slices.BinarySearch(a.values, period)
+	return min(at, len(a.values)-1) / a.per
+}
+
+// Span is the first and the last period of a bin.
+func (a Axis) Span(bin int) (first, last int) {
+	return a.values[bin*a.per], a.values[min((bin+1)*a.per, len(a.values))-1]
+}
 
 // Label names the periods of a bin.
 func (a Axis) Label(bin int) string {
-	first, last := a.values[bin*a.per], a.values[min((bin+1)*a.per, len(a.values))-1]
+	first, last := a.Span(bin)
 	if first == last {
 		return strconv.Itoa(first)
 	}

@@ -1,13 +1,13 @@
-// Package heatmap lays the rows of a sweep out as a heat map: the score over
-// fast and slow periods. The dashboard draws it as SVG, messages carry it as a
-// picture; what stands where, and in which shade, is decided here.
+// Package heatmap lays the rows of a sweep out over fast and slow periods: how each row
+// stands to its neighbours, the surface that all rows make, and heat maps of it, one for
+// each metric and stat. collect computes it when the rows are stored, the dashboard draws
+// it as SVG, messages carry it as a picture; what stands where, and in which shade, is
+// decided here.
 package heatmap
 
 import (
 	"math"
 	"slices"
-
-	"github.com/zixly/sweepline/shared/job"
 )
 
 const (
@@ -25,111 +25,124 @@ var Colours = [Shades][3]uint8{
 	{0x28, 0xae, 0x80}, {0x5e, 0xc9, 0x62}, {0xad, 0xdc, 0x30}, {0xfd, 0xe7, 0x25},
 }
 
-// Point is what a heat map needs of a row: there may be very many.
+// Point is a row of a sweep in short.
 type Point struct {
-	FastPeriod, SlowPeriod int
+	FastPeriod int `json:"fast_period"`
+	SlowPeriod int `json:"slow_period"`
 	// SignalPeriod is nil where the strategy has none.
-	SignalPeriod *int
-	Score        float64
-}
-
-// PointOf takes it from a row.
-func PointOf(r job.Row) Point {
-	return Point{FastPeriod: r.FastPeriod, SlowPeriod: r.SlowPeriod, SignalPeriod: r.SignalPeriod, Score: r.Score}
+	SignalPeriod *int    `json:"signal_period,omitempty"`
+	Score        float64 `json:"score"`
 }
 
 // Map is a heat map. Columns are slow periods, lines fast ones.
 type Map struct {
+	Metric Metric
+	Stat   Stat
+
 	Fast, Slow Axis
 	// Fields are those that hold rows, by fast and then by slow period.
 	Fields []Field
-	// Best is the best point, BestField the field it lies in.
+	// Best is the row with the best figure, which is Value, and BestField the field it
+	// lies in.
 	Best      Point
+	Value     float64
 	BestField Field
+	// Robust is the row with the best neighbourhood; nil where rows have none.
+	Robust *Robust
 	// Rows counts all rows, Shared those of the fullest field.
 	Rows, Shared int
-	// Low, Middle and High are scores: the least, the median, the greatest.
+	// Low, Middle and High are figures of rows: the least, the median, the greatest.
 	Low, Middle, High float64
 	Scale             Scale
 	// Signals says that rows differ in a third period.
 	Signals bool
 }
 
-// Field is one rectangle of the map. It shows the best of its rows.
+// Field is one rectangle of the map.
 type Field struct {
 	// Fast and Slow are bins of the axes.
 	Fast, Slow int
-	Score      float64
-	Shade      int
+	// Score is the figure that is shown.
+	Score float64
+	Shade int
+	// Plateau says that the field belongs to the plateau: those around the robust row in
+	// which no row scores less than its neighbourhood does.
+	Plateau bool
+	high    bool
 }
 
-// Of lays points out; false where there are too few to make an area.
-func Of(points []Point) (Map, bool) {
-	if len(points) < 2 {
-		return Map{}, false
-	}
-	s := Map{
-		Fast: axisOf(points, MostLines, func(p Point) int { return p.FastPeriod }),
-		Slow: axisOf(points, MostColumns, func(p Point) int { return p.SlowPeriod }),
-		Rows: len(points), Best: points[0],
-	}
-	best := make([]float64, s.Fast.Bins()*s.Slow.Bins())
-	count := make([]int, len(best))
-	scores := make([]float64, len(points))
-	for i, p := range points {
-		at := s.Fast.Bin(p.FastPeriod)*s.Slow.Bins() + s.Slow.Bin(p.SlowPeriod)
-		if count[at] == 0 || p.Score > best[at] {
-			best[at] = p.Score
+func (m *Map) fieldOf(p Point) Field {
+	fast, slow := m.Fast.Bin(p.FastPeriod), m.Slow.Bin(p.SlowPeriod)
+	for _, f := range m.Fields {
+		if f.Fast == fast && f.Slow == slow {
+			return f
 		}
-		count[at]++
-		scores[i] = p.Score
-		if p.Score > s.Best.Score {
-			s.Best = p
-		}
-		s.Signals = s.Signals || p.SignalPeriod != nil
-		s.Shared = max(s.Shared, count[at])
 	}
-	slices.Sort(scores)
-	s.Low, s.Middle, s.High = scores[0], scores[len(scores)/2], scores[len(scores)-1]
-	s.Scale = scaleOf(best, count)
-	for at, n := range count {
-		if n == 0 {
+	return Field{}
+}
+
+// plateau marks the fields that are reached from the robust row's over fields that are
+// high.
+func (m *Map) plateau() {
+	at := map[[2]int]*Field{}
+	for i := range m.Fields {
+		at[[2]int{m.Fields[i].Fast, m.Fields[i].Slow}] = &m.Fields[i]
+	}
+	next := [][2]int{{m.Fast.Bin(m.Robust.FastPeriod), m.Slow.Bin(m.Robust.SlowPeriod)}}
+	for len(next) > 0 {
+		f := at[next[0]]
+		x := next[0]
+		if next = next[1:]; f == nil || f.Plateau || !f.high {
 			continue
 		}
-		f := Field{Fast: at / s.Slow.Bins(), Slow: at % s.Slow.Bins(), Score: best[at], Shade: s.Scale.Shade(best[at])}
-		s.Fields = append(s.Fields, f)
-		if f.Fast == s.Fast.Bin(s.Best.FastPeriod) && f.Slow == s.Slow.Bin(s.Best.SlowPeriod) {
-			s.BestField = f
-		}
+		f.Plateau = true
+		next = append(next, [2]int{x[0] - 1, x[1]}, [2]int{x[0] + 1, x[1]}, [2]int{x[0], x[1] - 1}, [2]int{x[0], x[1] + 1})
 	}
-	return s, true
 }
 
-// Scale maps scores to shades, evenly between Low and High.
-type Scale struct{ Low, High float64 }
+// Scale maps figures to shades, evenly between Low and High. The best shade is that of
+// High, or of Low where the scale is Descending.
+type Scale struct {
+	Low, High  float64
+	Descending bool
+}
 
 // scaleOf leaves the worst twentieth out of the scale, so that a few ruinous
 // parameter sets do not make all others look alike.
-func scaleOf(best []float64, count []int) Scale {
-	var some []float64
-	for i, n := range count {
-		if n > 0 {
-			some = append(some, best[i])
-		}
+func scaleOf(figures []float32, descending bool) Scale {
+	some := slices.Sorted(slices.Values(figures))
+	out := len(some) / 20
+	if descending {
+		return Scale{float64(some[0]), float64(some[len(some)-1-out]), true}
 	}
-	slices.Sort(some)
-	return Scale{some[len(some)/20], some[len(some)-1]}
+	return Scale{Low: float64(some[out]), High: float64(some[len(some)-1])}
 }
 
 // Shade is 0 to Shades-1.
-func (s Scale) Shade(score float64) int {
+func (s Scale) Shade(figure float64) int {
 	if s.High <= s.Low {
 		return Shades - 1
 	}
-	return max(0, min(Shades-1, int(math.Floor(Shades*(score-s.Low)/(s.High-s.Low)))))
+	part := (figure - s.Low) / (s.High - s.Low)
+	if s.Descending {
+		part = 1 - part
+	}
+	return max(0, min(Shades-1, int(math.Floor(Shades*part))))
 }
 
-// From is the least score of a shade; the first takes what is below, too.
+// From is the figure at which a shade begins; the first takes what is worse, too.
 func (s Scale) From(shade int) float64 {
-	return s.Low + float64(shade)*(s.High-s.Low)/Shades
+	part := float64(shade) / Shades
+	if s.Descending {
+		part = 1 - part
+	}
+	return s.Low + part*(s.High-s.Low)
+}
+
+// Top is the best figure of the scale.
+func (s Scale) Top() float64 {
+	if s.Descending {
+		return s.Low
+	}
+	return s.High
 }

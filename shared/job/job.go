@@ -196,6 +196,11 @@ type Row struct {
 	ExpectancyPerTrade *float64 `json:"expectancy_per_trade,omitempty"`
 	CalmarRatio        *float64 `json:"calmar_ratio,omitempty"`
 	ResultID           string   `json:"result_id,omitempty"`
+	// NeighbourWorst and NeighbourMedian are the worst and the median score of the row and
+	// those around it, two steps of the sweep up and down in both periods: how robust its
+	// score is. They are nil where there is none around it, or nobody computed them.
+	NeighbourWorst  *float64 `json:"neighbour_worst,omitempty"`
+	NeighbourMedian *float64 `json:"neighbour_median,omitempty"`
 	// Synthetic marks figures computed on made-up prices; only the simulator
 	// says so. It is kept for the whole job, in Metrics.
 	Synthetic bool `json:"synthetic,omitempty"`

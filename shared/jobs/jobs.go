@@ -63,8 +63,10 @@ type Store interface {
 	Timeline(ctx context.Context, tenant, id string) ([]job.TimelineEvent, error)
 	Retries(ctx context.Context, tenant string, ids []string) (map[string][]string, error)
 	Counts(ctx context.Context, tenant string, q jobstore.Query) (map[job.State]int, error)
-	Results(ctx context.Context, tenant, id string, by jobstore.Order) iter.Seq2[job.Row, error]
+	Results(ctx context.Context, tenant, id string, q jobstore.RowQuery) iter.Seq2[job.Row, error]
 	Rows(ctx context.Context, tenant, id string, q jobstore.RowQuery) ([]job.Row, error)
+	Surface(ctx context.Context, tenant, id string) ([]byte, error)
+	CountRows(ctx context.Context, tenant, id string, q jobstore.RowQuery) (int, error)
 	Ping(ctx context.Context) error
 }
 

@@ -120,6 +120,9 @@ func newPatientWriter(w http.ResponseWriter) patientWriter {
 	return patientWriter{w, http.NewResponseController(w)}
 }
 
+// Unwrap lets http.ResponseController through.
+func (p patientWriter) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+
 func (p patientWriter) Write(b []byte) (int, error) {
 	_ = p.rc.SetWriteDeadline(time.Now().Add(writeTimeout)) // tests' recorders have none
 	return p.ResponseWriter.Write(b)

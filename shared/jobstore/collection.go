@@ -50,3 +50,20 @@ func Summarize(rows []job.Row) Summary {
 	}
 	return s
 }
+
+// Assessment is what is computed of all rows of a sweep of more than one page. A sweep of
+// one page has none: its rows come with what is around them.
+type Assessment struct {
+	// Surface is what maps are drawn from, a heatmap.Surface packed.
+	Surface []byte
+	// Neighbours are the rows that have any, in any order.
+	Neighbours []Neighbours
+}
+
+// Neighbours is what is around one row of a sweep: job.Row's NeighbourWorst and
+// NeighbourMedian.
+type Neighbours struct {
+	Fast, Slow    int32
+	Signal        *int32
+	Worst, Median float64
+}

@@ -70,6 +70,14 @@ type Store interface {
 	// that was stored.
 	CollectFailed(ctx context.Context, h job.Header, runID string) (failures int, err error)
 
+	// Assess stores what is computed of all rows of a job together, once they are stored
+	// and before the job ends; a job that has ended is left as it is. The call may be
+	// repeated.
+	Assess(ctx context.Context, h job.Header, a Assessment) error
+
+	// Surface returns what Assess has stored of a job; nil where that is nothing.
+	Surface(ctx context.Context, tenant, id string) ([]byte, error)
+
 	// Summary sums up the rows that are stored for a job.
 	Summary(ctx context.Context, tenant, id string) (Summary, error)
 
@@ -90,13 +98,17 @@ type Store interface {
 	// Timeline returns a job's events by time, or ErrNotFound.
 	Timeline(ctx context.Context, tenant, id string) ([]job.TimelineEvent, error)
 
-	// Results yields all rows of a job; none for an unknown job. Rows are read
-	// in chunks, so a slow reader holds no connection. An error ends it.
-	Results(ctx context.Context, tenant, id string, by Order) iter.Seq2[job.Row, error]
+	// Results yields the rows of a job that q asks for; none for an unknown job. They are
+	// sorted once and read in chunks, so a slow reader holds no connection, and what many
+	// rows take does not depend on their order. An error ends it.
+	Results(ctx context.Context, tenant, id string, q RowQuery) iter.Seq2[job.Row, error]
 
-	// Rows returns one page of a job's rows in any order, never nil; none for an
-	// unknown job. It is for people: whoever wants all rows takes Results.
+	// Rows returns one page of a job's rows, never nil; none for an unknown job.
+	// Whoever wants more takes Results.
 	Rows(ctx context.Context, tenant, id string, q RowQuery) ([]job.Row, error)
+
+	// CountRows returns how many of a job's rows meet the conditions of q.
+	CountRows(ctx context.Context, tenant, id string, q RowQuery) (int, error)
 
 	Survey
 

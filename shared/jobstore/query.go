@@ -53,18 +53,6 @@ type Page struct {
 	Next string
 }
 
-// Order says how Results sorts.
-type Order int
-
-// Orders of results.
-const (
-	// ByScore puts the best row first.
-	ByScore Order = iota
-	// ByPeriods goes up by fast, then slow, then signal period: the order of a
-	// heat map.
-	ByPeriods
-)
-
 // PageSize is the number of jobs that q asks for.
 func (q Query) PageSize() int {
 	if q.Limit <= 0 {

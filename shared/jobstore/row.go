@@ -34,7 +34,9 @@ func Clean(r job.Row) job.Row {
 	for _, f := range []*float64{&r.Score, &r.SharpeRatio, &r.SortinoRatio, &r.TotalReturnPct, &r.MaxDrawdownPct, &r.WinRatePct, &r.ProfitFactor} {
 		*f = Figure(*f)
 	}
-	for _, f := range []**float64{&r.AnnualizedReturn, &r.TradesPerMonth, &r.AvgTradeDuration, &r.ExpectancyPerTrade, &r.CalmarRatio} {
+	for _, f := range []**float64{
+		&r.AnnualizedReturn, &r.TradesPerMonth, &r.AvgTradeDuration, &r.ExpectancyPerTrade, &r.CalmarRatio, &r.NeighbourWorst, &r.NeighbourMedian,
+	} {
 		switch {
 		case *f == nil:
 		case math.IsNaN(**f):

@@ -218,7 +218,20 @@ func TestCommands(t *testing.T) {
 	require.Equal(t, exitDone, code)
 	require.Equal(t, 36, strings.Count(out, "\n"))
 
-	_, errs, code := command(t, p.url, "cancel", id)
+	out, _, code = command(t, p.url, "results", id, "--top", "3", "--sort", "sharpe", "--where", "trades>=1", "-o", "json")
+	require.Equal(t, exitDone, code)
+	var rows []job.Row
+	require.NoError(t, json.Unmarshal([]byte(out), &rows))
+	require.Len(t, rows, 3)
+	require.GreaterOrEqual(t, rows[0].SharpeRatio, rows[2].SharpeRatio)
+	out, _, code = command(t, p.url, "results", id, "--where", "trades<0", "-o", "json")
+	require.Equal(t, exitDone, code)
+	require.JSONEq(t, "[]", out)
+	_, errs, code := command(t, p.url, "results", id, "--where", "trades")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, errs, "such as trades>=30")
+
+	_, errs, code = command(t, p.url, "cancel", id)
 	require.Equal(t, exitFailed, code, "it has ended")
 	require.NotEmpty(t, errs)
 

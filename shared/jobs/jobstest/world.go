@@ -42,6 +42,8 @@ type World struct {
 	Rows   []job.Row
 	RowErr error
 	Query  jobstore.Query
+	// Surface is that of every job; nil for none.
+	Surface []byte
 	// RowQuery is the last one that was asked.
 	RowQuery    jobstore.RowQuery
 	Records     map[string]wait.Record
@@ -190,12 +192,13 @@ func (w *World) read(ctx context.Context, what string) error {
 	return reading(ctx, what)
 }
 
-func (b store) Results(ctx context.Context, _, _ string, _ jobstore.Order) iter.Seq2[job.Row, error] {
+func (b store) Results(ctx context.Context, _, _ string, q jobstore.RowQuery) iter.Seq2[job.Row, error] {
 	return func(yield func(job.Row, error) bool) {
 		if err := b.read(ctx, "rows"); err != nil {
 			yield(job.Row{}, err)
 			return
 		}
+		b.Set(func() { b.RowQuery = q })
 		for _, r := range b.World.Rows {
 			if !yield(r, nil) {
 				return
@@ -213,7 +216,22 @@ func (b store) Rows(_ context.Context, _, _ string, q jobstore.RowQuery) ([]job.
 	b.RowQuery = q
 	limit, offset := q.Window()
 	offset = min(offset, len(b.World.Rows))
-	return b.World.Rows[offset:min(offset+limit, len(b.World.Rows))], b.RowErr
+	return append([]job.Row{}, b.World.Rows[offset:min(offset+limit, len(b.World.Rows))]...), b.RowErr
+}
+
+func (b store) Surface(ctx context.Context, _, _ string) ([]byte, error) {
+	if err := b.read(ctx, "surface"); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.World.Surface, nil
+}
+
+func (b store) CountRows(_ context.Context, _, _ string, _ jobstore.RowQuery) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.World.Rows), b.RowErr
 }
 
 func (b store) Retries(_ context.Context, owner string, ids []string) (map[string][]string, error) {

@@ -238,6 +238,30 @@ func manyRows(t *testing.T, l jobstore.Store) {
 	for i, r := range rows {
 		require.Equal(t, [2]int{i/400 + 1, i%400 + 2}, [2]int{r.FastPeriod, r.SlowPeriod})
 	}
+	// All rows in any order, from anywhere, and with conditions.
+	for _, c := range []struct {
+		q    jobstore.RowQuery
+		want int
+	}{
+		{jobstore.RowQuery{By: "total_trades", Ascending: true}, n},
+		{jobstore.RowQuery{By: "total_trades", Ascending: true, Offset: 1}, n - 1},
+		{jobstore.RowQuery{By: "calmar_ratio", Limit: 5000}, 5000},
+		{jobstore.RowQuery{By: "calmar_ratio", Limit: 5001, Offset: 7000}, 5001},
+		{jobstore.RowQuery{Limit: 7}, 7},
+		{jobstore.RowQuery{Offset: n}, 0},
+		{jobstore.RowQuery{Where: []jobstore.Condition{{Column: "score", Operator: ">=", Value: 10}}}, n - 1000},
+	} {
+		got := rowsOf(t, l, h, c.q)
+		require.Len(t, got, c.want, c.q)
+		seen := map[string]bool{}
+		for i, r := range got {
+			seen[r.ResultID] = true
+			if c.q.By == "total_trades" {
+				require.Equal(t, 60+c.q.Offset+i, r.TotalTrades)
+			}
+		}
+		require.Len(t, seen, c.want, c.q)
+	}
 	// Equal scores over more than one chunk.
 	same := Header("default")
 	flat := Rows(n)

@@ -59,6 +59,7 @@ func Exercise(t *testing.T, open func(t *testing.T) jobstore.Store) {
 		{"an event that is sent again is the same step", sentAgain},
 		{"late ends keep their lines", lateLines},
 		{"batches at once", concurrentBatches},
+		{"rows assessed", assessedRows},
 		{"nothing there", nothing},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -187,7 +188,7 @@ func get(t *testing.T, l jobstore.Store, h job.Header) job.Job {
 	return j
 }
 
-func rowsOf(t *testing.T, l jobstore.Store, h job.Header, by jobstore.Order) []job.Row {
+func rowsOf(t *testing.T, l jobstore.Store, h job.Header, by jobstore.RowQuery) []job.Row {
 	t.Helper()
 	var rows []job.Row
 	for r, err := range l.Results(t.Context(), h.TenantID, h.JobID, by) {

@@ -15,9 +15,10 @@ import (
 	"github.com/zixly/sweepline/shared/jobstore/internal/fold"
 )
 
-// collectSQL and collectionsSQL are fixed texts; see migrations/00003.
+// collectSQL and collectionsSQL are fixed texts; see migrations/00008 and
+// 00003.
 var (
-	collectSQL     = "select * from pipeline_collect_v1(" + parameters(27) + ")"
+	collectSQL     = "select * from pipeline_collect_v2(" + parameters(29) + ")"
 	collectionsSQL = "select * from pipeline_collections_v1($1, $2)"
 )
 
@@ -173,6 +174,8 @@ func collectArgs(pages []jobstore.ResultPage) []any {
 		each(rows, func(r numbered) *float64 { return r.AvgTradeDuration }),
 		each(rows, func(r numbered) *float64 { return r.ExpectancyPerTrade }),
 		each(rows, func(r numbered) *float64 { return r.CalmarRatio }),
+		each(rows, func(r numbered) *float64 { return r.NeighbourWorst }),
+		each(rows, func(r numbered) *float64 { return r.NeighbourMedian }),
 	}
 }
 

@@ -15,8 +15,9 @@ const insertRow = `
 insert into trading_sweep_results (job_id, tenant_id, sweep_run_id, result_id, ticker, strategy_type,
     fast_period, slow_period, signal_period, total_trades,
     score, sharpe_ratio, sortino_ratio, total_return_pct, max_drawdown_pct, win_rate_pct, profit_factor,
-    annualized_return, trades_per_month, avg_trade_duration, expectancy_per_trade, calmar_ratio)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    annualized_return, trades_per_month, avg_trade_duration, expectancy_per_trade, calmar_ratio,
+    neighbour_worst, neighbour_median)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 on conflict do nothing`
 
 const readCollection = `
@@ -106,7 +107,8 @@ func (l *Store) putPage(ctx context.Context, tx *sql.Tx, p jobstore.ResultPage) 
 		_, err := insert.ExecContext(ctx, id, p.Header.TenantID, run, orNull(r.ResultID), r.Ticker, r.StrategyType,
 			r.FastPeriod, r.SlowPeriod, maybe(r.SignalPeriod), r.TotalTrades,
 			r.Score, r.SharpeRatio, r.SortinoRatio, r.TotalReturnPct, r.MaxDrawdownPct, r.WinRatePct, r.ProfitFactor,
-			maybe(r.AnnualizedReturn), maybe(r.TradesPerMonth), maybe(r.AvgTradeDuration), maybe(r.ExpectancyPerTrade), maybe(r.CalmarRatio))
+			maybe(r.AnnualizedReturn), maybe(r.TradesPerMonth), maybe(r.AvgTradeDuration), maybe(r.ExpectancyPerTrade), maybe(r.CalmarRatio),
+			maybe(r.NeighbourWorst), maybe(r.NeighbourMedian))
 		if err != nil {
 			return have, fmt.Errorf("insert row: %w", err)
 		}

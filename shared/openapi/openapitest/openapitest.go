@@ -3,6 +3,7 @@ package openapitest
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -63,7 +64,7 @@ func Read(text []byte) (*Document, error) {
 		config.WithStrictIgnorePaths("$.body.events[*].data.**", "$.body.event.**", "$.body.dead_letters[*].event.**"),
 		config.WithStrictIgnoredHeadersExtra(
 			"Content-Security-Policy", "X-Content-Type-Options", "Referrer-Policy", "X-Accel-Buffering", "Connection", "Allow",
-			"traceparent", "tracestate", "Sec-Fetch-Site", "X-API-Key", "Retry-After", "Cache", // the last is go-sse's
+			"traceparent", "tracestate", "Sec-Fetch-Site", "X-API-Key", "Retry-After", "Content-Encoding", "Cache", // the last is go-sse's
 		),
 	}
 	v, errs := validator.NewValidator(parsed, options...)
@@ -362,7 +363,11 @@ func (c *Checker) Wrap(h http.Handler) http.Handler {
 		if out.status == 0 {
 			c.note(r, status)
 		}
-		if err := c.document.Answer(r, status, w.Header(), out.body.Bytes()); err != nil {
+		body, err := unpacked(w.Header(), out.body.Bytes())
+		if err == nil {
+			err = c.document.Answer(r, status, w.Header(), body)
+		}
+		if err != nil {
 			c.t.Error(err)
 		}
 	})
@@ -376,6 +381,18 @@ func Wrap(t testing.TB, h http.Handler) http.Handler {
 		return h
 	}
 	return New(t).Wrap(h)
+}
+
+// unpacked is a body without its compression.
+func unpacked(header http.Header, body []byte) ([]byte, error) {
+	if header.Get("Content-Encoding") != "gzip" {
+		return body, nil
+	}
+	text, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("answer in gzip: %w", err)
+	}
+	return io.ReadAll(text)
 }
 
 // tee keeps what is written.
