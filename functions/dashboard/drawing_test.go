@@ -185,6 +185,23 @@ func TestPageQuery(t *testing.T) {
 	require.Contains(t, around(job.Sweep{Step: 5, Ticker: "DAX"}, heatmap.Point{FastPeriod: 5, SlowPeriod: 495}), "fast_from=1&fast_to=15&min_trades=0&slow_from=485&slow_to=500&step=1")
 }
 
+func TestRowsThatBeatTheBenchmark(t *testing.T) {
+	t.Parallel()
+	rows := grid(3, 4)
+	rows[5].TotalReturnPct = 240
+	s, _ := heatmap.OfRows(rows, 1)
+	beats := func(held *float64) string {
+		return jobQuery{Path: "/jobs/x", Stat: heatmap.Best}.beats(&s, &job.Metrics{Data: &job.Data{BuyAndHoldPct: held}})
+	}
+	for held, want := range map[float64]string{236.07: "/jobs/x?sort=total_return_pct&where=return%3E236.07#results", 240: "", 300: ""} {
+		require.Equal(t, want, beats(&held))
+	}
+	require.Empty(t, beats(nil))
+	require.Empty(t, jobQuery{}.beats(&s, nil))
+	require.Equal(t, "1.50", number(new(1.5)))
+	require.Empty(t, number((*float64)(nil)))
+}
+
 func TestSurfacesAreFew(t *testing.T) {
 	t.Parallel()
 	var s surfaces

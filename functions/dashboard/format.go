@@ -46,7 +46,18 @@ func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
 func hour(t time.Time) string { return t.UTC().Format(time.TimeOnly) }
 
-func number(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) }
+// number writes a float64, or what a *float64 points to, with two decimals.
+func number(x any) string {
+	switch f := x.(type) {
+	case float64:
+		return strconv.FormatFloat(f, 'f', 2, 64)
+	case *float64:
+		if f != nil {
+			return number(*f)
+		}
+	}
+	return ""
+}
 
 func duration(seconds *float64) string {
 	if seconds == nil {

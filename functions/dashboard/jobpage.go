@@ -27,6 +27,9 @@ type jobView struct {
 	HeatMap  *heatMap
 	// RefineRobust leads to a sweep around the most robust row with step 1.
 	RefineRobust string
+	// Beats leads to the rows that earned more than buying and holding; empty where there
+	// are none.
+	Beats string
 	Results      *resultsView
 	// Again is the form with this job's parameters.
 	Again string
@@ -73,6 +76,7 @@ func (f *Function) addResults(ctx context.Context, v *jobView, u *url.URL) {
 		slog.WarnContext(ctx, "drawing heat map failed", "job_id", j.JobID, "error", err)
 	} else if s != nil {
 		v.HeatMap = heatMapOf(s, q)
+		v.Beats = q.beats(s, j.Metrics)
 		if r := s.Robust; r != nil && j.Parameters.Step > 1 {
 			v.RefineRobust = around(j.Parameters, r.Point)
 		}

@@ -98,6 +98,8 @@ type resultsView struct {
 	Where    string
 	Hidden   []hidden
 	Problems job.Invalid
+	// Filtered says that only some of the rows are meant.
+	Filtered bool
 	// All leads to all rows, without the filter; CSV to those that the page shows a part
 	// of, as a file.
 	All, CSV string
@@ -124,7 +126,7 @@ var resultHeads = []struct{ name, label string }{
 
 // results reads the rows of a page. The first ones of a large sweep are in its surface.
 func (f *Function) results(ctx context.Context, j job.Job, q jobQuery, s *heatmap.Surface) (*resultsView, error) {
-	v := &resultsView{Where: q.conditions(), Problems: q.Problems}
+	v := &resultsView{Where: q.conditions(), Problems: q.Problems, Filtered: len(q.rows.Where) > 0}
 	var err error
 	if q.first() && s != nil && len(s.Top) > 0 && j.Metrics != nil {
 		v.Rows, v.Total = s.Top, j.Metrics.Combinations
@@ -142,7 +144,7 @@ func (f *Function) results(ctx context.Context, j job.Job, q jobQuery, s *heatma
 		v.Refine = refineLink(j.Parameters, fast, slow)
 	}
 	v.CSV = "/api/jobs/" + j.JobID + "/results.csv"
-	if len(q.rows.Where) > 0 {
+	if v.Filtered {
 		v.CSV += "?" + url.Values{"where": q.Where, "sort": {q.Sort}, "dir": {direction(q.rows)}}.Encode()
 	}
 	return v, nil
@@ -208,4 +210,14 @@ func within(r [2]int) [2]int {
 func around(s job.Sweep, p heatmap.Point) string {
 	reach := heatmap.Reach * s.Step
 	return refineLink(s, [2]int{p.FastPeriod - reach, p.FastPeriod + reach}, [2]int{p.SlowPeriod - reach, p.SlowPeriod + reach})
+}
+
+// beats leads to the rows that earned more than holding over the same days; empty where
+// there are none, or nobody knows.
+func (q jobQuery) beats(s *heatmap.Surface, m *job.Metrics) string {
+	if m == nil || m.Data == nil || m.Data.BuyAndHoldPct == nil || s.Layers[heatmap.MetricOf("total_return_pct")].High <= *m.Data.BuyAndHoldPct {
+		return ""
+	}
+	q.Where, q.Sort, q.Dir, q.From = []string{"return>" + strconv.FormatFloat(*m.Data.BuyAndHoldPct, 'f', -1, 64)}, "total_return_pct", "", 0
+	return q.href("#results")
 }

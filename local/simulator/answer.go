@@ -61,6 +61,9 @@ type dataAnswer struct {
 	LastDay  string `json:"last_day,omitempty"`
 	Bars     int    `json:"bars"`
 	Hash     string `json:"hash"`
+	// BuyAndHold is the return, in percent, of one unit held from the first close to the
+	// last.
+	BuyAndHold float64 `json:"buy_and_hold_pct"`
 }
 
 // answer is the job as it now stands. The caller holds mu.

@@ -49,6 +49,9 @@ func (s series) data() *dataAnswer {
 		fmt.Fprintf(sum, "%s,%s\n", s.days[i], strconv.FormatFloat(c, 'f', -1, 64))
 	}
 	d := &dataAnswer{Source: s.source, Bars: len(s.closes), Hash: "sha256:" + hex.EncodeToString(sum.Sum(nil))}
+	if n := len(s.closes); n > 0 {
+		d.BuyAndHold = round6(100 * (s.closes[n-1]/s.closes[0] - 1))
+	}
 	if n := len(s.days); n > 0 {
 		d.FirstDay, d.LastDay = s.days[0], s.days[n-1]
 	}

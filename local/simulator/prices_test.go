@@ -32,7 +32,7 @@ func TestBuiltinPrices(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, s.data().Hash, again.data().Hash)
 	require.NotEqual(t, s.data().Hash, other.data().Hash)
-	require.Equal(t, &dataAnswer{Source: "synthetic", Bars: syntheticDays, Hash: s.data().Hash}, s.data())
+	require.Equal(t, &dataAnswer{Source: "synthetic", Bars: syntheticDays, Hash: s.data().Hash, BuyAndHold: 153.488972}, s.data())
 }
 
 func TestParsePrices(t *testing.T) {
@@ -79,7 +79,7 @@ func TestPricesAreTold(t *testing.T) {
 		s, err := loadSeries(dir, ticker, 1)
 		require.NoError(t, err)
 		require.Equal(t, &dataAnswer{
-			Source: ticker + ".csv", FirstDay: "2024-01-02", LastDay: "2024-01-03", Bars: 2, Hash: "sha256:" + hex.EncodeToString(sum[:]),
+			Source: ticker + ".csv", FirstDay: "2024-01-02", LastDay: "2024-01-03", Bars: 2, Hash: "sha256:" + hex.EncodeToString(sum[:]), BuyAndHold: 150,
 		}, s.data())
 	}
 	write("LONG.csv", "date,close\n"+strings.Repeat("9", maxDay+1)+",1\n")

@@ -153,6 +153,10 @@ type Data struct {
 	// Hash tells one series from another, "sha256:" and 64 hexadecimal digits where the
 	// API is ours.
 	Hash string `json:"hash,omitempty"`
+	// BuyAndHoldPct is the return of holding one unit over the same days, in percent: what
+	// a strategy is measured against. nil where the API does not tell: it cannot be known
+	// from the rows.
+	BuyAndHoldPct *float64 `json:"buy_and_hold_pct,omitempty"`
 }
 
 // Collecting is how far a sweep's rows are stored.

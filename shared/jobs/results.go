@@ -22,9 +22,9 @@ import (
 	"github.com/zixly/sweepline/shared/quota"
 )
 
-// compressed answers with gzip where the client takes it, each write to the client
+// Compressed answers with gzip where the client takes it, each write to the client
 // having a time of its own.
-func compressed(h http.HandlerFunc) http.HandlerFunc {
+func Compressed(h http.HandlerFunc) http.HandlerFunc {
 	zipped := gzhttp.GzipHandler(h)
 	return func(w http.ResponseWriter, r *http.Request) { zipped(newPatientWriter(w), r) }
 }
@@ -76,7 +76,12 @@ func (s *Service) getResults(w http.ResponseWriter, r *http.Request) {
 
 // CountedRows reads a page of a job's rows and how many there are on all pages.
 func (s *Service) CountedRows(ctx context.Context, j job.Job, q jobstore.RowQuery) ([]job.Row, int, error) {
-	rows, err := s.Rows(ctx, j, q)
+	release, err := s.takeRows(ctx, j)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer release()
+	rows, err := s.Store.Rows(ctx, j.TenantID, j.JobID, q)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -72,14 +72,20 @@ const manyRows = 5000
 // Rows reads a page of a job's rows, which are sorted for it. Of a large sweep that
 // counts as a large read and can be a quota.Exceeded.
 func (s *Service) Rows(ctx context.Context, j job.Job, q jobstore.RowQuery) ([]job.Row, error) {
-	if j.Metrics == nil || j.Metrics.Combinations > manyRows {
-		release, err := s.TakeRead(ctx, j.TenantID)
-		if err != nil {
-			return nil, err
-		}
-		defer release()
+	release, err := s.takeRows(ctx, j)
+	if err != nil {
+		return nil, err
 	}
+	defer release()
 	return s.Store.Rows(ctx, j.TenantID, j.JobID, q)
+}
+
+// takeRows is TakeRead for a job of many rows.
+func (s *Service) takeRows(ctx context.Context, j job.Job) (release func(), err error) {
+	if j.Metrics != nil && j.Metrics.Combinations <= manyRows {
+		return func() {}, nil
+	}
+	return s.TakeRead(ctx, j.TenantID)
 }
 
 // TakeRead lets a tenant begin something that reads very much: all rows of a job. The

@@ -1,6 +1,10 @@
 package jobstore
 
-import "github.com/zixly/sweepline/shared/job"
+import (
+	"iter"
+
+	"github.com/zixly/sweepline/shared/job"
+)
 
 // ResultPage is a part of a sweep's rows on its way into the job store.
 type ResultPage struct {
@@ -58,6 +62,23 @@ type Assessment struct {
 	Surface []byte
 	// Neighbours are the rows that have any, in any order.
 	Neighbours []Neighbours
+}
+
+// assessPart is how many rows are assessed in one statement, or transaction.
+const assessPart = 5000
+
+// Parts are the assessment in parts that are stored one after another; the last one has
+// the surface.
+func (a Assessment) Parts() iter.Seq[Assessment] {
+	return func(yield func(Assessment) bool) {
+		rows := a.Neighbours
+		for ; len(rows) > assessPart; rows = rows[assessPart:] {
+			if !yield(Assessment{Neighbours: rows[:assessPart]}) {
+				return
+			}
+		}
+		yield(Assessment{Surface: a.Surface, Neighbours: rows})
+	}
 }
 
 // Neighbours is what is around one row of a sweep: job.Row's NeighbourWorst and

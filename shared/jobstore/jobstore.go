@@ -71,8 +71,8 @@ type Store interface {
 	CollectFailed(ctx context.Context, h job.Header, runID string) (failures int, err error)
 
 	// Assess stores what is computed of all rows of a job together, once they are stored
-	// and before the job ends; a job that has ended is left as it is. The call may be
-	// repeated.
+	// and before the job ends; a job that has ended is left as it is. It is stored in
+	// parts: after an error some may be. The call may be repeated.
 	Assess(ctx context.Context, h job.Header, a Assessment) error
 
 	// Surface returns what Assess has stored of a job; nil where that is nothing.

@@ -110,10 +110,15 @@ func CleanData(d *job.Data) *job.Data {
 	if d == nil {
 		return nil
 	}
-	return &job.Data{
+	clean := job.Data{
 		Source: Text(d.Source, longestSource), FirstDay: Text(d.FirstDay, longestName), LastDay: Text(d.LastDay, longestName),
 		Bars: whole(max(d.Bars, 0)), Hash: Text(d.Hash, longestSource),
 	}
+	if d.BuyAndHoldPct != nil {
+		held := Figure(*d.BuyAndHoldPct)
+		clean.BuyAndHoldPct = &held
+	}
+	return &clean
 }
 
 // CleanAll cleans rows and keeps the first of each parameter set, best score

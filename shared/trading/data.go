@@ -47,7 +47,7 @@ func (b *pageBody) prices() *job.Data {
 	d := job.Data{
 		Source:   clean(cmp.Or(b.data.Source, b.source), maxSource),
 		FirstDay: clean(b.data.FirstDay, maxDay), LastDay: clean(b.data.LastDay, maxDay),
-		Bars: max(b.data.Bars, 0), Hash: clean(b.data.Hash, maxHash),
+		Bars: max(b.data.Bars, 0), Hash: clean(b.data.Hash, maxHash), BuyAndHoldPct: b.data.BuyAndHoldPct,
 	}
 	if d == (job.Data{}) {
 		return nil

@@ -99,6 +99,7 @@ func TestAPageThatIsLongerThanAsked(t *testing.T) {
 // anything, and what else it has there spoils no page.
 func TestWhatAPageSaysOfItsPrices(t *testing.T) {
 	t.Parallel()
+	held := 236.5
 	for said, want := range map[string]*job.Data{
 		`"x":1`: nil,
 		`"data":{"source":"a\u0000b.csv","first_day":"2020-01-02","last_day":"2024-12-30","bars":7,"hash":"sha256:0","more":[1]},"data_source":"b"`: {
@@ -108,6 +109,8 @@ func TestWhatAPageSaysOfItsPrices(t *testing.T) {
 		`"data_source":["feed"]`:                               nil,
 		`"data":[1,2],"data_source":"feed"`:                    {Source: "feed"},
 		`"data":{"bars":"many","source":"a"}`:                  nil,
+		`"data":{"buy_and_hold_pct":236.5}`:                    {BuyAndHoldPct: &held},
+		`"data":{"buy_and_hold_pct":"much"}`:                   nil,
 		`"data":{"bars":-1}`:                                   nil,
 		`"data":null`:                                          nil,
 		`"data":{"source":"` + strings.Repeat("x", 300) + `"}`: {Source: strings.Repeat("x", 200) + "…"},

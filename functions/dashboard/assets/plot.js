@@ -1,8 +1,6 @@
 // Lets a heat map be read and walked through: what the pointer, a finger or the keyboard
 // is on is told below it, arrow keys go from field to field, and a region that is dragged
 // over shows its rows. Without it a field is a link to its rows.
-"use strict";
-
 const plotOf = (event) => event.target.closest?.("[data-plot]");
 const fieldOf = (event) => event.target.closest?.("[data-plot] a");
 

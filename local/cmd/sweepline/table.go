@@ -296,6 +296,9 @@ func printPrices(w io.Writer, j job.Job) {
 	if d != nil && d.Hash != "" {
 		fmt.Fprintf(w, "Hash     %s\n", printable(d.Hash))
 	}
+	if d != nil && d.BuyAndHoldPct != nil {
+		fmt.Fprintf(w, "Holding  %s %% (buy and hold over the same days)\n", figure(*d.BuyAndHoldPct))
+	}
 	warnMadeUp(w, j)
 }
 
@@ -311,11 +314,15 @@ func printRows(w io.Writer, rows []job.Row) {
 		fmt.Fprintln(w, "No results.")
 		return
 	}
-	g := newGrid(w, "strategy", "fast", "slow", "score", "sharpe", "sortino", "return %", "drawdown %", "win %", "profit f.", "trades")
-	g.spare = []string{"strategy", "sortino", "profit f.", "drawdown %", "win %", "trades", "sharpe"}
-	g.right = []string{"fast", "slow", "score", "sharpe", "sortino", "return %", "drawdown %", "win %", "profit f.", "trades"}
+	g := newGrid(w, "strategy", "fast", "slow", "score", "worst near", "sharpe", "sortino", "return %", "drawdown %", "win %", "profit f.", "trades")
+	g.spare = []string{"strategy", "sortino", "profit f.", "drawdown %", "win %", "trades", "sharpe", "worst near"}
+	g.right = []string{"fast", "slow", "score", "worst near", "sharpe", "sortino", "return %", "drawdown %", "win %", "profit f.", "trades"}
 	for _, r := range rows {
-		g.add(printable(r.StrategyType), r.FastPeriod, r.SlowPeriod, figure(r.Score), figure(r.SharpeRatio), figure(r.SortinoRatio),
+		worst := "" // nobody has computed it
+		if r.NeighbourWorst != nil {
+			worst = figure(*r.NeighbourWorst)
+		}
+		g.add(printable(r.StrategyType), r.FastPeriod, r.SlowPeriod, figure(r.Score), worst, figure(r.SharpeRatio), figure(r.SortinoRatio),
 			figure(r.TotalReturnPct), figure(r.MaxDrawdownPct), figure(r.WinRatePct), figure(r.ProfitFactor), r.TotalTrades)
 	}
 	g.print()

@@ -69,6 +69,19 @@ func assessedRows(t *testing.T, l jobstore.Store) {
 	finish(t, l, Collected(t, h, rows))
 	require.NoError(t, l.Assess(t.Context(), h, jobstore.Assessment{Surface: []byte("late"), Neighbours: []jobstore.Neighbours{{Fast: 1, Slow: 2}}}))
 	check()
+	many := Header("default")
+	apply(t, l, Life(t, many).Completed)
+	for _, p := range pagesOf(many, Rows(6000), 3000) {
+		store(t, l, p)
+	}
+	a.Neighbours = nil
+	for _, r := range Rows(6000) {
+		a.Neighbours = append(a.Neighbours, jobstore.Neighbours{Fast: int32(r.FastPeriod), Slow: int32(r.SlowPeriod), Worst: r.Score, Median: r.Score})
+	}
+	require.NoError(t, l.Assess(t.Context(), many, a))
+	for _, r := range rowsOf(t, l, many, jobstore.ByPeriods) {
+		require.Equal(t, r.Score, *r.NeighbourWorst)
+	}
 	for _, id := range []string{"x", job.NewID()} {
 		s, err := l.Surface(t.Context(), "default", id)
 		require.NoError(t, err)

@@ -15,8 +15,17 @@ var assessSQL = "select pipeline_assess_v1(" + parameters(9) + ")"
 
 // Assess stores what is computed of all rows; see jobstore.Store.
 func (l *Store) Assess(ctx context.Context, h job.Header, a jobstore.Assessment) error {
+	for part := range a.Parts() {
+		if err := l.assess(ctx, h, part); err != nil {
+			return fmt.Errorf("assess rows of job %s: %w", h.JobID, err)
+		}
+	}
+	return nil
+}
+
+func (l *Store) assess(ctx context.Context, h job.Header, a jobstore.Assessment) error {
 	type row = jobstore.Neighbours
-	err := l.call(ctx, l.cfg.BulkTimeout, assessSQL, []any{
+	return l.call(ctx, l.cfg.BulkTimeout, assessSQL, []any{
 		h.JobID, h.TenantID, h.Parameters.StrategyType, a.Surface,
 		each(a.Neighbours, func(r row) int32 { return r.Fast }),
 		each(a.Neighbours, func(r row) int32 { return r.Slow }),
@@ -24,14 +33,9 @@ func (l *Store) Assess(ctx context.Context, h job.Header, a jobstore.Assessment)
 		each(a.Neighbours, func(r row) float64 { return jobstore.Figure(r.Worst) }),
 		each(a.Neighbours, func(r row) float64 { return jobstore.Figure(r.Median) }),
 	}, func(rows pgx.Rows) error {
-		for rows.Next() { // one, of nothing
-		}
+		rows.Close() // one, of nothing
 		return rows.Err()
 	})
-	if err != nil {
-		return fmt.Errorf("assess rows of job %s: %w", h.JobID, err)
-	}
-	return nil
 }
 
 // Surface returns what Assess has stored; see jobstore.Store.

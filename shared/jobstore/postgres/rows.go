@@ -92,9 +92,13 @@ func (l *Store) keys(ctx context.Context, tenantID, id string, q jobstore.RowQue
 
 // rowsOf reads the rows of keys, in their order.
 func (l *Store) rowsOf(ctx context.Context, tenantID, id string, keys []rowKey) ([]job.Row, error) {
-	return l.rows(ctx, tenantID, "select "+rowColumns+` from unnest($3::text[], $4::int[], $5::int[], $6::int[]) with ordinality as k (strategy, fast, slow, signal, n)
-		join trading_sweep_results on job_id = $1 and tenant_id = $2 and strategy_type = k.strategy and fast_period = k.fast and slow_period = k.slow
-			and signal_period is not distinct from k.signal
+	// "offset 0" leaves no choice but to look each row up by its key: a join looks better
+	// to the planner, and reads and sorts all rows of the job for each chunk.
+	return l.rows(ctx, tenantID, `select r.* from unnest($3::text[], $4::int[], $5::int[], $6::int[]) with ordinality as k (strategy, fast, slow, signal, n)
+		cross join lateral (select `+rowColumns+` from trading_sweep_results
+			where job_id = $1 and tenant_id = $2 and strategy_type = k.strategy and fast_period = k.fast and slow_period = k.slow
+				and signal_period is not distinct from k.signal
+			offset 0) r
 		order by k.n`, []any{
 		id, tenantID,
 		each(keys, func(k rowKey) string { return k.strategy }),

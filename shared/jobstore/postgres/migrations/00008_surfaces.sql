@@ -106,8 +106,8 @@ end $$;
 -- +goose StatementEnd
 
 -- pipeline_assess_v1 stores what is computed of all rows of a job, which are stored: its
--- surface, and for each entry of the arrays what is around that row. A job that has ended
--- is left as it is.
+-- surface, if it is not null, and for each entry of the arrays what is around that row. A
+-- job that has ended is left as it is, and so are rows that say so already.
 -- +goose StatementBegin
 create function pipeline_assess_v1(job uuid, tenant text, strategy text, surface bytea, row_fast integer[], row_slow integer[], row_signal integer[],
     row_worst float8[], row_median float8[])
@@ -124,7 +124,8 @@ begin
     -- An end waits, and then finds all that is written here.
     perform from pipeline_jobs j where j.id = job and j.status < 'COMPLETED' and j.tenant_id is not distinct from tenant for share of j;
     if found then
-        insert into pipeline_surfaces as s (job_id, tenant_id, surface) values (job, tenant, pipeline_assess_v1.surface)
+        insert into pipeline_surfaces as s (job_id, tenant_id, surface)
+        select job, tenant, pipeline_assess_v1.surface where pipeline_assess_v1.surface is not null
         on conflict (job_id) do update set surface = excluded.surface;
         update trading_sweep_results r set neighbour_worst = k.worst, neighbour_median = k.median
         from unnest(row_fast, row_slow, row_signal, row_worst, row_median) as k (fast, slow, signal, worst, median)
