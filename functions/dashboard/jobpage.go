@@ -29,8 +29,8 @@ type jobView struct {
 	RefineRobust string
 	// Beats leads to the rows that earned more than buying and holding; empty where there
 	// are none.
-	Beats string
-	Results      *resultsView
+	Beats   string
+	Results *resultsView
 	// Again is the form with this job's parameters.
 	Again string
 	// TraceID names the job's trace, TraceLink leads to it; both may be empty.

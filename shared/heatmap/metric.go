@@ -85,7 +85,7 @@ func layer(metric int, spots []Spot, fields [][]int32) Layer {
 	of := func(at int32) float64 { return spots[at].Values[metric] }
 	all := make([]float64, len(spots))
 	for i := range spots {
-		all[i] = of(int32(i)) //nolint:gosec // there are fewer
+		all[i] = of(int32(i))
 	}
 	slices.Sort(all)
 	l.Low, l.Middle, l.High = all[0], all[len(all)/2], all[len(all)-1]

@@ -32,9 +32,9 @@ const noSignal = -1
 
 // SpotOf takes it from a row.
 func SpotOf(r job.Row) Spot {
-	s := Spot{Fast: int32(r.FastPeriod), Slow: int32(r.SlowPeriod), Signal: noSignal, Values: valuesOf(r)} //nolint:gosec // periods are 1 to 500
+	s := Spot{Fast: int32(r.FastPeriod), Slow: int32(r.SlowPeriod), Signal: noSignal, Values: valuesOf(r)}
 	if r.SignalPeriod != nil {
-		s.Signal = int32(*r.SignalPeriod) //nolint:gosec // as above
+		s.Signal = int32(*r.SignalPeriod)
 	}
 	return s
 }
@@ -66,7 +66,7 @@ func Judge(spots []Spot, step int) {
 		s := &spots[i]
 		around := scores[:0]
 		for line := range next {
-			fast := s.Fast + int32((line-Reach)*step) //nolint:gosec // periods are 1 to 500
+			fast := s.Fast + int32((line-Reach)*step)
 			first := Spot{Signal: s.Signal, Fast: fast, Slow: s.Slow - int32(Reach*step)}
 			at := next[line]
 			for at < len(spots) && byPlace(spots[at], first) < 0 {
@@ -79,7 +79,7 @@ func Judge(spots []Spot, step int) {
 				}
 			}
 		}
-		s.Neighbours = int32(len(around) - 1) //nolint:gosec // 24 at most
+		s.Neighbours = int32(len(around) - 1)
 		slices.Sort(around)
 		s.Worst, s.Median = around[0], middle(around)
 	}

@@ -57,7 +57,7 @@ func SurfaceOf(spots []Spot) (Surface, bool) {
 	all := make([][]int32, fast.Bins()*slow.Bins())
 	for i, p := range spots {
 		at := fast.Bin(int(p.Fast))*slow.Bins() + slow.Bin(int(p.Slow))
-		all[at] = append(all[at], int32(i)) //nolint:gosec // there are fewer
+		all[at] = append(all[at], int32(i))
 		s.Signals = s.Signals || p.Signal != noSignal
 		s.Shared = max(s.Shared, len(all[at]))
 	}

@@ -73,8 +73,8 @@ func ParseResults(v url.Values) (jobstore.RowQuery, error) {
 	return q, nil
 }
 
-// tooMany ends the reading of conditions.
-var tooMany = job.Invalid{{Field: "where", Message: "must be at most " + strconv.Itoa(jobstore.MaxConditions) + " conditions"}}
+// errTooMany ends the reading of conditions.
+var errTooMany = job.Invalid{{Field: "where", Message: "must be at most " + strconv.Itoa(jobstore.MaxConditions) + " conditions"}}
 
 // addConditions reads conditions separated by commas: each a metric, an operator, a number.
 func addConditions(to []jobstore.Condition, text string, bad func(field, message string)) ([]jobstore.Condition, error) {
@@ -83,8 +83,8 @@ func addConditions(to []jobstore.Condition, text string, bad func(field, message
 			continue
 		}
 		if len(to) == jobstore.MaxConditions {
-			bad(tooMany[0].Field, tooMany[0].Message)
-			return to, tooMany
+			bad(errTooMany[0].Field, errTooMany[0].Message)
+			return to, errTooMany
 		}
 		c, problem := parseCondition(part)
 		if problem != "" {

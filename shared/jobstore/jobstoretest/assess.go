@@ -40,12 +40,12 @@ func assessedRows(t *testing.T, l jobstore.Store) {
 		require.Equal(t, a.Surface, surface("default"))
 		require.Nil(t, surface("other"))
 		for _, r := range rowsOf(t, l, h, jobstore.ByPeriods) {
-			switch {
-			case r.SlowPeriod == 2:
+			switch r.SlowPeriod {
+			case 2:
 				require.Equal(t, []float64{-1.5, 2}, []float64{*r.NeighbourWorst, *r.NeighbourMedian})
-			case r.SlowPeriod == 5:
+			case 5:
 				require.Equal(t, []float64{3, 4}, []float64{*r.NeighbourWorst, *r.NeighbourMedian})
-			case r.SlowPeriod == 9:
+			case 9:
 				require.Equal(t, worst, *r.NeighbourWorst)
 				require.Nil(t, r.NeighbourMedian)
 			default:

@@ -51,7 +51,9 @@ func sortedRows(t *testing.T, l jobstore.Store) {
 	require.Empty(t, read(jobstore.RowQuery{Offset: 900}))
 
 	// Conditions.
-	where := func(conditions ...jobstore.Condition) jobstore.RowQuery { return jobstore.RowQuery{Where: conditions, Limit: 1000} }
+	where := func(conditions ...jobstore.Condition) jobstore.RowQuery {
+		return jobstore.RowQuery{Where: conditions, Limit: 1000}
+	}
 	for _, c := range []struct {
 		q    jobstore.RowQuery
 		want int
