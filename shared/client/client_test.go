@@ -313,7 +313,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Cleanup(server.Close)
 	c, err := client.New(server.URL, "a-key-of-sixteen-")
 	require.NoError(t, err)
-	_, err = c.Submit(t.Context(), job.Sweep{}, "")
+	_, err = c.Submit(t.Context(), client.Request{}, "")
 	require.EqualError(t, err, `the server redirects to "`+stranger.URL+`", which is not followed`)
 	_, err = c.Job(t.Context(), "some")
 	refused, ok := errors.AsType[*client.Error](err)
