@@ -1,12 +1,14 @@
 # Included by the Makefile: what runs on a cluster, and func.
 KO       := $(CURDIR)/.build/tools/ko
 FUNC     := $(CURDIR)/.build/tools/func
+CRANE    := $(CURDIR)/.build/tools/crane
 REGISTRY ?= ko.local
 PLATFORM ?= linux/amd64
 OVERLAY  ?= kind
+RELEASE  ?= class overlays/production
 IMAGES   := $(patsubst %/main.go,%,$(wildcard functions/cmd/*/main.go)) knative/cmd/broker knative/cmd/controller
 
-.PHONY: kind-up kind-deploy kind-demo kind-down deploy demo e2e images func-run func-build func-e2e func-tool ko-tool
+.PHONY: kind-up kind-deploy kind-demo kind-down deploy demo e2e images release digests func-run func-build func-e2e func-tool ko-tool
 
 kind-up: ## Make a kind cluster with Knative and Kourier
 	knative/scripts/kind.sh up
@@ -33,6 +35,13 @@ images: $(KO) ## Build all images with SBOMs (REGISTRY=, PLATFORM=linux/amd64,li
 	KO_DOCKER_REPO=$(REGISTRY) GOFLAGS=-trimpath SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(KO) build \
 	  --base-import-paths --platform=$(PLATFORM) --sbom=spdx --tags=$(VERSION) $(addprefix ./,$(IMAGES))
 
+release: $(KO) ## Build and push all images, and write .build/release/*.yaml with their digests (REGISTRY=, RELEASE=overlays/yours)
+	KO_DOCKER_REPO=$(filter-out ko.local,$(REGISTRY)) GOFLAGS=-trimpath SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
+	  PLATFORM=$(PLATFORM) VERSION=$(VERSION) KO=$(KO) knative/scripts/release.sh $(RELEASE)
+
+digests: $(CRANE) ## Ask registries whether the tags of pinned images have moved on (WRITE=1 takes them up)
+	CRANE=$(CRANE) knative/scripts/digests.sh $(if $(WRITE),--write)
+
 func-run: func-tool ## Run a function with Knative's func CLI (FN=submit, K_SINK=…)
 	FUNC=$(FUNC) knative/scripts/func.sh run $(FN)
 
@@ -48,6 +57,10 @@ ko-tool: $(KO)
 $(KO): knative/tools/ko/go.mod
 	@mkdir -p $(@D)
 	$(GO) build -C knative/tools/ko -o $@ github.com/google/ko
+
+$(CRANE): knative/tools/ko/go.mod
+	@mkdir -p $(@D)
+	$(GO) build -C knative/tools/ko -o $@ github.com/google/go-containerregistry/cmd/crane
 
 $(FUNC): knative/tools/func/go.mod
 	@mkdir -p $(@D)
