@@ -8,6 +8,8 @@ import (
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 	"knative.dev/pkg/network"
+
+	"github.com/zixly/sweepline/knative/contract"
 )
 
 // encryption says on which ports an ingress takes events.
@@ -29,8 +31,15 @@ func encryptionOf(ctx context.Context, s Settings) encryption {
 
 // setAddress publishes the cluster-local URLs of the ingress, in the order that
 // Knative prescribes: status.address is http unless the cluster is strict,
-// status.addresses lists https first.
-func (r *brokers) setAddress(ctx context.Context, b *eventingv1.Broker, s Settings) {
+// status.addresses lists https first. With access, each names the audience that a token
+// must be for.
+func (r *brokers) setAddress(ctx context.Context, b *eventingv1.Broker, s Settings, access *contract.Access) {
+	if access != nil && len(access.Keys) == 0 {
+		b.Status.Address, b.Status.Addresses = nil, nil
+		mark(b).MarkUnknown(eventingv1.BrokerConditionAddressable, "IssuerUnknown",
+			"The keys of the cluster's token issuer cannot be read yet: nobody could be let in")
+		return
+	}
 	how := encryptionOf(ctx, s)
 	if feature.FromContext(ctx).IsStrictTransportEncryption() && !how.tls {
 		b.Status.Address, b.Status.Addresses = nil, nil
@@ -41,6 +50,9 @@ func (r *brokers) setAddress(ctx context.Context, b *eventingv1.Broker, s Settin
 	host, path := network.GetServiceHostname(ingressName(b), b.Namespace), "/"+b.Namespace+"/"+b.Name
 	plain := duckv1.Addressable{Name: ptr("http"), URL: &apis.URL{Scheme: "http", Host: host, Path: path}}
 	secure := duckv1.Addressable{Name: ptr("https"), URL: &apis.URL{Scheme: "https", Host: host, Path: path}, CACerts: s.CACerts}
+	if access != nil {
+		plain.Audience, secure.Audience = &access.Audience, &access.Audience
+	}
 	switch {
 	case how.tls && how.plain:
 		b.Status.SetAddress(&plain)

@@ -15,8 +15,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"knative.dev/eventing/pkg/apis/feature"
 	brokerreconciler "knative.dev/eventing/pkg/client/injection/reconciler/eventing/v1/broker"
 	eventinglisters "knative.dev/eventing/pkg/client/listers/eventing/v1"
+	eventingv1alpha1listers "knative.dev/eventing/pkg/client/listers/eventing/v1alpha1"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 	"knative.dev/pkg/controller"
@@ -25,6 +27,7 @@ import (
 	"knative.dev/pkg/resolver"
 	"knative.dev/pkg/tracker"
 
+	"github.com/zixly/sweepline/knative/contract"
 	"github.com/zixly/sweepline/knative/contract/write"
 	"github.com/zixly/sweepline/knative/health"
 )
@@ -49,6 +52,11 @@ type brokers struct {
 	triggers eventinglisters.TriggerLister
 	resolver *resolver.URIResolver
 	tracker  tracker.Interface
+	// policies say who may post, issuer who that is.
+	policies eventingv1alpha1listers.EventPolicyLister
+	issuer   *issuer
+	// tokens are what deliveries prove their identities with.
+	tokens *tokens
 	// system is the controller's own namespace.
 	system string
 }
@@ -62,10 +70,12 @@ var (
 //
 //  1. read spec.config
 //  2. resolve the dead letter sink
-//  3. write the contract: the Broker and all Triggers that are resolved
-//  4. apply the Service and the Deployments, whose pods mount it
-//  5. touch the pods, so that they see a new contract at once
-//  6. report how the pods do, and the address
+//  3. find who may post
+//  4. write the contract: the Broker and all Triggers that are resolved, and the tokens
+//     of their deliveries
+//  5. apply the Service and the Deployments, whose pods mount it
+//  6. touch the pods, so that they see a new contract at once
+//  7. report how the pods do, and the address
 //
 // What is found wrong is a condition; the steps after it go on where they can,
 // so that a running data plane keeps running.
@@ -102,7 +112,12 @@ func (r *brokers) reconcile(ctx context.Context, b *eventingv1.Broker) error {
 
 	unresolved := r.resolveDeadLetterSink(ctx, b)
 
-	c, err := r.updateContract(ctx, b)
+	access, err := r.access(ctx, b)
+	var issuer errIssuer
+	if err != nil && !errors.As(err, &issuer) {
+		return err
+	}
+	c, unproven, err := r.updateContract(ctx, b, access)
 	if apierrs.IsForbidden(err) && expected(err) != nil {
 		mark(b).MarkFalse(ConditionIngress, "Forbidden", "The controller may not write in this namespace: bind the ClusterRole sweepline-broker-dataplane to it here")
 	}
@@ -127,8 +142,17 @@ func (r *brokers) reconcile(ctx context.Context, b *eventingv1.Broker) error {
 	); err != nil {
 		return err
 	}
-	r.setAddress(ctx, b, settings)
-	return again(ctx, unresolved)
+	r.setAddress(ctx, b, settings, access)
+	if unproven != nil {
+		return unproven
+	}
+	if err := again(ctx, errors.Join(unresolved, issuer.error)); err != nil {
+		return err
+	}
+	if access != nil {
+		return controller.NewRequeueAfter(keysEvery)
+	}
+	return nil
 }
 
 // settings reads the ConfigMap that spec.config names, and has the Broker
@@ -184,20 +208,26 @@ func (r *brokers) resolveDeadLetterSink(ctx context.Context, b *eventingv1.Broke
 	return nil
 }
 
-func (r *brokers) updateContract(ctx context.Context, b *eventingv1.Broker) (write.Contract, error) {
+// updateContract gives the contract in force. unproven says which Triggers are not as
+// they should be in it, for want of a token.
+func (r *brokers) updateContract(ctx context.Context, b *eventingv1.Broker, access *contract.Access) (c write.Contract, unproven, err error) {
 	old, err := r.contractOf(b)
 	if err != nil {
-		return old, err
+		return old, nil, err
 	}
 	triggers, err := r.triggers.Triggers(b.Namespace).List(labels.Everything())
 	if err != nil {
-		return old, fmt.Errorf("list triggers: %w", err)
+		return old, nil, fmt.Errorf("list triggers: %w", err)
 	}
-	return r.put(ctx, b, old, compose(b, triggers, old))
+	next := compose(b, triggers, old)
+	next.Access = access
+	unproven = r.tokens.prove(ctx, b, old, &next)
+	c, err = r.put(ctx, b, old, next)
+	return c, unproven, err
 }
 
 func (r *brokers) apply(ctx context.Context, b *eventingv1.Broker, s Settings) (ingress, dispatcher *appsv1.Deployment, err error) {
-	how := encryptionOf(ctx, s)
+	how, identities := encryptionOf(ctx, s), feature.FromContext(ctx).IsOIDCAuthentication()
 	service, err := makeService(b, how)
 	if err != nil {
 		return nil, nil, err
@@ -205,11 +235,11 @@ func (r *brokers) apply(ctx context.Context, b *eventingv1.Broker, s Settings) (
 	if err := r.applyService(ctx, b, service); err != nil {
 		return nil, nil, err
 	}
-	wantIngress, err := makeDeployment(b, s, how, roleIngress, r.image)
+	wantIngress, err := makeDeployment(b, s, how, false, roleIngress, r.image)
 	if err != nil {
 		return nil, nil, err
 	}
-	wantDispatcher, err := makeDeployment(b, s, how, roleDispatcher, r.image)
+	wantDispatcher, err := makeDeployment(b, s, how, identities, roleDispatcher, r.image)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -282,6 +312,7 @@ func (r *brokers) FinalizeKind(ctx context.Context, b *eventingv1.Broker) reconc
 	if err != nil {
 		return err
 	}
+	r.tokens.forget(b.UID)
 	if old.Generation == 0 {
 		if b.Status.Address == nil && len(b.Status.Addresses) == 0 { // there never was a data plane
 			return nil

@@ -128,6 +128,7 @@ func TestReconcileBroker(t *testing.T) {
 				mark(b).MarkUnknown(ConditionIngress, "NotAvailable", "Deployment main-broker-ingress has no pod that is ready")
 				mark(b).MarkUnknown(ConditionDispatcher, "NotAvailable", "Deployment main-broker-dispatcher has no pod that is ready")
 				b.Status.MarkDeadLetterSinkNotConfigured()
+				openToAll(b)
 				addressed(b)
 			})),
 			WantEvents: []string{
@@ -257,6 +258,7 @@ func TestReconcileBroker(t *testing.T) {
 			WantStatusUpdates: status(broker(func(b *eventingv1.Broker) {
 				mark(b).MarkTrue(ConditionConfig)
 				b.Status.MarkDeadLetterSinkNotConfigured()
+				openToAll(b)
 			})),
 		},
 	}, {
@@ -270,6 +272,7 @@ func TestReconcileBroker(t *testing.T) {
 			WantStatusUpdates: status(broker(func(b *eventingv1.Broker) {
 				mark(b).MarkTrue(ConditionConfig)
 				b.Status.MarkDeadLetterSinkNotConfigured()
+				openToAll(b)
 				mark(b).MarkFalse(ConditionIngress, "Forbidden", "The controller may not write in this namespace: bind the ClusterRole sweepline-broker-dataplane to it here")
 			})),
 			WantEvents: []string{Eventf(corev1.EventTypeWarning, "InternalError", `write contract: configmaps "x" is forbidden: no`)},
@@ -348,6 +351,7 @@ func TestReconcileBroker(t *testing.T) {
 			WantStatusUpdates: status(broker(func(b *eventingv1.Broker) {
 				mark(b).MarkTrue(ConditionConfig)
 				b.Status.MarkDeadLetterSinkNotConfigured()
+				openToAll(b)
 				mark(b).MarkFalse(ConditionIngress, "DataPlaneFailed", "deployment main-broker-ingress: is there already and not the Broker's")
 			})),
 			WantEvents: []string{Eventf(corev1.EventTypeWarning, "InternalError", "deployment main-broker-ingress: is there already and not the Broker's")},

@@ -1,6 +1,9 @@
 package broker
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+
 	"k8s.io/apimachinery/pkg/labels"
 	"knative.dev/eventing/pkg/apis/eventing"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
@@ -55,6 +58,7 @@ func registerConditions() {
 		ConditionDispatcher,
 		eventingv1.BrokerConditionAddressable,
 		eventingv1.BrokerConditionDeadLetterSinkResolved,
+		eventingv1.BrokerConditionEventPoliciesReady,
 	))
 }
 
@@ -71,6 +75,13 @@ func dispatcherName(b *eventingv1.Broker) string {
 	return kmeta.ChildName(b.Name, "-broker-dispatcher")
 }
 func contractName(b *eventingv1.Broker) string { return kmeta.ChildName(b.Name, "-broker-contract") }
+
+// tokensName is no other object's by chance: the Secret is written without a look at
+// what is there.
+func tokensName(b *eventingv1.Broker) string {
+	sum := sha256.Sum256([]byte(b.UID))
+	return kmeta.ChildName(b.Name, "-broker-tokens-"+hex.EncodeToString(sum[:6]))
+}
 
 // labelsOf are on everything that is made for the Broker.
 func labelsOf(b *eventingv1.Broker) map[string]string {

@@ -6,14 +6,17 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	"knative.dev/eventing/pkg/apis/eventing"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/eventing/pkg/apis/feature"
+	"knative.dev/eventing/pkg/auth"
 	brokerinformer "knative.dev/eventing/pkg/client/injection/informers/eventing/v1/broker"
 	triggerinformer "knative.dev/eventing/pkg/client/injection/informers/eventing/v1/trigger"
+	policyinformer "knative.dev/eventing/pkg/client/injection/informers/eventing/v1alpha1/eventpolicy"
 	brokerreconciler "knative.dev/eventing/pkg/client/injection/reconciler/eventing/v1/broker"
 	triggerreconciler "knative.dev/eventing/pkg/client/injection/reconciler/eventing/v1/trigger"
 	eventinglisters "knative.dev/eventing/pkg/client/listers/eventing/v1"
@@ -24,6 +27,7 @@ import (
 	configmapinformer "knative.dev/pkg/client/injection/kube/informers/core/v1/configmap"
 	podinformer "knative.dev/pkg/client/injection/kube/informers/core/v1/pod/filtered"
 	serviceinformer "knative.dev/pkg/client/injection/kube/informers/core/v1/service/filtered"
+	accountinformer "knative.dev/pkg/client/injection/kube/informers/core/v1/serviceaccount/filtered"
 	endpointsliceinformer "knative.dev/pkg/client/injection/kube/informers/discovery/v1/endpointslice/filtered"
 	"knative.dev/pkg/configmap"
 	"knative.dev/pkg/controller"
@@ -41,9 +45,11 @@ const (
 	triggerFinalizer = "triggers.redisstreams.sweepline.dev"
 )
 
+// Selectors are for the filtered informers: the context of Controllers must carry them.
+func Selectors() []string { return []string{ManagedBySelector, auth.OIDCLabelSelector} }
+
 // Controllers are the two of the class, to be run in one process that serves no
-// other class. The context must carry ManagedBySelector for the filtered
-// informers. image is that of the data plane.
+// other class. image is that of the data plane.
 func Controllers(image string) []injection.ControllerConstructor {
 	registerConditions()
 	acks := NewAcks()
@@ -72,7 +78,10 @@ func newDataPlane(ctx context.Context, image string, acks *Acks) *dataPlane {
 }
 
 func newBrokers(ctx context.Context, watcher configmap.Watcher, image string, acks *Acks) *controller.Impl {
-	r := &brokers{dataPlane: newDataPlane(ctx, image, acks), triggers: triggerinformer.Get(ctx).Lister(), system: system.Namespace()}
+	r := &brokers{
+		dataPlane: newDataPlane(ctx, image, acks), triggers: triggerinformer.Get(ctx).Lister(),
+		policies: policyinformer.Get(ctx).Lister(), issuer: newIssuer(kubeclient.Get(ctx), now), tokens: newTokens(kubeclient.Get(ctx), now), system: system.Namespace(),
+	}
 	mine := reconciler.AnnotationFilterFunc(eventing.BrokerClassKey, Class, false)
 	var resync func()
 	features := feature.NewStore(logging.FromContext(ctx), func(string, any) { resync() })
@@ -111,6 +120,12 @@ func newBrokers(ctx context.Context, watcher configmap.Watcher, image string, ac
 			impl.EnqueueKey(types.NamespacedName{Namespace: t.Namespace, Name: t.Spec.Broker})
 		}
 	}))
+	all := brokerinformer.Get(ctx)
+	handle(policyinformer.Get(ctx).Informer(), auth.EventPolicyEventHandler(all.Informer().GetIndexer(), brokerKind.GroupKind(), func(key types.NamespacedName) {
+		if b, err := all.Lister().Brokers(key.Namespace).Get(key.Name); err == nil && ours(b) {
+			impl.EnqueueKey(key)
+		}
+	}))
 	pods := podinformer.Get(ctx, ManagedBySelector).Informer()
 	handle(pods, controller.HandleAll(func(obj any) { impl.EnqueueKey(brokerOfPod(obj)) }))
 	handle(pods, cache.ResourceEventHandlerFuncs{DeleteFunc: func(obj any) {
@@ -123,7 +138,8 @@ func newBrokers(ctx context.Context, watcher configmap.Watcher, image string, ac
 
 func newTriggers(ctx context.Context, watcher configmap.Watcher, image string, acks *Acks) *controller.Impl {
 	brokerInformer, triggerInformer := brokerinformer.Get(ctx), triggerinformer.Get(ctx)
-	r := &triggers{dataPlane: newDataPlane(ctx, image, acks), brokers: brokerInformer.Lister()}
+	accountInformer := accountinformer.Get(ctx, auth.OIDCLabelSelector)
+	r := &triggers{dataPlane: newDataPlane(ctx, image, acks), brokers: brokerInformer.Lister(), accounts: accountInformer.Lister()}
 	mine := ofOurs(r.brokers)
 	features := feature.NewStore(logging.FromContext(ctx))
 	impl := triggerreconciler.NewImpl(ctx, r, func(*controller.Impl) controller.Options {
@@ -154,6 +170,19 @@ func newTriggers(ctx context.Context, watcher configmap.Watcher, image string, a
 			enqueueAll(types.NamespacedName{Namespace: b.Namespace, Name: b.Name})
 		}
 	}))
+	handle(accountInformer.Informer(), cache.FilteringResourceEventHandler{
+		FilterFunc: controller.FilterController(&eventingv1.Trigger{}),
+		Handler: controller.HandleAll(func(obj any) {
+			a, ok := last(obj).(*corev1.ServiceAccount)
+			if !ok {
+				return
+			}
+			owner := metav1.GetControllerOf(a)
+			if t, err := triggerInformer.Lister().Triggers(a.Namespace).Get(owner.Name); err == nil && mine(t) { // other classes' Triggers have accounts, too
+				impl.Enqueue(t)
+			}
+		}),
+	})
 	handle(configmapinformer.Get(ctx).Informer(), cache.FilteringResourceEventHandler{
 		FilterFunc: controller.FilterController(&eventingv1.Broker{}),
 		Handler: controller.HandleAll(func(obj any) {

@@ -37,6 +37,10 @@ func entry(t *eventingv1.Trigger, b *eventingv1.Broker) (eventingv1.Trigger, err
 			Subscriber: duckv1.Destination{URI: t.Status.SubscriberURI, CACerts: t.Status.SubscriberCACerts},
 		},
 	}
+	if t.Status.Auth != nil { // the cluster wants identities
+		out.Status.Auth = t.Status.Auth
+		out.Spec.Subscriber.Audience = t.Status.SubscriberAudience
+	}
 	if t.Status.SubscriberURI == nil {
 		return out, errUnresolved
 	}
@@ -82,6 +86,9 @@ func resolvedDelivery(t *eventingv1.Trigger, b *eventingv1.Broker) (*eventingduc
 		return nil, errUnresolved
 	}
 	d.DeadLetterSink = &duckv1.Destination{URI: t.Status.DeadLetterSinkURI, CACerts: t.Status.DeadLetterSinkCACerts}
+	if t.Status.Auth != nil {
+		d.DeadLetterSink.Audience = t.Status.DeadLetterSinkAudience
+	}
 	return d, nil
 }
 

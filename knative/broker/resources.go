@@ -23,6 +23,7 @@ const (
 	tlsPort      = 8443
 	contractPath = "/etc/sweepline/contract"
 	tlsPath      = "/etc/sweepline/tls"
+	tokensPath   = "/etc/sweepline/tokens"
 	// drainSeconds leaves the data plane its 20 s to finish deliveries, after the
 	// few in which endpoints forget it.
 	drainSeconds = 45
@@ -49,7 +50,8 @@ func makeService(b *eventingv1.Broker, how encryption) (*corev1.Service, error) 
 
 // makeDeployment is one role of the data plane. The pods meet the restricted
 // Pod Security standard and hold no credentials for the API server.
-func makeDeployment(b *eventingv1.Broker, s Settings, how encryption, role, image string) (*appsv1.Deployment, error) {
+// With identities, deliveries carry tokens.
+func makeDeployment(b *eventingv1.Broker, s Settings, how encryption, identities bool, role, image string) (*appsv1.Deployment, error) {
 	name, replicas := ingressName(b), s.IngressReplicas
 	if role == roleDispatcher {
 		name, replicas = dispatcherName(b), s.DispatcherReplicas
@@ -82,6 +84,9 @@ func makeDeployment(b *eventingv1.Broker, s Settings, how encryption, role, imag
 	}
 	if role == roleIngress && how.tls {
 		addTLS(&template.Spec, s.TLSSecret)
+	}
+	if identities {
+		addTokens(&template.Spec, tokensName(b))
 	}
 	template, err := patched(template, s.Pod)
 	if err != nil {
@@ -149,6 +154,17 @@ func addTLS(pod *corev1.PodSpec, secret string) {
 	c.Env = append(c.Env, corev1.EnvVar{Name: "BROKER_TLS", Value: tlsPath})
 	c.Ports = append(c.Ports, corev1.ContainerPort{Name: "https", ContainerPort: tlsPort})
 	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "tls", MountPath: tlsPath, ReadOnly: true})
+}
+
+// addTokens mounts what deliveries prove their identities with. The Secret is there once
+// a Trigger needs it.
+func addTokens(pod *corev1.PodSpec, secret string) {
+	pod.Volumes = append(pod.Volumes, corev1.Volume{
+		Name: "tokens", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: secret, Optional: ptr(true)}},
+	})
+	c := &pod.Containers[0]
+	c.Env = append(c.Env, corev1.EnvVar{Name: "BROKER_TOKENS", Value: tokensPath})
+	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "tokens", MountPath: tokensPath, ReadOnly: true})
 }
 
 func probe(path string, period, failures int32) *corev1.Probe {

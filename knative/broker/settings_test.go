@@ -63,7 +63,7 @@ spec:
     resources: {limits: {memory: 1Gi}}
 `})
 	require.NoError(t, err)
-	d, err := makeDeployment(broker(), s, plainly, roleDispatcher, image)
+	d, err := makeDeployment(broker(), s, plainly, false, roleDispatcher, image)
 	require.NoError(t, err)
 	template := d.Spec.Template
 	require.Equal(t, "b", template.Annotations["a"])
@@ -137,7 +137,7 @@ spec:
   containers: [{name: broker, resources: {requests: {cpu: "1"}, limits: {memory: 1Gi}}}]
 `})
 	require.NoError(t, err)
-	d, err := makeDeployment(broker(), s, plainly, roleIngress, image)
+	d, err := makeDeployment(broker(), s, plainly, false, roleIngress, image)
 	require.NoError(t, err)
 	pod := d.Spec.Template.Spec
 	require.Equal(t, "ssd", pod.NodeSelector["disk"])

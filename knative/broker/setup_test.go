@@ -95,6 +95,20 @@ type row struct {
 	pods  pods
 	said  map[string]health.Status
 	flags feature.Flags
+	// issuer is what the API server says of the issuer of tokens, by path.
+	issuer map[string]string
+}
+
+func (r row) issuerOf() *issuer {
+	return &issuer{
+		now: func() time.Time { return clock }, known: map[string]issued{},
+		apiServer: func(_ context.Context, path string) ([]byte, error) {
+			if text, ok := r.issuer[path]; ok {
+				return []byte(text), nil
+			}
+			return nil, errors.New("connection refused")
+		},
+	}
 }
 
 type flags struct{ feature.Flags }
@@ -113,6 +127,7 @@ func runBrokers(t *testing.T, rows []row) {
 				return brokerreconciler.NewReconciler(ctx, zap.NewNop().Sugar(), fakeeventingclient.Get(ctx), l.GetBrokerLister(),
 					controller.GetEventRecorder(ctx), &brokers{
 						dataPlane: planeFor(ctx, l, r), triggers: l.GetTriggerLister(),
+						policies: l.GetEventPolicyLister(), issuer: r.issuerOf(), tokens: newTokens(kubeclient.Get(ctx), func() time.Time { return clock }),
 						resolver: resolver.NewURIResolverFromTracker(ctx, track), tracker: track, system: "knative-eventing",
 					}, Class, controller.Options{FinalizerName: brokerFinalizer, ConfigStore: flags{r.flags}})
 			}, false, zap.NewNop().Sugar()))
@@ -131,6 +146,7 @@ func runTriggers(t *testing.T, rows []row) {
 					controller.GetEventRecorder(ctx), &triggers{
 						dataPlane: planeFor(ctx, l, r), brokers: l.GetBrokerLister(),
 						resolver: resolver.NewURIResolverFromTracker(ctx, track),
+						accounts: l.GetServiceAccountLister(),
 						sources:  duck.NewListableTrackerFromTracker(ctx, source.Get, track),
 					}, controller.Options{FinalizerName: triggerFinalizer, ConfigStore: flags{r.flags}})
 			}, false, zap.NewNop().Sugar()))
@@ -156,7 +172,13 @@ func readyBroker(b *eventingv1.Broker) {
 	mark(b).MarkTrue(ConditionIngress)
 	mark(b).MarkTrue(ConditionDispatcher)
 	b.Status.MarkDeadLetterSinkNotConfigured()
+	openToAll(b)
 	addressed(b)
+}
+
+// openToAll is a Broker of a cluster that asks nobody who it is.
+func openToAll(b *eventingv1.Broker) {
+	b.Status.MarkEventPoliciesTrueWithReason("OIDCDisabled", "EventPolicies need authentication-oidc")
 }
 
 func addressed(b *eventingv1.Broker) {
@@ -218,7 +240,7 @@ func deployment(t *testing.T, role string, cm *corev1.ConfigMap, options ...func
 
 func deploymentWith(t *testing.T, s Settings, how encryption, role string, options ...func(*appsv1.Deployment)) *appsv1.Deployment {
 	t.Helper()
-	d, err := makeDeployment(broker(), s, how, role, image)
+	d, err := makeDeployment(broker(), s, how, false, role, image)
 	require.NoError(t, err)
 	for _, o := range options {
 		o(d)

@@ -7,13 +7,16 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
+	corev1listers "k8s.io/client-go/listers/core/v1"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/eventing/pkg/apis/feature"
+	"knative.dev/eventing/pkg/auth"
 	triggerreconciler "knative.dev/eventing/pkg/client/injection/reconciler/eventing/v1/trigger"
 	eventinglisters "knative.dev/eventing/pkg/client/listers/eventing/v1"
 	"knative.dev/eventing/pkg/duck"
 	"knative.dev/pkg/apis"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
 	"knative.dev/pkg/controller"
 	"knative.dev/pkg/reconciler"
 	"knative.dev/pkg/resolver"
@@ -26,6 +29,7 @@ type triggers struct {
 	*dataPlane
 	brokers  eventinglisters.BrokerLister
 	resolver *resolver.URIResolver
+	accounts corev1listers.ServiceAccountLister
 	// sources follows what Triggers depend on.
 	sources duck.ListableTracker
 }
@@ -39,11 +43,12 @@ var (
 // contract and the pods until all of them serve it:
 //
 //  1. find the Broker and take over its condition
-//  2. resolve the subscriber
-//  3. resolve the dead letter sink
-//  4. follow what it depends on
-//  5. wait for the entry in the contract
-//  6. wait for the pods to serve it: from now on no match is missed
+//  2. make the ServiceAccount that its deliveries come from
+//  3. resolve the subscriber
+//  4. resolve the dead letter sink
+//  5. follow what it depends on
+//  6. wait for the entry in the contract
+//  7. wait for the pods to serve it: from now on no match is missed
 func (r *triggers) ReconcileKind(ctx context.Context, t *eventingv1.Trigger) reconciler.Event {
 	b, err := r.brokers.Brokers(t.Namespace).Get(t.Spec.Broker)
 	if apierrs.IsNotFound(err) {
@@ -57,7 +62,7 @@ func (r *triggers) ReconcileKind(ctx context.Context, t *eventingv1.Trigger) rec
 		return nil
 	}
 	t.Status.PropagateBrokerCondition(b.Status.GetTopLevelCondition())
-	identity(ctx, t)
+	identity := r.identity(ctx, t)
 
 	// All are tried, so that the status says all that is missing.
 	dependency := r.follow(ctx, t)
@@ -67,6 +72,9 @@ func (r *triggers) ReconcileKind(ctx context.Context, t *eventingv1.Trigger) rec
 	}
 	if err := r.subscribe(ctx, t, b); err != nil {
 		return err
+	}
+	if identity != nil {
+		return expected(identity)
 	}
 	return again(ctx, dependency)
 }
@@ -110,14 +118,23 @@ func (r *triggers) resolveDeadLetterSink(ctx context.Context, t *eventingv1.Trig
 	return nil
 }
 
-// identity says that deliveries carry no identity of the Trigger: this class has
-// none to give, which matters only where the cluster asks for it.
-func identity(ctx context.Context, t *eventingv1.Trigger) {
-	if feature.FromContext(ctx).IsOIDCAuthentication() {
-		t.Status.MarkOIDCIdentityCreatedFailed("NotSupported", "This Broker class does not authenticate its deliveries")
-		return
+var triggerKind = eventingv1.SchemeGroupVersion.WithKind("Trigger")
+
+// identity makes the ServiceAccount that deliveries come from, where the cluster wants
+// them to come from one. It goes with the Trigger.
+func (r *triggers) identity(ctx context.Context, t *eventingv1.Trigger) error {
+	flags := feature.FromContext(ctx)
+	if !flags.IsOIDCAuthentication() {
+		t.Status.Auth = nil
+		t.Status.MarkOIDCIdentityCreatedSucceededWithReason("OIDCDisabled", "")
+		return nil
 	}
-	t.Status.MarkOIDCIdentityCreatedSucceededWithReason("OIDCDisabled", "")
+	err := auth.SetupOIDCServiceAccount(ctx, flags, r.accounts, r.kube, triggerKind, t.ObjectMeta, &t.Status, func(a *duckv1.AuthStatus) { t.Status.Auth = a })
+	if apierrs.IsForbidden(err) && expected(err) != nil {
+		t.Status.MarkOIDCIdentityCreatedFailed("Forbidden",
+			"The controller may not make identities in this namespace: bind the ClusterRole sweepline-broker-identities to it here")
+	}
+	return err
 }
 
 func (r *triggers) subscribe(ctx context.Context, t *eventingv1.Trigger, b *eventingv1.Broker) reconciler.Event {

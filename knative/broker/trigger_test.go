@@ -1,16 +1,18 @@
 package broker
 
 import (
+	"errors"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgotesting "k8s.io/client-go/testing"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
-	"knative.dev/eventing/pkg/apis/feature"
 	sourcesv1 "knative.dev/eventing/pkg/apis/sources/v1"
+	"knative.dev/eventing/pkg/auth"
 	rt "knative.dev/eventing/pkg/reconciler/testing/v1"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
@@ -65,6 +67,9 @@ func TestReconcileTrigger(t *testing.T) {
 	readyPing := func(s *sourcesv1.PingSource) {
 		s.Status.Conditions = duckv1.Conditions{{Type: apis.ConditionReady, Status: corev1.ConditionTrue}}
 	}
+
+	asking := func(t *eventingv1.Trigger) { t.Spec.Subscriber.Audience = ptr("sub") }
+	const forbidden = "The controller may not make identities in this namespace: bind the ClusterRole sweepline-broker-identities to it here"
 
 	runTriggers(t, []row{{
 		TableRow: TableRow{Name: "bad workqueue key", Key: "too/many/parts"},
@@ -225,15 +230,35 @@ func TestReconcileTrigger(t *testing.T) {
 			WantStatusUpdates: statusOf(settled(depending)),
 		},
 	}, {
-		flags: feature.Flags{feature.OIDCAuthentication: feature.Enabled},
-		pods:  pods{at("i1"): firstGen, at("d1"): firstGen},
+		flags: oidcOn, pods: pods{at("i1"): firstGen, at("d1"): firstGen},
 		TableRow: TableRow{
-			Name: "a cluster that wants identities", Key: triggerKey,
-			Objects: with(trigger(), broker(readyBroker), inContract),
-			WantStatusUpdates: statusOf(settled(
-				rt.WithTriggerOIDCIdentityCreatedFailed("NotSupported", "This Broker class does not authenticate its deliveries"),
-				rt.WithTriggerSubscribedUnknown("NotSupported",
-					"The Trigger waits for OIDCIdentityCreated: This Broker class does not authenticate its deliveries"))),
+			Name: "a cluster that wants identities: a ServiceAccount of its own", Key: triggerKey,
+			Objects:           with(trigger(), broker(readyBroker), contractMap(t, serving(firstGen, entryOf(t, settled(to("")), broker())))),
+			WantCreates:       []runtime.Object{auth.GetOIDCServiceAccountForResource(triggerKind, trigger().ObjectMeta)},
+			WantStatusUpdates: statusOf(settled(to(""), rt.WithTriggerOIDCIdentityCreatedSucceeded())),
+		},
+	}, {
+		flags: oidcOn, pods: pods{at("i1"): firstGen, at("d1"): firstGen},
+		TableRow: TableRow{
+			Name: "and one there is, of a subscriber that asks for it", Key: triggerKey,
+			Objects: with(trigger(asking), broker(readyBroker), contractMap(t, serving(firstGen, entryOf(t, settled(asking, to("sub")), broker()))),
+				auth.GetOIDCServiceAccountForResource(triggerKind, trigger().ObjectMeta)),
+			WantStatusUpdates: statusOf(settled(asking, to("sub"), rt.WithTriggerOIDCIdentityCreatedSucceeded())),
+		},
+	}, {
+		flags: oidcOn,
+		TableRow: TableRow{
+			Name: "a namespace in which the controller may make none", Key: triggerKey, WantErr: true,
+			Objects: with(trigger(), broker(readyBroker), contractMap(t, serving(firstGen))),
+			WithReactors: []clientgotesting.ReactionFunc{func(a clientgotesting.Action) (bool, runtime.Object, error) {
+				return a.Matches("create", "serviceaccounts"), nil, apierrs.NewForbidden(corev1.Resource("serviceaccounts"), "x", errors.New("no"))
+			}},
+			WantCreates: []runtime.Object{auth.GetOIDCServiceAccountForResource(triggerKind, trigger().ObjectMeta)},
+			WantStatusUpdates: statusOf(settled(to(""),
+				rt.WithTriggerOIDCIdentityCreatedFailed("Forbidden", forbidden),
+				rt.WithTriggerSubscribedUnknown("Forbidden", "The Trigger waits for OIDCIdentityCreated: "+forbidden))),
+			WantEvents: []string{Eventf(corev1.EventTypeWarning, "InternalError",
+				`could not create OIDC service account shop/t for Trigger: serviceaccounts "x" is forbidden: no`)},
 		},
 	}})
 }

@@ -11,8 +11,8 @@ import (
 )
 
 // TestTheControllerWritesWhereBrokersAreOnly: in production it changes ConfigMaps,
-// Services, Deployments and pods of the namespace sweepline, and of no other. What is
-// for the whole cluster lets it read, but no Secret.
+// Services, Deployments, pods, identities and their tokens of the namespace sweepline,
+// and of no other. What is for the whole cluster lets it read. It reads no Secret anywhere.
 func TestTheControllerWritesWhereBrokersAreOnly(t *testing.T) {
 	t.Parallel()
 	all := build(t, "overlays/production")
@@ -35,12 +35,14 @@ func TestTheControllerWritesWhereBrokersAreOnly(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, []string{"sweepline-broker-dataplane"}, bound["sweepline"])
+	require.Equal(t, []string{"sweepline-broker-dataplane", "sweepline-broker-identities"}, bound["sweepline"])
 	require.Contains(t, bound[""], "sweepline-broker-controller")
 	writes := func(roles []string) (of []string) {
 		for _, name := range roles {
 			for _, rule := range rules[name] {
-				require.NotContains(t, rule.Resources, "secrets")
+				if slices.Contains(rule.Resources, "secrets") {
+					require.Equal(t, []string{"create", "update"}, rule.Verbs)
+				}
 				require.NotContains(t, append(slices.Clone(rule.Resources), rule.Verbs...), "*")
 				if slices.ContainsFunc(rule.Verbs, func(v string) bool { return !slices.Contains([]string{"get", "list", "watch"}, v) }) {
 					of = append(of, rule.Resources...)
@@ -50,7 +52,9 @@ func TestTheControllerWritesWhereBrokersAreOnly(t *testing.T) {
 		slices.Sort(of)
 		return slices.Compact(of)
 	}
-	require.Equal(t, []string{"configmaps", "deployments", "pods", "services"}, writes(bound["sweepline"]))
+	require.Equal(t, []string{
+		"configmaps", "deployments", "pods", "secrets", "serviceaccounts", "serviceaccounts/token", "services",
+	}, writes(bound["sweepline"]))
 	require.Equal(t, []string{
 		"brokers", "brokers/finalizers", "brokers/status", "events", "triggers", "triggers/finalizers", "triggers/status",
 	}, writes(bound[""]))

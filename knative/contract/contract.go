@@ -32,6 +32,8 @@ type Served struct {
 	Purge  string
 	// Set has the generation for its version.
 	Set broker.Set
+	// Access says who may post; nil lets everybody in.
+	Access *Access
 }
 
 // Read reads the mounted files of one Contract. A contract is read as a whole or not
@@ -47,6 +49,9 @@ func Read(fsys fs.FS) (Served, error) {
 	case err == nil:
 		s.Purge = string(bytes.TrimSpace(text))
 	case !errors.Is(err, fs.ErrNotExist):
+		return s, fmt.Errorf("read contract: %w", err)
+	}
+	if s.Access, err = access(fsys); err != nil {
 		return s, fmt.Errorf("read contract: %w", err)
 	}
 	if s.Set, err = manifest.Load(fsys, manifest.Options{}); err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/zixly/sweepline/shared/broker/dispatch"
+	"github.com/zixly/sweepline/shared/broker/ingress"
 	"github.com/zixly/sweepline/shared/broker/inspect"
 	"github.com/zixly/sweepline/shared/broker/stream"
 )
@@ -19,6 +20,8 @@ type (
 	Delivery        = dispatch.Delivery
 	BackoffPolicy   = dispatch.BackoffPolicy
 	Format          = dispatch.Format
+	Admit           = ingress.Admit
+	Admission       = ingress.Admission
 	Inspector       = inspect.Inspector
 	TriggerInfo     = inspect.TriggerInfo
 	StreamInfo      = inspect.StreamInfo
@@ -46,6 +49,9 @@ var (
 	// ErrMisnamed is wrapped by Check where the address is of another kind than the
 	// server.
 	ErrMisnamed = stream.ErrMisnamed
+	// ErrUnauthenticated and ErrForbidden are wrapped by an Admit.
+	ErrUnauthenticated = ingress.ErrUnauthenticated
+	ErrForbidden       = ingress.ErrForbidden
 	// ErrNotDurable is wrapped by Check where Redis may lose what it acknowledged.
 	ErrNotDurable = stream.ErrNotDurable
 )

@@ -85,6 +85,11 @@ type Config struct {
 	// Check, if set, says of a published event why nobody could ever read it; it is
 	// refused with 400, and its request with it. Set before New.
 	Check func(event.Event) error `ignored:"true"`
+	// Admit, if set, says who may post events, and which. Set before New.
+	Admit Admit `ignored:"true"`
+	// Token, if set, gives the token of an identity for an audience, which deliveries
+	// carry to subscribers that have one. Set before New.
+	Token func(identity, audience string) (string, error) `ignored:"true"`
 	// Transport, if set, makes the deliveries in place of the network.
 	Transport http.RoundTripper `ignored:"true"`
 }
@@ -105,7 +110,7 @@ func (c Config) dispatch() dispatch.Config {
 	return dispatch.Config{
 		Partitions: c.Partitions, Parallelism: c.Parallelism, MaxEventBytes: c.MaxEventBytes, DeliveryTimeout: c.DeliveryTimeout,
 		BackoffMax: c.BackoffMax, BackoffJitter: c.BackoffJitter, RetryAfterMax: c.RetryAfterMax, SinkBackoff: c.SinkBackoff,
-		ClaimIdle: c.ClaimIdle, Named: c.Instance != "", Transport: c.Transport,
+		ClaimIdle: c.ClaimIdle, Named: c.Instance != "", Token: c.Token, Transport: c.Transport,
 	}
 }
 

@@ -82,7 +82,7 @@ func New(cfg Config, client redis.UniversalClient, reg prometheus.Registerer, lo
 	}
 	s.store = stream.Open(cfg.stream(), client)
 	var err error
-	if s.ingress, err = ingress.New(ingress.Config{MaxEventBytes: cfg.MaxEventBytes, RedisTimeout: cfg.RedisTimeout, Check: cfg.Check}, reg, log); err != nil {
+	if s.ingress, err = ingress.New(ingress.Config{MaxEventBytes: cfg.MaxEventBytes, RedisTimeout: cfg.RedisTimeout, Check: cfg.Check, Admit: cfg.Admit}, reg, log); err != nil {
 		return nil, fmt.Errorf("register broker metrics: %w", err)
 	}
 	if s.metrics, err = dispatch.NewMetrics(reg); err != nil {

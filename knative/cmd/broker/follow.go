@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/zixly/sweepline/knative/contract"
+	"github.com/zixly/sweepline/shared/broker"
 )
 
 // lookEvery is how often the mount is looked at: it changes without notice.
@@ -61,8 +62,22 @@ func (p *plane) take(ctx context.Context) error {
 			return redisError{fmt.Errorf("check redis: %w", err)}
 		}
 	}
+	if err := p.provable(c.Set.Triggers); err != nil {
+		return err
+	}
+	// A door is closed before there is something behind it, and opened after.
+	if c.Access != nil {
+		if err := p.guard.Set(c.Access); err != nil {
+			return fmt.Errorf("read contract: %w", err)
+		}
+	}
 	if err := p.server.Apply(ctx, c.Set); err != nil {
 		return err
+	}
+	if c.Access == nil {
+		if err := p.guard.Set(nil); err != nil {
+			return err
+		}
 	}
 	// What is not in a contract was deleted: a Trigger of the same name is another one.
 	if err := p.server.RemoveGone(ctx); err != nil {
@@ -81,6 +96,20 @@ func (p *plane) take(ctx context.Context) error {
 	}
 	p.log.InfoContext(ctx, "contract applied", "generation", c.Generation,
 		"brokers", len(c.Set.Brokers), "triggers", len(c.Set.Triggers), "purge", c.Purge != "")
+	return nil
+}
+
+// provable reports whether this process can deliver as each Trigger is to: one whose
+// tokens are not mounted yet is not served, so that nothing is refused for the lack of them.
+func (p *plane) provable(triggers []broker.Trigger) error {
+	if p.cfg.Role != Dispatcher {
+		return nil
+	}
+	for _, t := range triggers {
+		if err := errors.Join(p.tokens.Has(t.Identity, t.Audience), p.tokens.Has(t.Identity, t.Delivery.DeadLetterSinkAudience)); err != nil {
+			return fmt.Errorf("trigger %s: %w", t, err)
+		}
+	}
 	return nil
 }
 

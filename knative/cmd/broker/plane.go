@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/zixly/sweepline/knative/access"
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/broker/inspect"
 	"github.com/zixly/sweepline/shared/redisclient"
@@ -41,6 +42,9 @@ type Config struct {
 	// TLS is the folder of a mounted certificate: then TLSAddress is served, too.
 	TLS        string `envconfig:"BROKER_TLS"`
 	TLSAddress string `envconfig:"TLS_ADDRESS" default:":8443"`
+	// Tokens is the folder of mounted tokens, which deliveries prove their identities
+	// with: then a Trigger is served once its own are there.
+	Tokens string `envconfig:"BROKER_TOKENS"`
 	// AdminAddress serves health, metrics and the contract's generation.
 	AdminAddress string `envconfig:"ADMIN_ADDRESS" default:":9090"`
 	LogLevel     string `envconfig:"LOG_LEVEL" default:"info"`
@@ -52,10 +56,14 @@ type Config struct {
 
 // plane is one process of the data plane.
 type plane struct {
-	cfg      Config
-	log      *slog.Logger
-	rdb      redis.UniversalClient
-	server   *broker.Server
+	cfg    Config
+	log    *slog.Logger
+	rdb    redis.UniversalClient
+	server *broker.Server
+	// guard lets senders in, as the contract says.
+	guard access.Guard
+	// tokens are what deliveries carry.
+	tokens   *access.Tokens
 	registry *prometheus.Registry
 	// inspector removes what a deleted Broker has left.
 	inspector *broker.Inspector
@@ -86,6 +94,8 @@ func open(cfg Config, log *slog.Logger) (*plane, error) {
 		cfg: cfg, log: log, rdb: client, registry: prometheus.NewRegistry(), serving: make(chan struct{}), patience: patience,
 	}
 	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	p.tokens = access.NewTokens(cfg.Tokens)
+	cfg.Broker.Admit, cfg.Broker.Token = p.guard.Admit, p.tokens.Get
 	if p.server, err = broker.New(cfg.Broker, p.rdb, p.registry, log); err != nil {
 		return nil, err
 	}

@@ -38,9 +38,12 @@ type bundle struct {
 	name  string
 }
 
-func setup(t *testing.T, url, name string) *bundle {
+func setup(t *testing.T, url, name string, options ...func(*Config)) *bundle {
 	t.Helper()
 	cfg := Config{Role: Ingress, RedisURL: url, Contract: t.TempDir(), Broker: broker.DefaultConfig()}
+	for _, o := range options {
+		o(&cfg)
+	}
 	p, err := open(cfg, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	p.patience = 0

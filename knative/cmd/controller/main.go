@@ -53,7 +53,7 @@ func run(ctx context.Context) error {
 	}
 	rest := injection.ParseAndGetRESTConfigOrDie()
 	rest.QPS, rest.Burst = 50, 100
-	ctx = filteredinformers.WithSelectors(ctx, broker.ManagedBySelector)
+	ctx = filteredinformers.WithSelectors(ctx, broker.Selectors()...)
 	ctx, startInformers := injection.EnableInjectionOrDie(ctx, rest)
 	kube := kubeclient.Get(ctx)
 

@@ -25,6 +25,8 @@ type Contract struct {
 	// Purge, "namespace/name", asks for all that is kept of a deleted Broker to
 	// be removed.
 	Purge string
+	// Access is nil where the cluster asks for no identities.
+	Access *contract.Access
 }
 
 // Encode gives the data of the ConfigMap.
@@ -39,6 +41,13 @@ func (c Contract) Encode() (map[string]string, error) {
 			return nil, fmt.Errorf("encode broker: %w", err)
 		}
 		data[contract.BrokerFile] = string(text)
+	}
+	if c.Access != nil {
+		text, err := c.Access.Encode()
+		if err != nil {
+			return nil, err
+		}
+		data[contract.AccessFile] = text
 	}
 	var all bytes.Buffer
 	for i := range c.Triggers {
@@ -70,6 +79,11 @@ func Decode(data map[string]string) (Contract, error) {
 		c.Broker = &eventingv1.Broker{}
 		if err := yaml.UnmarshalStrict([]byte(text), c.Broker); err != nil {
 			return c, fmt.Errorf("decode broker: %w", err)
+		}
+	}
+	if text := data[contract.AccessFile]; text != "" {
+		if c.Access, err = contract.DecodeAccess([]byte(text)); err != nil {
+			return c, err
 		}
 	}
 	// Only at the beginning of a line: an indented one is part of some text.

@@ -28,6 +28,9 @@ type Config struct {
 	ClaimIdle time.Duration
 	// Named: the consumer's name was a predecessor's, whose deliveries go on here.
 	Named bool
+	// Token, if set, gives what a delivery proves its identity with to an audience. An
+	// error says that there is none now: nobody is asked, and the attempt made again.
+	Token func(identity, audience string) (string, error)
 	// Transport makes the requests; nil for the network.
 	Transport http.RoundTripper
 }

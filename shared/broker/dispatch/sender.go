@@ -198,6 +198,9 @@ func (s *sender) post(ctx context.Context, to *url.URL, req *http.Request, n int
 	req.Header["Prefer"] = []string{"reply"}
 	req.Header["User-Agent"] = []string{userAgent}
 	req.Header["Kn-Namespace"] = []string{s.trigger.Namespace} // as Knative's brokers name theirs
+	if err := s.prove(req.Header, to); err != nil {
+		return alike(n, result{code: http.StatusInternalServerError, data: clip(noAnswer+err.Error(), errorDataBytes), retryable: true, absent: true})
+	}
 	req.Method, req.URL, req.Host = http.MethodPost, to, to.Host
 	req.Proto, req.ProtoMajor, req.ProtoMinor = "HTTP/1.1", 1, 1
 	start := time.Now()
@@ -207,6 +210,22 @@ func (s *sender) post(ctx context.Context, to *url.URL, req *http.Request, n int
 		s.metrics.count(r)
 	}
 	return results
+}
+
+// prove adds the token that says to the subscriber, or the dead letter sink, who posts.
+func (s *sender) prove(h http.Header, to *url.URL) error {
+	audience := s.trigger.Audience
+	if to == s.sink {
+		audience = s.trigger.Delivery.DeadLetterSinkAudience
+	}
+	if audience == "" || s.cfg.Token == nil {
+		return nil
+	}
+	token, err := s.cfg.Token(s.trigger.Identity, audience)
+	if err == nil {
+		h["Authorization"] = []string{"Bearer " + token}
+	}
+	return err
 }
 
 // noAnswer begins the data of a result without an HTTP answer, as in Knative.

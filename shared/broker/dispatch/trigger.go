@@ -23,6 +23,10 @@ type Trigger struct {
 	// CACerts are certificates, as PEM, that vouch for the subscriber or the dead
 	// letter sink, beside those which the system trusts.
 	CACerts string
+	// Identity is who its deliveries come from, and Audience who the subscriber is, for
+	// Config.Token; without an Audience they carry no token.
+	Identity string
+	Audience string
 	// Filter says which events are delivered; nil means all.
 	Filter *filter.Filter
 	// Delivery is already merged with the Broker's own default.
@@ -112,7 +116,9 @@ type Delivery struct {
 	IgnoreRetryAfter bool
 	// DeadLetterSink is the URL that undeliverable events are posted to.
 	DeadLetterSink string
-	Format         Format
+	// DeadLetterSinkAudience is as Trigger.Audience.
+	DeadLetterSinkAudience string
+	Format                 Format
 }
 
 // Validate names every broken rule at once.

@@ -28,8 +28,8 @@ import (
 // Redis, or was already.
 //
 // Other answers, from the data plane specification of Knative Eventing: 400 not a
-// valid CloudEvent, or its TTL is used up; 404 no such broker; 405; 413; 415;
-// 503 with Retry-After where Redis cannot take events or a subscriber is too far
+// valid CloudEvent, or its TTL is used up; 401 and 403 where Config.Admit says so;
+// 404 no such broker; 405; 413; 415; 503 with Retry-After where Redis cannot take events or a subscriber is too far
 // behind.
 //
 // A request with "Priority: u=0" to "u=2" (RFC 9218) belongs to work that was
@@ -38,6 +38,7 @@ type Handler struct {
 	maxBytes int64
 	timeout  time.Duration
 	check    func(event.Event) error
+	admit    Admit
 	// large has room for what large bodies hold at once.
 	large    *semaphore.Weighted
 	log      *slog.Logger
@@ -57,12 +58,15 @@ type Config struct {
 	// Check, if set, says of an event why nobody could ever read it: its request is
 	// refused with 400.
 	Check func(event.Event) error
+	// Admit, if set, says who may post.
+	Admit Admit
 }
 
 // New makes a Handler without Brokers. reg may be nil.
 func New(cfg Config, reg prometheus.Registerer, log *slog.Logger) (*Handler, error) {
 	h := &Handler{
-		maxBytes: cfg.MaxEventBytes, timeout: 3 * cfg.RedisTimeout, check: cfg.Check, large: semaphore.NewWeighted(max(largeBodies, cfg.MaxEventBytes)), log: log,
+		maxBytes: cfg.MaxEventBytes, timeout: 3 * cfg.RedisTimeout, check: cfg.Check, admit: cfg.Admit,
+		large: semaphore.NewWeighted(max(largeBodies, cfg.MaxEventBytes)), log: log,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "sweepline", Subsystem: "broker", Name: "requests_total", Help: "Requests to the ingress, by status text.",
 		}, []string{"namespace", "broker", "status"}),
@@ -155,6 +159,10 @@ func (h *Handler) room(r *http.Request) (done func()) {
 }
 
 func (h *Handler) accept(w http.ResponseWriter, r *http.Request, b *Broker) (int, string) {
+	sender, status, reason := h.admitted(w, r, b)
+	if status != 0 {
+		return status, reason
+	}
 	if !transport.Uncoded(r.Header) {
 		return http.StatusUnsupportedMediaType, "content encodings are not supported"
 	}
@@ -192,12 +200,16 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, b *Broker) (int
 			}
 		}
 	}
+	if !sender.allows(messages) {
+		h.failed(r.Context(), b, sender.Sender, ErrForbidden)
+		return http.StatusForbidden, ErrForbidden.Error()
+	}
 	// Not the request's own context: a client that goes away must not keep the
 	// others of its group waiting, and its event is stored all the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.timeout)
 	defer cancel()
 	if err := b.Publish(ctx, urgent(r.Header), messages); err != nil {
-		h.failed(r.Context(), b, err)
+		h.failed(r.Context(), b, sender.Sender, err)
 		switch {
 		case errors.Is(err, stream.ErrFull):
 			return http.StatusServiceUnavailable, "the broker is full: a subscriber is too far behind"
@@ -205,6 +217,9 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, b *Broker) (int
 			return http.StatusServiceUnavailable, "the broker is full: redis is out of memory"
 		}
 		return http.StatusServiceUnavailable, "the broker cannot store events now"
+	}
+	if sender.Sender != "" {
+		h.log.DebugContext(r.Context(), "events accepted", "broker", b.name.String(), "sender", sender.Sender, "events", len(messages))
 	}
 	return http.StatusAccepted, ""
 }
@@ -230,13 +245,13 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request) ([]*cloudevent.Me
 }
 
 // failed logs at most once a second: an outage fails every request.
-func (h *Handler) failed(ctx context.Context, b *Broker, err error) {
+func (h *Handler) failed(ctx context.Context, b *Broker, sender string, err error) {
 	now := time.Now().UnixNano()
 	last := h.lastWarning.Load()
 	if now-last < int64(time.Second) || !h.lastWarning.CompareAndSwap(last, now) {
 		return
 	}
-	h.log.WarnContext(ctx, "events refused", "broker", b.name.String(), "error", err)
+	h.log.WarnContext(ctx, "events refused", "broker", b.name.String(), "sender", sender, "error", err)
 }
 
 // urgent reads the urgency of a Priority header; 3 is what requests have that name

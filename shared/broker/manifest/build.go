@@ -154,6 +154,7 @@ func Build(t *Trigger, b *Broker, opts Options) (broker.Trigger, error) {
 	out := broker.Trigger{
 		Namespace: ns, Name: t.Metadata.Name, Broker: t.Spec.brokerName(),
 		StartFrom: t.Metadata.Annotations[StartFromAnnotation],
+		Identity:  t.Status.Auth.ServiceAccountName, Audience: t.Spec.Subscriber.Audience,
 	}
 	var p problems
 	t.Spec.checkBroker(ns, &p)
@@ -315,6 +316,7 @@ func deliveryOf(spec *Delivery, namespace string, opts Options) (broker.Delivery
 	}
 	if spec.DeadLetterSink != nil {
 		var err error
+		d.DeadLetterSinkAudience = spec.DeadLetterSink.Audience
 		d.DeadLetterSink, err = spec.DeadLetterSink.resolve(namespace, opts, true)
 		p.add("spec.delivery.deadLetterSink", err)
 	}

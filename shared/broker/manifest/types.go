@@ -20,6 +20,12 @@ type BrokerSpec struct {
 type Trigger struct {
 	Metadata Metadata    `json:"metadata"`
 	Spec     TriggerSpec `json:"spec"`
+	// Status is a cluster's: who the Trigger's deliveries come from.
+	Status struct {
+		Auth struct {
+			ServiceAccountName string `json:"serviceAccountName"`
+		} `json:"auth"`
+	} `json:"status"`
 }
 
 // TriggerSpec names its Broker by Broker or BrokerRef.
@@ -47,6 +53,8 @@ type Destination struct {
 	Ref     *Reference `json:"ref"`
 	URI     *string    `json:"uri"`
 	CACerts *string    `json:"CACerts"`
+	// Audience is what a token for it names.
+	Audience string `json:"audience"`
 }
 
 // Reference names an object.
