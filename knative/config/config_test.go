@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	kubescheme "k8s.io/client-go/kubernetes/scheme"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	eventingv1alpha1 "knative.dev/eventing/pkg/apis/eventing/v1alpha1"
 	"knative.dev/eventing/pkg/apis/feature"
 	"knative.dev/pkg/apis"
 	"sigs.k8s.io/kustomize/api/krusty"
@@ -70,7 +71,7 @@ func validate(text []byte, services *serviceSchema) error {
 	switch head.APIVersion {
 	case "serving.knative.dev/v1":
 		return services.validate(text)
-	case "eventing.knative.dev/v1":
+	case "eventing.knative.dev/v1", "eventing.knative.dev/v1alpha1":
 		return validateEventing(text, head.Kind)
 	}
 	_, _, err := strict.UniversalDeserializer().Decode(text, nil, nil)
@@ -88,6 +89,8 @@ func validateEventing(text []byte, kind string) error {
 		o = &eventingv1.Broker{}
 	case "Trigger":
 		o = &eventingv1.Trigger{}
+	case "EventPolicy":
+		o = &eventingv1alpha1.EventPolicy{}
 	}
 	if err := yaml.UnmarshalStrict(text, o); err != nil {
 		return err
@@ -187,27 +190,13 @@ func TestPodsAreRestricted(t *testing.T) {
 // have no schema here.
 func TestComponentsBuild(t *testing.T) {
 	t.Parallel()
-	here, err := os.Getwd()
-	require.NoError(t, err)
-	fsys := filesys.MakeFsOnDisk()
-	dir := t.TempDir()
 	for name, kinds := range map[string][]string{
 		"monitoring": {"PodMonitor", "PrometheusRule", "HorizontalPodAutoscaler"},
 		"keda":       {"ScaledObject"},
+		"policy":     {"EventPolicy", "HorizontalPodAutoscaler"},
 	} {
-		top := filepath.Join(dir, name)
-		require.NoError(t, os.Mkdir(top, 0o700))
-		relative := func(path string) string {
-			r, err := filepath.Rel(top, filepath.Join(here, path))
-			require.NoError(t, err)
-			return r
-		}
-		text := fmt.Sprintf("resources: [%s]\ncomponents: [%s]\n", relative("overlays/production"), relative("components/"+name))
-		require.NoError(t, os.WriteFile(filepath.Join(top, "kustomization.yaml"), []byte(text), 0o600))
-		m, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(fsys, top)
-		require.NoError(t, err)
 		got := map[string]bool{}
-		for _, r := range m.Resources() {
+		for _, r := range withComponent(t, name) {
 			got[r.GetKind()] = true
 		}
 		for _, kind := range kinds {
@@ -215,6 +204,22 @@ func TestComponentsBuild(t *testing.T) {
 		}
 		require.Equal(t, name != "keda", got["HorizontalPodAutoscaler"], "two autoscalers would fight")
 	}
+}
+
+// withComponent builds production with a component more.
+func withComponent(t *testing.T, name string) []*resource.Resource {
+	t.Helper()
+	here, err := os.Getwd()
+	require.NoError(t, err)
+	top := t.TempDir()
+	relative := func(path string) string {
+		r, err := filepath.Rel(top, filepath.Join(here, path))
+		require.NoError(t, err)
+		return r
+	}
+	text := fmt.Sprintf("resources: [%s]\ncomponents: [%s]\n", relative("overlays/production"), relative("components/"+name))
+	require.NoError(t, os.WriteFile(filepath.Join(top, "kustomization.yaml"), []byte(text), 0o600))
+	return build(t, top)
 }
 
 func podSpec(t *testing.T, r *resource.Resource) (map[string]any, bool) {

@@ -47,6 +47,9 @@ type Config struct {
 	// SinkCACerts are certificates, as PEM, that vouch for the sink beside those
 	// which the system trusts. A SinkBinding sets them with the sink.
 	SinkCACerts string `envconfig:"K_CA_CERTS"`
+	// SinkToken is a file with the token that says to the sink who posts; a SinkBinding
+	// mounts it there. Without the file nobody is told.
+	SinkToken string `envconfig:"K_SINK_TOKEN_FILE" default:"/oidc/token"`
 	// SinkTimeout bounds one try of posting to the sink.
 	SinkTimeout time.Duration `envconfig:"K_SINK_TIMEOUT" default:"5s"`
 	// Seals are the keys that events are sealed with.
@@ -60,6 +63,7 @@ type Sink struct {
 	timeout time.Duration
 	client  *http.Client
 	seals   *seal.Keys
+	token   *token
 	// priority is the header of that name, empty for none.
 	priority string
 }
@@ -93,7 +97,7 @@ func New(cfg Config, options ...Option) (*Sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("K_CA_CERTS: %w", err)
 	}
-	s := &Sink{url: u.String(), address: u, timeout: cfg.SinkTimeout, client: &http.Client{
+	s := &Sink{url: u.String(), address: u, timeout: cfg.SinkTimeout, token: newToken(cfg.SinkToken), client: &http.Client{
 		Transport: &http.Transport{
 			DialContext:         (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 			ForceAttemptHTTP2:   true,
@@ -230,6 +234,9 @@ func (s *Sink) try(ctx context.Context, write func(*http.Request) error) error {
 		req.Header.Set("Priority", s.priority)
 	}
 	telemetry.IntoHeader(ctx, req.Header)
+	if !handover.Local(s.client.Transport, s.address) {
+		s.token.into(req.Header)
+	}
 	resp, err := s.client.Do(req)
 	if err != nil {
 		var u *url.Error // its text repeats the address
@@ -243,6 +250,10 @@ func (s *Sink) try(ctx context.Context, write func(*http.Request) error) error {
 	switch {
 	case resp.StatusCode < 300:
 		return nil
+	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:
+		// It is about who we are, not about the event: a fresh token, or an operator, mends it.
+		s.token.stale()
+		return &Unavailable{Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header, time.Now()), Err: &Refused{Status: resp.StatusCode}}
 	case resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode >= 500, resp.StatusCode == http.StatusRequestTimeout:
 		return &Unavailable{Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header, time.Now()), Err: &Refused{Status: resp.StatusCode}}
 	default:

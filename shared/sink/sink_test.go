@@ -120,6 +120,8 @@ func TestSinkTellsWhatMayBeTriedAgain(t *testing.T) {
 		{http.StatusServiceUnavailable, "99999999", 5 * time.Minute},
 		{http.StatusServiceUnavailable, "Fri, 01 Jan 2100 00:00:00 GMT", 5 * time.Minute},
 		{http.StatusServiceUnavailable, "nonsense", time.Second},
+		{http.StatusUnauthorized, "", time.Second}, // it is about us, not about the event
+		{http.StatusForbidden, "", time.Second},
 		{http.StatusBadRequest, "", 0},
 		{http.StatusFound, "", 0},
 	} {
