@@ -8,7 +8,7 @@ OVERLAY  ?= kind
 RELEASE  ?= class overlays/production
 IMAGES   := $(patsubst %/main.go,%,$(wildcard functions/cmd/*/main.go)) knative/cmd/broker knative/cmd/controller
 
-.PHONY: kind-up kind-deploy kind-demo kind-down deploy demo e2e images release digests func-run func-build func-e2e func-tool ko-tool
+.PHONY: kind-up kind-deploy kind-demo kind-down deploy demo e2e images release digests broker-certificate func-run func-build func-e2e func-tool ko-tool
 
 kind-up: ## Make a kind cluster with Knative and Kourier
 	knative/scripts/kind.sh up
@@ -38,6 +38,9 @@ images: $(KO) ## Build all images with SBOMs (REGISTRY=, PLATFORM=linux/amd64,li
 release: $(KO) ## Build and push all images, and write .build/release/*.yaml with their digests (REGISTRY=, RELEASE=overlays/yours)
 	KO_DOCKER_REPO=$(filter-out ko.local,$(REGISTRY)) GOFLAGS=-trimpath SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
 	  PLATFORM=$(PLATFORM) VERSION=$(VERSION) KO=$(KO) knative/scripts/release.sh $(RELEASE)
+
+broker-certificate: ## Make the production Broker's certificate, or renew it (NAMESPACE=sweepline)
+	NAMESPACE=$(or $(NAMESPACE),sweepline) knative/scripts/certificate.sh
 
 digests: $(CRANE) ## Ask registries whether the tags of pinned images have moved on (WRITE=1 takes them up)
 	CRANE=$(CRANE) knative/scripts/digests.sh $(if $(WRITE),--write)

@@ -16,11 +16,12 @@ import (
 type encryption struct{ plain, tls bool }
 
 // encryptionOf follows transport-encryption of config-features, as far as the
-// Broker has a certificate: Disabled, http; Permissive, both; Strict, https.
+// Broker has a certificate: Disabled, http; Permissive, both; Strict, https. A Broker may
+// be strict by itself.
 func encryptionOf(ctx context.Context, s Settings) encryption {
 	flags := feature.FromContext(ctx)
 	switch {
-	case s.TLSSecret != "" && flags.IsStrictTransportEncryption():
+	case s.Strict, s.TLSSecret != "" && flags.IsStrictTransportEncryption():
 		return encryption{tls: true}
 	case s.TLSSecret != "" && flags.IsPermissiveTransportEncryption():
 		return encryption{plain: true, tls: true}

@@ -14,12 +14,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"knative.dev/eventing/pkg/apis/feature"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
+	. "knative.dev/pkg/reconciler/testing"
 
 	"github.com/zixly/sweepline/shared/broker/manifest"
 )
@@ -52,6 +55,71 @@ func encrypted(t *testing.T, how encryption, b *eventingv1.Broker) []runtime.Obj
 		b, cm, service(t, how), contractMap(t, serving(firstGen)), endpoints(true),
 		deploymentWith(t, s, how, roleIngress, available), deploymentWith(t, s, how, roleDispatcher, available),
 	}
+}
+
+// authorities vouch for a certificate, in a ConfigMap of their own.
+func authorities(certs string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "authorities"}, Data: map[string]string{"ca.crt": certs}}
+}
+
+func TestReconcileEncryption(t *testing.T) {
+	runBrokers(t, []row{{
+		flags: feature.Flags{feature.TransportEncryption: feature.Strict},
+		TableRow: TableRow{
+			Name: "https only, with a certificate", Key: key,
+			Objects: encrypted(t, encryption{tls: true}, broker()),
+			WantStatusUpdates: status(broker(readyBroker, func(b *eventingv1.Broker) {
+				b.Status.SetAddress(httpsAddress(t))
+				b.Status.Addresses = []duckv1.Addressable{*httpsAddress(t)}
+			})),
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "https only, by the Broker's own settings", Key: key,
+			Objects: append(encrypted(t, encryption{tls: true}, broker())[2:], broker(), authorities(ca(t)),
+				settings("tls-secret", "tls", "ca-certs-from", "authorities", "transport-encryption", "strict")),
+			WantStatusUpdates: status(broker(readyBroker, func(b *eventingv1.Broker) {
+				b.Status.SetAddress(httpsAddress(t))
+				b.Status.Addresses = []duckv1.Addressable{*httpsAddress(t)}
+			})),
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "who vouches for it is not there yet", Key: key,
+			Objects: []runtime.Object{broker(), settings("tls-secret", "tls", "ca-certs-from", "authorities")},
+			WantStatusUpdates: status(broker(func(b *eventingv1.Broker) {
+				mark(b).MarkFalse(ConditionConfig, "ConfigInvalid", `ca-certs-from: configmap "authorities" not found`)
+				waitingForConfig(b)
+			})),
+		},
+	}, {
+		TableRow: TableRow{
+			Name: "and is none", Key: key,
+			Objects: []runtime.Object{broker(), authorities("?"), settings("tls-secret", "tls", "ca-certs-from", "authorities")},
+			WantStatusUpdates: status(broker(func(b *eventingv1.Broker) {
+				mark(b).MarkFalse(ConditionConfig, "ConfigInvalid", "ca-certs-from: ConfigMap authorities: ca.crt: holds no certificate as PEM")
+				waitingForConfig(b)
+			})),
+			WantEvents: []string{Eventf(corev1.EventTypeWarning, "ConfigInvalid",
+				"spec.config: ca-certs-from: ConfigMap authorities: ca.crt: holds no certificate as PEM")},
+		},
+	}, {
+		flags: feature.Flags{feature.TransportEncryption: feature.Permissive},
+		TableRow: TableRow{
+			Name: "http and https", Key: key,
+			Objects: encrypted(t, encryption{plain: true, tls: true}, broker()),
+			WantStatusUpdates: status(broker(readyBroker, func(b *eventingv1.Broker) {
+				b.Status.Addresses = []duckv1.Addressable{*httpsAddress(t), *b.Status.Address}
+			})),
+		},
+	}, {
+		flags: feature.Flags{feature.TransportEncryption: feature.Disabled},
+		TableRow: TableRow{
+			Name: "a certificate that the cluster does not want", Key: key,
+			Objects:           encrypted(t, plainly, broker()),
+			WantStatusUpdates: status(broker(readyBroker)),
+		},
+	}})
 }
 
 func httpsAddress(t *testing.T) *duckv1.Addressable {

@@ -187,7 +187,28 @@ func (r *brokers) settings(b *eventingv1.Broker) (Settings, error) {
 	if err != nil {
 		return s, fmt.Errorf("ConfigMap %s/%s: %w", namespace, ref.Name, err)
 	}
-	return s, nil
+	if s.CACertsFrom != "" {
+		s.CACerts, err = r.authorities(b, s.CACertsFrom)
+	}
+	return s, err
+}
+
+// authorities are the certificates of a ConfigMap beside the Broker, which is followed.
+func (r *brokers) authorities(b *eventingv1.Broker, name string) (*string, error) {
+	if err := r.tracker.TrackReference(tracker.Reference{
+		APIVersion: "v1", Kind: "ConfigMap", Namespace: b.Namespace, Name: name,
+	}, b); err != nil {
+		return nil, fmt.Errorf("track ConfigMap: %w", err)
+	}
+	cm, err := r.configMaps.ConfigMaps(b.Namespace).Get(name)
+	if err != nil {
+		return nil, fmt.Errorf("ca-certs-from: %w", err)
+	}
+	certs, err := certificates(cm.Data[caKey])
+	if err != nil {
+		return nil, fmt.Errorf("ca-certs-from: ConfigMap %s: %s: %w", name, caKey, err)
+	}
+	return certs, nil
 }
 
 func (r *brokers) resolveDeadLetterSink(ctx context.Context, b *eventingv1.Broker) error {

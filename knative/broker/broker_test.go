@@ -394,32 +394,6 @@ func TestReconcileBroker(t *testing.T) {
 					"config-features asks for https only: name a certificate in the key tls-secret of spec.config")
 			})),
 		},
-	}, {
-		flags: feature.Flags{feature.TransportEncryption: feature.Strict},
-		TableRow: TableRow{
-			Name: "https only, with a certificate", Key: key,
-			Objects: encrypted(t, encryption{tls: true}, broker()),
-			WantStatusUpdates: status(broker(readyBroker, func(b *eventingv1.Broker) {
-				b.Status.SetAddress(httpsAddress(t))
-				b.Status.Addresses = []duckv1.Addressable{*httpsAddress(t)}
-			})),
-		},
-	}, {
-		flags: feature.Flags{feature.TransportEncryption: feature.Permissive},
-		TableRow: TableRow{
-			Name: "http and https", Key: key,
-			Objects: encrypted(t, encryption{plain: true, tls: true}, broker()),
-			WantStatusUpdates: status(broker(readyBroker, func(b *eventingv1.Broker) {
-				b.Status.Addresses = []duckv1.Addressable{*httpsAddress(t), *b.Status.Address}
-			})),
-		},
-	}, {
-		flags: feature.Flags{feature.TransportEncryption: feature.Disabled},
-		TableRow: TableRow{
-			Name: "a certificate that the cluster does not want", Key: key,
-			Objects:           encrypted(t, plainly, broker()),
-			WantStatusUpdates: status(broker(readyBroker)),
-		},
 	}})
 }
 

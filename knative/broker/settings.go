@@ -27,6 +27,9 @@ import (
 //	                     namespace, for the ingress's host name; none: no https
 //	ca-certs             certificates, as PEM, that vouch for it: part of the
 //	                     Broker's address; none: senders trust it already
+//	ca-certs-from        name of a ConfigMap of the Broker's namespace that has them in
+//	                     its key ca.crt, in the place of ca-certs
+//	transport-encryption "strict": https alone, also where the cluster asks for none
 //	ingress-replicas     2
 //	dispatcher-replicas  2; "autoscaled" leaves the number to an autoscaler
 //	pod                  YAML, merged into the template of both roles' pods: labels,
@@ -34,9 +37,13 @@ import (
 //	BROKER_…             the data plane's own settings, as in shared/broker.Config
 //	OTEL_…               where traces go: traceVariables
 type Settings struct {
-	RedisSecret        corev1.SecretKeySelector
-	TLSSecret          string
-	CACerts            *string
+	RedisSecret corev1.SecretKeySelector
+	TLSSecret   string
+	CACerts     *string
+	// CACertsFrom is the ConfigMap that CACerts are to be read from; "": none.
+	CACertsFrom string
+	// Strict leaves https alone, whatever the cluster's flag.
+	Strict             bool
 	IngressReplicas    *int32
 	DispatcherReplicas *int32 // nil: not ours to set
 	// Pod is a strategic merge patch of a PodTemplateSpec, as JSON; nil: none.
@@ -45,7 +52,12 @@ type Settings struct {
 	Env []corev1.EnvVar
 }
 
-const autoscaled = "autoscaled"
+const (
+	autoscaled = "autoscaled"
+	strict     = "strict"
+	// caKey is where cert-manager puts it, too.
+	caKey = "ca.crt"
+)
 
 // readSettings names every wrong key at once.
 func readSettings(data map[string]string) (Settings, error) {
@@ -65,6 +77,12 @@ func readSettings(data map[string]string) (Settings, error) {
 			s.TLSSecret = value
 		case "ca-certs":
 			s.CACerts, err = certificates(value)
+		case "ca-certs-from":
+			s.CACertsFrom = value
+		case "transport-encryption":
+			if s.Strict = value == strict; !s.Strict {
+				err = errors.New("may only be " + strict)
+			}
 		case "ingress-replicas":
 			s.IngressReplicas, err = replicas(value)
 		case "dispatcher-replicas":
@@ -85,8 +103,14 @@ func readSettings(data map[string]string) (Settings, error) {
 			errs = append(errs, fmt.Errorf("%s: %w", key, err))
 		}
 	}
-	if s.CACerts != nil && s.TLSSecret == "" {
+	if (s.CACerts != nil || s.CACertsFrom != "") && s.TLSSecret == "" {
 		errs = append(errs, errors.New("ca-certs: vouch for nothing without tls-secret"))
+	}
+	if s.CACerts != nil && s.CACertsFrom != "" {
+		errs = append(errs, errors.New("ca-certs-from: must not stand beside ca-certs"))
+	}
+	if s.Strict && s.TLSSecret == "" {
+		errs = append(errs, errors.New("transport-encryption: needs tls-secret"))
 	}
 	if s.RedisSecret.Name == "" {
 		errs = append(errs, errors.New("redis-secret: must name a Secret with the Redis URL"))

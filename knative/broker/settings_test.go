@@ -38,12 +38,12 @@ func TestWrongSettingsAreAllNamed(t *testing.T) {
 	t.Parallel()
 	_, err := readSettings(map[string]string{
 		"ingress-replicas": "-1", "dispatcher-replicas": "few", "BROKER_RETENTION": "a day", "BROKER_PARTITIONS": "x",
-		"BROKER_REQUIRE_DURABLE": "perhaps", "ca-certs": "none", "BROKER_ROLE": "both", "REDIS_URL": "redis://a", "pod": "spec: {container: []}",
+		"BROKER_REQUIRE_DURABLE": "perhaps", "ca-certs": "none", "ca-certs-from": "a", "transport-encryption": "sometimes", "BROKER_ROLE": "both", "REDIS_URL": "redis://a", "pod": "spec: {container: []}",
 	})
 	require.Error(t, err)
 	for _, name := range []string{
 		"redis-secret:", "ingress-replicas:", "dispatcher-replicas:", "BROKER_RETENTION:", "BROKER_PARTITIONS:",
-		"BROKER_REQUIRE_DURABLE:", "ca-certs:", "BROKER_ROLE:", "REDIS_URL:", "pod:",
+		"BROKER_REQUIRE_DURABLE:", "ca-certs:", "transport-encryption:", "BROKER_ROLE:", "REDIS_URL:", "pod:",
 	} {
 		require.ErrorContains(t, err, name)
 	}

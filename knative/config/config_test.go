@@ -271,7 +271,7 @@ func TestTreeAndManifestsAgree(t *testing.T) {
 func TestMetricsExist(t *testing.T) {
 	t.Parallel()
 	var code bytes.Buffer
-	for _, root := range []string{"../../shared", "../../functions"} {
+	for _, root := range []string{"../../shared", "../../functions", "../cmd"} {
 		require.NoError(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
 				return err
@@ -359,11 +359,14 @@ func (g given) add(t *testing.T, r *resource.Resource) {
 	}
 }
 
-// documented takes the Secrets that the README has people create.
+// documented takes the Secrets that the README has people create, and what it has make
+// create.
 func (g given) documented(t *testing.T) {
 	t.Helper()
 	text, err := os.ReadFile("../README.md")
 	require.NoError(t, err)
+	require.Contains(t, string(text), "make broker-certificate")
+	g["ConfigMap/broker-ca/ca.crt"] = true
 	for _, command := range regexp.MustCompile(`create secret generic (\S+)((?:[^\n]*\\\n)*[^\n]*)`).FindAllStringSubmatch(string(text), -1) {
 		for _, key := range regexp.MustCompile(`--from-literal=(\w+)=`).FindAllStringSubmatch(command[2], -1) {
 			g["Secret/"+command[1]+"/"+key[1]] = true

@@ -123,7 +123,9 @@ func TestFunctionsReachWhatTheyNeedAndNothingElse(t *testing.T) {
 		require.Equal(t, has("TRADING_API_URL"), n.reaches(l, inside, "443"), "%s: trading API", name)
 		require.Equal(t, has("TRADING_API_URL") || has("SLACK_WEBHOOK_URL"), n.reaches(l, outside, "443"), "%s: 443", name)
 		require.Equal(t, has("SMTP_URL"), n.reaches(l, outside, "587"), "%s: mail", name)
-		require.Equal(t, has("K_SINK"), n.reachesPod(l, broker, "http"), "%s: broker", name)
+		require.Equal(t, has("K_SINK"), n.reachesPod(l, broker, "https"), "%s: broker", name)
+		require.Equal(t, has("K_SINK"), has("K_CA_CERTS"), "%s: who vouches for the broker", name)
+		require.False(t, n.reachesPod(l, broker, "http"), "%s: broker, in plain text", name)
 		require.False(t, n.reaches(l, outside, "80"), "%s: plain http", name)
 		require.False(t, n.reaches(l, outside, "5432"), "%s: a database anywhere", name)
 		require.False(t, n.reachesPod(l, function("store"), "8012"), "%s: another function", name)
@@ -143,8 +145,9 @@ func TestFunctionsReachWhatTheyNeedAndNothingElse(t *testing.T) {
 			}
 		}
 	}
-	require.True(t, n.takes(broker, "", function("receive"), "http"))
-	require.False(t, n.takes(broker, "", labels.Set{"app": "stranger"}, "http"), "only functions post events")
+	require.True(t, n.takes(broker, "", function("receive"), "https"))
+	require.False(t, n.takes(broker, "", function("receive"), "http"), "nobody posts in plain text")
+	require.False(t, n.takes(broker, "", labels.Set{"app": "stranger"}, "https"), "only functions post events")
 }
 
 // Functions that nobody outside calls have no address outside.

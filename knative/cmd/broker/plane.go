@@ -182,6 +182,12 @@ func (p *plane) listeners(ctx context.Context) ([]net.Listener, error) {
 	if err != nil {
 		return nil, errors.Join(err, plain.Close())
 	}
+	if err := p.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "sweepline", Subsystem: "broker", Name: "certificate_end_timestamp_seconds",
+		Help: "When the ingress's certificate ends.",
+	}, cert.ends)); err != nil {
+		return nil, errors.Join(fmt.Errorf("register metrics: %w", err), plain.Close())
+	}
 	secure, err := listen(ctx, "TLS_ADDRESS", p.cfg.TLSAddress)
 	if err != nil {
 		return nil, errors.Join(err, plain.Close())

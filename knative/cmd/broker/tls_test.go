@@ -11,8 +11,11 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"testing"
 	"time"
 
@@ -55,6 +58,13 @@ func TestEventsComeInByHTTPSToo(t *testing.T) {
 	listeners, err := b.listeners(t.Context())
 	require.NoError(t, err)
 	require.Len(t, listeners, 2)
+	w := httptest.NewRecorder()
+	b.admin().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	found := regexp.MustCompile(`(?m)^sweepline_broker_certificate_end_timestamp_seconds (\S+)$`).FindStringSubmatch(w.Body.String())
+	require.Len(t, found, 2)
+	ends, err := strconv.ParseFloat(found[1], 64)
+	require.NoError(t, err)
+	require.InDelta(t, time.Now().Add(time.Hour).Unix(), ends, 60)
 	server := newServer(b.server.Handler())
 	t.Cleanup(func() { _ = server.Close() })
 	for _, l := range listeners {
