@@ -6,12 +6,15 @@ package access
 import (
 	"context"
 	"crypto"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
@@ -40,6 +43,41 @@ type Guard struct{ rules atomic.Pointer[rules] }
 type rules struct {
 	verifier *oidc.IDTokenVerifier // nil: no keys
 	grants   []grant
+
+	// known are tokens that were found good: senders show the same one for an hour, and a
+	// signature costs more than all else of a request.
+	mu    sync.Mutex
+	known map[[sha256.Size]byte]known
+}
+
+// maxKnown bounds what is remembered.
+const maxKnown = 1000
+
+type known struct {
+	subject string
+	until   time.Time
+}
+
+// subject says whose token it is, if it is good.
+func (r *rules) subject(ctx context.Context, token string) (string, error) {
+	sum := sha256.Sum256([]byte(token))
+	r.mu.Lock()
+	k, ok := r.known[sum]
+	r.mu.Unlock()
+	if ok && time.Now().Before(k.until) {
+		return k.subject, nil
+	}
+	verified, err := r.verifier.Verify(context.WithoutCancel(ctx), token)
+	if err != nil {
+		return "", err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.known == nil || len(r.known) >= maxKnown {
+		r.known = make(map[[sha256.Size]byte]known)
+	}
+	r.known[sum] = known{verified.Subject, verified.Expiry}
+	return verified.Subject, nil
 }
 
 type grant struct {
@@ -108,12 +146,12 @@ func (g *Guard) Admit(r *http.Request, _ broker.Broker) (broker.Admission, error
 	if err != nil {
 		return broker.Admission{}, fmt.Errorf("%w: %w", broker.ErrUnauthenticated, err)
 	}
-	token, err := rules.verifier.Verify(context.WithoutCancel(r.Context()), text)
+	subject, err := rules.subject(r.Context(), text)
 	if err != nil {
 		return broker.Admission{}, fmt.Errorf("%w: %s", broker.ErrUnauthenticated, why(err))
 	}
-	admission := broker.Admission{Sender: token.Subject}
-	filters, ok := rules.of(token.Subject)
+	admission := broker.Admission{Sender: subject}
+	filters, ok := rules.of(subject)
 	if !ok {
 		return admission, broker.ErrForbidden
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-jose/go-jose/v4/jwt"
@@ -40,6 +41,19 @@ func guard(t *testing.T, keys json.RawMessage, allow ...contract.Grant) *access.
 	var g access.Guard
 	require.NoError(t, g.Set(&contract.Access{Audience: audience, Issuer: accesstest.URL, Keys: keys, Allow: allow}))
 	return &g
+}
+
+func BenchmarkAdmit(b *testing.B) {
+	issuer := accesstest.New(b)
+	var g access.Guard
+	require.NoError(b, g.Set(&contract.Access{Audience: audience, Issuer: accesstest.URL, Keys: issuer.Keys, Allow: []contract.Grant{{Subjects: []string{"*"}}}}))
+	r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/shop/main", nil)
+	r.Header.Set("Authorization", "Bearer "+issuer.Token(alice, audience, time.Now()))
+	for b.Loop() {
+		if _, err := g.Admit(r, broker.Broker{}); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func TestWhoDoesNotProveWhoItIsIsNotLetIn(t *testing.T) {
@@ -82,6 +96,23 @@ func TestWhoDoesNotProveWhoItIsIsNotLetIn(t *testing.T) {
 		require.Empty(t, a.Sender, "%s: nobody says who it is", name)
 		require.NotContains(t, err.Error(), alice, "%s: what is not proven is not repeated", name)
 	}
+}
+
+func TestATokenThatWasGoodExpires(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		issuer := accesstest.New(t)
+		g := guard(t, issuer.Keys, contract.Grant{Subjects: []string{"*"}})
+		token := "Bearer " + issuer.Token(alice, audience, time.Now())
+		for range 59 {
+			_, err := g.Admit(request(t, token), broker.Broker{})
+			require.NoError(t, err)
+			time.Sleep(time.Minute)
+		}
+		time.Sleep(2 * time.Minute)
+		_, err := g.Admit(request(t, token), broker.Broker{})
+		require.ErrorIs(t, err, broker.ErrUnauthenticated)
+	})
 }
 
 func TestOnlyWhomAPolicyNamesMayPost(t *testing.T) {
@@ -168,6 +199,20 @@ func TestKeysRotateAndRulesStayWhereNewOnesCannotBeRead(t *testing.T) {
 	require.NoError(t, g.Set(&both))
 	require.NoError(t, send(before))
 	require.NoError(t, send(after))
+	both.Keys = after.Keys
+	require.NoError(t, g.Set(&both))
+	require.ErrorIs(t, send(before), broker.ErrUnauthenticated, "a key that is taken back takes its tokens along")
+	both.Keys = append(json.RawMessage(nil), before.Keys...)
+	token := before.Token(alice, audience, time.Now())
+	once := func() error {
+		_, err := g.Admit(request(t, "Bearer "+token), broker.Broker{})
+		return err
+	}
+	require.NoError(t, g.Set(&both))
+	require.NoError(t, once())
+	both.Keys = after.Keys
+	require.NoError(t, g.Set(&both))
+	require.ErrorIs(t, once(), broker.ErrUnauthenticated, "nor is a token remembered beyond its key")
 }
 
 // Nobody is refused for good while nobody can be told apart, and nobody let in.

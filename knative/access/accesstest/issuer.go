@@ -19,14 +19,14 @@ const URL = "https://issuer.example.com"
 
 // Issuer signs with a key of its own.
 type Issuer struct {
-	t   *testing.T
+	t   testing.TB
 	key *ecdsa.PrivateKey
 	// Keys is what its tokens are checked with, a JSON Web Key Set.
 	Keys json.RawMessage
 }
 
 // New makes an Issuer with a new key.
-func New(t *testing.T) *Issuer {
+func New(t testing.TB) *Issuer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
