@@ -47,11 +47,11 @@ func (r *brokers) access(ctx context.Context, b *eventingv1.Broker) (*contract.A
 	if len(a.Keys) > 0 {
 		return a, nil
 	}
-	return a, errIssuer{err}
+	return a, issuerError{err}
 }
 
-// errIssuer says that senders cannot be told apart yet.
-type errIssuer struct{ error }
+// issuerError says that senders cannot be told apart yet.
+type issuerError struct{ error }
 
 // grants are what the EventPolicies that apply allow, or the cluster's default where
 // none does. One that is not ready allows nothing, and still is one.

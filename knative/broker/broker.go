@@ -113,7 +113,7 @@ func (r *brokers) reconcile(ctx context.Context, b *eventingv1.Broker) error {
 	unresolved := r.resolveDeadLetterSink(ctx, b)
 
 	access, err := r.access(ctx, b)
-	var issuer errIssuer
+	var issuer issuerError
 	if err != nil && !errors.As(err, &issuer) {
 		return err
 	}

@@ -23,7 +23,7 @@ const (
 	tlsPort      = 8443
 	contractPath = "/etc/sweepline/contract"
 	tlsPath      = "/etc/sweepline/tls"
-	tokensPath   = "/etc/sweepline/tokens"
+	tokensPath   = "/etc/sweepline/tokens" //nolint:gosec // a folder
 	// drainSeconds leaves the data plane its 20 s to finish deliveries, after the
 	// few in which endpoints forget it.
 	drainSeconds = 45

@@ -47,7 +47,7 @@ type api struct {
 }
 
 func newAPI() *api {
-	a := &api{Clientset: fake.NewSimpleClientset(), life: tokenLife} //nolint:staticcheck // the other one is for apply
+	a := &api{Clientset: fake.NewSimpleClientset(), life: tokenLife}
 	a.PrependReactor("create", "serviceaccounts", func(action clientgotesting.Action) (bool, runtime.Object, error) {
 		create := action.(clientgotesting.CreateActionImpl)
 		r := create.GetObject().(*authenticationv1.TokenRequest)
