@@ -7,8 +7,6 @@
 #   OVERLAY         kind (all inside: Redis, PostgreSQL, the trading API's simulator)
 #   KO              ko (the one on the PATH)
 #   KO_FLAGS        more flags of "ko resolve"
-#   TAGS            1: redis and postgres by tag alone, for a cluster that has been loaded
-#                   with them and asks no registry
 #   GATEWAY         host:port of Knative's gateway, as in e2e.sh
 set -euo pipefail
 cd "$(dirname "$0")/e2e"
@@ -23,11 +21,6 @@ there() {
   kubectl get crd "$@" > /dev/null || die "the cluster has no $what: install it first"
 }
 
-# unpinned leaves manifests as they are, unless TAGS asks for "redis:7" and the like.
-unpinned() {
-  if [ -n "${TAGS:-}" ]; then sed -E 's/(image: (redis|postgres):[0-9]+)\.[^@]*@sha256:.*/\1/'; else cat; fi
-}
-
 apply() {
   need kubectl "${KO:=ko}"
   [ -n "${KO_DOCKER_REPO:-}" ] || die 'say where images go (REGISTRY of make, KO_DOCKER_REPO): a registry that the cluster pulls from'
@@ -40,7 +33,7 @@ apply() {
   # shellcheck disable=SC2064,SC2086 # the file's name is fixed now; flags are words
   {
     trap "rm -f $release" EXIT
-    kubectl kustomize "knative/config/overlays/$OVERLAY" | unpinned | "$KO" resolve --base-import-paths --sbom=none ${KO_FLAGS:-} -f - > "$release"
+    kubectl kustomize "knative/config/overlays/$OVERLAY" | "$KO" resolve --base-import-paths --sbom=none ${KO_FLAGS:-} -f - > "$release"
   }
   kubectl apply --server-side --force-conflicts -f "$release"
   kubectl -n "$NAMESPACE" wait broker "$BROKER" --for=condition=Ready --timeout=300s
