@@ -95,7 +95,7 @@ func (f *Function) actPage(w http.ResponseWriter, r *http.Request) {
 		f.problem(w, r, http.StatusBadRequest, "That was not understood", "The link names no act.")
 		return
 	}
-	query, err := function.StrictQuery(r, "status")
+	query, err := function.StrictQuery(r, "status", "label")
 	if err != nil {
 		f.problem(w, r, http.StatusBadRequest, "These filters make no sense", err.Error())
 		return

@@ -13,21 +13,12 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/klauspost/compress/gzhttp"
-
 	"github.com/zixly/sweepline/shared/auth"
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/quota"
 )
-
-// Compressed answers with gzip where the client takes it, each write to the client
-// having a time of its own.
-func Compressed(h http.HandlerFunc) http.HandlerFunc {
-	zipped := gzhttp.GzipHandler(h)
-	return func(w http.ResponseWriter, r *http.Request) { zipped(newPatientWriter(w), r) }
-}
 
 // ResultPage is a page of rows as answers show it.
 type ResultPage struct {
