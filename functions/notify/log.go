@@ -36,7 +36,7 @@ func (l logLine) send(ctx context.Context, m message) error {
 	if x := m.Job.Metrics; x != nil {
 		attrs = append(attrs, slog.Int("combinations", x.Combinations), slog.Float64("best_score", x.BestScore))
 	}
-	l.log.LogAttrs(ctx, slog.LevelInfo, "Notification", attrs...)
+	l.log.LogAttrs(ctx, slog.LevelInfo, "Notification", attrs...) //nolint:sloglint // operators look for it
 	return nil
 }
 

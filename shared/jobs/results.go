@@ -176,7 +176,7 @@ func (s *Service) getResultsCSV(w http.ResponseWriter, r *http.Request) {
 			err = out.Write(record(row, computedOn))
 		}
 		if err != nil {
-			slog.WarnContext(r.Context(), "Results cut off", "job_id", j.JobID, "error", err)
+			slog.WarnContext(r.Context(), "sending results failed", "job_id", j.JobID, "error", err)
 			panic(http.ErrAbortHandler) // the client must see that rows are missing
 		}
 	}
@@ -195,6 +195,6 @@ func answerUnread(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		return // the client is gone
 	}
-	slog.WarnContext(r.Context(), "Results not read", "job_id", r.PathValue("id"), "error", err)
+	slog.WarnContext(r.Context(), "reading results failed", "job_id", r.PathValue("id"), "error", err)
 	function.WriteUnavailable(w, err)
 }
