@@ -25,11 +25,11 @@ func TestLogLinesCarryTheContext(t *testing.T) {
 	ctx = telemetry.With(ctx, slog.String("step", "submit"), slog.String("job_id", "outer"))
 
 	log.DebugContext(ctx, "unseen")
-	log.InfoContext(ctx, "Job started", "job_id", "inner")
+	log.InfoContext(ctx, "job noted", "job_id", "inner")
 
 	var line map[string]any
 	require.NoError(t, json.Unmarshal(out.Bytes(), &line), "one line, and JSON: %s", &out)
-	require.Equal(t, "Job started", line["msg"])
+	require.Equal(t, "job noted", line["msg"])
 	require.Equal(t, "submit", line["step"])
 	require.Equal(t, "inner", line["job_id"])
 	require.Equal(t, "0af7651916cd43dd8448eb211c80319c", line["trace_id"])
