@@ -150,7 +150,7 @@ func TestCancelAsksFirst(t *testing.T) {
 	v.sees("Running at the trading API")
 	v.answers <- true
 	v.do(click("#cancel"))
-	v.sees("Failure stored")
+	v.sees("Cancelling stored")
 	v.sees("Cancelled")
 	v.fits("cancelled")
 	v.do(click("#retry"))

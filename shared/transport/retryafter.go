@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -15,7 +16,8 @@ func RetryAfter(h http.Header, now time.Time) time.Duration {
 	if text == "" {
 		return 0
 	}
-	if n, err := strconv.ParseInt(text, 10, 32); err == nil {
+	// A number that is out of range comes as the nearest one that is not.
+	if n, err := strconv.ParseInt(text, 10, 32); err == nil || errors.Is(err, strconv.ErrRange) {
 		return max(time.Duration(n)*time.Second, 0)
 	}
 	if at, err := http.ParseTime(text); err == nil {
