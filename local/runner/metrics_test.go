@@ -50,6 +50,8 @@ func TestMetricsAreThoseOfRulesAndPanels(t *testing.T) {
 			have["sweepline_broker_delivery_attempts_total"]["trigger"]["store"]
 	}, jobTimeout, 100*time.Millisecond)
 
+	// Only the data plane of a cluster has a certificate.
+	have["sweepline_broker_certificate_end_timestamp_seconds"] = labels{"namespace": {}, "broker": {}}
 	for where, expressions := range map[string][]string{"rules": ruleExpressions(t), "dashboard": panelExpressions(t)} {
 		require.NotEmpty(t, expressions)
 		for _, e := range expressions {

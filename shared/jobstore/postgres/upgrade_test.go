@@ -140,7 +140,7 @@ func TestIndexes(t *testing.T) {
 		"pipeline_jobs USING btree (tenant_id, group_id, created_at DESC, id DESC) WHERE (group_id IS NOT NULL)",
 		"pipeline_jobs USING btree (tenant_id, status)",
 		"pipeline_jobs USING btree (tenant_id, ticker, created_at DESC, id DESC)",
-		"pipeline_pending USING btree (job_id)",
+		"pipeline_pending USING btree (job_id)", "pipeline_surfaces USING btree (job_id)",
 		"trading_sweep_results USING btree (job_id, strategy_type, fast_period, slow_period, signal_period) NULLS NOT DISTINCT",
 		"trading_sweep_results USING btree (sweep_run_id)",
 		"trading_sweep_results USING btree (ticker, score)",
