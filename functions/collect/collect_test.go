@@ -358,7 +358,7 @@ func TestACancelBetweenPages(t *testing.T) {
 		}
 		replies <- reply
 	}()
-	require.Eventually(t, func() bool { return len(b.api.asked()) == 3 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(b.api.asked()) == 3 }, time.Minute, time.Millisecond)
 	require.NoError(t, jobstore.Errors(b.jobStore.Apply(t.Context(), b.events.Failed)))
 	close(b.api.hold)
 	require.Nil(t, <-replies)

@@ -205,7 +205,7 @@ func TestACrashBetweenSendingAndNoting(t *testing.T) {
 					held++
 				}
 				return err == nil
-			}, 10*time.Second, 20*time.Millisecond)
+			}, time.Minute, 20*time.Millisecond)
 			require.Positive(t, held, "nobody knows that the first is dead until its lease ends")
 			require.Len(t, sender.got(), 2)
 			_, err = next.Handle(t.Context(), e)

@@ -133,7 +133,7 @@ func TestASlowSubmissionStaysInCharge(t *testing.T) {
 	require.Eventually(t, func() bool {
 		r, err = waits.Get(t.Context(), e.Subject())
 		return err == nil && r.LeaseUntil.After(first.Add(200*time.Millisecond))
-	}, 10*time.Second, 10*time.Millisecond, "the lease is prolonged")
+	}, time.Minute, 10*time.Millisecond, "the lease is prolonged")
 	reply, err := f.Handle(t.Context(), e) // the same event again, meanwhile
 	require.NoError(t, err)
 	require.Nil(t, reply)
@@ -206,7 +206,7 @@ func TestASweepThatIsNeverNamed(t *testing.T) {
 		ended, err = f.Handle(t.Context(), e)
 		require.NoError(t, err)
 		return ended != nil
-	}, 10*time.Second, 2*time.Millisecond)
+	}, time.Minute, 2*time.Millisecond)
 	require.Equal(t, event.SweepFailed, ended.Type())
 	require.Equal(t, 11, a.submitted)
 	failed, err := event.Data[event.Failed](*ended)
@@ -347,7 +347,7 @@ func TestStoodStill(t *testing.T) {
 	require.Eventually(t, func() bool {
 		entry, err := others.Enter(t.Context(), d.Header)
 		return err == nil && entry.Decision == wait.FindFirst
-	}, 10*time.Second, 10*time.Millisecond, "the lease ends, and another attempt takes over")
+	}, time.Minute, 10*time.Millisecond, "the lease ends, and another attempt takes over")
 	frozen.on.Store(false)
 	close(woken)
 	require.NoError(t, <-done)

@@ -320,7 +320,7 @@ func TestNoClockButThatOfRedis(t *testing.T) {
 			e, err = waits.Enter(ctx, h)
 			require.NoError(t, err)
 			return e.Decision != wait.Queued
-		}, 20*time.Second, 20*time.Millisecond)
+		}, time.Minute, 20*time.Millisecond)
 		return e
 	}
 	e := enter()

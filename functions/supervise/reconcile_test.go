@@ -606,7 +606,7 @@ func TestOneReplicaReconciles(t *testing.T) {
 		require.Eventually(t, func() bool {
 			n, err := rounds()
 			return err == nil && n == 1
-		}, 10*time.Second, 50*time.Millisecond, "another interval")
+		}, time.Minute, 50*time.Millisecond, "another interval")
 	})
 }
 

@@ -246,7 +246,7 @@ func TestScriptsOfAJob(t *testing.T) {
 			require.Eventually(t, func() bool { // a new budget fills
 				pause, err := w.observer.Allow(t.Context())
 				return err == nil && pause == 0
-			}, 20*time.Second, 10*time.Millisecond)
+			}, time.Minute, 10*time.Millisecond)
 			require.NoError(t, w.proc.supervise.Start(t.Context(), nil))
 			t.Cleanup(func() { require.NoError(t, w.proc.supervise.Stop(context.Background())) })
 			s := w.countScripts()

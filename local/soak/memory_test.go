@@ -286,7 +286,7 @@ spec: {broker: default, filter: {attributes: {type: refused}}, subscriber: {uri:
 		require.Eventually(t, func() bool {
 			body := q.get("/api/dead-letters?limit=500", "a-key-0123456789abcdef")
 			return json.Unmarshal(body, &letters) == nil && len(letters.Letters) > 20
-		}, 30*time.Second, 100*time.Millisecond)
+		}, time.Minute, 100*time.Millisecond)
 		measure(t, q, "lists of large dead letters", func() {
 			var wg sync.WaitGroup
 			for i := range 40 {

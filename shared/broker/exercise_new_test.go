@@ -151,7 +151,7 @@ func exerciseLargeDeadLetters(t *testing.T, b *bundle) {
 // scheduled it is here: it is delivered all the same.
 func exerciseImmediateRetries(t *testing.T, b *bundle) {
 	b.cfg.ClaimIdle, b.cfg.RedisTimeout = time.Hour, time.Hour // nothing is found by a second look
-	const events = 300
+	const events = 100
 	var mu sync.Mutex
 	seen := map[string]int{}
 	s := subscribe(t, func(w http.ResponseWriter, d delivery) {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -16,7 +15,7 @@ import (
 func TestManyTriggersStopTogether(t *testing.T) {
 	t.Parallel()
 	b := setup(t, servertest.Redis(t))
-	b.cfg.Block = 30 * time.Second // only an interrupted read ends before the test's patience
+	b.cfg.Block = 2 * patience // only an interrupted read ends before the test's patience
 	s := subscribe(t, nil)
 	var triggers []Trigger
 	for i := range 40 {

@@ -71,7 +71,7 @@ func TestProcessServesDrainsAndStops(t *testing.T) {
 			return false
 		}
 		return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
-	}, 10*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 
 	for at, status := range map[string]int{
 		base + "/metrics": http.StatusNotFound, "http://127.0.0.1:" + metrics + "/metrics": http.StatusOK, "http://127.0.0.1:" + metrics + "/readyz": http.StatusOK,

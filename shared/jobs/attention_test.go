@@ -32,7 +32,7 @@ func TestOperatorsAreToldWhatIsWrong(t *testing.T) {
 	}
 	told := func(want ...string) {
 		t.Helper()
-		require.Eventually(t, func() bool { return len(texts()) == len(want) && (len(want) == 0 || texts()[0] == want[0]) }, 10*time.Second, time.Millisecond, "%q", texts())
+		require.Eventually(t, func() bool { return len(texts()) == len(want) && (len(want) == 0 || texts()[0] == want[0]) }, time.Minute, time.Millisecond, "%q", texts())
 		require.Equal(t, want, texts())
 	}
 	told()

@@ -61,7 +61,7 @@ func TestAwaitARedisThatLoads(t *testing.T) {
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = second.Close() })
 		return redis.HasErrorPrefix(second.Ping(t.Context()).Err(), "LOADING")
-	}, 10*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	require.NoError(t, redisclient.Await(t.Context(), second, slog.New(slog.NewTextHandler(&log, nil))))
 	require.Contains(t, log.String(), "waiting for Redis")
 	require.Contains(t, log.String(), "connected to Redis")

@@ -138,7 +138,7 @@ func stats(t testing.TB, url, table string, inserts int64) (s tableStats) {
 			Scan(&s.inserts, &s.updates, &s.deletes)
 		require.NoError(t, err)
 		return s.inserts >= inserts && s.updates >= 2*inserts
-	}, 20*time.Second, 50*time.Millisecond)
+	}, time.Minute, 50*time.Millisecond)
 	return s
 }
 
