@@ -12,7 +12,7 @@ import (
 )
 
 func refuseNonOperators(w http.ResponseWriter, _ *http.Request) {
-	function.WriteError(w, http.StatusForbidden, "operators_only", jobs.OperatorsRule)
+	function.WriteError(w, http.StatusForbidden, function.CodeOperators, jobs.OperatorsRule)
 }
 
 func (f *Function) getBroker(w http.ResponseWriter, r *http.Request) {
@@ -35,7 +35,7 @@ func (f *Function) actOnTrigger(act string) http.HandlerFunc {
 		case errors.As(err, &invalid):
 			jobs.AnswerBadQuery(w, err)
 		case errors.Is(err, broker.ErrNotFound):
-			function.WriteError(w, http.StatusNotFound, function.CodeNotFound, "no such trigger")
+			function.WriteNotFound(w, "trigger")
 		default:
 			slog.WarnContext(r.Context(), "changing trigger failed", "act", act, "error", err)
 			function.WriteUnavailable(w, err)

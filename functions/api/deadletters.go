@@ -111,7 +111,7 @@ func (f *Function) onDeadLetter(w http.ResponseWriter, r *http.Request, done str
 	ended, err := act(r.Context(), id)
 	switch {
 	case errors.Is(err, broker.ErrNotFound):
-		function.WriteError(w, http.StatusNotFound, function.CodeNotFound, "no such dead letter")
+		function.WriteNotFound(w, "dead letter")
 	case err != nil:
 		slog.WarnContext(r.Context(), "handling dead letter failed", "dead_letter", id, "error", err)
 		function.WriteUnavailable(w, err)

@@ -144,11 +144,10 @@ func (f *Function) Stop(context.Context) error {
 func (f *Function) Handle(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.TrimSuffix(r.URL.Path, "/") != trading.CallbackPath: // some proxies append a slash
-		function.WriteError(w, http.StatusNotFound, function.CodeNotFound, "no such address")
+		function.WriteNotFound(w, "address")
 		return
 	case r.Method != http.MethodPost:
-		w.Header().Set("Allow", http.MethodPost)
-		function.WriteError(w, http.StatusMethodNotAllowed, function.CodeMethod, "callbacks are posted")
+		function.WriteMethodNotAllowed(w, http.MethodPost)
 		return
 	}
 	jobID := r.URL.Query().Get("job")
@@ -171,7 +170,7 @@ func (f *Function) Handle(w http.ResponseWriter, r *http.Request) {
 	f.count(o)
 	switch {
 	case o == unknown:
-		function.WriteError(w, http.StatusNotFound, function.CodeNotFound, "no such job")
+		function.WriteNotFound(w, "job")
 	case err != nil:
 		slog.WarnContext(ctx, "sending callback event failed", "job_id", jobID, "error", err)
 		function.WriteUnavailable(w, err)

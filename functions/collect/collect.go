@@ -17,6 +17,7 @@ import (
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+	"github.com/creasty/defaults"
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/function"
@@ -74,6 +75,7 @@ type Function struct {
 // New makes the step; it does no I/O. A nil log is slog's default. The caller
 // closes what it hands in.
 func New(cfg Config, l JobStore, r Results, pace Pace, log *slog.Logger) (*Function, error) {
+	defaults.MustSet(&cfg)
 	switch {
 	case l == nil:
 		return nil, errors.New("collect: job store is required")
@@ -81,8 +83,8 @@ func New(cfg Config, l JobStore, r Results, pace Pace, log *slog.Logger) (*Funct
 		return nil, errors.New("collect: trading API results are required")
 	case pace == nil:
 		return nil, errors.New("collect: pace is required")
-	case cfg.Timeout <= 0:
-		return nil, errors.New("COLLECT_TIMEOUT must be above zero")
+	case cfg.Timeout < 0:
+		return nil, errors.New("COLLECT_TIMEOUT must not be negative")
 	case cfg.Attempts < 1:
 		return nil, errors.New("COLLECT_ATTEMPTS must be at least 1")
 	}

@@ -578,9 +578,9 @@ func TestNewRefuses(t *testing.T) {
 	require.Error(t, err)
 	_, err = collect.New(good, b.jobStore, b.api, nil, nil)
 	require.Error(t, err)
-	_, err = collect.New(collect.Config{Attempts: 1}, b.jobStore, b.api, collect.Unpaced, nil)
+	_, err = collect.New(collect.Config{Timeout: -1, Attempts: 1}, b.jobStore, b.api, collect.Unpaced, nil)
 	require.ErrorContains(t, err, "COLLECT_TIMEOUT")
-	_, err = collect.New(collect.Config{Timeout: 1}, b.jobStore, b.api, collect.Unpaced, nil)
+	_, err = collect.New(collect.Config{Timeout: 1, Attempts: -1}, b.jobStore, b.api, collect.Unpaced, nil)
 	require.ErrorContains(t, err, "COLLECT_ATTEMPTS")
 }
 

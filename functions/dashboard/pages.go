@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/jobs"
 	"github.com/zixly/sweepline/shared/quota"
 )
@@ -122,7 +123,7 @@ func assetServer() http.Handler {
 	server := http.StripPrefix("/assets/", http.FileServerFS(files))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/assets/" {
-			jobs.NotFound(w)
+			function.WriteNotFound(w, "address")
 			return
 		}
 		w.Header().Set("Cache-Control", "public, max-age=300")

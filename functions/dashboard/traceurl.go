@@ -2,8 +2,9 @@ package dashboard
 
 import (
 	"errors"
-	"net/url"
 	"strings"
+
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 // traceMark stands for the id in TRACE_URL.
@@ -14,8 +15,8 @@ func checkTraceURL(text string) error {
 	if text == "" {
 		return nil
 	}
-	u, err := url.Parse(strings.ReplaceAll(text, traceMark, "0"))
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || !strings.Contains(text, traceMark) {
+	_, err := transport.ParseURL(strings.ReplaceAll(text, traceMark, "0"))
+	if err != nil || !strings.Contains(text, traceMark) {
 		return errors.New("TRACE_URL must be an http address with {trace_id} in it")
 	}
 	return nil

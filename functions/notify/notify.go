@@ -9,13 +9,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+	"github.com/creasty/defaults"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
@@ -26,6 +26,7 @@ import (
 	"github.com/zixly/sweepline/shared/once"
 	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/telemetry"
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 // Config of the step. A channel whose first variable is not set is off; with
@@ -129,12 +130,13 @@ func New(cfg Config, g Guard, s Sender, opts ...Option) (*Function, error) {
 	for _, opt := range opts {
 		opt(&o)
 	}
+	defaults.MustSet(&cfg)
 	var errs []error
-	if !absolute(cfg.BaseURL) {
-		errs = append(errs, errors.New("WEBHOOK_BASE_URL must be an absolute http(s) URL"))
+	if _, err := transport.ParseURL(cfg.BaseURL); err != nil {
+		errs = append(errs, fmt.Errorf("WEBHOOK_BASE_URL %w", err))
 	}
-	if cfg.Timeout <= 0 || cfg.Keep <= 0 {
-		errs = append(errs, errors.New("NOTIFY_TIMEOUT and NOTIFY_KEEP must be above zero"))
+	if cfg.Timeout < 0 || cfg.Keep < 0 {
+		errs = append(errs, errors.New("NOTIFY_TIMEOUT and NOTIFY_KEEP must not be negative"))
 	}
 	f := &Function{
 		cfg: cfg, guard: g, sender: s, now: o.now,
@@ -157,11 +159,6 @@ func New(cfg Config, g Guard, s Sender, opts ...Option) (*Function, error) {
 		return nil, err
 	}
 	return f, nil
-}
-
-func absolute(raw string) bool {
-	u, err := url.Parse(raw)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
 // Handle notifies every channel that has not been notified yet. An error means that

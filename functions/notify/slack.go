@@ -15,15 +15,15 @@ import (
 	"time"
 
 	"github.com/slack-go/slack"
+
 	"github.com/zixly/sweepline/shared/transport"
 )
 
 // maxSlackAnswer bounds what is read of Slack's answer, which is "ok".
 const maxSlackAnswer = 64 << 10
 
-// idleConns are kept for one host: with the default of two a burst of messages would
-// dial for nearly each.
-const idleConns = 64
+// idleConns are kept for one host: a burst of messages must not dial for nearly each.
+const idleConns = 256
 
 // slackChannel posts to an incoming webhook, whose URL is the secret.
 type slackChannel struct {
@@ -39,15 +39,13 @@ type slackChannel struct {
 const longestMute = 5 * time.Minute
 
 func newSlack(cfg Config, t *templates) (*slackChannel, error) {
-	if !absolute(cfg.SlackWebhookURL) {
-		return nil, errors.New("SLACK_WEBHOOK_URL must be an absolute http(s) URL")
+	if _, err := transport.ParseURL(cfg.SlackWebhookURL); err != nil {
+		return nil, fmt.Errorf("SLACK_WEBHOOK_URL %w", err)
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = idleConns
 	return &slackChannel{url: cfg.SlackWebhookURL, templates: t, client: &http.Client{
 		Timeout:       cfg.Timeout,
-		Transport:     bounded{transport},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport:     bounded{transport.Proxied(idleConns, nil)},
+		CheckRedirect: transport.NoRedirects,
 	}}, nil
 }
 

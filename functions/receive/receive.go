@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 	"github.com/zixly/sweepline/shared/rfc3339"
 	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/telemetry"
+	"github.com/zixly/sweepline/shared/transport"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -70,13 +70,13 @@ func New(cfg Config, in enqueuer, keys *auth.Keys, pings map[string]func(context
 	if in == nil || keys == nil {
 		return nil, errors.New("receive: enqueuer and tenant keys are required")
 	}
-	u, err := url.Parse(cfg.BaseURL)
-	if err != nil || !absolute(u) {
-		return nil, errors.New("WEBHOOK_BASE_URL must be an absolute http(s) URL")
+	u, err := transport.ParseURL(cfg.BaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("WEBHOOK_BASE_URL %w", err)
 	}
 	cfg.PublicURL = cmp.Or(cfg.PublicURL, cfg.BaseURL)
-	if p, err := url.Parse(cfg.PublicURL); err != nil || !absolute(p) {
-		return nil, errors.New("PUBLIC_URL must be an absolute http(s) URL")
+	if _, err := transport.ParseURL(cfg.PublicURL); err != nil {
+		return nil, fmt.Errorf("PUBLIC_URL %w", err)
 	}
 	f := &Function{
 		enqueue: in, keys: keys, pings: pings, webhook: strings.TrimSuffix(cfg.BaseURL, "/") + "/webhook/sweep-callback",
@@ -88,8 +88,6 @@ func New(cfg Config, in enqueuer, keys *auth.Keys, pings map[string]func(context
 	f.guarded = keys.Require(http.HandlerFunc(f.take))
 	return f, nil
 }
-
-func absolute(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" }
 
 // FromEnv makes the function of a process of its own.
 func FromEnv(ctx context.Context) (*Function, error) {
@@ -152,10 +150,9 @@ func (f *Function) Stop(context.Context) error {
 func (f *Function) Handle(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.TrimSuffix(r.URL.Path, "/") != path: // some proxies append a slash
-		function.WriteError(w, http.StatusNotFound, function.CodeNotFound, "no such address")
+		function.WriteNotFound(w, "address")
 	case r.Method != http.MethodPost:
-		w.Header().Set("Allow", http.MethodPost)
-		function.WriteError(w, http.StatusMethodNotAllowed, function.CodeMethod, "sweeps are asked for with POST")
+		function.WriteMethodNotAllowed(w, http.MethodPost)
 	case scheduled(r):
 		f.takeScheduled(w, r)
 	default:

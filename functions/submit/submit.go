@@ -20,6 +20,7 @@ import (
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+	"github.com/creasty/defaults"
 
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/function"
@@ -83,11 +84,9 @@ func New(cfg Config, waits *wait.Waits, api sweeps) (*Function, error) {
 	if _, err := trading.CallbackURL(cfg.BaseURL, "", ""); err != nil {
 		return nil, err
 	}
-	if cfg.FirstPoll <= 0 {
-		cfg.FirstPoll = 30 * time.Second
-	}
-	if cfg.BackoffMax <= 0 {
-		cfg.BackoffMax = time.Minute
+	defaults.MustSet(&cfg)
+	if cfg.FirstPoll < 0 || cfg.BackoffMax < 0 {
+		return nil, errors.New("POLL_FIRST and SUBMIT_BACKOFF_MAX must not be negative")
 	}
 	if cfg.ProgressEvery != 0 && cfg.ProgressEvery < time.Second {
 		return nil, errors.New("POLL_PROGRESS: must be 0 or at least 1s, the API's limit")

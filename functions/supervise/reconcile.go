@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/creasty/defaults"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/zixly/sweepline/shared/job"
@@ -107,13 +108,9 @@ type ReconcileConfig struct {
 	Grace time.Duration `envconfig:"RECONCILE_GRACE" default:"2m"`
 }
 
+// withDefaults fills empty fields and names every one that is wrong.
 func (c ReconcileConfig) withDefaults() (ReconcileConfig, error) {
-	if c.Interval == 0 {
-		c.Interval = 5 * time.Minute
-	}
-	if c.Grace == 0 {
-		c.Grace = 2 * time.Minute
-	}
+	defaults.MustSet(&c)
 	var errs []error
 	if c.Interval < time.Second {
 		errs = append(errs, errors.New("RECONCILE_INTERVAL: must be at least 1s"))

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+	"github.com/creasty/defaults"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/zixly/sweepline/shared/function"
@@ -61,24 +62,21 @@ type Config struct {
 	Resubmissions int `envconfig:"RESUBMISSIONS" default:"3"`
 }
 
+// withDefaults fills empty fields and names every one that is wrong.
 func (c Config) withDefaults() (Config, error) {
+	defaults.MustSet(&c)
 	var errs []error
 	for _, d := range []struct {
-		name  string
-		value *time.Duration
-		usual time.Duration
-		least time.Duration
+		name         string
+		value, least time.Duration
 	}{
-		{"POLL_MIN", &c.PollMin, 5 * time.Second, time.Second},
-		{"POLL_MAX", &c.PollMax, time.Minute, time.Second},
-		{"SUPERVISE_TICK", &c.Tick, time.Second, 10 * time.Millisecond},
-		{"SUPERVISE_LEASE", &c.Lease, 30 * time.Second, time.Second},
-		{"CANCEL_TIMEOUT", &c.CancelTimeout, time.Hour, time.Second},
+		{"POLL_MIN", c.PollMin, time.Second},
+		{"POLL_MAX", c.PollMax, time.Second},
+		{"SUPERVISE_TICK", c.Tick, 10 * time.Millisecond},
+		{"SUPERVISE_LEASE", c.Lease, time.Second},
+		{"CANCEL_TIMEOUT", c.CancelTimeout, time.Second},
 	} {
-		if *d.value == 0 {
-			*d.value = d.usual
-		}
-		if *d.value < d.least {
+		if d.value < d.least {
 			errs = append(errs, fmt.Errorf("%s: must be at least %s", d.name, d.least))
 		}
 	}
@@ -90,13 +88,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	for _, n := range []struct {
 		name  string
-		value *int
-		usual int
-	}{{"SUPERVISE_BATCH", &c.Batch, 256}, {"SUPERVISE_PARALLEL", &c.Parallel, 16}, {"RESUBMISSIONS", &c.Resubmissions, 3}} {
-		if *n.value == 0 {
-			*n.value = n.usual
-		}
-		if *n.value < 1 {
+		value int
+	}{{"SUPERVISE_BATCH", c.Batch}, {"SUPERVISE_PARALLEL", c.Parallel}, {"RESUBMISSIONS", c.Resubmissions}} {
+		if n.value < 1 {
 			errs = append(errs, fmt.Errorf("%s: must be above 0", n.name))
 		}
 	}

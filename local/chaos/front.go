@@ -14,6 +14,8 @@ import (
 	"net/http/httputil"
 	"sync/atomic"
 	"time"
+
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 // rotation is a load balancer's back end: it sends each request to the next
@@ -25,9 +27,7 @@ type rotation struct {
 }
 
 func newRotation(targets ...string) *rotation {
-	return &rotation{targets: targets, next: &http.Transport{
-		DialContext: (&net.Dialer{Timeout: 2 * time.Second}).DialContext, MaxIdleConnsPerHost: 64, IdleConnTimeout: 30 * time.Second,
-	}}
+	return &rotation{targets: targets, next: transport.New(64, nil)}
 }
 
 // maxForwarded bounds what is kept of a request to be able to send it again.

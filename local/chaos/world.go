@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 // tenants are those of a run; each one's key is "key-of-the-tenant-" and its name. The
@@ -383,4 +385,4 @@ func get(ctx context.Context, url, tenant string) (*http.Response, error) {
 }
 
 // client is how the run speaks HTTP. Nobody waits longer than ten seconds.
-var client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 32, IdleConnTimeout: 10 * time.Second}}
+var client = &http.Client{Timeout: 10 * time.Second, Transport: transport.New(32, nil)}

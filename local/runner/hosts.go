@@ -53,7 +53,7 @@ func (h hosts) has(host string) bool {
 func (h hosts) only(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !h.has(r.Host) {
-			function.WriteError(w, http.StatusMisdirectedRequest, "misdirected_request",
+			function.WriteError(w, http.StatusMisdirectedRequest, function.CodeMisdirected,
 				"this address does not answer for that host (ALLOWED_HOSTS names others)")
 			return
 		}

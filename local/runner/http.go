@@ -10,9 +10,6 @@ import (
 	"path"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"github.com/zixly/sweepline/functions"
 	"github.com/zixly/sweepline/shared/transport"
 )
@@ -80,23 +77,4 @@ func public(handler func(step string) http.Handler) http.Handler {
 		}
 		owner.ServeHTTP(w, r)
 	})
-}
-
-// admin shows metrics and health of the whole process.
-func admin(metrics prometheus.Gatherer, checks map[string]func(context.Context) error) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
-		defer cancel()
-		for name, check := range checks {
-			if err := check(ctx); err != nil {
-				http.Error(w, name+" does not answer", http.StatusServiceUnavailable)
-				return
-			}
-		}
-		fmt.Fprintln(w, "ok")
-	})
-	return mux
 }

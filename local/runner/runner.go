@@ -244,9 +244,9 @@ func (l *Local) open(ctx context.Context) error {
 	} else if err := l.resume(ctx); err != nil {
 		return err
 	}
-	checks := map[string]func(context.Context) error{"broker": l.broker.Ready, "job store": l.stores.jobStore.Ping}
+	checks := function.Checks{"broker": l.broker.Ready, "job store": l.stores.jobStore.Ping}
 	l.group.Go(func() error {
-		return l.adminAt.serve(admin(prometheus.Gatherers{prometheus.DefaultGatherer, l.metrics}, checks), l.hosts, l.log)
+		return l.adminAt.serve(function.Operations(checks, prometheus.Gatherers{prometheus.DefaultGatherer, l.metrics}), l.hosts, l.log)
 	})
 	front := public(func(step string) http.Handler {
 		if step == "receive" && l.role == Worker {

@@ -8,6 +8,7 @@ import (
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/redisclient"
 	"github.com/zixly/sweepline/shared/seal"
+	"github.com/zixly/sweepline/shared/wait"
 )
 
 // openSeals makes the keys of this pipeline's events, by EVENT_SEAL_KEY or without it.
@@ -51,10 +52,8 @@ func (l *Local) sharedKey(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var prefix struct {
-		Keys string `envconfig:"REDIS_KEY_PREFIX" default:"sweepline:"`
-	}
-	if err := function.Load(&prefix); err != nil {
+	var waits wait.Config
+	if err := function.LoadWith(map[string]string{"REDIS_URL": l.stores.redisURL}, &waits); err != nil {
 		return "", err
 	}
 	client, err := redisclient.New(l.stores.redisURL)
@@ -64,7 +63,7 @@ func (l *Local) sharedKey(ctx context.Context) (string, error) {
 	defer func() { _ = client.Close() }()
 	var key string
 	err = redisclient.Await(ctx, client, l.log, func(ctx context.Context) (err error) {
-		key, err = redisclient.Agree(ctx, client, prefix.Keys+"event-seal-key", ours)
+		key, err = redisclient.Agree(ctx, client, waits.KeyPrefix+"event-seal-key", ours)
 		return err
 	})
 	if err != nil {

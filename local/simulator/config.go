@@ -1,9 +1,12 @@
 package simulator
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/creasty/defaults"
 )
 
 // DevKey is the API key that the development installation accepts.
@@ -98,36 +101,19 @@ type Config struct {
 
 // DefaultConfig is the configuration of `sweepline simulator` without flags.
 func DefaultConfig() Config {
-	return Config{
-		APIKey:         DevKey,
-		Delay:          2 * time.Second,
-		MaxConcurrent:  5,
-		Seed:           1,
-		WebhookDialect: WebhookAuto,
-		StatusDialect:  StatusFull,
-		KeepJobs:       10_000,
-		ListJobs:       maxListed,
-	}
+	var c Config
+	defaults.MustSet(&c)
+	return c
 }
 
 // withDefaults fills what has no meaningful zero and names all that is wrong.
 func (c Config) withDefaults() (Config, error) {
-	if c.APIKey == "" {
-		c.APIKey = DevKey
-	}
-	if c.WebhookDialect == "" {
-		c.WebhookDialect = WebhookAuto
-	}
-	if c.StatusDialect == "" {
-		c.StatusDialect = StatusFull
-	}
-	if c.KeepJobs == 0 {
-		c.KeepJobs = 10_000
-	}
-	if c.ListJobs == 0 {
-		c.ListJobs = maxListed
-	}
-
+	usual := DefaultConfig()
+	c.APIKey = cmp.Or(c.APIKey, usual.APIKey)
+	c.WebhookDialect = cmp.Or(c.WebhookDialect, usual.WebhookDialect)
+	c.StatusDialect = cmp.Or(c.StatusDialect, usual.StatusDialect)
+	c.KeepJobs = cmp.Or(c.KeepJobs, usual.KeepJobs)
+	c.ListJobs = cmp.Or(c.ListJobs, usual.ListJobs)
 	var errs []error
 	for _, p := range []struct {
 		name  string

@@ -49,7 +49,7 @@ func (s *Simulator) noRoute(w http.ResponseWriter, r *http.Request, mux *http.Se
 	mux.ServeHTTP(&plain, r)
 	if plain.status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", plain.Header().Get("Allow"))
-		s.refuse(w, http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", "this path does not take "+r.Method)
+		s.refuse(w, http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", "method not allowed, use "+plain.Header().Get("Allow"))
 		return
 	}
 	s.refuse(w, http.StatusNotFound, "NOT_FOUND", "no such path")

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 // webhookTimeout is how long the one attempt may take.
@@ -15,15 +17,7 @@ const webhookTimeout = 30 * time.Second
 
 // newWebhookClient follows no redirect: the real service does not either.
 func newWebhookClient() *http.Client {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.Proxy = nil
-	return &http.Client{
-		Transport: transport,
-		Timeout:   webhookTimeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error {
-			return http.ErrUseLastResponse
-		},
-	}
+	return &http.Client{Transport: transport.New(64, nil), Timeout: webhookTimeout, CheckRedirect: transport.NoRedirects}
 }
 
 // startWebhook delivers in the background, held back where the sweep's faults

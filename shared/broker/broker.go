@@ -58,7 +58,9 @@ var (
 
 // NewInspector makes an Inspector of brokers with the default key prefix. The client
 // stays its owner's.
-func NewInspector(client redis.UniversalClient) (*Inspector, error) { return inspect.New(client, "") }
+func NewInspector(client redis.UniversalClient) (*Inspector, error) {
+	return inspect.New(client, DefaultConfig().KeyPrefix)
+}
 
 // ValidPosition reports whether s has the form of a DeadLetter's Position.
 func ValidPosition(s string) bool { return inspect.ValidPosition(s) }

@@ -9,13 +9,13 @@ import (
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/creasty/defaults"
 
 	"github.com/zixly/sweepline/shared/broker/dispatch"
-	"github.com/zixly/sweepline/shared/broker/inspect"
 	"github.com/zixly/sweepline/shared/broker/stream"
 )
 
-// Config tunes a Server. DefaultConfig gives the defaults named in the tags, and
+// Config tunes a Server. DefaultConfig returns the defaults named in the tags, and
 // envconfig.Process reads the variables.
 type Config struct {
 	// Partitions is the number of streams of each broker, by partition key.
@@ -114,29 +114,11 @@ func (c Config) dispatch() dispatch.Config {
 	}
 }
 
-// DefaultConfig is what the environment gives when it sets nothing.
+// DefaultConfig is what the environment sets when it is empty.
 func DefaultConfig() Config {
-	return Config{
-		Partitions:          1,
-		MaxEventBytes:       1 << 20,
-		DedupWindow:         24 * time.Hour,
-		StreamCap:           1_000_000,
-		Retention:           24 * time.Hour,
-		DeadLetterRetention: 7 * 24 * time.Hour,
-		ClaimIdle:           15 * time.Second,
-		Block:               time.Second,
-		Parallelism:         64,
-		DeliveryTimeout:     time.Minute,
-		BackoffMax:          5 * time.Minute,
-		RetryAfterMax:       5 * time.Minute,
-		SinkBackoff:         time.Second,
-		RedisTimeout:        2 * time.Second,
-		DrainTimeout:        20 * time.Second,
-		JanitorInterval:     15 * time.Second,
-		KeyPrefix:           inspect.DefaultPrefix,
-		HistoryBytes:        256 << 20,
-		RemovalGrace:        10 * time.Minute,
-	}
+	var c Config
+	defaults.MustSet(&c)
+	return c
 }
 
 func (c Config) validate() error {

@@ -203,7 +203,7 @@ func exerciseDrain(t *testing.T, b *bundle) {
 	gate, release := hold()
 	defer release()
 	slow := subscribe(t, func(http.ResponseWriter, delivery) { <-gate })
-	b.cfg.ClaimIdle = time.Hour // only what is given back can be taken over
+	b.cfg.ClaimIdle = time.Hour // only what is requeued can be taken over
 	tr := b.trigger("t", slow)
 	tr.Parallelism = 2
 	n := b.start(tr)

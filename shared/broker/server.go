@@ -281,7 +281,7 @@ func (s Set) triggersOf(b Broker) []Trigger {
 
 // Run delivers until ctx ends. Then claiming stops for all Triggers at once,
 // deliveries in flight may finish within Config.DrainTimeout, and what remains is
-// given back for other processes to take. The ingress goes on until Close.
+// requeued for other processes to take. The ingress goes on until Close.
 func (s *Server) Run(ctx context.Context) error {
 	s.mu.Lock()
 	if s.start != nil || s.closed {
@@ -310,7 +310,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 func (s *Server) stop(ctx context.Context, b *served) {
 	if !b.dispatcher.Stop(s.cfg.DrainTimeout) {
-		s.log.WarnContext(ctx, "deliveries in flight did not finish in time and are given back", "broker", b.broker.String())
+		s.log.WarnContext(ctx, "deliveries in flight did not finish in time and are requeued", "broker", b.broker.String())
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*s.cfg.RedisTimeout)
 	defer cancel()

@@ -49,8 +49,7 @@ func WithHTTPClient(h *http.Client) Option { return func(c *Client) { c.http = h
 // New makes a Client of the server at base, such as "http://localhost:8080"; key is a
 // tenant's, empty where the server asks for none. It does no I/O.
 func New(base, key string, options ...Option) (*Client, error) {
-	u, err := url.Parse(base)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+	if _, err := transport.ParseURL(base); err != nil {
 		return nil, errors.New("the server's address must look like http://localhost:8080")
 	}
 	c := &Client{base: strings.TrimRight(base, "/"), key: key, http: http.DefaultClient}
@@ -59,7 +58,7 @@ func New(base, key string, options ...Option) (*Client, error) {
 	}
 	// The key and the sweep are for this address and no other.
 	h := *c.http
-	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	h.CheckRedirect = transport.NoRedirects
 	c.http = &h
 	return c, nil
 }

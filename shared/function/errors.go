@@ -9,7 +9,7 @@ import (
 )
 
 // Machine-readable codes of error answers. A step may add its own; these are
-// the ones that more than one step gives.
+// the ones that more than one step returns.
 const (
 	CodeInvalid      = "invalid_payload"
 	CodeUnauthorized = "unauthorized"
@@ -22,6 +22,11 @@ const (
 	CodeTooMany      = "too_many_requests"
 	CodeUnavailable  = "unavailable"
 	CodeInternal     = "internal"
+	CodeCrossOrigin  = "cross_origin"
+	CodeMisdirected  = "misdirected_request"
+	CodeOperators    = "operators_only"
+	CodeNotReady     = "not_ready"
+	CodeNotAlive     = "not_alive"
 )
 
 // errorBody is the JSON of every error answer.
@@ -46,6 +51,20 @@ func WriteError(w http.ResponseWriter, status int, code, message string, details
 		return
 	}
 	WriteJSON(w, status, e)
+}
+
+// WriteNotFound answers 404 for what is not there or not the caller's: a noun, such as
+// "job" or "address".
+func WriteNotFound(w http.ResponseWriter, what string) {
+	WriteError(w, http.StatusNotFound, CodeNotFound, "no such "+what)
+}
+
+// WriteMethodNotAllowed answers 405 and names the methods that there are, as of an
+// Allow header.
+// Rule: RFC 9110, 15.5.6.
+func WriteMethodNotAllowed(w http.ResponseWriter, allow string) {
+	w.Header().Set("Allow", allow)
+	WriteError(w, http.StatusMethodNotAllowed, CodeMethod, "method not allowed, use "+allow)
 }
 
 // WriteJSON answers with v as JSON. v must be encodable: a value that is not

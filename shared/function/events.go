@@ -30,8 +30,7 @@ const maxReason = 1 << 10
 func eventHandler(g *guard, fn EventFunction) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
-			w.Header().Set("Allow", http.MethodPost)
-			WriteError(w, http.StatusMethodNotAllowed, CodeMethod, "events are posted")
+			WriteMethodNotAllowed(w, http.MethodPost)
 			return
 		}
 		r = byPath(r)

@@ -73,15 +73,15 @@ func Handler(name string, fn any, m Metrics, options ...Option) (http.Handler, e
 		case "/readyz", "/health/readiness":
 			ready(w, r)
 		case "/metrics": // not fn's either, whatever it would say
-			WriteError(w, http.StatusNotFound, CodeNotFound, "nothing here")
+			WriteNotFound(w, "address")
 		default:
 			inner.ServeHTTP(w, r)
 		}
 	}), nil
 }
 
-// Operations serves what is for those who run fn: /metrics as Prometheus text,
-// and health as Handler does.
+// Operations serves what is for those who run fn, a function or Checks: /metrics as
+// Prometheus text, and health as Handler does.
 func Operations(fn any, m prometheus.Gatherer) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m, promhttp.HandlerOpts{}))

@@ -29,6 +29,13 @@ func (m *Missing) Error() string { return "missing: " + strings.Join(m.Names, ",
 // Unwrap gives the causes.
 func (m *Missing) Unwrap() error { return m.Err }
 
+// Checks are what a process depends on, each by its name, such as "redis". It is Ready
+// while all of them return no error.
+type Checks map[string]func(context.Context) error
+
+// Ready implements Ready, by Check.
+func (c Checks) Ready(ctx context.Context) (bool, error) { return Check(ctx, c) }
+
 // Check asks all dependencies at once, each for at most two seconds, and
 // answers as a function's Ready does: false and a Missing that names those
 // which did not answer.
@@ -64,7 +71,7 @@ func readyz(fn any) http.HandlerFunc {
 		if f, ok := fn.(Ready); ok {
 			ready, err := f.Ready(r.Context())
 			if err != nil || !ready {
-				answerHealth(w, err, "not_ready", "not ready")
+				answerHealth(w, err, CodeNotReady, "not ready")
 				return
 			}
 		}
@@ -78,7 +85,7 @@ func healthz(fn any) http.HandlerFunc {
 		if f, ok := fn.(Alive); ok {
 			alive, err := f.Alive(r.Context())
 			if err != nil || !alive {
-				answerHealth(w, err, "not_alive", "not alive")
+				answerHealth(w, err, CodeNotAlive, "not alive")
 				return
 			}
 		}

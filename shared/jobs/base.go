@@ -2,10 +2,11 @@ package jobs
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
+
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 // base is where people and programs reach us: the origin, and the path that a proxy in
@@ -17,9 +18,9 @@ func parseBase(text string) (base, error) {
 	if text == "" {
 		return base{}, nil
 	}
-	u, err := url.Parse(text)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return base{}, errors.New("WEBHOOK_BASE_URL must be an absolute http(s) URL")
+	u, err := transport.ParseURL(text)
+	if err != nil {
+		return base{}, fmt.Errorf("WEBHOOK_BASE_URL %w", err)
 	}
 	host := strings.ToLower(u.Host)
 	// An origin has no port where it is the scheme's (RFC 6454, 6.2).

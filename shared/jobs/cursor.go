@@ -12,10 +12,14 @@ import (
 	"fmt"
 
 	"github.com/zixly/sweepline/shared/auth"
+	"github.com/zixly/sweepline/shared/job"
 )
 
-// errCursor: a cursor that was not given to this tenant.
-var errCursor = errors.New("is not one that this list gave")
+// errCursor: a cursor that was not returned to this tenant.
+var errCursor = errors.New("must be a cursor that this list returned")
+
+// BadCursor is what is wrong with a query whose cursor is of another list, or damaged.
+var BadCursor = job.Invalid{{Field: "cursor", Message: errCursor.Error()}}
 
 // cursors seals where a page of a list ends that several tenants' things stand in:
 // the position may be the one of somebody else's. A cursor can be read by us alone,

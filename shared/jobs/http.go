@@ -21,7 +21,7 @@ func (s *Service) Guard(mux *http.ServeMux) http.Handler {
 		_ = guard.AddTrustedOrigin(s.base.origin) // of the form that it takes, by parseBase
 	}
 	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		function.WriteError(w, http.StatusForbidden, "cross_origin", "requests from other sites are refused")
+		function.WriteError(w, http.StatusForbidden, function.CodeCrossOrigin, "requests from other sites are refused")
 	}))
 	return secure(s.base.below(guard.Handler(jsonErrors(mux))))
 }
@@ -76,11 +76,10 @@ func jsonErrors(mux *http.ServeMux) http.Handler {
 		probe := &headerOnly{header: http.Header{}}
 		h.ServeHTTP(probe, r)
 		if probe.status == http.StatusMethodNotAllowed {
-			w.Header().Set("Allow", probe.header.Get("Allow"))
-			function.WriteError(w, probe.status, function.CodeMethod, "this address takes "+probe.header.Get("Allow"))
+			function.WriteMethodNotAllowed(w, probe.header.Get("Allow"))
 			return
 		}
-		NotFound(w)
+		function.WriteNotFound(w, "address")
 	})
 }
 
@@ -105,15 +104,10 @@ func (h *headerOnly) Header() http.Header         { return h.header }
 func (h *headerOnly) WriteHeader(status int)      { h.status = status }
 func (h *headerOnly) Write(b []byte) (int, error) { return len(b), nil }
 
-// NotFound answers for an address that is none.
-func NotFound(w http.ResponseWriter) {
-	function.WriteError(w, http.StatusNotFound, function.CodeNotFound, "no such address")
-}
-
 // AnswerMissing answers for a job that cannot be shown.
 func AnswerMissing(w http.ResponseWriter, err error) {
 	if errors.Is(err, ErrNoJob) {
-		function.WriteError(w, http.StatusNotFound, function.CodeNotFound, "no such job")
+		function.WriteNotFound(w, "job")
 		return
 	}
 	function.WriteUnavailable(w, err)

@@ -7,12 +7,15 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
 	"sync"
 	"time"
+
+	"github.com/creasty/defaults"
 
 	"github.com/zixly/sweepline/shared/auth"
 	"github.com/zixly/sweepline/shared/broker"
@@ -169,17 +172,12 @@ func New(cfg Config, d Deps) (*Service, error) {
 	if d.Store == nil || d.Waits == nil || d.Enqueuer == nil || d.Keys == nil {
 		return nil, errors.New("jobs need a job store, waits, an enqueuer and tenant keys")
 	}
-	if cfg.Heartbeat <= 0 {
-		return nil, errors.New("STREAM_HEARTBEAT must be positive")
-	}
-	if cfg.MaxStreams <= 0 {
-		return nil, errors.New("STREAM_MAX must be positive")
-	}
-	if cfg.Refresh == 0 {
-		cfg.Refresh = 2 * time.Second
-	}
-	if cfg.Refresh < 0 {
-		return nil, errors.New("STREAM_REFRESH must be positive")
+	var usual Config
+	defaults.MustSet(&usual)
+	cfg.Heartbeat, cfg.Refresh = cmp.Or(cfg.Heartbeat, usual.Heartbeat), cmp.Or(cfg.Refresh, usual.Refresh)
+	cfg.MaxStreams = cmp.Or(cfg.MaxStreams, usual.MaxStreams)
+	if cfg.Heartbeat < 0 || cfg.MaxStreams < 0 || cfg.Refresh < 0 {
+		return nil, errors.New("STREAM_HEARTBEAT, STREAM_MAX and STREAM_REFRESH must not be negative")
 	}
 	if cfg.SecretSet != "" && cfg.SessionSecret == "" {
 		return nil, errors.New("CALLBACK_SECRET is set but empty")

@@ -86,8 +86,8 @@ func TestNewRefuses(t *testing.T) {
 		want string
 	}{
 		{jobs.Config{Heartbeat: 1, MaxStreams: 1}, jobs.Deps{}, "job store"},
-		{jobs.Config{MaxStreams: 1}, d, "STREAM_HEARTBEAT"},
-		{jobs.Config{Heartbeat: 1}, d, "STREAM_MAX"},
+		{jobs.Config{Heartbeat: -1}, d, "STREAM_HEARTBEAT"},
+		{jobs.Config{MaxStreams: -1}, d, "STREAM_MAX"},
 		{jobs.Config{Heartbeat: 1, MaxStreams: 1, Refresh: -1}, d, "STREAM_REFRESH"},
 	} {
 		_, err := jobs.New(c.cfg, c.d)

@@ -63,7 +63,7 @@ func (s *Service) getDeadLetter(w http.ResponseWriter, r *http.Request) {
 	l, err := s.DeadLetters.DeadLetter(r.Context(), r.PathValue("id"))
 	switch {
 	case errors.Is(err, broker.ErrNotFound), err == nil && !s.owns(r.Context(), l):
-		function.WriteError(w, http.StatusNotFound, function.CodeNotFound, "no such dead letter")
+		function.WriteNotFound(w, "dead letter")
 	case err != nil:
 		slog.WarnContext(r.Context(), "dead letter not read", "error", err)
 		function.WriteUnavailable(w, err)

@@ -4,12 +4,12 @@ package sink
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -18,6 +18,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/binding"
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+	"github.com/creasty/defaults"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
@@ -86,29 +87,23 @@ func WithSeals(k *seal.Keys) Option { return func(s *Sink) { s.seals = k } }
 
 // New checks cfg and does no I/O.
 func New(cfg Config, options ...Option) (*Sink, error) {
-	u, err := url.Parse(cfg.Sink)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return nil, errors.New("K_SINK is not an absolute http or https URL")
+	u, err := transport.ParseURL(cfg.Sink)
+	if err != nil {
+		return nil, fmt.Errorf("K_SINK %w", err)
 	}
-	if cfg.SinkTimeout <= 0 {
-		cfg.SinkTimeout = 5 * time.Second
+	var usual Config
+	defaults.MustSet(&usual)
+	cfg.SinkTimeout = cmp.Or(cfg.SinkTimeout, usual.SinkTimeout)
+	if cfg.SinkTimeout < 0 {
+		return nil, errors.New("K_SINK_TIMEOUT must not be negative")
 	}
 	trust, err := transport.Trust(cfg.SinkCACerts)
 	if err != nil {
 		return nil, fmt.Errorf("K_CA_CERTS: %w", err)
 	}
 	s := &Sink{url: u.String(), address: u, timeout: cfg.SinkTimeout, token: newToken(cfg.SinkToken), client: &http.Client{
-		Transport: &http.Transport{
-			DialContext:         (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-			ForceAttemptHTTP2:   true,
-			MaxIdleConns:        256,
-			MaxIdleConnsPerHost: 256, // one host takes everything; the default of 2 would redial under load
-			IdleConnTimeout:     90 * time.Second,
-			TLSClientConfig:     trust,
-			TLSHandshakeTimeout: 5 * time.Second,
-		},
-		// A redirect would turn the POST into a GET, or send events elsewhere.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport:     transport.New(256, trust), // one host takes everything
+		CheckRedirect: transport.NoRedirects,
 	}}
 	for _, o := range options {
 		o(s)

@@ -17,6 +17,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 // flushTimeout bounds the sending of the last spans when a process ends. A pod
@@ -62,9 +64,11 @@ func (c TraceConfig) validate() error {
 	for name, value := range map[string]string{
 		"OTEL_EXPORTER_OTLP_ENDPOINT": c.Endpoint, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": c.TracesEndpoint,
 	} {
-		u, err := url.Parse(value)
-		if value != "" && (err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "") {
-			errs = append(errs, fmt.Errorf("%s is not an absolute http or https URL", name))
+		if value == "" {
+			continue
+		}
+		if _, err := transport.ParseURL(value); err != nil {
+			errs = append(errs, fmt.Errorf("%s %w", name, err))
 		}
 	}
 	for name, value := range map[string]string{

@@ -36,7 +36,7 @@ type otlpClient struct {
 func newOTLPClient(cfg TraceConfig) (*otlpClient, error) {
 	// What is for traces alone wins.
 	c := &otlpClient{
-		url: cfg.TracesEndpoint, header: http.Header{}, timeout: 10 * time.Second, client: &http.Client{},
+		url: cfg.TracesEndpoint, header: http.Header{}, timeout: 10 * time.Second, client: &http.Client{Transport: transport.Proxied(1, nil)},
 		gzip: cmp.Or(cfg.TracesCompression, cfg.Compression) == "gzip",
 	}
 	if c.url == "" {
@@ -64,7 +64,7 @@ func newOTLPClient(cfg TraceConfig) (*otlpClient, error) {
 		if err != nil || bad != nil || trust == nil {
 			return nil, errors.New("OTEL_EXPORTER_OTLP_CERTIFICATE names no file of PEM certificates")
 		}
-		c.client.Transport = &http.Transport{TLSClientConfig: trust, ForceAttemptHTTP2: true}
+		c.client.Transport = transport.Proxied(1, trust)
 	}
 	return c, nil
 }

@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/zixly/sweepline/shared/telemetry"
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 // Endpoints are the values that an [Observer] gets to see, all of them.
@@ -60,12 +61,10 @@ func New(cfg Config, options ...Option) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("TRADING_API_URL: %w", err)
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = 64 // as many as submit has at once: a burst must not dial for each
 	c := &Client{
 		cfg:     cfg,
 		base:    base,
-		http:    &http.Client{Transport: transport},
+		http:    &http.Client{Transport: transport.Proxied(256, nil)}, // more than the steps have at once
 		observe: func(string, time.Duration) {},
 		pace:    func(context.Context) error { return nil },
 	}

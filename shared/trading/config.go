@@ -3,8 +3,11 @@ package trading
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"time"
+
+	"github.com/creasty/defaults"
+
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 // Encodings of a submission.
@@ -33,24 +36,10 @@ type Config struct {
 
 // withDefaults fills empty fields and names every one that is wrong.
 func (c Config) withDefaults() (Config, error) {
-	if c.URL == "" {
-		c.URL = "http://localhost:8000"
-	}
-	if c.Key == "" {
-		c.Key = "dev-key-000000000000000000000000"
-	}
-	if c.Encoding == "" {
-		c.Encoding = JSON
-	}
-	if c.SubmitTimeout == 0 {
-		c.SubmitTimeout = 30 * time.Second
-	}
-	if c.Timeout == 0 {
-		c.Timeout = 10 * time.Second
-	}
+	defaults.MustSet(&c)
 	var errs []error
-	if u, err := url.Parse(c.URL); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		errs = append(errs, errors.New("TRADING_API_URL: must be an http or https URL"))
+	if _, err := transport.ParseURL(c.URL); err != nil {
+		errs = append(errs, fmt.Errorf("TRADING_API_URL: %w", err))
 	}
 	if !printable(c.Key) {
 		// The key itself is not repeated: this text ends up in logs.

@@ -4,8 +4,10 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
+	"fmt"
 	"net/url"
+
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 // CallbackPath is where the API's webhooks arrive, below WEBHOOK_BASE_URL.
@@ -37,10 +39,9 @@ func Verify(token, jobID string, secrets ...string) bool {
 // CallbackURL is the webhook_url for one of our jobs: base (WEBHOOK_BASE_URL,
 // which may have a path) with the job's id and token.
 func CallbackURL(base, jobID, token string) (string, error) {
-	u, err := url.Parse(base)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		// The value is not repeated: it may hold credentials.
-		return "", errors.New("WEBHOOK_BASE_URL: must be an http or https URL")
+	u, err := transport.ParseURL(base)
+	if err != nil {
+		return "", fmt.Errorf("WEBHOOK_BASE_URL %w", err)
 	}
 	u = u.JoinPath(CallbackPath)
 	u.RawQuery = url.Values{"job": {jobID}, "token": {token}}.Encode()

@@ -1,9 +1,12 @@
 package wait
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/creasty/defaults"
 
 	"github.com/zixly/sweepline/shared/admission"
 )
@@ -62,9 +65,9 @@ const acceptedTTL = 24 * time.Hour
 // withDefaults fills empty fields and names every one that is wrong. The
 // limits have a meaning at 0 and stay.
 func (c Config) withDefaults() (Config, error) {
-	if c.KeyPrefix == "" {
-		c.KeyPrefix = "sweepline:"
-	}
+	var usual Config // by the tags
+	defaults.MustSet(&usual)
+	c.KeyPrefix = cmp.Or(c.KeyPrefix, usual.KeyPrefix)
 	var errs []error
 	if c.MaxConcurrent < 0 {
 		errs = append(errs, errors.New("TRADING_API_MAX_CONCURRENT: must not be negative"))
@@ -87,14 +90,14 @@ func (c Config) withDefaults() (Config, error) {
 		value *time.Duration
 		usual time.Duration
 	}{
-		{"CALLBACK_TIMEOUT", &c.CallbackTimeout, time.Hour},
-		{"QUEUE_TIMEOUT", &c.QueueTimeout, 24 * time.Hour},
-		{"WAIT_RETENTION", &c.Retention, 7 * 24 * time.Hour},
-		{"SUBMIT_LEASE", &c.SubmitLease, 20 * time.Second},
-		{"ADMISSION_TIMEOUT", &c.AdmissionTimeout, 30 * time.Second},
-		{"ACTION_DELAY", &c.ActionDelay, 5 * time.Second},
-		{"TRADING_API_BACKOFF_MIN", &c.BackoffMin, time.Second},
-		{"TRADING_API_BACKOFF_MAX", &c.BackoffMax, 30 * time.Second},
+		{"CALLBACK_TIMEOUT", &c.CallbackTimeout, usual.CallbackTimeout},
+		{"QUEUE_TIMEOUT", &c.QueueTimeout, usual.QueueTimeout},
+		{"WAIT_RETENTION", &c.Retention, usual.Retention},
+		{"SUBMIT_LEASE", &c.SubmitLease, usual.SubmitLease},
+		{"ADMISSION_TIMEOUT", &c.AdmissionTimeout, usual.AdmissionTimeout},
+		{"ACTION_DELAY", &c.ActionDelay, usual.ActionDelay},
+		{"TRADING_API_BACKOFF_MIN", &c.BackoffMin, usual.BackoffMin},
+		{"TRADING_API_BACKOFF_MAX", &c.BackoffMax, usual.BackoffMax},
 	} {
 		if *d.value == 0 {
 			*d.value = d.usual

@@ -7,10 +7,7 @@ import (
 	"os"
 	"time"
 
-	"net/http"
-
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -101,7 +98,9 @@ variables.`,
 			fmt.Fprintf(out, "%d Triggers; metrics at http://%s/metrics\n", len(set.Triggers), adminListener.Addr())
 			g, ctx := errgroup.WithContext(ctx)
 			g.Go(func() error { return serveUntil(ctx, l, b.Handler()) })
-			g.Go(func() error { return serveUntil(ctx, adminListener, brokerAdmin(b)) })
+			g.Go(func() error {
+				return serveUntil(ctx, adminListener, function.Operations(function.Checks{"redis": b.Ready}, prometheus.DefaultGatherer))
+			})
 			g.Go(func() error { return b.Run(telemetry.WithTracer(ctx, tracer)) })
 			g.Go(func() error {
 				manifest.Watch(ctx, files, manifest.Options{}, time.Second, b.Apply, log)
@@ -117,18 +116,4 @@ variables.`,
 	f.StringVar(&address, "address", "127.0.0.1", "address to listen at")
 	_ = cmd.MarkFlagRequired("config")
 	return cmd
-}
-
-func brokerAdmin(b *broker.Server) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.Handler())
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if err := b.Ready(r.Context()); err != nil {
-			http.Error(w, "redis does not answer", http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ok")
-	})
-	return mux
 }

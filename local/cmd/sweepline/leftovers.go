@@ -95,7 +95,7 @@ type leftover struct {
 }
 
 func leftovers(ctx context.Context, i *inspect.Inspector, keep map[broker.Broker]bool, remove bool) ([]leftover, error) {
-	held, err := i.Holdings(ctx)
+	held, err := i.Footprints(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func leftovers(ctx context.Context, i *inspect.Inspector, keep map[broker.Broker
 	return out, nil
 }
 
-func stateOf(h data.Holding) string {
+func stateOf(h data.Footprint) string {
 	if h.Alive {
 		return "served"
 	}

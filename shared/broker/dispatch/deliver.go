@@ -74,7 +74,7 @@ func sizeOf(batch []*delivery) int {
 // attempt delivers a batch and settles how it ended for each of its events: acknowledged
 // with its replies in one commit, scheduled for a retry, or dead. It runs in a goroutine
 // of its own whenever a slot of the subscription is free, and owns the batch until every
-// event is with the writer or given back.
+// event is with the writer or requeued.
 func (s *subscription) attempt(work context.Context, batch []*delivery) {
 	c := s.conf.Load()
 	live := make([]*delivery, 0, len(batch))
@@ -253,7 +253,7 @@ func (s *subscription) later(d *delivery, wait time.Duration) { s.postpone(d, wa
 func (s *subscription) postpone(d *delivery, wait time.Duration, state []byte) {
 	part := d.part
 	s.settle(d, stream.Settlement{
-		Outcome: stream.Later, Delay: wait, State: state,
+		Outcome: stream.RetryLater, Delay: wait, State: state,
 		Done: func(ours bool) {
 			if ours {
 				part.retrier.expect(wait)
@@ -263,7 +263,7 @@ func (s *subscription) postpone(d *delivery, wait time.Duration, state []byte) {
 }
 
 func (s *subscription) giveBack(d *delivery) {
-	s.settle(d, stream.Settlement{Outcome: stream.GivenBack})
+	s.settle(d, stream.Settlement{Outcome: stream.Requeued})
 }
 
 // deadLetter hands a dead event to the dead letter sink, if there is one, and keeps it

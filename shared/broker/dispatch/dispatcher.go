@@ -240,7 +240,7 @@ func (d *Dispatcher) Stop(drain time.Duration) bool {
 		drained = s.await(ctx) && drained
 	}
 	if d.stopWork != nil {
-		d.stopWork() // what is still in flight is cut off, and given back
+		d.stopWork() // what is still in flight is cut off, and requeued
 	}
 	for _, s := range subs {
 		<-s.idle
@@ -261,7 +261,7 @@ func (d *Dispatcher) Retire(ctx context.Context) error {
 			first = err
 		}
 	}
-	for _, name := range d.names() { // others look at what was given back
+	for _, name := range d.names() { // others look at what was requeued
 		if err := d.store.Announce(ctx, d.broker, name); err != nil && first == nil {
 			first = err
 		}

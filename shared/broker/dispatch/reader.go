@@ -121,7 +121,7 @@ func (r *reader) take(entries []*stream.Entry) {
 		if s := r.d.subscription(e.Trigger); s != nil {
 			s.claimed(r.p, 0, []*stream.Entry{e}, true, false)
 		} else {
-			r.p.writer.Settle(stream.Settlement{Entry: e, Outcome: stream.GivenBack}) // it has just been removed here
+			r.p.writer.Settle(stream.Settlement{Entry: e, Outcome: stream.Requeued}) // it has just been removed here
 		}
 	}
 	r.p.writer.Kick()

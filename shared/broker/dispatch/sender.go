@@ -48,22 +48,14 @@ const (
 	userAgent  = "sweepline-broker/1"
 )
 
-// NewTransport keeps enough idle connections for the usual parallelism. Deadlines
-// come with each request's context. trust is nil for what the system trusts.
+// NewTransport keeps enough idle connections for the usual parallelism. trust is nil
+// for what the system trusts.
 func NewTransport(trust *tls.Config) *http.Transport {
-	return &http.Transport{
-		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSClientConfig:       trust,
-		TLSHandshakeTimeout:   5 * time.Second,
-		MaxIdleConns:          4096,
-		MaxIdleConnsPerHost:   512,
-		IdleConnTimeout:       90 * time.Second,
-		DisableCompression:    true,
-		ForceAttemptHTTP2:     true,
-		WriteBufferSize:       16 << 10,
-		ReadBufferSize:        8 << 10,
-		ExpectContinueTimeout: time.Second,
-	}
+	t := transport.New(512, trust)
+	t.MaxIdleConns = 4096 // over all subscribers
+	t.DisableCompression = true
+	t.WriteBufferSize, t.ReadBufferSize = 16<<10, 8<<10
+	return t
 }
 
 // result is how one attempt ended.

@@ -115,7 +115,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	default:
 		w.Header().Set("Allow", "POST, OPTIONS")
-		refuse(w, http.StatusMethodNotAllowed, "events are posted")
+		refuse(w, http.StatusMethodNotAllowed, "method not allowed, use POST")
 		return
 	}
 	status, reason := h.accept(w, r, b)

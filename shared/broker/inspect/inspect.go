@@ -22,17 +22,14 @@ type Inspector struct {
 	store *stream.Store
 }
 
-// DefaultPrefix begins the broker's keys.
-const DefaultPrefix = "sweepline:"
-
 // New makes an Inspector that leaves the client to its owner. prefix is
-// Config.KeyPrefix of the brokers, DefaultPrefix if empty.
+// Config.KeyPrefix of the brokers.
 func New(client redis.UniversalClient, prefix string) (*Inspector, error) {
 	if client == nil {
 		return nil, errors.New("inspect broker: redis client is nil")
 	}
 	if prefix == "" {
-		prefix = DefaultPrefix
+		return nil, errors.New("inspect broker: key prefix is empty")
 	}
 	return Of(stream.Use(stream.Config{Prefix: prefix, RedisTimeout: 2 * time.Second}, client)), nil
 }

@@ -73,8 +73,8 @@ func (i *Inspector) Backlogs(ctx context.Context) ([]stream.Backlog, error) {
 	return i.store.Backlogs(ctx)
 }
 
-// Holdings lists what Redis holds of each broker, by name, whoever owns it. It looks
+// Footprints lists what Redis holds of each broker, by name, whoever owns it. It looks
 // through all keys.
-func (i *Inspector) Holdings(ctx context.Context) ([]stream.Holding, error) {
-	return i.store.Holdings(ctx)
+func (i *Inspector) Footprints(ctx context.Context) ([]stream.Footprint, error) {
+	return i.store.Footprints(ctx)
 }

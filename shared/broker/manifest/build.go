@@ -10,6 +10,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/broker/filter"
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 // classAnnotation says which controller a Broker belongs to.
@@ -385,12 +386,16 @@ func (r *Reference) check() error {
 // checkURI accepts any absolute URL with a host or, with post, those that events
 // can be posted to.
 func checkURI(s string, post bool) error {
+	if post {
+		if _, err := transport.ParseURL(s); err != nil {
+			return fmt.Errorf("%q %w", s, err)
+		}
+		return nil
+	}
 	u, err := url.Parse(s)
 	switch {
 	case err != nil:
 		return err
-	case post && ((u.Scheme != "http" && u.Scheme != "https") || u.Host == ""):
-		return fmt.Errorf("%q must be an absolute http or https URL", s)
 	case u.Scheme == "" || u.Host == "":
 		return fmt.Errorf("%q must be an absolute URL with a host", s)
 	}

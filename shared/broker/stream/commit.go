@@ -124,11 +124,11 @@ func (c *commit) settle(ops []any, s *Settlement) []any {
 		state = "1"
 	}
 	switch s.Outcome {
-	case Later:
+	case RetryLater:
 		return append(ops, "L", t, e.ID, max(s.Delay.Milliseconds(), 0), s.State)
 	case Dead:
 		return append(ops, "D", t, e.ID, e.Origin, e.Key, ref, s.State)
-	case GivenBack:
+	case Requeued:
 		return append(ops, "G", t, e.ID)
 	default:
 		return append(ops, "A", t, e.ID, e.Origin, e.Key, ref, state)

@@ -19,7 +19,7 @@ type Entry struct {
 	// later version can.
 	Message *cloudevent.Message
 	Newer   bool
-	// State is what it has been through, as settled with Later; nil at first.
+	// State is what it has been through, as settled with RetryLater; nil at first.
 	State []byte
 	// Deleted: somebody has removed the entry from the queue.
 	Deleted bool
@@ -34,12 +34,12 @@ type Outcome byte
 const (
 	// Delivered acknowledges; Settlement.Replies are stored in the same step.
 	Delivered Outcome = iota
-	// Later schedules another attempt after Settlement.Delay.
-	Later
+	// RetryLater schedules another attempt after Settlement.Delay.
+	RetryLater
 	// Dead keeps the event among the Trigger's dead letters.
 	Dead
-	// GivenBack lets others deliver it at once. It counts as no attempt.
-	GivenBack
+	// Requeued lets another process deliver it at once. It counts as no attempt.
+	Requeued
 )
 
 // Settlement ends a delivery.
@@ -48,7 +48,7 @@ type Settlement struct {
 	Outcome Outcome
 	// Replies are stored with it; with Delivered and Dead.
 	Replies []*cloudevent.Message
-	// Delay and State go with Later; State, as the record, with Dead.
+	// Delay and State go with RetryLater; State, as the record, with Dead.
 	Delay time.Duration
 	State []byte
 	// Done is called once Redis has it, with false where another process has taken

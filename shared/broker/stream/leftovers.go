@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Holding is what Redis holds of one Broker.
-type Holding struct {
+// Footprint is what Redis holds of one Broker.
+type Footprint struct {
 	Broker Broker
 	Keys   int64
 	// Alive: a process that delivers for it has shown so lately.
@@ -20,17 +20,17 @@ type Holding struct {
 	Registered bool
 }
 
-// Holdings looks through all keys for what belongs to Brokers, registered or not. It
+// Footprints looks through all keys for what belongs to Brokers, registered or not. It
 // takes as long as Redis has keys.
-func (s *Store) Holdings(ctx context.Context) ([]Holding, error) {
+func (s *Store) Footprints(ctx context.Context) ([]Footprint, error) {
 	registered, err := s.Brokers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	found := make(map[Broker]*Holding, len(registered))
-	of := func(b Broker) *Holding {
+	found := make(map[Broker]*Footprint, len(registered))
+	of := func(b Broker) *Footprint {
 		if found[b] == nil {
-			found[b] = &Holding{Broker: b}
+			found[b] = &Footprint{Broker: b}
 		}
 		return found[b]
 	}
@@ -56,7 +56,7 @@ func (s *Store) Holdings(ctx context.Context) ([]Holding, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look through keys: %w", err)
 	}
-	out := make([]Holding, 0, len(found))
+	out := make([]Footprint, 0, len(found))
 	for _, h := range found {
 		out = append(out, *h)
 	}

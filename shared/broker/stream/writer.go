@@ -185,7 +185,7 @@ func (w *Writer) publish(ctx context.Context, priority bool, messages []*cloudev
 func (w *Writer) Settle(s Settlement) {
 	wr := &write{settle: &s, priority: true}
 	wr.prepare(s.Replies)
-	_ = w.enqueue(wr, len(s.Replies) > 0 || s.Outcome == Later || s.Entry.Key != "")
+	_ = w.enqueue(wr, len(s.Replies) > 0 || s.Outcome == RetryLater || s.Entry.Key != "")
 }
 
 // Kick makes a commit for the sake of its claims.

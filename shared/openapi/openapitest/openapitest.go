@@ -14,12 +14,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/pb33f/libopenapi"
-	validator "github.com/pb33f/libopenapi-validator"
-	"github.com/pb33f/libopenapi-validator/config"
-	validation "github.com/pb33f/libopenapi-validator/errors"
-	"github.com/pb33f/libopenapi-validator/paths"
-	v3 "github.com/pb33f/libopenapi/datamodel/high/v3"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/zixly/sweepline/shared/openapi"
@@ -34,9 +28,7 @@ type Operation struct {
 
 // Document is the document as tests ask it.
 type Document struct {
-	model      *v3.Document
-	validator  validator.Validator
-	options    *config.ValidationOptions
+	rules      rules
 	operations []Operation
 	schemas    *jsonschema.Compiler
 	compiling  sync.Mutex
@@ -50,43 +42,11 @@ var Load = sync.OnceValues(func() (*Document, error) { return Read(openapi.Docum
 
 // Read reads a document and refuses one that is not OpenAPI 3.1.
 func Read(text []byte) (*Document, error) {
-	parsed, err := libopenapi.NewDocument(text)
+	rules, operations, err := read(text)
 	if err != nil {
-		return nil, fmt.Errorf("read OpenAPI document: %w", err)
+		return nil, err
 	}
-	model, err := parsed.BuildV3Model()
-	if err != nil {
-		return nil, fmt.Errorf("build OpenAPI model: %w", err)
-	}
-	options := []config.Option{
-		config.WithFormatAssertions(), config.WithStrictMode(), config.WithoutSecurityValidation(),
-		// Events are passed on as somebody made them.
-		config.WithStrictIgnorePaths("$.body.events[*].data.**", "$.body.event.**", "$.body.dead_letters[*].event.**"),
-		config.WithStrictIgnoredHeadersExtra(
-			"Content-Security-Policy", "X-Content-Type-Options", "Referrer-Policy", "X-Accel-Buffering", "Connection", "Allow",
-			"traceparent", "tracestate", "Sec-Fetch-Site", "X-API-Key", "Retry-After", "Content-Encoding", "Cache", // the last is go-sse's
-		),
-	}
-	v, errs := validator.NewValidator(parsed, options...)
-	if len(errs) > 0 {
-		return nil, fmt.Errorf("read OpenAPI document: %v", errs)
-	}
-	d := &Document{model: &model.Model, validator: v, options: config.NewValidationOptions(), schemas: jsonschema.NewCompiler()}
-	if ok, problems := v.ValidateDocument(); !ok {
-		return nil, fmt.Errorf("OpenAPI document: %s", describe(problems))
-	}
-	for path, item := range d.model.Paths.PathItems.FromOldest() {
-		for method, operation := range item.GetOperations().FromOldest() {
-			o := Operation{Method: strings.ToUpper(method), Path: path, ID: operation.OperationId}
-			for _, p := range append(slices.Clone(item.Parameters), operation.Parameters...) {
-				if p.In == "query" {
-					o.Query = append(o.Query, p.Name)
-				}
-			}
-			slices.Sort(o.Query)
-			d.operations = append(d.operations, o)
-		}
-	}
+	d := &Document{rules: rules, operations: operations, schemas: jsonschema.NewCompiler()}
 	tree, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
 		return nil, fmt.Errorf("read OpenAPI document: %w", err)
@@ -119,10 +79,7 @@ func (d *Document) Find(r *http.Request) (Operation, bool) {
 		return Operation{}, false
 	}
 	r = plain(r)
-	_, problems, path := paths.FindPath(r, d.model, d.options)
-	if len(problems) > 0 {
-		return Operation{}, false
-	}
+	path := d.rules.path(r)
 	for _, o := range d.operations {
 		if o.Path == path && o.Method == r.Method {
 			return o, true
@@ -146,8 +103,8 @@ func plain(r *http.Request) *http.Request {
 
 // Request returns what the document says against a request. Its body may be read again.
 func (d *Document) Request(r *http.Request) error {
-	if ok, problems := d.validator.ValidateHttpRequestSync(r); !ok {
-		return fmt.Errorf("%s %s: %s", r.Method, r.URL.Path, describe(problems))
+	if problems := d.rules.request(r); problems != "" {
+		return fmt.Errorf("%s %s: %s", r.Method, r.URL.Path, problems)
 	}
 	return nil
 }
@@ -172,8 +129,8 @@ func (d *Document) Answer(r *http.Request, status int, header http.Header, body 
 		return nil
 	}
 	answer := &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)), Request: r}
-	if ok, problems := d.validator.ValidateHttpResponse(plain(r), answer); !ok {
-		return fmt.Errorf("%s (%s %s), answer %d: %s\n%s", o.ID, r.Method, r.URL.Path, status, describe(problems), head(body))
+	if problems := d.rules.answer(plain(r), answer); problems != "" {
+		return fmt.Errorf("%s (%s %s), answer %d: %s\n%s", o.ID, r.Method, r.URL.Path, status, problems, head(body))
 	}
 	if strings.HasPrefix(header.Get("Content-Type"), "text/event-stream") {
 		return d.stream(o, body)
@@ -275,18 +232,6 @@ func (d *Document) Examples(text []byte) (n int, problems []error) {
 	}
 	walk("", tree)
 	return n, problems
-}
-
-func describe(problems []*validation.ValidationError) string {
-	var lines []string
-	for _, p := range problems {
-		line := p.Message + ": " + p.Reason
-		for _, s := range p.SchemaValidationErrors {
-			line += fmt.Sprintf("\n    %s %s: %s", s.KeywordLocation, s.FieldPath, s.Reason)
-		}
-		lines = append(lines, line)
-	}
-	return strings.Join(lines, "\n  ")
 }
 
 // escape makes one token of a JSON pointer, as it stands in a URI's fragment.
