@@ -10,6 +10,7 @@ SUPPLY     := $(TOOLS)/supply
 PACKAGES   ?= ./...
 BENCHTIME  ?= 1s
 BENCHFLAGS ?=
+RACEFLAGS  ?=
 JOBSFLAGS  ?=
 FUZZTIME   ?= 10s
 SEED       ?= 1
@@ -26,15 +27,15 @@ help: ## Show this list
 run: build ## Build and run everything on this machine, with one demo sweep (PORT=8080)
 	bin/sweepline up --demo --port $(PORT)
 
-build: ## Build bin/sweepline
+build: ## Build bin/sweepline, which needs no C library
 	@[ -x bin/sweepline ] || echo "Building bin/sweepline with $$($(GO) env GOVERSION): the pipeline, SQLite and an embedded Redis. The first build takes minutes, later ones seconds."
-	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/sweepline ./local/cmd/sweepline
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/sweepline ./local/cmd/sweepline
 
 test: $(GOTESTSUM) ## Run all tests; says what it left out where a server is missing
 	$(GOTESTSUM) --format pkgname -- $(PACKAGES)
 
 race: $(GOTESTSUM) ## Run all tests under the race detector
-	$(GOTESTSUM) --format pkgname -- -race $(PACKAGES)
+	$(GOTESTSUM) --format pkgname -- -race $(RACEFLAGS) $(PACKAGES)
 
 vet: ## Run go vet
 	$(GO) vet $(PACKAGES)

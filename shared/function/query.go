@@ -1,7 +1,6 @@
 package function
 
 import (
-	"cmp"
 	"net/http"
 	"net/url"
 	"slices"
@@ -28,7 +27,7 @@ func UnknownQuery(r *http.Request, allowed ...string) job.Invalid {
 			unknown = append(unknown, job.Problem{Field: job.Clip(name), Message: rule})
 		}
 	}
-	slices.SortFunc(unknown, func(a, b job.Problem) int { return cmp.Compare(a.Field, b.Field) })
+	job.Invalid(unknown).Sort()
 	return unknown
 }
 
@@ -60,6 +59,6 @@ func StrictQuery(r *http.Request, many ...string) (url.Values, error) {
 	if len(repeated) == 0 {
 		return v, nil
 	}
-	slices.SortFunc(repeated, func(a, b job.Problem) int { return cmp.Compare(a.Field, b.Field) })
+	job.Invalid(repeated).Sort()
 	return nil, repeated
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -56,7 +55,7 @@ func parseSweep(fields map[string]json.RawMessage, p Invalid) (Sweep, error) {
 		p.add(Clip(name), "unknown field")
 	}
 	if len(p) > 0 {
-		slices.SortStableFunc(p, func(a, b Problem) int { return strings.Compare(a.Field, b.Field) })
+		Invalid(p).Sort()
 		return Sweep{}, p
 	}
 	return s, nil

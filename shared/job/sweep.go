@@ -3,6 +3,7 @@ package job
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -82,6 +83,11 @@ func (s Sweep) Validate() error {
 
 // mostProblems is how many problems one answer names.
 const mostProblems = 20
+
+// Sort orders problems by field; those of one field stay in their order.
+func (p Invalid) Sort() {
+	slices.SortStableFunc(p, func(a, b Problem) int { return strings.Compare(a.Field, b.Field) })
+}
 
 // Few is p, or its first problems and how many more there are: whoever sends
 // thousands of mistakes is not answered with as many sentences.

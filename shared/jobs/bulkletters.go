@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/zixly/sweepline/shared/auth"
 	"github.com/zixly/sweepline/shared/broker"
@@ -212,7 +211,7 @@ func ParseBulkLetters(act LetterAct, v url.Values, ids []string) (BulkLetters, e
 		bad("trigger", "is required, or cause, or all=true, or ids: nothing is done to all dead letters unasked")
 	}
 	if len(problems) > 0 {
-		slices.SortStableFunc(problems, func(a, b job.Problem) int { return strings.Compare(a.Field, b.Field) })
+		job.Invalid(problems).Sort()
 		return b, problems
 	}
 	for _, id := range ids {

@@ -153,7 +153,7 @@ func ParseBulk(act Act, v url.Values, ids []string) (Bulk, error) {
 		bad("status", "is required, or another filter, or ids: nothing is done to all jobs unasked")
 	}
 	if len(problems) > 0 {
-		slices.SortStableFunc(problems, func(a, b job.Problem) int { return strings.Compare(a.Field, b.Field) })
+		problems.Sort()
 		return b, problems
 	}
 	return b, nil

@@ -172,6 +172,6 @@ func joined(errs ...error) error {
 	if len(all) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(all, func(a, b job.Problem) int { return strings.Compare(a.Field, b.Field) })
+	job.Invalid(all).Sort()
 	return all
 }
