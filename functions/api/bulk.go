@@ -38,7 +38,7 @@ func (f *Function) actOnMany(act jobs.Act) http.HandlerFunc {
 		got, err := f.jobs.Many(r.Context(), b)
 		switch {
 		case errors.Is(err, jobstore.ErrCursor):
-			jobs.AnswerBadQuery(w, jobs.BadCursor)
+			jobs.AnswerBadQuery(w, jobs.ErrBadCursor)
 		case err != nil:
 			answerAct(r.Context(), w, err)
 		case !got.Some(): // nothing was done, and the first error says why

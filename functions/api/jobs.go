@@ -38,7 +38,7 @@ func (f *Function) listJobs(w http.ResponseWriter, r *http.Request) {
 	case isFull:
 		full.Write(w)
 	case errors.Is(err, jobstore.ErrCursor):
-		jobs.AnswerBadQuery(w, jobs.BadCursor)
+		jobs.AnswerBadQuery(w, jobs.ErrBadCursor)
 	case err != nil:
 		slog.WarnContext(r.Context(), "listing jobs failed", "error", err)
 		function.WriteUnavailable(w, err)

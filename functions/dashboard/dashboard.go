@@ -86,6 +86,7 @@ func (f *Function) routes() http.Handler {
 	page("GET /new", f.newPage)
 	page("POST /new", f.submitFromPage)
 	page("GET /jobs/{id}", jobs.Compressed(jobs.OfJob(f.jobPage))) // a large map is half a megabyte
+	page("GET /compare", jobs.Compressed(http.HandlerFunc(f.comparePage)))
 	page("POST /jobs/{id}/cancel", jobs.OfJob(f.cancelFromPage))
 	page("POST /jobs/{id}/retry", jobs.OfJob(f.retryFromPage))
 	page("GET /act", f.actPage)

@@ -71,9 +71,28 @@ type choice struct {
 	Now         bool
 }
 
-// heatMapOf draws a surface as the query asks for.
+// statNames are what people read.
+var statNames = map[heatmap.Stat]string{heatmap.Best: "Best", heatmap.Median: "Median", heatmap.Worst: "Worst"}
+
+// heatMapOf draws a surface as the query asks for, with the ways to its other maps.
 func heatMapOf(s *heatmap.Surface, q jobQuery) *heatMap {
-	m := &heatMap{Map: s.Map(q.Metric, q.Stat)}
+	m := drawMap(s.Map(q.Metric, q.Stat), q)
+	for i, metric := range heatmap.Metrics {
+		to := q
+		to.Metric = i
+		m.Metrics = append(m.Metrics, choice{metric.Label, to.href("#surface"), i == q.Metric})
+	}
+	for _, stat := range heatmap.Stats {
+		to := q
+		to.Stat = stat
+		m.Stats = append(m.Stats, choice{statNames[stat], to.href("#surface"), stat == q.Stat})
+	}
+	return m
+}
+
+// drawMap is a map with everything in its place.
+func drawMap(of heatmap.Map, q jobQuery) *heatMap {
+	m := &heatMap{Map: of}
 	m.XTicks, m.YTicks = ticksOf(m.Slow, 6, false), ticksOf(m.Fast, 5, true)
 	columns, lines := m.Slow.Bins(), m.Fast.Bins()
 	for x := range columns {
@@ -109,16 +128,6 @@ func heatMapOf(s *heatmap.Surface, q jobQuery) *heatMap {
 		m.Legend = append(m.Legend, shade{
 			Shade: i, From: number(m.Scale.From(i)), X: percent(100 * float64(i) / heatmap.Shades), W: percent(100.0 / heatmap.Shades),
 		})
-	}
-	for i, metric := range heatmap.Metrics {
-		to := q
-		to.Metric = i
-		m.Metrics = append(m.Metrics, choice{metric.Label, to.href("#surface"), i == q.Metric})
-	}
-	for _, stat := range heatmap.Stats {
-		to := q
-		to.Stat = stat
-		m.Stats = append(m.Stats, choice{map[heatmap.Stat]string{heatmap.Best: "Best", heatmap.Median: "Median", heatmap.Worst: "Worst"}[stat], to.href("#surface"), stat == q.Stat})
 	}
 	return m
 }

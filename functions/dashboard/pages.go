@@ -34,7 +34,7 @@ var (
 func parsePages() map[string]*template.Template {
 	layout := template.Must(template.New("layout.html").Funcs(words).ParseFS(pageFiles, "pages/layout.html"))
 	all := map[string]*template.Template{}
-	for _, name := range []string{"jobs.html", "job.html", "act.html", "new.html", "deadletters.html", "broker.html", "mailbox.html", "message.html", "login.html", "problem.html"} {
+	for _, name := range []string{"jobs.html", "job.html", "compare.html", "act.html", "new.html", "deadletters.html", "broker.html", "mailbox.html", "message.html", "login.html", "problem.html"} {
 		all[name] = template.Must(template.Must(layout.Clone()).ParseFS(pageFiles, "pages/"+name))
 	}
 	return all

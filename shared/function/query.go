@@ -27,7 +27,7 @@ func UnknownQuery(r *http.Request, allowed ...string) job.Invalid {
 			unknown = append(unknown, job.Problem{Field: job.Clip(name), Message: rule})
 		}
 	}
-	job.Invalid(unknown).Sort()
+	unknown.Sort()
 	return unknown
 }
 
@@ -59,6 +59,6 @@ func StrictQuery(r *http.Request, many ...string) (url.Values, error) {
 	if len(repeated) == 0 {
 		return v, nil
 	}
-	job.Invalid(repeated).Sort()
+	repeated.Sort()
 	return nil, repeated
 }

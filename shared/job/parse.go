@@ -55,7 +55,7 @@ func parseSweep(fields map[string]json.RawMessage, p Invalid) (Sweep, error) {
 		p.add(Clip(name), "unknown field")
 	}
 	if len(p) > 0 {
-		Invalid(p).Sort()
+		p.Sort()
 		return Sweep{}, p
 	}
 	return s, nil

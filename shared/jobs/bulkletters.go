@@ -211,7 +211,7 @@ func ParseBulkLetters(act LetterAct, v url.Values, ids []string) (BulkLetters, e
 		bad("trigger", "is required, or cause, or all=true, or ids: nothing is done to all dead letters unasked")
 	}
 	if len(problems) > 0 {
-		job.Invalid(problems).Sort()
+		problems.Sort()
 		return b, problems
 	}
 	for _, id := range ids {

@@ -18,8 +18,8 @@ import (
 // errCursor: a cursor that was not returned to this tenant.
 var errCursor = errors.New("must be a cursor that this list returned")
 
-// BadCursor is what is wrong with a query whose cursor is of another list, or damaged.
-var BadCursor = job.Invalid{{Field: "cursor", Message: errCursor.Error()}}
+// ErrBadCursor is what is wrong with a query whose cursor is of another list, or damaged.
+var ErrBadCursor = job.Invalid{{Field: "cursor", Message: errCursor.Error()}}
 
 // cursors seals where a page of a list ends that several tenants' things stand in:
 // the position may be the one of somebody else's. A cursor can be read by us alone,

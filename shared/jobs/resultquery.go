@@ -172,6 +172,6 @@ func joined(errs ...error) error {
 	if len(all) == 0 {
 		return nil
 	}
-	job.Invalid(all).Sort()
+	all.Sort()
 	return all
 }
