@@ -123,6 +123,37 @@ local function remove(name, id, origin, ref, state)
   if ref == '1' then release(origin) end
 end
 
+-- Acknowledgements of unordered queues are collected, since one call for many of a
+-- queue costs little more than for one.
+local acks = {}
+
+local function acknowledge(t, first)
+  local a = acks[t]
+  if not a then
+    a = {ids = {}, args = {}, outs = {}}
+    acks[t] = a
+  end
+  local n = #a.ids + 1
+  a.ids[n], a.args[n], a.outs[n] = ARGV[first + 2], first, #out + 1
+end
+
+-- Acknowledges the entries first to last of a queue's; whoever has delivered one may say
+-- so. One that is scheduled for a retry is not pending, and stays; another that is not is
+-- gone already.
+local function flush(name, a, first, last)
+  local q, n = P .. 'q:' .. name, last - first + 1
+  local pending = redis.call('XACK', q, 'd', unpack(a.ids, first, last)) == n
+  if pending then redis.call('XDEL', q, unpack(a.ids, first, last)) end
+  for i = first, last do
+    local id, at = a.ids[i], a.args[i]
+    if pending or (not redis.call('ZSCORE', P .. 'due:' .. name, id) and redis.call('XDEL', q, id) == 1) then
+      if ARGV[at + 6] == '1' then redis.call('HDEL', P .. 'retry:' .. name, id) end
+      if ARGV[at + 5] == '1' then release(ARGV[at + 3]) end
+      out[a.outs[i]] = '1'
+    end
+  end
+end
+
 local at = 7 + count
 while at <= #ARGV do
   local op = ARGV[at]
@@ -158,10 +189,11 @@ while at <= #ARGV do
     local q = P .. 'q:' .. name
     if op == 'A' then
       local origin, key, ref, state = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6] == '1'
-      -- Whoever has delivered it may say so; order needs the one in charge.
-      if (key == '' or owns(name, id, consumer)) and redis.call('XACK', q, 'd', id) == 1 then
+      if key == '' then
+        acknowledge(t, at)
+      elseif owns(name, id, consumer) and redis.call('XACK', q, 'd', id) == 1 then -- order needs the one in charge
         remove(name, id, origin, ref, state)
-        if key ~= '' then promote(name, key) end
+        promote(name, key)
         done = '1'
       end
       at = at + 7
@@ -194,6 +226,9 @@ while at <= #ARGV do
     end
     out[#out + 1] = done
   end
+end
+for t, a in pairs(acks) do
+  for first = 1, #a.ids, 1000 do flush(names[t], a, first, math.min(first + 999, #a.ids)) end
 end
 save()
 return {gen, out, entries}
