@@ -43,7 +43,7 @@ var Pipeline = []Step{
 	{
 		Name: "callback", Does: "takes the trading API's word that a sweep has ended",
 		Paths: []string{"/webhook/sweep-callback"},
-		Emits: []string{event.SweepCompleted, event.SweepFailed},
+		Emits: []string{event.SweepCompleted, event.SweepFailed, event.SweepAdmitted},
 	},
 	{
 		Name: "supervise", Does: "admits queued jobs, polls for lost callbacks, keeps deadlines, reconciles, ends jobs of dead letters, counts",
@@ -54,7 +54,7 @@ var Pipeline = []Step{
 	{
 		Name: "collect", Does: "fetches a sweep's rows page by page and stores them",
 		Takes: []string{event.SweepCompleted},
-		Emits: []string{event.SweepCollected},
+		Emits: []string{event.SweepCollected, event.SweepFailed},
 	},
 	{
 		Name: "store", Does: "writes jobs and their timelines",

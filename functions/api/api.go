@@ -43,15 +43,6 @@ func New(s *jobs.Service) (*Function, error) {
 	return f, nil
 }
 
-// FromEnv makes the function of a process of its own.
-func FromEnv(ctx context.Context) (*Function, error) {
-	s, err := jobs.FromEnv(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return New(s)
-}
-
 // routes lists every address of the function.
 func (f *Function) routes() http.Handler {
 	mux := &table{ServeMux: http.NewServeMux()}

@@ -10,7 +10,7 @@ import (
 // admit decides on one row from outside. A row is dropped if it names another
 // ticker or strategy than the sweep, a period outside 1–500, or fewer than no
 // trades. A ticker or strategy that it leaves out is the sweep's. Figures are
-// made storable by job store.Clean and drop no row.
+// made storable by jobstore.Clean and drop no row.
 func admit(r job.Row, s job.Sweep) (job.Row, bool) {
 	if r.Ticker == "" {
 		r.Ticker = s.Ticker

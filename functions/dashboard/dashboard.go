@@ -64,20 +64,6 @@ func New(cfg Config, s *jobs.Service, d Deps) (*Function, error) {
 	return f, nil
 }
 
-// FromEnv makes the function of a process of its own.
-func FromEnv(ctx context.Context) (*Function, error) {
-	var cfg Config
-	s, err := jobs.FromEnv(ctx, &cfg)
-	if err != nil {
-		return nil, err
-	}
-	f, err := New(cfg, s, Deps{})
-	if err != nil {
-		return nil, errors.Join(err, s.Stop(ctx))
-	}
-	return f, nil
-}
-
 // routes lists every address of the function.
 func (f *Function) routes() http.Handler {
 	mux := http.NewServeMux()
@@ -128,5 +114,17 @@ func (f *Function) Ready(ctx context.Context) (bool, error) { return f.jobs.Read
 // Drain ends all streams; browsers come back to another replica by themselves.
 func (f *Function) Drain() { f.jobs.Drain() }
 
-// Stop waits for counts under way and ends what the jobs are read with.
-func (f *Function) Stop(ctx context.Context) error { return f.jobs.Stop(ctx) }
+// Stop waits for maps and counts under way, whose askers have gone by now, and ends what
+// the jobs are read with.
+func (f *Function) Stop(ctx context.Context) error {
+	read := make(chan struct{})
+	go func() {
+		f.surfaces.readers.Wait()
+		close(read)
+	}()
+	select {
+	case <-read:
+	case <-ctx.Done():
+	}
+	return f.jobs.Stop(ctx)
+}

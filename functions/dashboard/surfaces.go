@@ -17,8 +17,9 @@ type surfaces struct {
 	mu    sync.Mutex
 	kept  map[string]*heatmap.Surface
 	order []string
-	// reading are those being read, each once for all who look.
+	// reading are those being read, each once for all who look; readers do it.
 	reading map[string]*reading
+	readers sync.WaitGroup
 }
 
 // reading is a surface that is being read, or computed.
@@ -49,11 +50,11 @@ func (f *Function) surface(ctx context.Context, j job.Job) (*heatmap.Surface, er
 			s.reading = map[string]*reading{}
 		}
 		s.reading[key] = d
-		go func() {
+		s.readers.Go(func() {
 			read, err := f.readSurface(work, j)
 			cancel()
 			s.finish(key, d, read, err)
-		}()
+		})
 	}
 	d.askers++
 	s.mu.Unlock()

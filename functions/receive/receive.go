@@ -21,6 +21,7 @@ import (
 	"github.com/zixly/sweepline/shared/rfc3339"
 	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/telemetry"
+	"github.com/zixly/sweepline/shared/trading"
 	"github.com/zixly/sweepline/shared/transport"
 	"github.com/zixly/sweepline/shared/wait"
 )
@@ -79,45 +80,13 @@ func New(cfg Config, in enqueuer, keys *auth.Keys, pings map[string]func(context
 		return nil, fmt.Errorf("PUBLIC_URL %w", err)
 	}
 	f := &Function{
-		enqueue: in, keys: keys, pings: pings, webhook: strings.TrimSuffix(cfg.BaseURL, "/") + "/webhook/sweep-callback",
+		enqueue: in, keys: keys, pings: pings, webhook: strings.TrimSuffix(cfg.BaseURL, "/") + trading.CallbackPath,
 		public: strings.TrimRight(cfg.PublicURL, "/"), path: strings.TrimRight(u.EscapedPath(), "/"),
 	}
 	if f.schedules, err = auth.NewSchedules(cfg.ScheduleSecret); err != nil {
 		return nil, err
 	}
 	f.guarded = keys.Require(http.HandlerFunc(f.take))
-	return f, nil
-}
-
-// FromEnv makes the function of a process of its own.
-func FromEnv(ctx context.Context) (*Function, error) {
-	var (
-		cfg     Config
-		out     sink.Config
-		tenants auth.Config
-		waiting wait.Config
-	)
-	if err := function.Load(&cfg, &out, &tenants, &waiting); err != nil {
-		return nil, err
-	}
-	keys, err := auth.New(tenants)
-	if err != nil {
-		return nil, err
-	}
-	slog.InfoContext(ctx, "authentication configured", "tenants", keys.Admits())
-	sender, err := sink.New(out)
-	if err != nil {
-		return nil, err
-	}
-	waits, err := wait.Open(ctx, waiting)
-	if err != nil {
-		return nil, err
-	}
-	f, err := FromDeps(cfg, waits, sender, keys)
-	if err != nil {
-		return nil, errors.Join(err, waits.Close())
-	}
-	f.close = waits.Close
 	return f, nil
 }
 

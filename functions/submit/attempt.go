@@ -35,7 +35,7 @@ const minFirstPoll = time.Second
 // admission; if they have expired, or more are needed, the client waits for others.
 // asked is when the wait was asked for the attempt, before it was granted.
 func (f *Function) attempt(ctx context.Context, entry wait.Entry, asked time.Time) (*cloudevents.Event, error) {
-	r, handleWait := entry.Record, entry.Decision == wait.FindFirst
+	r, findFirst := entry.Record, entry.Decision == wait.FindFirst
 	call, lease, stop := f.keepLease(ctx, r, asked)
 	defer stop()
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), handleTimeout+settleTimeout)
@@ -45,11 +45,11 @@ func (f *Function) attempt(ctx context.Context, entry wait.Entry, asked time.Tim
 	// for it, the submission decides.
 	if entry.Check {
 		if err := f.api.Health(paid(call, &entry)); err != nil && !trading.Permanent(err) {
-			return nil, f.backOff(settle, r, err, handleWait)
+			return nil, f.backOff(settle, r, err, findFirst)
 		}
 		f.answered()
 	}
-	if handleWait {
+	if findFirst {
 		found, err := f.api.Find(paid(call, &entry), r.Header.JobID, before(r))
 		if err != nil {
 			return nil, f.backOffUnverifiable(settle, r, err)

@@ -68,7 +68,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "pipeline_jobs_waiting", Help: "Jobs whose sweep is at the trading API, or about to be.",
 		})),
 		parked: telemetry.Register(reg, prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "pipeline_jobs_parked", Help: "Jobs in line for a slot.",
+			Name: "pipeline_jobs_parked", Help: "Jobs in the queue for a slot.",
 		})),
 		results: telemetry.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pipeline_results_total", Help: "Result rows stored.",

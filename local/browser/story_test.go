@@ -191,7 +191,7 @@ func TestDeadLettersAndBroker(t *testing.T) {
 	url := servertest.Miniredis(t)
 	v := visit(t, runner.Config{RedisURL: url})
 	v.open("/dead-letters")
-	v.sees("every event found its way")
+	v.sees("There are none.")
 	makeDeadLetters(t, v, url, 3)
 	v.open("/dead-letters")
 	v.sees("End of DAX not stored")

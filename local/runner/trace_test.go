@@ -84,7 +84,7 @@ func TestOneSweepIsOneTrace(t *testing.T) {
 
 	second := collector.Trace(t, parked)
 	second.RequireWhole(client)
-	line := second.One("wait in line", "receive POST")
+	line := second.One("wait in queue", "receive POST")
 	results := second.One("wait for results", "receive POST")
 	require.False(t, results.Start.Before(line.End.Add(-time.Second)), "first in line, then at the API")
 	second.One("submit "+event.SweepAdmitted, "dispatch submit")

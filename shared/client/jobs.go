@@ -84,8 +84,8 @@ type Job struct {
 	DisplayStatus job.State `json:"display_status"`
 	// RetriedBy are the jobs that ran its sweep again.
 	RetriedBy []string `json:"retried_by,omitempty"`
-	// Place is its place in the line of all tenants, from 1; 0 for callers who do not
-	// operate the broker, and for jobs that do not stand in it.
+	// Place is its position in the queue of all tenants, from 1; 0 for callers who do not
+	// operate the broker, and for jobs that are not queued.
 	Place int `json:"place,omitempty"`
 	// ElapsedSeconds runs from CreatedAt, for a job that has not ended.
 	ElapsedSeconds float64 `json:"elapsed_seconds,omitempty"`

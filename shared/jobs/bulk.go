@@ -176,13 +176,18 @@ func (s *Service) Many(ctx context.Context, b Bulk) (BulkResult, error) {
 		r.Counts[one.Outcome]++
 	}
 	if r.Err != nil {
-		r.RetryAfter = int(bulkRetry.Seconds())
-		if full, ok := errors.AsType[*quota.Exceeded](r.Err); ok {
-			r.RetryAfter = full.Seconds()
-		}
+		r.RetryAfter = againIn(r.Err)
 		slog.WarnContext(ctx, "bulk action stopped early, rest postponed", "act", string(b.Act), "jobs", r.Counts[Postponed], "error", r.Err)
 	}
 	return r, nil
+}
+
+// againIn is after how many seconds what an error has postponed may be tried again.
+func againIn(err error) int {
+	if full, ok := errors.AsType[*quota.Exceeded](err); ok {
+		return full.Seconds()
+	}
+	return int(bulkRetry.Seconds())
 }
 
 // outcomeOf is one of many that are acted on.

@@ -108,7 +108,7 @@ func (s *Service) ManyLetters(ctx context.Context, b BulkLetters) (BulkLettersRe
 		r.Counts[one.Outcome]++
 	}
 	if r.Err != nil {
-		r.RetryAfter = int(bulkRetry.Seconds())
+		r.RetryAfter = againIn(r.Err)
 		slog.WarnContext(ctx, "bulk action on dead letters stopped early, rest postponed", "act", string(b.Act), "letters", r.Counts[Postponed], "error", r.Err)
 	}
 	return r, nil

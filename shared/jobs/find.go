@@ -38,9 +38,9 @@ type Found struct {
 	Settled bool `json:"-"`
 	// Ending says that the wait record knows an end that the job store does not.
 	Ending bool `json:"-"`
-	// Place is the place in the line of those that wait for a free slot, from
-	// 1; 0 for a job that does not stand in it, and for callers who do not operate
-	// the broker: it would tell them how much others want.
+	// Place is its position in the queue for a slot, from 1; 0 for a job that is not
+	// queued, and for callers who do not operate the broker: it would tell them how much
+	// others want.
 	Place int `json:"place,omitempty"`
 	// ElapsedSeconds runs from CreatedAt to now, for a job that has not ended.
 	ElapsedSeconds float64 `json:"elapsed_seconds,omitempty"`
@@ -137,7 +137,7 @@ func (s *Service) merge(ctx context.Context, j job.Job, rec wait.Record) Found {
 }
 
 // Live adds to open jobs what their wait records know, read together: progress, place
-// in line, times. Redis may be away; the job store's word stands then.
+// in the queue, times. Redis may be away; the job store's word stands then.
 func (s *Service) Live(ctx context.Context, jobs []job.Job) []Found {
 	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
 	defer cancel()

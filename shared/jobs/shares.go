@@ -69,17 +69,6 @@ func (s *Service) List(ctx context.Context, q jobstore.Query) (jobstore.Page, er
 // manyRows is from how many rows on sorting them is a large read.
 const manyRows = 5000
 
-// Rows reads a page of a job's rows, which are sorted for it. Of a large sweep that
-// counts as a large read and can be a quota.Exceeded.
-func (s *Service) Rows(ctx context.Context, j job.Job, q jobstore.RowQuery) ([]job.Row, error) {
-	release, err := s.takeRows(ctx, j)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	return s.Store.Rows(ctx, j.TenantID, j.JobID, q)
-}
-
 // takeRows is TakeRead for a job of many rows.
 func (s *Service) takeRows(ctx context.Context, j job.Job) (release func(), err error) {
 	if j.Metrics != nil && j.Metrics.Combinations <= manyRows {

@@ -167,7 +167,7 @@ func TestATenantSearchesSoMuchAtOnce(t *testing.T) {
 			_, err := s.ManyLetters(acme, jobs.BulkLetters{Act: jobs.ActDiscard, IDs: []string{"1"}, DryRun: true})
 			return err
 		},
-		"rows": func() error { _, err := s.Rows(acme, large, jobstore.RowQuery{Limit: 10}); return err },
+		"rows": func() error { _, _, err := s.CountedRows(acme, large, jobstore.RowQuery{Limit: 10}); return err },
 		"dead letters": func() error {
 			_, _, err := s.OwnDeadLetters(acme, jobs.LetterFilter{}, 10, "")
 			return err
@@ -181,7 +181,7 @@ func TestATenantSearchesSoMuchAtOnce(t *testing.T) {
 	}
 	_, err := s.List(acme, jobstore.Query{Ticker: "DAX"})
 	require.NoError(t, err, "an index serves it")
-	_, err = s.Rows(acme, small, jobstore.RowQuery{Limit: 10})
+	_, _, err = s.CountedRows(acme, small, jobstore.RowQuery{Limit: 10})
 	require.NoError(t, err)
 	_, err = s.List(globex, jobstore.Query{Text: "x"})
 	require.NoError(t, err, "another tenant has its own")

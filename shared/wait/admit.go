@@ -46,7 +46,10 @@ func (w *Waits) AdmitNext(ctx context.Context, admissions, calls int, lease time
 	asked := time.Now()
 	reply, err := w.run(ctx, grantScript, admissions, calls, lease.Milliseconds(),
 		w.cfg.AdmissionTimeout.Milliseconds(), w.cfg.CallbackTimeout.Milliseconds()).Slice()
-	if err != nil || len(reply) != 4 {
+	if err == nil && len(reply) != 4 {
+		err = errAnswer
+	}
+	if err != nil {
 		return Grants{}, fmt.Errorf("admit jobs and grant calls: %w", err)
 	}
 	again, _ := reply[0].(string)
@@ -115,7 +118,10 @@ func (w *Waits) records(ctx context.Context, at string, pairs []any) []Record {
 // the due waits, not with all waits.
 func (w *Waits) Due(ctx context.Context, n int, lease time.Duration) ([]Record, error) {
 	reply, err := w.run(ctx, dueScript, lease.Milliseconds(), n).Slice()
-	if err != nil || len(reply) == 0 {
+	if err == nil && len(reply) == 0 {
+		err = errAnswer
+	}
+	if err != nil {
 		return nil, fmt.Errorf("lease due waits: %w", err)
 	}
 	at, _ := reply[0].(string)

@@ -32,7 +32,10 @@ const overdueAfter = 2 * time.Minute
 // Count is cheap: it costs the same however many there are.
 func (w *Waits) Count(ctx context.Context) (Counts, error) {
 	n, err := w.run(ctx, countScript, overdueAfter.Milliseconds()).Int64Slice()
-	if err != nil || len(n) != 5 {
+	if err == nil && len(n) != 5 {
+		err = errAnswer
+	}
+	if err != nil {
 		return Counts{}, fmt.Errorf("count waits: %w", err)
 	}
 	return Counts{Waiting: max(n[0]-n[1], 0), Parked: n[1], Slots: n[2], Overdue: n[3], APIFailures: n[4]}, nil

@@ -26,4 +26,5 @@
 //	watch.go wake.go   pushes to readers and to the supervisor
 //	report.go     outcomes of API calls, for the breakers
 //	keys.go scripts.go   the layout, and the Lua scripts
+//	config.go     settings; log.go and span.go, what is logged and traced
 package wait

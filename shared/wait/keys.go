@@ -12,8 +12,8 @@ import (
 // keys names everything in Redis. All keys of waits and admission are under one hash
 // tag: a step of a job changes its record, its slot, the queue and
 // the budget, and is one script. So one node of a cluster keeps all waits. That
-// is no bottleneck: the trading API takes a few sweeps at a time, a wait takes
-// 400 bytes, a step tens of microseconds. What grows with the traffic, the
+// is no bottleneck: the trading API takes a few sweeps at a time, a wait takes a few
+// hundred bytes, a step tens of microseconds. What grows with the traffic, the
 // streams of events, is spread over the nodes by the broker.
 type keys struct{ prefix string }
 

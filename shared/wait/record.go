@@ -68,7 +68,7 @@ type Record struct {
 	// Progress is 0–100, as the API reported it last.
 	Progress int
 	// Place is the job's position in the queue, from 1; 0 if it is not queued. Only
-	// Get and Watch fill it in.
+	// Get, Records and Watch fill it in.
 	Place int
 	// TradingJobID is the API's id of the sweep.
 	TradingJobID string

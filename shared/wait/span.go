@@ -21,7 +21,7 @@ func (r Record) recordWait(ctx context.Context) {
 	}
 	key, name, from := "wait", "wait for results", r.StartedAt
 	if from.IsZero() {
-		key, name, from = "line", "wait in line", r.Header.CreatedAt
+		key, name, from = "line", "wait in queue", r.Header.CreatedAt
 	}
 	var failure error
 	if r.State == Failed {
@@ -38,7 +38,7 @@ func (r Record) RecordAdmission(ctx context.Context) {
 	if r.ParkedAt.IsZero() || r.AdmittedAt.IsZero() {
 		return
 	}
-	telemetry.Past(r.root(ctx), "line/"+r.Header.JobID+"/"+strconv.Itoa(r.Admissions), "wait in line", r.ParkedAt, r.AdmittedAt, nil,
+	telemetry.Past(r.root(ctx), "line/"+r.Header.JobID+"/"+strconv.Itoa(r.Admissions), "wait in queue", r.ParkedAt, r.AdmittedAt, nil,
 		attribute.String("job.id", r.Header.JobID), attribute.Int("wait.turn", r.Admissions))
 }
 

@@ -15,7 +15,7 @@ type bar struct {
 	began time.Time
 }
 
-// barAround is what stands beside the bar: the state with its place in line, the
+// barAround is what stands beside the bar: the state with its position in the queue, the
 // figures, the time.
 const barAround = 54
 

@@ -53,7 +53,7 @@ func advice(err error) string {
 	case e.Status == http.StatusNotFound && strings.Contains(e.Path, "/jobs/"):
 		return "'sweepline jobs' lists yours"
 	case e.Status == http.StatusConflict:
-		return "'sweepline job ID' shows how it stands"
+		return "'sweepline job ID' shows its state"
 	case e.Temporary() && e.RetryAfter > 0:
 		return "Try again in " + strconv.Itoa(int(e.RetryAfter/time.Second)) + " s"
 	case e.Temporary():

@@ -85,7 +85,7 @@ func newDeadLetters() *cobra.Command {
 }
 
 func noLetters(w io.Writer, f api.DeadLetterFilter) error {
-	text := "No dead letters: every event found its way."
+	text := "No dead letters."
 	if f != (api.DeadLetterFilter{}) {
 		text = "No dead letter matches."
 	}

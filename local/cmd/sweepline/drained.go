@@ -43,7 +43,7 @@ func newDrained() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "drained",
-		Short: "Say whether the broker has delivered everything",
+		Short: "Report whether the broker has delivered everything",
 		Long: `Looks into $REDIS_URL and lists what each Trigger has not finished, in the present layout
 of the data and in the one before it. Before an upgrade that changes the layout: stop whoever
 publishes, run this until it says that the broker is drained, then upgrade. Exit code 1 while

@@ -114,7 +114,7 @@ func (f *follower) take(ctx context.Context, o api.Overview) error {
 	return nil
 }
 
-// missed notes the jobs that came and ended between two api.Overviews: they are
+// missed notes the jobs that came and ended between two overviews: they are
 // newer than the newest of the last one.
 func (f *follower) missed(ctx context.Context, latest string, there map[string]bool) error {
 	before := f.latest

@@ -16,7 +16,7 @@ import (
 	"github.com/zixly/sweepline/shared/rfc3339"
 )
 
-// many are the flags of an act on many api.
+// many are the flags of an act on many jobs.
 type many struct {
 	act api.Act
 	// states are those of jobs that a shell offers.
@@ -161,7 +161,7 @@ func (m *many) run(cmd *cobra.Command, c *api.Client, b api.Bulk, ids []string) 
 	}
 	n := t.counts()
 	if bad := n[api.Refused] + n[api.Missing]; err == nil && len(ids) > 0 && bad > 0 {
-		return fmt.Errorf("%d of %d jobs %s not for it", bad, len(t.jobs), map[bool]string{true: "was", false: "were"}[bad == 1])
+		return fmt.Errorf("%d of %d jobs could not be changed in their state", bad, len(t.jobs))
 	}
 	return err
 }
@@ -241,7 +241,7 @@ func progressOf(w io.Writer) func(t *tally, note string) {
 	}
 }
 
-// words say what became of a job.
+// outcomeWords say what became of a job.
 var outcomeWords = map[api.Act]map[api.Outcome]string{
 	api.ActRetry: {
 		api.Matches: "would be retried", api.Done: "retried", api.Repeated: "retried before",

@@ -39,7 +39,7 @@ func TestActOnManyFromTheCommandLine(t *testing.T) {
 	out, errs, code = command(t, p.url, "retry", ids[0], ids[2])
 	require.Equal(t, exitFailed, code, "one has not failed")
 	require.Contains(t, out, "1 retried, 1 not retried")
-	require.Contains(t, errs, "1 of 2 jobs was not for it")
+	require.Contains(t, errs, "1 of 2 jobs could not be changed in their state")
 	out, _, code = command(t, p.url, "cancel", "--status", "queued,running")
 	require.Equal(t, exitDone, code)
 	require.Contains(t, out, "2 cancelled")

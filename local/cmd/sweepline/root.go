@@ -21,7 +21,7 @@ Commands that look and act talk to a running sweepline at $SWEEPLINE_URL
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddGroup(&cobra.Group{ID: "run", Title: "Run:"}, &cobra.Group{ID: "jobs", Title: "Jobs:"}, &cobra.Group{ID: "mend", Title: "Mend:"})
+	root.AddGroup(&cobra.Group{ID: "run", Title: "Run:"}, &cobra.Group{ID: "jobs", Title: "Jobs:"}, &cobra.Group{ID: "mend", Title: "Repair:"})
 	add := func(group string, cmds ...*cobra.Command) {
 		for _, c := range cmds {
 			c.GroupID = group

@@ -6,6 +6,7 @@
 //	parse.go    HTTP → Message (binary, structured, batch)
 //	message.go  Message ↔ the stored form
 //	render.go   Message → HTTP
+//	attributes.go   the attributes as filters ask for them
 package cloudevent
 
 import (

@@ -204,7 +204,7 @@ func (d *Dispatcher) runPartition(ctx context.Context, p *partition) {
 	if d.cfg.Named { // before anything is claimed: all that is pending is the predecessor's
 		d.findUnknown(ctx, p, 0)
 	}
-	p.writer.Deliver(&claimer{d, p})
+	p.writer.SetClaimer(&claimer{d, p})
 	p.writer.Kick()
 	var loops sync.WaitGroup
 	loops.Go(func() { p.reader.loop(ctx) })
@@ -222,7 +222,7 @@ func (d *Dispatcher) Stop(drain time.Duration) bool {
 	subs := append(slices.Clone(d.leaving), d.list()...)
 	d.mu.Unlock()
 	for _, p := range d.parts {
-		p.writer.Deliver(nil)
+		p.writer.SetClaimer(nil)
 	}
 	if d.stopLoop != nil {
 		d.stopLoop()

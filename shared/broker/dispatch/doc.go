@@ -14,6 +14,7 @@
 //	state.go         what an event has been through, kept with a retry and a dead letter
 //	backoff.go       delays of retries, and of loops that cannot reach Redis
 //	trigger.go       a Trigger and its delivery spec, checked
+//	config.go        what all of it is set to; metrics.go and span.go, what it counts and traces
 //
 // What this process stores itself it claims in the same commit (stream.Claimer), so
 // the reader wakes only for others' events.

@@ -2,6 +2,11 @@
 // that Knative has, filter.attributes and the dialects of filters, and looks at
 // context attributes only. It holds nothing of Kubernetes: Knative's own library
 // is what a test in knative/oracle compares it with.
+//
+//	filter.go    what a filter is, and whether an event passes
+//	parse.go     filter.attributes and filters, read and bounded
+//	text.go      the stored form
+//	cesql.go     CESQL expressions; cesqltree.go, their bounds
 package filter
 
 import (

@@ -1,4 +1,8 @@
 // Package ingress takes events in by HTTP: POST /{namespace}/{broker}.
+//
+//	ingress.go  the request: bounds, 202 once Redis has the event
+//	broker.go   one Broker: where its events are stored, and in which partition
+//	admit.go    who may post, where the cluster asks senders who they are
 package ingress
 
 import (

@@ -1,6 +1,10 @@
 // Package inspect looks at brokers and acts on them through Redis alone: it needs no
 // Server in its process, and works while none runs. The CLI and the dashboard stand
 // on it.
+//
+//	inspect.go  Brokers, Triggers, retries, history
+//	dead.go     dead letters: list, redrive, discard
+//	operate.go  pause, resume, replay, purge; what Redis holds of Brokers that are gone
 package inspect
 
 import (

@@ -3,6 +3,12 @@
 // sets up a cluster is thereby the wiring of a laptop, too. It knows the fields
 // that are used and nothing else of Kubernetes; a test in knative/oracle compares
 // it with Knative's own types.
+//
+//	manifest.go  what is read
+//	read.go      files and documents; types.go, the fields; duration.go, ISO 8601
+//	build.go     a set for the broker, with all that is wrong
+//	ping.go      PingSources
+//	watch.go     loop: follows the files
 package manifest
 
 import (

@@ -52,7 +52,7 @@ func TestAcknowledgementsOfAGroup(t *testing.T) {
 		w := registered.Partitions[0].NewWriter("c", slog.New(slog.DiscardHandler), func(context.Context) error { return nil })
 		defer w.Close(0)
 		k := &keeper{held: map[string]*Entry{}}
-		w.Deliver(k)
+		w.SetClaimer(k)
 		for i := range 5 {
 			_, err = w.Publish(t.Context(), false, message(fmt.Sprint(i), "x"))
 			require.NoError(t, err)

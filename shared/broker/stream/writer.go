@@ -125,8 +125,8 @@ func (p *Partition) NewWriter(consumer string, log *slog.Logger, restore func(co
 // Partition is what it writes to.
 func (w *Writer) Partition() *Partition { return w.p }
 
-// Deliver has claims made for c from now on; nil ends that.
-func (w *Writer) Deliver(c Claimer) {
+// SetClaimer has claims made for c from now on; nil ends that.
+func (w *Writer) SetClaimer(c Claimer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.claimer = c

@@ -59,7 +59,7 @@ func TestClaimsWaitForRedis(t *testing.T) {
 	w := registered.Partitions[0].NewWriter("c", slog.New(slog.DiscardHandler), func(context.Context) error { return nil })
 	defer w.Close(0)
 	hook.failing.Store(1)
-	w.Deliver(hungry{w})
+	w.SetClaimer(hungry{w})
 	began := time.Now()
 	w.Kick()
 	require.Eventually(t, func() bool { return hook.calls.Load() >= 6 }, time.Minute, time.Millisecond)

@@ -19,7 +19,7 @@ var (
 	lookup = "select " + listColumns + " from pipeline_jobs where id = any($1::uuid[])"
 )
 
-// PendingPage returns jobs that are not done with; see job store.Survey.
+// PendingPage returns jobs that are not done with; see jobstore.Survey.
 func (l *Store) PendingPage(ctx context.Context, after string, limit int) ([]job.Job, error) {
 	jobs, err := l.list(ctx, service, pendingPage, cmp.Or(after, uuid.Nil.String()), limit)
 	if err != nil {
@@ -28,7 +28,7 @@ func (l *Store) PendingPage(ctx context.Context, after string, limit int) ([]job
 	return jobs, nil
 }
 
-// Lookup returns the jobs that are known; see job store.Survey.
+// Lookup returns the jobs that are known; see jobstore.Survey.
 func (l *Store) Lookup(ctx context.Context, jobIDs []string) ([]job.Job, error) {
 	names := jobstore.Names(jobIDs)
 	if len(names) == 0 {
