@@ -58,7 +58,7 @@ fuzz: ## Run each fuzz test for FUZZTIME (10s)
 	@set -e; for p in $$($(GO) list $(PACKAGES)); do \
 	  dir=$$($(GO) list -f '{{.Dir}}' $$p); \
 	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$dir/*_test.go 2>/dev/null | cut -d' ' -f2); do \
-	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p | tail -n 1; \
+	    echo "$$p $$f"; $(GO) test -tags fuzz -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p | tail -n 1; \
 	  done; done
 
 chaos: ## Break a running pipeline (SEED=1 JOBS=300) and check every promise from outside

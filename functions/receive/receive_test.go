@@ -24,7 +24,6 @@ import (
 	"github.com/zixly/sweepline/shared/enqueue"
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/openapi/openapitest"
 	"github.com/zixly/sweepline/shared/quota"
 	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/telemetry"
@@ -91,7 +90,7 @@ func setup(t *testing.T, keys string) (*desk, http.Handler) {
 	require.NoError(t, err)
 	h, err := function.Handler("receive", f, prometheus.NewRegistry())
 	require.NoError(t, err)
-	return d, openapitest.Wrap(t, h)
+	return d, documented(t, h)
 }
 
 func request(body string, header ...string) *http.Request {
@@ -182,7 +181,7 @@ func TestAddressesOfAJob(t *testing.T) {
 	require.NoError(t, err)
 	f, err := receive.New(receive.Config{BaseURL: "https://hooks.example", PublicURL: "https://sweeps.example/quant/"}, &desk{}, k, nil)
 	require.NoError(t, err)
-	w := do(openapitest.Wrap(t, http.HandlerFunc(f.Handle)), request(valid))
+	w := do(documented(t, http.HandlerFunc(f.Handle)), request(valid))
 	var body map[string]string
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &body))
 	require.Equal(t, "https://sweeps.example/quant/webhook/jobs/"+body["job_id"], body["status_url"])
@@ -449,7 +448,7 @@ func TestATenantWithAllItsJobsOpen(t *testing.T) {
 	require.NoError(t, err)
 	f, err := receive.New(receive.Config{BaseURL: "https://hooks.example/"}, d, k, nil)
 	require.NoError(t, err)
-	w := do(openapitest.Wrap(t, http.HandlerFunc(f.Handle)), request(valid, "X-API-Key", "one"))
+	w := do(documented(t, http.HandlerFunc(f.Handle)), request(valid, "X-API-Key", "one"))
 	require.Equal(t, 429, w.Code)
 	require.Equal(t, wait.Shares{MostQueued: 7, Tenants: 2}, d.asked[0].Shares)
 	for name, want := range map[string]string{"Retry-After": "30", "RateLimit-Limit": "7", "RateLimit-Remaining": "0", "RateLimit-Reset": "30"} {

@@ -12,7 +12,6 @@ import (
 	"github.com/zixly/sweepline/shared/auth"
 	"github.com/zixly/sweepline/shared/auth/authtest"
 	"github.com/zixly/sweepline/shared/enqueue"
-	"github.com/zixly/sweepline/shared/openapi/openapitest"
 )
 
 // A run of a schedule is one job, however often and by whomever it is sent.
@@ -41,7 +40,7 @@ func TestTokensOfSchedules(t *testing.T) {
 	d := &desk{}
 	f, err := receive.New(receive.Config{BaseURL: "https://hooks.example", ScheduleSecret: secret}, d, k, nil)
 	require.NoError(t, err)
-	h := openapitest.Wrap(t, http.HandlerFunc(f.Handle))
+	h := documented(t, http.HandlerFunc(f.Handle))
 	schedules, err := auth.NewSchedules(secret)
 	require.NoError(t, err)
 	token, err := schedules.Token("acme", source)

@@ -76,7 +76,7 @@ func TestAPageThatIsOldSaysSo(t *testing.T) {
 	for path, c := range map[string]struct{ shows, state, says string }{
 		"/":             {"DAX", "gone", "The server does not answer."},
 		"/broker":       {"Delivering", "sick", "The server cannot show this page now (503)."},
-		"/dead-letters": {"Nothing here", "stuck", "The server does not answer."},
+		"/dead-letters": {"There are none.", "stuck", "The server does not answer."},
 		"/jobs/" + id:   {"Running at the trading API", "gone", "The server does not answer."},
 	} {
 		v.do(chromedp.Navigate(d.URL + path))

@@ -3,21 +3,28 @@
 
 const live = () => document.getElementById("live");
 
-// keep remembers what somebody has done to the live part, to do it again to
-// the next one.
-function keep(now) {
-  const focused = document.activeElement?.id;
-  const scrolled = [...now.querySelectorAll(".scroll")].map((e) => e.scrollLeft);
-  const open = [...now.querySelectorAll("details[open][id]")].map((e) => e.id);
-  const ticked = [...now.querySelectorAll("input:checked[id]")].map((e) => e.id);
-  const chosen = [...now.querySelectorAll("select[id]")].map((e) => [e.id, e.value]);
-  return (next) => {
-    next.querySelectorAll(".scroll").forEach((e, i) => { e.scrollLeft = scrolled[i] || 0; });
-    for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-    for (const id of ticked) { const box = document.getElementById(id); if (box) box.checked = true; }
-    for (const [id, value] of chosen) { const list = document.getElementById(id); if (list) list.value = value; }
-    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
-  };
+// What somebody does to the live part is theirs: what is open, ticked, chosen and typed
+// stays, and so do times and buttons that script has put there.
+const ours = { INPUT: ["checked", "value"], SELECT: ["value"], OPTION: ["selected"], TEXTAREA: ["value"], DETAILS: ["open"] };
+const morphing = {
+  ignoreActiveValue: true,
+  callbacks: {
+    beforeAttributeUpdated: (name, element) => !ours[element.tagName]?.includes(name),
+    beforeNodeMorphed: (now, next) => !(now.nodeName === "TIME" && now.dateTime === next.dateTime),
+    beforeNodeRemoved: (node) => !node.classList?.contains("copy"),
+  },
+};
+
+// held reports whether a change now would take the page out of somebody's hand: text is
+// selected, or the pointer has just moved over something that can be pressed.
+let pointed = 0;
+document.addEventListener("pointermove", (event) => {
+  pointed = event.target.closest?.("#live :is(a, button, input, select, summary)") ? Date.now() : 0;
+}, { passive: true });
+function held() {
+  const selection = getSelection();
+  const selecting = selection && !selection.isCollapsed && live()?.contains(selection.anchorNode);
+  return selecting || Date.now() - pointed < 3000;
 }
 
 // What is shown is as old as the last answer. Two failed refreshes in a row are told:
@@ -69,18 +76,20 @@ async function refresh() {
   if (again) { again = false; if (!problem) refresh(); }
 }
 
-// show swaps what is live for what an answer says.
+// show brings what is live to what an answer says, where it differs. While somebody has
+// it in hand that waits, and a newer answer takes its place.
+let waiting;
 function show(text) {
+  clearTimeout(waiting);
   const page = new DOMParser().parseFromString(text, "text/html");
   for (const id of ["attention", "tally-dead-letters", "tally-broker"]) swap(id, page);
   const next = page.getElementById("live");
   const now = live();
-  if (!next || !now || next.innerHTML === now.innerHTML) return;
-  const restore = keep(now);
-  now.replaceWith(next);
-  restore(next);
+  if (!next || !now) return;
+  if (held()) { waiting = setTimeout(show, 500, text); return; }
+  Idiomorph.morph(now, next, morphing);
   document.title = page.title;
-  prepare(next);
+  prepare(now);
 }
 
 // swap takes the content of a part from another version of the page.
@@ -177,14 +186,46 @@ function estimate(form) {
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 }
 
-// prepare does what a live part needs anew each time it is swapped.
+// prepare does what a live part needs each time it has changed.
 function prepare(part) {
   for (const hidden of part.querySelectorAll("[data-all]")) hidden.hidden = false;
-  const all = part.querySelector("input[data-all]");
-  all?.addEventListener("change", () => {
-    part.querySelectorAll("input[name=id]").forEach((box) => { box.checked = all.checked; });
-  });
+  tell(part);
+  if (!navigator.clipboard) return;
+  for (const element of part.querySelectorAll("[data-copy]")) {
+    if (element.querySelector(".copy")) continue;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "copy";
+    button.title = button.ariaLabel = "Copy";
+    button.textContent = "⧉";
+    element.append(" ", button);
+  }
 }
+
+document.addEventListener("change", (event) => {
+  if (!event.target.matches("input[data-all]")) return;
+  live().querySelectorAll("input[name=id]").forEach((box) => { box.checked = event.target.checked; });
+});
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest(".copy");
+  if (!button) return;
+  await navigator.clipboard.writeText(button.parentElement.dataset.copy);
+  button.textContent = "✓";
+  setTimeout(() => { button.textContent = "⧉"; }, 1500);
+});
+
+// "/" and Ctrl-K or Command-K go to the search, from any page.
+document.addEventListener("keydown", (event) => {
+  const command = event.key === "k" && (event.metaKey || event.ctrlKey);
+  const slash = event.key === "/" && !event.metaKey && !event.ctrlKey && !event.altKey && !event.target.closest("input, textarea, select");
+  if (!command && !slash) return;
+  event.preventDefault();
+  const search = document.getElementById("q");
+  if (search) search.select();
+  else location.href = `${document.querySelector(".brand").getAttribute("href")}#q`;
+});
+if (location.hash === "#q") document.getElementById("q")?.focus();
 
 // retry loads a page that could not be shown again, once it can be.
 function retry(pause) {
