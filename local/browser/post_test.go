@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
@@ -26,6 +27,22 @@ func post(t *testing.T, v *visitor, body string) (id string) {
 	}
 	require.NoError(t, json.NewDecoder(resp.Body).Decode(&answer))
 	return answer.JobID
+}
+
+// ended waits for the end of a job.
+func (v *visitor) ended(id string) {
+	v.t.Helper()
+	require.Eventually(v.t, func() bool {
+		r, err := http.NewRequestWithContext(v.t.Context(), http.MethodGet, v.local.PublicURL+"/api/jobs/"+id, http.NoBody)
+		require.NoError(v.t, err)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		var j struct{ Status string }
+		return json.NewDecoder(resp.Body).Decode(&j) == nil && j.Status == "COMPLETED"
+	}, patience, 100*time.Millisecond, id)
 }
 
 func withoutScript() chromedp.Action { return emulation.SetScriptExecutionDisabled(true) }

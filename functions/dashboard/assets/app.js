@@ -197,7 +197,7 @@ function prepare(part) {
     button.type = "button";
     button.className = "copy";
     button.title = button.ariaLabel = "Copy";
-    button.textContent = "⧉";
+    button.textContent = "copy";
     element.append(" ", button);
   }
 }
@@ -211,8 +211,8 @@ document.addEventListener("click", async (event) => {
   const button = event.target.closest(".copy");
   if (!button) return;
   await navigator.clipboard.writeText(button.parentElement.dataset.copy);
-  button.textContent = "✓";
-  setTimeout(() => { button.textContent = "⧉"; }, 1500);
+  button.textContent = "copied";
+  setTimeout(() => { button.textContent = "copy"; }, 1500);
 });
 
 // "/" and Ctrl-K or Command-K go to the search, from any page.
