@@ -3,7 +3,6 @@ package api
 import (
 	"encoding/json"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobs"
 	"github.com/zixly/sweepline/shared/jobstore"
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 // maxIDs is the longest body that names jobs or dead letters, in bytes: jobs.MaxBulk of
@@ -55,7 +55,7 @@ func (f *Function) actOnMany(act jobs.Act) http.HandlerFunc {
 // readIDs reads a body {"ids": […]}; without a body there are none. Where there is
 // something else it answers, and returns false.
 func readIDs(w http.ResponseWriter, r *http.Request) (ids []string, ok bool) {
-	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxIDs))
+	text, err := transport.ReadBody(w, r, maxIDs)
 	if _, long := errors.AsType[*http.MaxBytesError](err); long {
 		function.WriteError(w, http.StatusRequestEntityTooLarge, function.CodeTooLarge, "the body is longer than "+strconv.Itoa(maxIDs)+" bytes")
 		return nil, false

@@ -12,7 +12,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"mime"
 	"net/http"
@@ -215,7 +214,7 @@ func (f *Function) read(w http.ResponseWriter, r *http.Request) (trading.Callbac
 			return trading.Callback{}, false
 		}
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, trading.MaxCallback))
+	body, err := transport.ReadBody(w, r, trading.MaxCallback)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):

@@ -127,21 +127,10 @@ func formOf(h http.Header) (form, error) {
 	}
 }
 
-// readBody reads no more than maxBody, and nothing of a body that says it is
-// longer.
+// readBody reads no more than maxBody.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if r.ContentLength > maxBody {
-		return nil, errTooLarge
-	}
-	limited := http.MaxBytesReader(w, r.Body, maxBody)
-	if r.ContentLength > 0 { // in one piece: growing costs several times as much
-		body := make([]byte, r.ContentLength)
-		_, err := io.ReadFull(limited, body)
-		return body, err
-	}
-	body, err := io.ReadAll(limited)
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	body, err := transport.ReadBody(w, r, maxBody)
+	if _, long := errors.AsType[*http.MaxBytesError](err); long {
 		return nil, errTooLarge
 	}
 	return body, err

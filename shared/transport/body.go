@@ -39,6 +39,22 @@ func limitBodyTime(w http.ResponseWriter, r *http.Request, timeout time.Duration
 	}
 }
 
+// ReadBody reads a request's body, and nothing of one that says it is longer than limit;
+// its error is then an *http.MaxBytesError. One whose length is told is read in one piece:
+// growing costs several times as much.
+func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	if r.ContentLength > limit {
+		return nil, &http.MaxBytesError{Limit: limit}
+	}
+	limited := http.MaxBytesReader(w, r.Body, limit)
+	if r.ContentLength >= 0 {
+		body := make([]byte, r.ContentLength)
+		_, err := io.ReadFull(limited, body)
+		return body, err
+	}
+	return io.ReadAll(limited)
+}
+
 type timedBody struct {
 	io.ReadCloser
 

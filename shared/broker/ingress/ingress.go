@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -25,6 +24,7 @@ import (
 	"github.com/zixly/sweepline/shared/broker/cloudevent"
 	"github.com/zixly/sweepline/shared/broker/stream"
 	"github.com/zixly/sweepline/shared/handover"
+	"github.com/zixly/sweepline/shared/rfc3339"
 	"github.com/zixly/sweepline/shared/transport"
 )
 
@@ -241,7 +241,7 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request) ([]*cloudevent.Me
 	case ok:
 		return cloudevent.FromEvents(r.Header, events)
 	}
-	body, err := readBody(w, r, h.maxBytes)
+	body, err := transport.ReadBody(w, r, h.maxBytes)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
@@ -270,25 +270,10 @@ func urgent(h http.Header) bool {
 	return false
 }
 
-// readBody reads no more than limit bytes, whatever length was declared.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	if r.ContentLength > limit {
-		return nil, &http.MaxBytesError{Limit: limit}
-	}
-	limited := http.MaxBytesReader(w, r.Body, limit)
-	if r.ContentLength >= 0 {
-		body := make([]byte, r.ContentLength)
-		if _, err := io.ReadFull(limited, body); err != nil {
-			return nil, err
-		}
-		return body, nil
-	}
-	return io.ReadAll(limited)
-}
-
 // maxReason bounds what an answer tells of what is wrong.
 const maxReason = 1 << 10
 
+// refuse answers in the form of the functions' errors, which the broker does not know.
 func refuse(w http.ResponseWriter, status int, reason string) {
 	if len(reason) > maxReason {
 		reason = strings.ToValidUTF8(reason[:maxReason], "") + "…"
@@ -296,9 +281,9 @@ func refuse(w http.ResponseWriter, status int, reason string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	// A client that has gone cannot be told.
-	_ = json.NewEncoder(w).Encode(map[string]string{
+	_ = json.NewEncoder(w).Encode(map[string]any{
 		"error":     reason,
 		"code":      strings.ReplaceAll(strings.ToLower(http.StatusText(status)), " ", "_"),
-		"timestamp": time.Now().UTC().Format(time.RFC3339),
+		"timestamp": rfc3339.Milli(time.Now()),
 	})
 }

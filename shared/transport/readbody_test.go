@@ -1,4 +1,4 @@
-package ingress
+package transport
 
 import (
 	"net/http"
@@ -9,12 +9,12 @@ import (
 )
 
 // The body is not read past the limit, whatever its declared length.
-func TestIngressStopsReading(t *testing.T) {
+func TestReadBodyStopsReading(t *testing.T) {
 	t.Parallel()
 	endless := &endlessBody{}
 	r := httptest.NewRequest(http.MethodPost, "/", endless)
 	r.ContentLength = -1
-	_, err := readBody(httptest.NewRecorder(), r, 1000)
+	_, err := ReadBody(httptest.NewRecorder(), r, 1000)
 	var tooLarge *http.MaxBytesError
 	require.ErrorAs(t, err, &tooLarge)
 	require.LessOrEqual(t, endless.read, 2000)
@@ -22,7 +22,7 @@ func TestIngressStopsReading(t *testing.T) {
 	endless = &endlessBody{}
 	r = httptest.NewRequest(http.MethodPost, "/", endless)
 	r.ContentLength = 1001
-	_, err = readBody(httptest.NewRecorder(), r, 1000)
+	_, err = ReadBody(httptest.NewRecorder(), r, 1000)
 	require.ErrorAs(t, err, &tooLarge)
 	require.Zero(t, endless.read)
 }
