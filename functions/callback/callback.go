@@ -33,9 +33,9 @@ const handleTimeout = 20 * time.Second
 
 // Config is read from the environment.
 type Config struct {
-	// Secret signs callback tokens.
+	// Secret is what the tokens of callbacks are checked by.
 	Secret string `envconfig:"CALLBACK_SECRET" required:"nonempty"`
-	// OldSecret is still taken while secrets rotate. Default none.
+	// OldSecret is taken as well as Secret, while secrets rotate.
 	OldSecret string `envconfig:"CALLBACK_SECRET_OLD"`
 }
 

@@ -13,8 +13,8 @@ import (
 
 // database is where the job store is.
 type database struct {
-	// URL is the job store's. It is optional: this step is public, and the supervisor
-	// does without it what is to be done.
+	// URL is the job store's, to restore a job whose record is lost. It is optional: this
+	// step is public, and the supervisor restores it otherwise.
 	URL string `envconfig:"DATABASE_URL"`
 }
 

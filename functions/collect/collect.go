@@ -36,8 +36,8 @@ type Config struct {
 	// writing, DATABASE_BULK_TIMEOUT.
 	Timeout time.Duration `envconfig:"COLLECT_TIMEOUT" default:"3m"`
 	// Attempts is how often a page is asked for that the API refuses (4xx) or
-	// answers with what cannot be read, before the job fails. Attempts that find
-	// the API unavailable or busy do not count.
+	// answers with what cannot be read, before the job fails. An attempt that
+	// finds the API unavailable or busy does not count.
 	Attempts int `envconfig:"COLLECT_ATTEMPTS" default:"5"`
 }
 

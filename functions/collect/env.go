@@ -13,8 +13,8 @@ import (
 
 // budget is where the calls that the API takes are counted.
 type budget struct {
-	// RedisURL is the Redis of the other steps. Without it pages are fetched
-	// without regard to the limit, and answers of 429 are what slows them down.
+	// RedisURL is the Redis of the other steps. It is optional: without it pages are
+	// fetched without regard to the API's limit, and answers of 429 slow them down.
 	RedisURL string `envconfig:"REDIS_URL"`
 }
 

@@ -16,7 +16,8 @@ import (
 
 // Config is read from the environment.
 type Config struct {
-	// TraceURL is a tracing system's address of a trace, with {trace_id} in it.
+	// TraceURL is a tracing system's address of a trace, with {trace_id} in it, such as
+	// https://jaeger.example/trace/{trace_id}.
 	// Without one, pages name the trace and link nowhere.
 	TraceURL string `envconfig:"TRACE_URL"`
 }

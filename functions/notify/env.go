@@ -12,7 +12,7 @@ import (
 
 // database is where the rows of the heat map are.
 type database struct {
-	// URL is the job store's; without it messages have no picture.
+	// URL is the job store's. It is optional: without it messages have no picture.
 	URL string `envconfig:"DATABASE_URL"`
 }
 

@@ -36,16 +36,16 @@ type Config struct {
 	BaseURL string `envconfig:"WEBHOOK_BASE_URL" default:"http://localhost:8080"`
 	// SlackWebhookURL is a Slack incoming webhook. It is a secret.
 	SlackWebhookURL string `envconfig:"SLACK_WEBHOOK_URL"`
-	// SMTPURL is smtp://user:password@host:port or smtps://…, a secret. Its
+	// SMTPURL is the mail server, smtp://user:password@host:port or smtps://…, a secret. Its
 	// query may say tls=starttls (the default where there is a user),
 	// tls=opportunistic (the default otherwise), tls=none, or tls=implicit
 	// (the default of smtps). The port is 587, or 465 for implicit TLS.
 	SMTPURL string `envconfig:"SMTP_URL"`
-	// EmailFrom is the sender, required with SMTPURL.
+	// EmailFrom is the sender of mails, required with SMTPURL.
 	EmailFrom string `envconfig:"NOTIFY_EMAIL_FROM"`
-	// EmailTo are the recipients, required with SMTPURL.
+	// EmailTo are the recipients of mails, comma between, required with SMTPURL.
 	EmailTo []string `envconfig:"NOTIFY_EMAIL_TO"`
-	// Timeout bounds one notification.
+	// Timeout bounds one notification by one channel.
 	Timeout time.Duration `envconfig:"NOTIFY_TIMEOUT" default:"10s"`
 	// Keep is how long a sent notification is remembered. It must outlast redrives of
 	// dead letters.

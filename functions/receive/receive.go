@@ -35,12 +35,13 @@ const acceptTimeout = 8 * time.Second
 
 // Config is read from the environment.
 type Config struct {
-	// BaseURL is where the trading API reaches us: webhook_url in answers.
+	// BaseURL is where the trading API reaches the pipeline: webhook_url in answers.
 	BaseURL string `envconfig:"WEBHOOK_BASE_URL" default:"http://localhost:8080"`
 	// PublicURL is where clients reach the API and the dashboard: status_url, stream_url
-	// and dashboard_url in answers. BaseURL if empty.
+	// and dashboard_url in answers. Empty: the same as BaseURL.
 	PublicURL string `envconfig:"PUBLIC_URL"`
-	// ScheduleSecret signs the tokens of schedules; without one there are none.
+	// ScheduleSecret signs the tokens of schedules, 16 bytes at least; without one there
+	// are none.
 	ScheduleSecret string `envconfig:"SCHEDULE_SECRET"`
 }
 

@@ -37,15 +37,16 @@ const handleTimeout = 55 * time.Second
 
 // Config is read from the environment.
 type Config struct {
-	// BaseURL is where the trading API reaches the callback step.
+	// BaseURL is where the trading API reaches callback. It stands in each submission.
 	BaseURL string `envconfig:"WEBHOOK_BASE_URL" default:"http://localhost:8080"`
-	// Secret signs callback tokens.
+	// Secret signs the token in the callback's address, 16 bytes at least.
 	Secret string `envconfig:"CALLBACK_SECRET" required:"nonempty"`
 	// FirstPoll is when a sweep without an estimate is polled for the first
 	// time. Default 30s.
 	FirstPoll time.Duration `envconfig:"POLL_FIRST" default:"30s"`
-	// ProgressEvery, where it is set, polls earlier than the estimate, so that
-	// progress is seen. It costs calls from the API's budget. Default 0, off.
+	// ProgressEvery is when a sweep is polled for the first time where that is before
+	// its estimate, so that progress is seen. It costs calls of the API's budget. 0 is
+	// off. Default 0.
 	ProgressEvery time.Duration `envconfig:"POLL_PROGRESS" default:"0"`
 	// BackoffMax bounds how long one job stays away from the API after failed
 	// attempts of its own. Default 1m.

@@ -13,7 +13,7 @@ import (
 
 // database is where the job store is.
 type database struct {
-	// URL is the job store's; without it jobs are not reconciled.
+	// URL is the job store's. It is optional: without it jobs are not reconciled.
 	URL string `envconfig:"DATABASE_URL"`
 }
 

@@ -37,19 +37,20 @@ import (
 
 // Config is read from the environment.
 type Config struct {
-	// PollMin and PollMax bound the interval between two polls of a sweep that
-	// is late; it grows from the one to the other. Defaults 5s and 1m. The API
-	// wants no more than one poll a second a job.
+	// PollMin is the first interval between two polls of a sweep that is late; it grows
+	// up to PollMax. The API wants no more than one poll a second a job. Default 5s.
 	PollMin time.Duration `envconfig:"POLL_MIN" default:"5s"`
+	// PollMax is the longest interval between two polls of a sweep that is late.
+	// Default 1m.
 	PollMax time.Duration `envconfig:"POLL_MAX" default:"1m"`
-	// ProgressEvery, where it is set, is the interval until a sweep's estimate
-	// has passed, so that progress is seen. Default 0: no polls before.
+	// ProgressEvery is the interval of polls until a sweep's estimate has passed, so
+	// that progress is seen. 0 is none. Default 0.
 	ProgressEvery time.Duration `envconfig:"POLL_PROGRESS" default:"0"`
 	// Tick is how often the loops run without being woken. Default 1s.
 	Tick time.Duration `envconfig:"SUPERVISE_TICK" default:"1s"`
 	// Batch is how many due waits are leased at once. Default 256.
 	Batch int `envconfig:"SUPERVISE_BATCH" default:"256"`
-	// Parallel is how many of them are worked on at once, and how many calls to
+	// Parallel is how many due waits are worked on at once, and how many calls to
 	// the API are under way at once. Default 16.
 	Parallel int `envconfig:"SUPERVISE_PARALLEL" default:"16"`
 	// Lease is how long a leased wait is left to this replica. Default 30s.

@@ -60,23 +60,32 @@ type Config struct {
 	Role Role
 	// SimulatorDelay is how long the simulator lets a sweep take at least.
 	SimulatorDelay time.Duration
-	// PricesDir holds CSV price files for the simulator; empty: DataDir/prices.
+	// PricesDir holds CSV price files for the simulator; empty: what SIMULATOR_PRICES_DIR
+	// says.
 	PricesDir string
 
 	// SchedulesDir holds PingSource manifests to run; empty: none are.
 	SchedulesDir string
 
-	RedisURL    string `envconfig:"REDIS_URL"`
+	// RedisURL is a Redis of yours. Empty: an embedded one, or a private server.
+	RedisURL string `envconfig:"REDIS_URL"`
+	// DatabaseURL is a PostgreSQL of yours. Empty: SQLite, or a private server.
 	DatabaseURL string `envconfig:"DATABASE_URL"`
-	// DatabaseReadURL and DatabaseSurveyURL are the same database by logins that read
-	// one tenant's rows at a time, and all tenants'. DATABASE_URL where they are empty.
-	DatabaseReadURL   string `envconfig:"DATABASE_READ_URL"`
+	// DatabaseReadURL is the same database by a login that reads one tenant's rows at a
+	// time. Empty: the same as DatabaseURL.
+	DatabaseReadURL string `envconfig:"DATABASE_READ_URL"`
+	// DatabaseSurveyURL is the same database by a login that reads all tenants' rows.
+	// Empty: the same as DatabaseURL.
 	DatabaseSurveyURL string `envconfig:"DATABASE_SURVEY_URL"`
 
-	TradingURL     string `envconfig:"TRADING_API_URL"`
+	// TradingURL is the trading API. Empty: the simulator is started.
+	TradingURL string `envconfig:"TRADING_API_URL"`
+	// WebhookBaseURL is where the trading API and people reach the public port. Empty: at
+	// loopback.
 	WebhookBaseURL string `envconfig:"WEBHOOK_BASE_URL"`
+	// CallbackSecret is made once and kept in the data folder where it is empty.
 	CallbackSecret string `envconfig:"CALLBACK_SECRET"`
-	// AllowedHosts are names to answer for beside those of loopback and the host of
+	// AllowedHosts are names, comma between, to answer for beside those of loopback and the host of
 	// WebhookBaseURL: what a proxy in front puts in Host.
 	AllowedHosts []string `envconfig:"ALLOWED_HOSTS"`
 	// SecretSet says that the variable is there: set but empty is an error.

@@ -19,6 +19,8 @@ import (
 // specification says to ignore others.
 func xdgDataHome() string {
 	var xdg struct {
+		// DataHome is the user's data folder, in which the default of --data-dir is.
+		// Empty or not absolute: ~/.local/share.
 		DataHome string `envconfig:"XDG_DATA_HOME"`
 	}
 	if function.Load(&xdg) != nil || !filepath.IsAbs(xdg.DataHome) {

@@ -31,7 +31,7 @@ const (
 // Config says how the simulated API behaves. Start from [DefaultConfig]; in the
 // zero value every limit, delay and fault is off.
 type Config struct {
-	// APIKey is what X-API-Key must hold. Empty means [DevKey].
+	// APIKey is what X-API-Key must hold. Empty: the development key.
 	APIKey string `envconfig:"SIMULATOR_API_KEY" default:"dev-key-000000000000000000000000"`
 
 	// Delay is the shortest time a sweep runs, so that progress can be seen
@@ -76,9 +76,11 @@ type Config struct {
 	// Fail is the probability that a sweep ends as failed.
 	Fail float64 `envconfig:"SIMULATOR_FAIL" default:"0"`
 
-	// WebhookDialect is WebhookAuto (default), WebhookEvent or WebhookStatus.
+	// WebhookDialect is the body of webhooks: event, status, or auto for event after JSON
+	// submissions and status after forms.
 	WebhookDialect string `envconfig:"SIMULATOR_WEBHOOK_DIALECT" default:"auto"`
-	// StatusDialect is StatusFull (default) or StatusMinimal.
+	// StatusDialect is the answer to a status request: full, or minimal for the status,
+	// the run id and the error alone.
 	StatusDialect string `envconfig:"SIMULATOR_STATUS_DIALECT" default:"full"`
 
 	// ListJobs is how many jobs one answer of the list holds at most. Default 1000.
@@ -88,7 +90,7 @@ type Config struct {
 	ListOnePage bool `envconfig:"SIMULATOR_LIST_ONE_PAGE" default:"false"`
 
 	// PricesDir is a folder of CSV files that come before the built-in prices;
-	// see README.md for their form. It is read anew by every sweep. Empty: none.
+	// local/simulator/README.md has their form. It is read anew by every sweep. Empty: none.
 	PricesDir string `envconfig:"SIMULATOR_PRICES_DIR"`
 
 	// StateDir keeps accepted sweeps over a restart: an outside API does not

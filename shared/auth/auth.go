@@ -36,20 +36,23 @@ type Config struct {
 	// cluster, and where LISTEN_ADDRESS is not of this machine alone, nothing that
 	// asks for keys starts without them unless it says so.
 	Tenants string `envconfig:"TENANTS"`
-	// Service, Cluster and Address tell that others than this machine reach us.
+	// Service says that the process runs in a cluster, where others reach it.
 	Service string `envconfig:"K_SERVICE"`
+	// Cluster says the same.
 	Cluster string `envconfig:"KUBERNETES_SERVICE_HOST"`
+	// Address says whether others than this machine reach the process: keys are then
+	// required.
 	Address string `envconfig:"LISTEN_ADDRESS"`
 	// Loopback says that nobody but this machine reaches us, wherever it runs.
 	Loopback bool `ignored:"true"`
 
-	// Requests is how many requests a second a tenant may make of this process, and
-	// Burst how many at once; 0 for any number. Auto: 2,000 where tenants share.
-	// A Burst of 0 is twice as many.
+	// Requests is how many requests a second a tenant may make of one process; 0 for
+	// any number. Auto: 2,000 where tenants share, else any number.
 	Requests int `envconfig:"TENANT_REQUESTS_PER_SECOND" default:"-1"`
-	Burst    int `envconfig:"TENANT_REQUESTS_BURST" default:"0"`
+	// Burst is how many requests a tenant may make at once. 0 is twice Requests.
+	Burst int `envconfig:"TENANT_REQUESTS_BURST" default:"0"`
 	// OpenJobs is how many jobs of a tenant may be queued, over all processes; 0
-	// for any number. Auto: 1,000 where tenants share.
+	// for any number. Auto: 1,000 where tenants share, else any number.
 	OpenJobs int `envconfig:"TENANT_OPEN_JOBS" default:"-1"`
 }
 

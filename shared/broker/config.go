@@ -56,7 +56,7 @@ type Config struct {
 	Parallelism int `envconfig:"BROKER_PARALLELISM" default:"64"`
 	// DeliveryTimeout bounds an attempt where the Trigger names no timeout.
 	DeliveryTimeout time.Duration `envconfig:"BROKER_DELIVERY_TIMEOUT" default:"60s"`
-	// BackoffMax caps the wait between two attempts.
+	// BackoffMax bounds the wait between two attempts.
 	BackoffMax time.Duration `envconfig:"BROKER_BACKOFF_MAX" default:"5m"`
 	// BackoffJitter draws each wait evenly from 0 to the computed one.
 	BackoffJitter bool `envconfig:"BROKER_BACKOFF_JITTER" default:"false"`
@@ -65,15 +65,15 @@ type Config struct {
 	// SinkBackoff is the first wait after a dead letter sink failed; it doubles
 	// up to BackoffMax, for ever.
 	SinkBackoff time.Duration `envconfig:"BROKER_SINK_BACKOFF" default:"1s"`
-	// RequireDurable makes Check fail, not warn, when Redis could lose what it
-	// has acknowledged.
+	// RequireDurable refuses to start, instead of warning, where Redis could lose what
+	// it has acknowledged.
 	RequireDurable bool `envconfig:"BROKER_REQUIRE_DURABLE" default:"false"`
 	// WaitReplicas makes every append wait for that many replicas (WAIT).
 	WaitReplicas int `envconfig:"BROKER_WAIT_REPLICAS" default:"0"`
 	// RedisTimeout bounds one call to Redis, and so how late a 503 can be.
 	RedisTimeout time.Duration `envconfig:"BROKER_REDIS_TIMEOUT" default:"2s"`
-	// DrainTimeout is how long deliveries in flight may finish after Run's
-	// context has ended; what remains stays pending.
+	// DrainTimeout is how long deliveries in flight have to finish when the process
+	// stops; what remains is delivered by another, or after the next start.
 	DrainTimeout time.Duration `envconfig:"BROKER_DRAIN_TIMEOUT" default:"20s"`
 	// JanitorInterval is the time between two rounds of housekeeping.
 	JanitorInterval time.Duration `envconfig:"BROKER_JANITOR_INTERVAL" default:"15s"`

@@ -15,19 +15,19 @@ const metricsPort = 9464
 
 // listener is where a function's process listens, and how it talks.
 type listener struct {
-	// Address wins over Port.
+	// Address is where to listen, as host:port. It wins over Port.
 	Address string `envconfig:"LISTEN_ADDRESS"`
-	// Port is listened on at loopback, or on all interfaces in a cluster.
+	// Port is the port to listen on: of loopback, in a cluster of all interfaces.
 	Port uint16 `envconfig:"PORT" default:"8080"`
-	// MetricsPort serves /metrics, and health: never the port of the function, which
-	// may be public. 0 is none; unset it is 9464 in a cluster and none elsewhere.
+	// MetricsPort serves /metrics and health. It must not be the port of the function,
+	// which may be public. 0 is none; unset it is 9464 in a cluster and none elsewhere.
 	// (Not 9090 and 9091: there Knative's queue-proxy listens in the same pod.)
 	MetricsPort *uint16 `envconfig:"METRICS_PORT"`
-	// LogLevel is debug, info, warn or error.
+	// LogLevel is the least level that is logged: debug, info, warn or error.
 	LogLevel string `envconfig:"LOG_LEVEL" default:"info"`
-	// Service and Cluster tell that we run in a cluster: Knative sets the one,
-	// Kubernetes the other.
+	// Service is set by Knative in every pod. A process that has it runs in a cluster.
 	Service string `envconfig:"K_SERVICE"`
+	// Cluster is set by Kubernetes in every pod. A process that has it runs in a cluster.
 	Cluster string `envconfig:"KUBERNETES_SERVICE_HOST"`
 }
 

@@ -33,12 +33,12 @@ type Config struct {
 	Heartbeat time.Duration `envconfig:"STREAM_HEARTBEAT" default:"15s"`
 	// MaxStreams bounds the streams of this process; more get 503.
 	MaxStreams int `envconfig:"STREAM_MAX" default:"2000"`
-	// TenantStreams is how many of them one tenant may have; more get 429. 0 is all,
-	// auth.Auto half where tenants share.
+	// TenantStreams is how many of MaxStreams one tenant may have; more get 429. 0 is
+	// all. Auto: half where tenants share, else all.
 	TenantStreams int `envconfig:"TENANT_STREAMS" default:"-1"`
 	// TenantReads is how many large reads (all rows of a job, counts of a filter) of
 	// one tenant this process does at once; more wait a little, then get 429. 0 is any
-	// number, auth.Auto 2 where tenants share, else 4.
+	// number. Auto: 2 where tenants share, else 4.
 	TenantReads int `envconfig:"TENANT_READS" default:"-1"`
 	// SessionSecret signs the session cookie. All processes of both functions
 	// share it; without one, sessions end with the process and are known to it

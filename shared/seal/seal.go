@@ -46,12 +46,15 @@ const MinKey = 16
 
 // Config names the keys.
 type Config struct {
-	// Key seals, and is taken.
+	// Key seals the events of the pipeline and is what seals are checked by, 16 bytes at
+	// least. Required unless Mode is off.
 	Key string `envconfig:"EVENT_SEAL_KEY"`
-	// OldKey is taken as well. To change the key without losing an event, give the new
-	// one here first, to all processes, and then exchange the two.
+	// OldKey is taken as well as Key. To change the key without losing an event, give the
+	// new one here first, to all processes, and then exchange the two.
 	OldKey string `envconfig:"EVENT_SEAL_KEY_OLD"`
-	// Mode is required, accept-unsealed or off. Default required.
+	// Mode is what becomes of events without a seal: required (they are refused),
+	// accept-unsealed (they are taken, for the time of an upgrade) or off (nothing is
+	// sealed, and everything is taken). Default: required.
 	Mode string `envconfig:"EVENT_SEALS"`
 }
 

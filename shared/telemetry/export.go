@@ -29,27 +29,34 @@ const flushTimeout = 5 * time.Second
 // the collector. The SDK reads the rest by itself: OTEL_TRACES_SAMPLER,
 // OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME, OTEL_BSP_SCHEDULE_DELAY and more.
 type TraceConfig struct {
-	// Endpoint is a collector's base URL, TracesEndpoint its URL for traces.
-	// With neither there are no traces.
-	Endpoint       string `envconfig:"OTEL_EXPORTER_OTLP_ENDPOINT"`
+	// Endpoint is a collector's base URL. Without it and TracesEndpoint there are no
+	// traces.
+	Endpoint string `envconfig:"OTEL_EXPORTER_OTLP_ENDPOINT"`
+	// TracesEndpoint is the collector's URL for traces, as a whole. It wins over
+	// Endpoint, as the next ones win over those of their kind.
 	TracesEndpoint string `envconfig:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"`
-	// Protocol and TracesProtocol may say http/protobuf, which is what is spoken.
-	Protocol       string `envconfig:"OTEL_EXPORTER_OTLP_PROTOCOL"`
+	// Protocol may be http/protobuf only.
+	Protocol string `envconfig:"OTEL_EXPORTER_OTLP_PROTOCOL"`
+	// TracesProtocol may be http/protobuf only.
 	TracesProtocol string `envconfig:"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"`
 	// Headers go with every post, as name=value,name=value with percent-encoded
 	// values; they may hold secrets.
-	Headers       string `envconfig:"OTEL_EXPORTER_OTLP_HEADERS"`
+	Headers string `envconfig:"OTEL_EXPORTER_OTLP_HEADERS"`
+	// TracesHeaders is the same for traces alone.
 	TracesHeaders string `envconfig:"OTEL_EXPORTER_OTLP_TRACES_HEADERS"`
 	// Timeout bounds one batch with its retries, in milliseconds. Default: 10000.
-	Timeout       string `envconfig:"OTEL_EXPORTER_OTLP_TIMEOUT"`
+	Timeout string `envconfig:"OTEL_EXPORTER_OTLP_TIMEOUT"`
+	// TracesTimeout is the same for traces alone.
 	TracesTimeout string `envconfig:"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT"`
-	// Compression is gzip or none.
-	Compression       string `envconfig:"OTEL_EXPORTER_OTLP_COMPRESSION"`
+	// Compression is the compression of each post: gzip or none.
+	Compression string `envconfig:"OTEL_EXPORTER_OTLP_COMPRESSION"`
+	// TracesCompression is the same for traces alone.
 	TracesCompression string `envconfig:"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION"`
 	// Certificate is a file of PEM certificates that vouch for the collector.
-	Certificate       string `envconfig:"OTEL_EXPORTER_OTLP_CERTIFICATE"`
+	Certificate string `envconfig:"OTEL_EXPORTER_OTLP_CERTIFICATE"`
+	// TracesCertificate is the same for traces alone.
 	TracesCertificate string `envconfig:"OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE"`
-	// Exporter is otlp, or none for no traces.
+	// Exporter is where spans go: otlp, or none for no traces.
 	Exporter string `envconfig:"OTEL_TRACES_EXPORTER"`
 	// Disabled switches all of OpenTelemetry off.
 	Disabled bool `envconfig:"OTEL_SDK_DISABLED"`

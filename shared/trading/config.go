@@ -20,15 +20,15 @@ const (
 
 // Config says where the trading API is and how it is spoken to.
 type Config struct {
-	// URL is the API's base. Default http://localhost:8000.
+	// URL is the trading API's base. Default http://localhost:8000.
 	URL string `envconfig:"TRADING_API_URL" default:"http://localhost:8000"`
 	// Key goes into X-API-Key and nowhere else. Default: the API's public
 	// development key.
 	Key string `envconfig:"TRADING_API_KEY" default:"dev-key-000000000000000000000000"`
-	// Encoding of submissions: json (default) or form.
+	// Encoding is the form of submissions: json, or form for the older dialect.
 	Encoding string `envconfig:"TRADING_API_ENCODING" default:"json"`
-	// SubmitTimeout bounds one submission. Default 30s: giving up early leaves
-	// a sweep whose id nobody knows.
+	// SubmitTimeout bounds one submission. To give up early leaves a sweep whose id
+	// nobody knows. Default 30s.
 	SubmitTimeout time.Duration `envconfig:"TRADING_API_SUBMIT_TIMEOUT" default:"30s"`
 	// Timeout bounds every other call, and each page of results. Default 10s.
 	Timeout time.Duration `envconfig:"TRADING_API_TIMEOUT" default:"10s"`

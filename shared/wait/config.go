@@ -14,7 +14,7 @@ import (
 // Config is read from the environment. All processes of a pipeline must agree
 // on it.
 type Config struct {
-	// RedisURL is redis://, rediss:// or unix://. With ?addr=host:port&addr=…
+	// RedisURL is the Redis of the pipeline: redis://, rediss:// or unix://. With ?addr=host:port&addr=…
 	// it names a Redis Cluster, with ?master_name=… a Sentinel.
 	RedisURL string `envconfig:"REDIS_URL" required:"nonempty"`
 	// KeyPrefix begins every key and channel. Default "sweepline:".
@@ -28,11 +28,11 @@ type Config struct {
 	// MaxConcurrent is how many sweeps may be at the API at once, over all
 	// tenants and processes. Default 5; 0 means no limit.
 	MaxConcurrent int `envconfig:"TRADING_API_MAX_CONCURRENT" default:"5"`
-	// SlotsKept is how many of them are kept for tenants that hold none, so that no
+	// SlotsKept is how many of MaxConcurrent are kept for tenants that hold none, so that no
 	// tenant's long sweeps keep another from starting: a tenant that holds a slot gets
 	// another only while more than that are free. No more are kept than there are
-	// such tenants, and none where one tenant is alone (see Shares). Auto: a quarter,
-	// one at least.
+	// such tenants, and none where one tenant is alone. Auto: a quarter, one at least,
+	// where tenants share, else none.
 	SlotsKept int `envconfig:"TENANT_SLOTS_KEPT" default:"-1"`
 	// RequestsPerMinute is how many calls the API takes in any minute, over all
 	// processes, of whatever kind. Default 100; 0 means no limit.
@@ -49,9 +49,10 @@ type Config struct {
 	// ActionDelay is the delay after which the supervisor performs the pending actions
 	// of a job's end, above all sending its event. Default 5s.
 	ActionDelay time.Duration `envconfig:"ACTION_DELAY" default:"5s"`
-	// BackoffMin and BackoffMax bound how long a circuit breaker stays open after the
-	// API was unavailable. Defaults 1s and 30s.
+	// BackoffMin is how long a circuit breaker stays open after a first failure of the
+	// API; it doubles up to BackoffMax. Default 1s.
 	BackoffMin time.Duration `envconfig:"TRADING_API_BACKOFF_MIN" default:"1s"`
+	// BackoffMax is the longest time that a circuit breaker stays open. Default 30s.
 	BackoffMax time.Duration `envconfig:"TRADING_API_BACKOFF_MAX" default:"30s"`
 }
 

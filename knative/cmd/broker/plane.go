@@ -34,20 +34,25 @@ const (
 
 // Config is the environment of the process.
 type Config struct {
-	Role     Role   `envconfig:"BROKER_ROLE" required:"nonempty"`
+	// Role is the part of the data plane that runs: ingress or dispatcher.
+	Role Role `envconfig:"BROKER_ROLE" required:"nonempty"`
+	// RedisURL is the Redis of the Broker.
 	RedisURL string `envconfig:"REDIS_URL" required:"nonempty"`
 	// Contract is the folder that the contract is mounted to.
 	Contract string `envconfig:"BROKER_CONTRACT" default:"/etc/sweepline/contract"`
-	Address  string `envconfig:"LISTEN_ADDRESS" default:":8080"`
+	// Address is where the ingress listens for http.
+	Address string `envconfig:"LISTEN_ADDRESS" default:":8080"`
 	// TLS is the folder of a mounted certificate: then TLSAddress is served, too.
-	TLS        string `envconfig:"BROKER_TLS"`
+	TLS string `envconfig:"BROKER_TLS"`
+	// TLSAddress is where the ingress listens for https.
 	TLSAddress string `envconfig:"TLS_ADDRESS" default:":8443"`
 	// Tokens is the folder of mounted tokens, which deliveries prove their identities
 	// with: then a Trigger is served once its own are there.
 	Tokens string `envconfig:"BROKER_TOKENS"`
 	// AdminAddress serves health, metrics and the contract's generation.
 	AdminAddress string `envconfig:"ADMIN_ADDRESS" default:":9090"`
-	LogLevel     string `envconfig:"LOG_LEVEL" default:"info"`
+	// LogLevel is the least level that is logged: debug, info, warn or error.
+	LogLevel string `envconfig:"LOG_LEVEL" default:"info"`
 	// Linger is how long a stopping ingress goes on serving, until the cluster
 	// has stopped sending to it.
 	Linger time.Duration `envconfig:"BROKER_LINGER" default:"3s"`

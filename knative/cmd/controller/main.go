@@ -32,7 +32,7 @@ const component = "sweepline-broker-controller"
 // Config is what the controller itself is told. Knative's own variables
 // (SYSTEM_NAMESPACE, POD_NAME, CONFIG_LOGGING_NAME, …) hold as well.
 type Config struct {
-	// Image is what data planes run: knative/cmd/broker.
+	// Image is the image of the data planes that the controller makes.
 	Image string `envconfig:"BROKER_IMAGE" required:"nonempty"`
 }
 

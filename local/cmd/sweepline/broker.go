@@ -20,6 +20,7 @@ import (
 
 // brokerEnv is what the broker alone needs of the environment.
 type brokerEnv struct {
+	// RedisURL is the Redis that the broker runs on, or that is looked into.
 	RedisURL string `envconfig:"REDIS_URL"`
 }
 

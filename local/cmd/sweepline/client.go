@@ -19,7 +19,9 @@ import (
 
 // clientConfig says where a running sweepline is.
 type clientConfig struct {
+	// URL is where the sweepline runs that the command talks to.
 	URL string `envconfig:"SWEEPLINE_URL" default:"http://localhost:8080"`
+	// Key is the tenant's key, where keys are asked for.
 	Key string `envconfig:"SWEEPLINE_KEY"`
 }
 

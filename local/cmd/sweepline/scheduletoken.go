@@ -23,6 +23,7 @@ PingSource. It belongs into its manifest as the extension attribute scheduletoke
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var cfg struct {
+				// Secret signs the token, as receive has it.
 				Secret string `envconfig:"SCHEDULE_SECRET"`
 			}
 			if err := function.Load(&cfg); err != nil {

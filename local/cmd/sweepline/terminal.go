@@ -8,9 +8,10 @@ import (
 
 // terminalConfig is what the environment says of the terminal.
 type terminalConfig struct {
-	// NoColour turns colours off if it is not empty (no-color.org).
+	// NoColour turns colours off where it is not empty (no-color.org).
 	NoColour string `envconfig:"NO_COLOR"`
-	Term     string `envconfig:"TERM"`
+	// Term is the terminal's kind: without one, or with dumb, there are no colours.
+	Term string `envconfig:"TERM"`
 }
 
 // plainTerminal says that no colours are wanted, or none are possible.

@@ -31,9 +31,8 @@ type Config struct {
 	// Migrate brings the schema up to date before the first call. Turn it off
 	// where the role may not change the schema, and run `sweepline migrate up`.
 	Migrate bool `envconfig:"DATABASE_MIGRATE" default:"true"`
-	// ReadKey seals the tenants that reads name, for a login in RoleSealed, and is what
-	// Roles and Migrate have the database check seals by. Empty: no seals. 16 bytes at
-	// least.
+	// ReadKey seals the tenants that reads name, for a login in the role sweepline_sealed;
+	// migrations have the database check seals by it. 16 bytes at least. Empty: no seals.
 	ReadKey string `envconfig:"DATABASE_READ_KEY"`
 	// ReadKeyOld is taken by the database as well, while ReadKey is exchanged.
 	ReadKeyOld string `envconfig:"DATABASE_READ_KEY_OLD"`

@@ -28,9 +28,12 @@ import (
 )
 
 type config struct {
-	RedisURL    string `envconfig:"REDIS_URL"`
+	// RedisURL is a Redis to test on. Empty: private servers.
+	RedisURL string `envconfig:"REDIS_URL"`
+	// DatabaseURL is a PostgreSQL to test on. Empty: private servers.
 	DatabaseURL string `envconfig:"DATABASE_URL"`
-	Require     bool   `envconfig:"SWEEPLINE_REQUIRE_SERVERS"`
+	// Require makes tests fail that would be skipped for want of a server.
+	Require bool `envconfig:"SWEEPLINE_REQUIRE_SERVERS"`
 }
 
 var env = sync.OnceValue(func() config {
