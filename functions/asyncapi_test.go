@@ -74,7 +74,7 @@ func attributes() object {
 			"ce-dataschema":   of("The $id of the JSON Schema of its data.", object{"pattern": "^urn:sweepline:schema:"}),
 			"ce-tenantid":     of("The job's tenant.", text),
 			"ce-partitionkey": of("The job's id: the events of a job are in one partition.", object{"format": "uuid"}),
-			"ce-seal":         of("The HMAC by which a function believes the event."),
+			"ce-sweepseal":    of("The HMAC by which a function believes the event."),
 			"ce-traceparent":  of("W3C Trace Context."),
 			"ce-tracestate":   of("W3C Trace Context."),
 		},

@@ -143,9 +143,9 @@ func judge(err error) (status int, after time.Duration) {
 
 func outcomeCode(status int) string {
 	if status >= http.StatusInternalServerError {
-		return "retry"
+		return CodeRetry
 	}
-	return "rejected"
+	return CodeRejected
 }
 
 // reason is what the broker writes beside a dead letter.

@@ -49,15 +49,21 @@ type ErrorCode string
 
 // The reasons for which a job fails.
 const (
-	// Rejected: the trading API refused the sweep with a permanent error.
+	// Rejected says that the trading API refused the sweep with a permanent error. Remedy:
+	// correct the parameters and submit a new sweep.
 	Rejected ErrorCode = "rejected"
-	// SweepFailed: the sweep ran and failed.
+	// SweepFailed says that the sweep failed at the trading API, or its results could not
+	// be read. Remedy: read the error message; retry the job.
 	SweepFailed ErrorCode = "failed"
-	// TimedOut: no result arrived before the job's deadline.
+	// TimedOut says that no result arrived before the deadline, which is CALLBACK_TIMEOUT
+	// after the submission or QUEUE_TIMEOUT in line. Remedy: ask for fewer combinations or
+	// raise the timeout; retry the job.
 	TimedOut ErrorCode = "timed_out"
-	// Undeliverable: an event of the job exhausted its retries.
+	// Undeliverable says that an event of the job exhausted its retries. Remedy: see its
+	// dead letter, mend the cause; retry the job.
 	Undeliverable ErrorCode = "undeliverable"
-	// Cancelled: the job's owner cancelled it.
+	// Cancelled says that the job's owner cancelled it. Remedy: none; retry the job if that
+	// was a mistake.
 	Cancelled ErrorCode = "cancelled"
 )
 
