@@ -32,10 +32,6 @@ type batch struct {
 // do sends jobs by load and follows them to their ends. An error says that a job
 // was lost, or ended badly, or was notified without its id.
 func (r *run) do(ctx context.Context, n int, load func(ctx context.Context, host string, request maker) (*answers, error)) (*batch, error) {
-	before, err := r.usage(ctx)
-	if err != nil {
-		return nil, err
-	}
 	_, leftBefore, err := r.redis.left(ctx)
 	if err != nil {
 		return nil, err
@@ -45,6 +41,10 @@ func (r *run) do(ctx context.Context, n int, load func(ctx context.Context, host
 		return nil, err
 	}
 	doneBefore, _, err := r.db.completed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	before, err := r.usage(ctx) // after what counting itself costs
 	if err != nil {
 		return nil, err
 	}

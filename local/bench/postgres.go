@@ -129,6 +129,25 @@ func (d *database) events(ctx context.Context) (int, error) {
 	return n, nil
 }
 
+// fill adds n copies of a completed job, one a second into the past, with the rows and the
+// timeline of none.
+func (d *database) fill(ctx context.Context, n int) error {
+	var columns string
+	err := d.super.QueryRow(ctx, `SELECT string_agg(quote_ident(column_name), ', ') FROM information_schema.columns
+		WHERE table_schema = 'public' AND table_name = 'pipeline_jobs' AND is_generated = 'NEVER' AND column_name NOT IN ('id', 'created_at')`).Scan(&columns)
+	if err != nil {
+		return fmt.Errorf("list columns: %w", err)
+	}
+	if _, err = d.super.Exec(ctx, `INSERT INTO pipeline_jobs (id, created_at, `+columns+`) SELECT gen_random_uuid(), created_at - g * interval '1 second', `+columns+
+		` FROM (SELECT * FROM pipeline_jobs WHERE status::text = 'COMPLETED' LIMIT 1) AS done, generate_series(1, $1) AS g`, n); err != nil {
+		return fmt.Errorf("fill database: %w", err)
+	}
+	if _, err = d.super.Exec(ctx, "VACUUM ANALYZE pipeline_jobs"); err != nil {
+		return fmt.Errorf("fill database: %w", err)
+	}
+	return nil
+}
+
 // completed is how many jobs have ended well, and how many there are.
 func (d *database) completed(ctx context.Context) (done, all int, err error) {
 	err = d.super.QueryRow(ctx, "SELECT count(*) FILTER (WHERE status::text = 'COMPLETED'), count(*) FROM pipeline_jobs").Scan(&done, &all)

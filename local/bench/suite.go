@@ -19,6 +19,8 @@ var fsyncs = []string{"everysec", "always"}
 type Options struct {
 	// Jobs are those of a burst. Default 3000.
 	Jobs int `json:"jobs"`
+	// Stored are jobs that the store of a burst has before, completed ones. Default none.
+	Stored int `json:"stored,omitempty"`
 	// Counted are those of the runs that count commands. Default 300.
 	Counted int `json:"counted"`
 	// Rate is of the paced run, in jobs a second. Default 100.
@@ -310,6 +312,14 @@ func (s *suite) burst(ctx context.Context) error {
 		defer func() { s.profile = "" }()
 	}
 	return s.with(ctx, all, false, func(r *run) error {
+		if s.Stored > 0 {
+			if _, err := r.burst(ctx, jobsConns); err != nil { // of which the others are copies
+				return err
+			}
+			if err := r.db.fill(ctx, s.Stored); err != nil {
+				return err
+			}
+		}
 		b, err := r.burst(ctx, s.Jobs)
 		if err != nil {
 			return err

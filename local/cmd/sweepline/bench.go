@@ -70,6 +70,7 @@ report (--json) and then exits with 1.`,
 	}
 	f := cmd.Flags()
 	f.IntVar(&o.Jobs, "jobs", 3000, "jobs in a burst")
+	f.IntVar(&o.Stored, "stored", 0, "completed jobs that the database has before a burst")
 	f.IntVar(&o.Counted, "counted", 300, "jobs whose commands are counted one by one")
 	f.IntVar(&o.Rate, "rate", 100, "jobs a second where they come at a rate")
 	f.DurationVar(&o.Span, "span", 10*time.Second, "how long a load at a rate, a closed loop and idling last")
