@@ -71,7 +71,7 @@ func TestTwoSweepsAreCompared(t *testing.T) {
 	v.do(chromedp.Click("#compare"))
 	v.sees("Other sweeps of DAX")
 	v.fits("compare-with")
-	v.do(chromedp.Click(`.others a[href*="`+b+`"]`))
+	v.do(chromedp.Click(`.others a[href*="` + b + `"]`))
 	v.sees("B less A")
 	v.sees("fields that both have")
 	v.fits("compare")

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobstore"
 	"github.com/zixly/sweepline/shared/jobstore/internal/group"
@@ -70,6 +71,16 @@ const (
 // linger is how long calls gather under load. A statement takes about as long.
 const linger = 3 * time.Millisecond
 
+// patience is how long what nobody waits for gathers: a job's step is seen so much later
+// in lists, and where jobs come one by one a transaction is for several of them.
+const patience = 20 * time.Millisecond
+
+// ends reports whether somebody waits for an event to be applied: it ends its job, and the
+// message about that follows.
+func ends(e cloudevents.Event) bool {
+	return e.Type() == event.SweepCollected || e.Type() == event.SweepFailed
+}
+
 // Open makes a job store. It does no I/O: the database may be down at start, and
 // is found when it comes up. Start says early what will never work.
 func Open(ctx context.Context, cfg Config) (*Store, error) { return open(ctx, cfg, nil) }
@@ -94,7 +105,9 @@ func open(ctx context.Context, cfg Config, tune func(*pgxpool.Config)) (*Store, 
 	if l.readKeys, err = readKeysOf(cfg); err != nil {
 		return nil, err
 	}
-	l.applies = group.Group[cloudevents.Event, jobstore.Applied]{Run: l.apply, Most: mostEvents, Parallel: 2, Linger: linger}
+	l.applies = group.Group[cloudevents.Event, jobstore.Applied]{
+		Run: l.apply, Most: mostEvents, Parallel: 2, Linger: linger, Urgent: ends, Patience: patience,
+	}
 	l.collects = group.Group[jobstore.ResultPage, jobstore.Collection]{Run: l.collect, Key: jobstore.ResultPage.Key, Most: mostPages, Parallel: 2, Linger: linger}
 	l.looks = group.Group[job.Header, jobstore.Collection]{Run: l.collections, Most: mostEvents, Parallel: 1, Linger: linger}
 	if !strings.Contains(cfg.DatabaseURL, "default_query_exec_mode") {

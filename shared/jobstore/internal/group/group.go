@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,11 +30,18 @@ type Group[T, R any] struct {
 	// Linger is how long values wait for company that came while a call was under
 	// way. Those that find nothing under way never wait.
 	Linger time.Duration
+	// Urgent, where it is set, names the values that somebody waits for. A call without
+	// one waits for Patience at most, until one comes or there are Most.
+	Urgent   func(T) bool
+	Patience time.Duration
 
 	mu      sync.Mutex
 	queue   []*entry[T, R]
 	busy    int
 	running sync.WaitGroup
+	// awaiting says that one of busy waits for what is urgent; wake ends that.
+	awaiting bool
+	wake     chan struct{}
 }
 
 type entry[T, R any] struct {
@@ -91,6 +99,13 @@ func (g *Group[T, R]) add(ctx context.Context, entries []*entry[T, R]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.queue = append(g.queue, entries...)
+	if g.awaiting {
+		if g.pressing(entries) {
+			g.awaiting = false
+			close(g.wake)
+		}
+		return
+	}
 	if g.busy < g.Parallel && len(g.queue) > 0 {
 		g.busy++
 		g.running.Go(func() { g.drain(context.WithoutCancel(ctx)) })
@@ -103,6 +118,7 @@ func (g *Group[T, R]) drain(ctx context.Context) {
 		if !first {
 			g.linger()
 		}
+		g.await()
 		g.mu.Lock()
 		batch := g.take()
 		if len(batch) == 0 {
@@ -123,6 +139,36 @@ func (g *Group[T, R]) linger() {
 	g.mu.Unlock()
 	if n > 0 && n < g.Most && g.Linger > 0 {
 		<-time.After(g.Linger)
+	}
+}
+
+// pressing reports whether entries, which are the newest of the queue, are to be called
+// for at once. mu is held.
+func (g *Group[T, R]) pressing(entries []*entry[T, R]) bool {
+	return len(g.queue) >= g.Most || slices.ContainsFunc(entries, func(x *entry[T, R]) bool { return g.Urgent(x.value) })
+}
+
+// await waits while nobody waits for what is in the queue. Two may be in it at once only
+// where the first has been woken.
+func (g *Group[T, R]) await() {
+	g.mu.Lock()
+	if g.Urgent == nil || len(g.queue) == 0 || g.awaiting || g.pressing(g.queue) {
+		g.mu.Unlock()
+		return
+	}
+	wake := make(chan struct{})
+	g.awaiting, g.wake = true, wake
+	g.mu.Unlock()
+	timer := time.NewTimer(g.Patience)
+	defer timer.Stop()
+	select {
+	case <-wake:
+	case <-timer.C:
+		g.mu.Lock()
+		if g.wake == wake {
+			g.awaiting = false
+		}
+		g.mu.Unlock()
 	}
 }
 
