@@ -138,8 +138,12 @@ func (d *database) fill(ctx context.Context, n int) error {
 	if err != nil {
 		return fmt.Errorf("list columns: %w", err)
 	}
-	if _, err = d.super.Exec(ctx, `INSERT INTO pipeline_jobs (id, created_at, `+columns+`) SELECT gen_random_uuid(), created_at - g * interval '1 second', `+columns+
-		` FROM (SELECT * FROM pipeline_jobs WHERE status::text = 'COMPLETED' LIMIT 1) AS done, generate_series(1, $1) AS g`, n); err != nil {
+	made, err := d.super.Exec(ctx, `INSERT INTO pipeline_jobs (id, created_at, `+columns+`) SELECT gen_random_uuid(), created_at - g * interval '1 second', `+columns+
+		` FROM (SELECT * FROM pipeline_jobs WHERE status::text = 'COMPLETED' LIMIT 1) AS done, generate_series(1, $1) AS g`, n)
+	if err == nil && made.RowsAffected() != int64(n) {
+		err = fmt.Errorf("%d of %d jobs are there", made.RowsAffected(), n)
+	}
+	if err != nil {
 		return fmt.Errorf("fill database: %w", err)
 	}
 	if _, err = d.super.Exec(ctx, "VACUUM ANALYZE pipeline_jobs"); err != nil {
