@@ -26,8 +26,11 @@ func newJobs() *cobra.Command {
 		Short: "List jobs, newest or best first, or follow them",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if s := job.State(strings.ToUpper(status)); status != "" && !s.Listed() {
-				return usagef("--status must be QUEUED, RUNNING, COMPLETED, FAILED or CANCELLED")
+			states := statesOf(status)
+			for _, s := range states {
+				if !s.Listed() {
+					return usagef("--status must be QUEUED, RUNNING, COMPLETED, FAILED or CANCELLED, or several with commas between")
+				}
 			}
 			if sort != "created" && sort != "score" {
 				return usagef("--sort must be created or score")
@@ -46,12 +49,13 @@ func newJobs() *cobra.Command {
 				if cursor != "" {
 					return usagef("--follow goes on from now; it takes no --cursor")
 				}
-				return runFollow(cmd, c, job.State(strings.ToUpper(status)), ticker, asJSON)
+				if len(states) > 1 {
+					return usagef("--follow takes one state for --status")
+				}
+				return runFollow(cmd, c, slices.Concat(states, []job.State{""})[0], ticker, asJSON)
 			}
 			filter := api.JobFilter{Ticker: ticker, Group: group, Labels: labels, Cursor: cursor, Limit: limit}
-			if status != "" {
-				filter.Status = []job.State{job.State(strings.ToUpper(status))}
-			}
+			filter.Status = states
 			if sort == "score" {
 				filter.Sort = api.BestFirst
 			}
@@ -75,7 +79,7 @@ func newJobs() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&status, "status", "", "only QUEUED, RUNNING, COMPLETED, FAILED or CANCELLED")
+	f.StringVar(&status, "status", "", "only QUEUED, RUNNING, COMPLETED, FAILED or CANCELLED; several with commas between")
 	f.StringVar(&ticker, "ticker", "", "only this ticker")
 	f.StringVar(&group, "group", "", "only the jobs of this group")
 	f.StringSliceVar(&labels, "label", nil, "only jobs with this label; with all of several, comma between")

@@ -58,12 +58,18 @@ func newMany(m *many, cmd *cobra.Command, one func(cmd *cobra.Command, c *api.Cl
 	return cmd
 }
 
+// statesOf reads the states of a flag, in any case, with commas between.
+func statesOf(text string) (states []job.State) {
+	for _, s := range strings.FieldsFunc(strings.ToUpper(text), func(r rune) bool { return r == ',' }) {
+		states = append(states, job.State(s))
+	}
+	return states
+}
+
 // bulk is what the flags ask for.
 func (m *many) bulk(args []string, now time.Time) (api.Bulk, error) {
 	b := api.Bulk{Act: m.act, DryRun: m.dryRun, JobFilter: api.JobFilter{Ticker: m.ticker, Text: m.text, Group: m.group, Labels: m.labels}}
-	for _, s := range strings.FieldsFunc(strings.ToUpper(m.status), func(r rune) bool { return r == ',' }) {
-		b.Status = append(b.Status, job.State(s))
-	}
+	b.Status = statesOf(m.status)
 	for name, f := range map[string]struct {
 		text string
 		into *time.Time

@@ -46,6 +46,18 @@ func TestActOnManyFromTheCommandLine(t *testing.T) {
 	out, _, code = command(t, p.url, "cancel", "--status", "queued")
 	require.Equal(t, exitDone, code)
 	require.Contains(t, out, "no job matches")
+	count := func(status string) int {
+		out, _, code := command(t, p.url, "jobs", "--json", "--status", status)
+		require.Equal(t, exitDone, code)
+		var page struct{ Jobs []json.RawMessage }
+		require.NoError(t, json.Unmarshal([]byte(out), &page))
+		return len(page.Jobs)
+	}
+	require.Positive(t, count("cancelled"))
+	require.Equal(t, count("cancelled")+count("failed"), count("cancelled,FAILED"))
+	_, errs, code = command(t, p.url, "jobs", "--status", "failed,odd")
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, errs, "--status must be")
 }
 
 // A server that takes no more now is waited for, and what was done is not lost.
