@@ -189,7 +189,7 @@ function estimate(form) {
 // prepare does what a live part needs each time it has changed.
 function prepare(part) {
   for (const hidden of part.querySelectorAll("[data-all]")) hidden.hidden = false;
-  tell(part);
+  showTimes(part);
   if (!navigator.clipboard) return;
   for (const element of part.querySelectorAll("[data-copy]")) {
     if (element.querySelector(".copy")) continue;

@@ -18,8 +18,8 @@ function ago(at) {
   return relative.format(-Math.floor(seconds / 3600), "hour");
 }
 
-// tell shows the times of a part of the page; it may be called again for the same.
-function tell(part) {
+// showTimes shows the times of a part of the page; it may be called again for the same.
+function showTimes(part) {
   for (const time of part.querySelectorAll("time[datetime]")) {
     const at = new Date(time.dateTime);
     if (Number.isNaN(at.getTime())) continue;
@@ -31,5 +31,5 @@ function tell(part) {
   }
 }
 
-tell(document);
-setInterval(() => { if (!document.hidden) tell(document); }, 20000);
+showTimes(document);
+setInterval(() => { if (!document.hidden) showTimes(document); }, 20000);

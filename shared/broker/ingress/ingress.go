@@ -119,7 +119,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	default:
 		w.Header().Set("Allow", "POST, OPTIONS")
-		refuse(w, http.StatusMethodNotAllowed, "method not allowed, use POST")
+		refuse(w, http.StatusMethodNotAllowed, "method not allowed, use POST, OPTIONS")
 		return
 	}
 	status, reason := h.accept(w, r, b)

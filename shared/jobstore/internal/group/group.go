@@ -100,7 +100,7 @@ func (g *Group[T, R]) add(ctx context.Context, entries []*entry[T, R]) {
 	defer g.mu.Unlock()
 	g.queue = append(g.queue, entries...)
 	if g.awaiting {
-		if g.pressing(entries) {
+		if g.hurried(entries) {
 			g.awaiting = false
 			close(g.wake)
 		}
@@ -142,9 +142,9 @@ func (g *Group[T, R]) linger() {
 	}
 }
 
-// pressing reports whether entries, which are the newest of the queue, are to be called
+// hurried reports whether entries, which are the newest of the queue, are to be called
 // for at once. mu is held.
-func (g *Group[T, R]) pressing(entries []*entry[T, R]) bool {
+func (g *Group[T, R]) hurried(entries []*entry[T, R]) bool {
 	return len(g.queue) >= g.Most || slices.ContainsFunc(entries, func(x *entry[T, R]) bool { return g.Urgent(x.value) })
 }
 
@@ -152,7 +152,7 @@ func (g *Group[T, R]) pressing(entries []*entry[T, R]) bool {
 // where the first has been woken.
 func (g *Group[T, R]) await() {
 	g.mu.Lock()
-	if g.Urgent == nil || len(g.queue) == 0 || g.awaiting || g.pressing(g.queue) {
+	if g.Urgent == nil || len(g.queue) == 0 || g.awaiting || g.hurried(g.queue) {
 		g.mu.Unlock()
 		return
 	}
