@@ -44,13 +44,13 @@ func (f *Function) attempt(ctx context.Context, entry wait.Entry, asked time.Tim
 	// An unhealthy API is not called. Without a health endpoint, or without a call
 	// for it, the submission decides.
 	if entry.Check {
-		if err := f.api.Health(paid(call, &entry)); err != nil && !trading.Permanent(err) {
+		if err := f.api.Health(trading.PaidBy(call, &entry.Calls)); err != nil && !trading.Permanent(err) {
 			return nil, f.backOff(settle, r, err, findFirst)
 		}
 		f.answered()
 	}
 	if findFirst {
-		found, err := f.api.Find(paid(call, &entry), r.Header.JobID, before(r))
+		found, err := f.api.Find(trading.PaidBy(call, &entry.Calls), r.Header.JobID, before(r))
 		if err != nil {
 			return nil, f.backOffUnverifiable(settle, r, err)
 		}
@@ -68,7 +68,7 @@ func (f *Function) attempt(ctx context.Context, entry wait.Entry, asked time.Tim
 	if telemetry.Traced(call) {
 		telemetry.IntoMap(call, headers) // they come back with the callback
 	}
-	sub, err := f.api.Submit(trading.Before(paid(call, &entry), lease.hold), r.Header.Parameters, callbackURL, headers)
+	sub, err := f.api.Submit(trading.Before(trading.PaidBy(call, &entry.Calls), lease.hold), r.Header.Parameters, callbackURL, headers)
 	switch {
 	case errors.Is(err, errLeaseLost):
 		slog.WarnContext(ctx, "another attempt is in charge, not submitting", "job_id", r.Header.JobID, "attempt", r.Attempt)
@@ -90,14 +90,6 @@ func (f *Function) attempt(ctx context.Context, entry wait.Entry, asked time.Tim
 // naming it, and does not know when it is looked for: each attempt may have started
 // another, and no further one is likelier to be named. They take five minutes.
 const maxUnnamed = 10
-
-// paid marks a call as one of those granted with the admission, if any is left.
-func paid(ctx context.Context, entry *wait.Entry) context.Context {
-	if entry.Calls.Spend() {
-		return trading.Paid(ctx)
-	}
-	return ctx
-}
 
 // before is a time before the first submission of a job.
 func before(r wait.Record) time.Time {

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/zixly/sweepline/shared/trading"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -65,12 +64,4 @@ func (f *Function) call(ctx context.Context, c wait.Call) {
 		// It comes up again when its lease ends.
 		slog.WarnContext(ctx, "trading API call failed, retrying after its lease", "job_id", c.Record.Header.JobID, "state", string(c.Record.State), "error", err)
 	}
-}
-
-// paid marks a call as the granted one; otherwise the client waits for a call.
-func paid(ctx context.Context, c *wait.Call) context.Context {
-	if c.Calls.Spend() {
-		return trading.Paid(ctx)
-	}
-	return ctx
 }

@@ -35,9 +35,9 @@ func (f *Function) cancel(ctx context.Context, c wait.Call) error {
 func (f *Function) stopSweep(ctx context.Context, c *wait.Call) error {
 	r := c.Record
 	if r.TradingJobID != "" {
-		return f.cancelOne(paid(ctx, c), r.TradingJobID)
+		return f.cancelOne(trading.PaidBy(ctx, &c.Calls), r.TradingJobID)
 	}
-	found, err := f.api.Find(paid(ctx, c), r.Header.JobID, r.Header.CreatedAt)
+	found, err := f.api.Find(trading.PaidBy(ctx, &c.Calls), r.Header.JobID, r.Header.CreatedAt)
 	if trading.Permanent(err) {
 		return nil // an API without a list cannot find it
 	}
@@ -46,7 +46,7 @@ func (f *Function) stopSweep(ctx context.Context, c *wait.Call) error {
 	}
 	for _, j := range found {
 		if !j.Status.Ended() {
-			err = errors.Join(err, f.cancelOne(paid(ctx, c), j.ID))
+			err = errors.Join(err, f.cancelOne(trading.PaidBy(ctx, &c.Calls), j.ID))
 		}
 	}
 	return err
@@ -62,7 +62,7 @@ func (f *Function) cancelOne(ctx context.Context, id string) error {
 
 // drop cancels a duplicate sweep. The job's own sweep continues.
 func (f *Function) drop(ctx context.Context, c wait.Call) error {
-	err := f.cancelOne(paid(ctx, &c), c.Duplicate)
+	err := f.cancelOne(trading.PaidBy(ctx, &c.Calls), c.Duplicate)
 	if err != nil && c.Record.At.Before(c.Since.Add(f.cfg.CancelTimeout)) {
 		slog.WarnContext(ctx, "cancel sweep failed, retrying", "job_id", c.Record.Header.JobID, "error", err)
 		return f.waits.RescheduleDuplicate(ctx, c, max(cancelRetry, trading.RetryAfter(err)), report(err))

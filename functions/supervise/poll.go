@@ -25,7 +25,7 @@ const maxPollsWithoutRunID = 5
 // case. A wait never times out without that poll: one without a call is repeated.
 func (f *Function) poll(ctx context.Context, c wait.Call) error {
 	r := c.Record
-	j, err := f.api.Job(paid(ctx, &c), r.TradingJobID)
+	j, err := f.api.Job(trading.PaidBy(ctx, &c.Calls), r.TradingJobID)
 	switch {
 	case err == nil && j.Status == trading.Completed && j.RunID != "",
 		err == nil && (j.Status == trading.Failed || j.Status == trading.Cancelled):

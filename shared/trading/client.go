@@ -97,6 +97,15 @@ type paidKey struct{}
 // call.
 func Paid(ctx context.Context) context.Context { return context.WithValue(ctx, paidKey{}, true) }
 
+// PaidBy is Paid where a granted call is left to spend; without one the client waits
+// for a call.
+func PaidBy(ctx context.Context, granted interface{ Spend() bool }) context.Context {
+	if granted.Spend() {
+		return Paid(ctx)
+	}
+	return ctx
+}
+
 // unpaid is ctx for further calls.
 func unpaid(ctx context.Context) context.Context { return context.WithValue(ctx, paidKey{}, false) }
 

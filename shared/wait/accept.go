@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/zixly/sweepline/shared/job"
 )
 
@@ -73,73 +71,4 @@ func (w *Waits) Accept(ctx context.Context, h job.Header, fingerprint string, sh
 		return Acceptance{}, fmt.Errorf("accept job %s: read header: %w", h.JobID, err)
 	}
 	return Acceptance{Header: first, Replayed: reply[0] != int64(0), Conflict: reply[0] == int64(2)}, nil
-}
-
-// Get reads a job's record. It is ErrUnknown where there is none.
-func (w *Waits) Get(ctx context.Context, jobID string) (Record, error) {
-	id, ok := pack(jobID)
-	if !ok {
-		return Record{}, fmt.Errorf("read job: %w", ErrUnknown)
-	}
-	fields, err := w.redis.HGetAll(ctx, w.keys.record(id)).Result()
-	if err != nil {
-		return Record{}, fmt.Errorf("read job %s: %w", jobID, err)
-	}
-	if len(fields) == 0 {
-		return Record{}, fmt.Errorf("read job %s: %w", jobID, ErrUnknown)
-	}
-	r, err := w.decodeMap(jobID, fields)
-	if err != nil {
-		return Record{}, fmt.Errorf("read job %s: %w", jobID, err)
-	}
-	if r.State == Parked {
-		places, err := w.admission.Positions(ctx, id)
-		if err != nil {
-			return Record{}, fmt.Errorf("read job %s: %w", jobID, err)
-		}
-		r.Place = places[0]
-	}
-	return r, nil
-}
-
-// Records reads the records of many jobs, as Get reads each: in one round trip, and
-// in a second one the places of those that are queued. Jobs without a record, or with
-// one that cannot be read, are left out. If there is an error, what it returns besides
-// holds no places.
-func (w *Waits) Records(ctx context.Context, jobIDs ...string) (map[string]Record, error) {
-	found := make(map[string]Record, len(jobIDs))
-	replies := make(map[string]*redis.MapStringStringCmd, len(jobIDs))
-	pipe := w.redis.Pipeline()
-	for _, jobID := range jobIDs {
-		if id, ok := pack(jobID); ok {
-			replies[jobID] = pipe.HGetAll(ctx, w.keys.record(id))
-		}
-	}
-	if len(replies) == 0 {
-		return found, nil
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, fmt.Errorf("read records of jobs: %w", err)
-	}
-	var queued, ids []string
-	for jobID, reply := range replies {
-		r, err := w.decodeMap(jobID, reply.Val())
-		if err != nil {
-			continue
-		}
-		found[jobID] = r
-		if id, _ := pack(jobID); r.State == Parked {
-			queued, ids = append(queued, jobID), append(ids, id)
-		}
-	}
-	if len(queued) == 0 {
-		return found, nil
-	}
-	places, err := w.admission.Positions(ctx, ids...)
-	for i, place := range places {
-		r := found[queued[i]]
-		r.Place = place
-		found[queued[i]] = r
-	}
-	return found, err
 }

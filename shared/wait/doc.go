@@ -21,6 +21,7 @@
 //	conclude.go   sends the event of an end, and notes that it was sent
 //	actions.go    what is left to do after an end, repeated until it is done
 //	restore.go    a record made anew from the job store
+//	lookup.go     the records of one job and of many
 //	record.go     the record, header.go and trace.go how parts of it are encoded
 //	count.go walk.go   how many jobs are where; all records, page by page
 //	watch.go wake.go   pushes to readers and to the supervisor

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -71,37 +70,6 @@ func (w *Waits) MarkRefused(ctx context.Context, jobID string) error {
 	}
 	_, err := w.flag(ctx, "mark refused", refusedScript, jobID, id)
 	return err
-}
-
-// Lookup reads the records of many jobs in one round trip. Jobs without a
-// record are not in the answer, and one whose record is unreadable is there
-// without a State. Record.Place is not filled in.
-func (w *Waits) Lookup(ctx context.Context, jobIDs []string) (map[string]Record, error) {
-	cmds := make(map[string]*redis.MapStringStringCmd, len(jobIDs))
-	p := w.redis.Pipeline()
-	for _, jobID := range jobIDs {
-		if id, ok := pack(jobID); ok {
-			cmds[jobID] = p.HGetAll(ctx, w.keys.record(id))
-		}
-	}
-	if len(cmds) == 0 {
-		return nil, nil
-	}
-	if _, err := p.Exec(ctx); err != nil {
-		return nil, fmt.Errorf("look up %d waits: %w", len(cmds), err)
-	}
-	records := make(map[string]Record, len(cmds))
-	for jobID, cmd := range cmds {
-		if len(cmd.Val()) == 0 {
-			continue
-		}
-		r, err := w.decodeMap(jobID, cmd.Val())
-		if err != nil {
-			slog.ErrorContext(ctx, "wait record is invalid", "job_id", jobID, "error", err)
-		}
-		records[jobID] = r
-	}
-	return records, nil
 }
 
 // Time is the time of Redis, by which records are written.

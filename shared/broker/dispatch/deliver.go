@@ -158,7 +158,7 @@ func (s *subscription) delivered(work context.Context, c *conf, d *delivery, rep
 // refused counts an attempt, or the time that nobody was there.
 func (s *subscription) refused(work context.Context, c *conf, d *delivery, r result, took time.Duration) {
 	st := &d.state
-	st.Code, st.Data, st.Dest = r.code, []byte(clip(r.data, errorDataBytes)), WithoutCredentials(c.trigger.Subscriber)
+	st.Code, st.Data, st.Dest = r.code, []byte(stream.Clip(r.data, errorDataBytes)), WithoutCredentials(c.trigger.Subscriber)
 	if st.First == 0 {
 		st.First = time.Now().UnixMilli()
 	}
@@ -290,7 +290,7 @@ func (s *subscription) deadLetter(work context.Context, c *conf, d *delivery) {
 			st.Taken = true
 		} else {
 			st.Sink++
-			st.SinkCode, st.SinkData = r.code, []byte(clip(r.data, errorDataBytes))
+			st.SinkCode, st.SinkData = r.code, []byte(stream.Clip(r.data, errorDataBytes))
 			s.d.log.WarnContext(within(work, d.entry.Message), "dead letter sink refused an event",
 				"trigger", c.trigger.String(), "entry_id", d.entry.ID, "status", r.code, "attempt", st.Sink)
 			if r.retryable && (!r.answered || st.Sink < sinkAttempts) {

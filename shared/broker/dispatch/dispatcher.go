@@ -208,6 +208,7 @@ func (d *Dispatcher) runPartition(ctx context.Context, p *partition) {
 	p.writer.Kick()
 	var loops sync.WaitGroup
 	loops.Go(func() { p.reader.loop(ctx) })
+	loops.Go(func() { p.reader.interrupter(ctx) })
 	loops.Go(func() { p.retrier.loop(ctx) })
 	loops.Go(func() { d.keepAlive(ctx, p, first) })
 	loops.Wait()
@@ -227,7 +228,7 @@ func (d *Dispatcher) Stop(drain time.Duration) bool {
 	if d.stopLoop != nil {
 		d.stopLoop()
 		for _, p := range d.parts {
-			p.reader.interrupt()
+			p.reader.stream.Interrupt(context.Background())
 		}
 	}
 	for _, s := range subs {

@@ -20,11 +20,13 @@ type reader struct {
 	mu sync.Mutex
 	// stale: the wait under way is for other queues than those that have room.
 	stale bool
-	wakes chan struct{}
+	// wakes ends the pause of a loop that watches no queue, stales has interrupter end a
+	// wait under way.
+	wakes, stales chan struct{}
 }
 
 func newReader(d *Dispatcher, p *partition) *reader {
-	return &reader{d: d, p: p, stream: p.NewReader(d.consumer), wakes: make(chan struct{}, 1)}
+	return &reader{d: d, p: p, stream: p.NewReader(d.consumer), wakes: make(chan struct{}, 1), stales: make(chan struct{}, 1)}
 }
 
 // changed has the reader look anew at which queues have room.
@@ -33,16 +35,23 @@ func (r *reader) changed() {
 	was := r.stale
 	r.stale = true
 	r.mu.Unlock()
-	select {
-	case r.wakes <- struct{}{}:
-	default:
-	}
+	signal(r.wakes)
 	if !was {
-		go r.interrupt()
+		signal(r.stales)
 	}
 }
 
-func (r *reader) interrupt() { r.stream.Interrupt(context.Background()) }
+// interrupter ends waits in Redis that are for other queues than those that have room.
+func (r *reader) interrupter(ctx context.Context) {
+	for {
+		select {
+		case <-r.stales:
+			r.stream.Interrupt(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
 
 func (r *reader) loop(ctx context.Context) {
 	defer r.stream.Close()
@@ -125,4 +134,12 @@ func (r *reader) take(entries []*stream.Entry) {
 		}
 	}
 	r.p.writer.Kick()
+}
+
+// signal wakes the goroutine that receives from c, whose buffer is one.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }

@@ -36,10 +36,7 @@ func (r *retrier) expect(wait time.Duration) {
 
 // wake has the loop look again at once: a retry was scheduled that is due before its next look.
 func (r *retrier) wake() {
-	select {
-	case r.wakes <- struct{}{}:
-	default:
-	}
+	signal(r.wakes)
 }
 
 // loop claims the retries that are due, and sleeps until the next one is.

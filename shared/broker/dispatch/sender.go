@@ -21,6 +21,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/zixly/sweepline/shared/broker/cloudevent"
+	"github.com/zixly/sweepline/shared/broker/stream"
 	"github.com/zixly/sweepline/shared/handover"
 	"github.com/zixly/sweepline/shared/telemetry"
 	"github.com/zixly/sweepline/shared/transport"
@@ -191,7 +192,7 @@ func (s *sender) post(ctx context.Context, to *url.URL, req *http.Request, n int
 	req.Header["User-Agent"] = []string{userAgent}
 	req.Header["Kn-Namespace"] = []string{s.trigger.Namespace} // as Knative's brokers name theirs
 	if err := s.prove(req.Header, to); err != nil {
-		return alike(n, result{code: http.StatusInternalServerError, data: clip(noAnswer+err.Error(), errorDataBytes), retryable: true, absent: true})
+		return alike(n, result{code: http.StatusInternalServerError, data: stream.Clip(noAnswer+err.Error(), errorDataBytes), retryable: true, absent: true})
 	}
 	req.Method, req.URL, req.Host = http.MethodPost, to, to.Host
 	req.Proto, req.ProtoMajor, req.ProtoMinor = "HTTP/1.1", 1, 1
@@ -234,7 +235,7 @@ func (s *sender) exchange(ctx context.Context, req *http.Request, n int) []resul
 	resp, err := s.rt.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, line.trace())))
 	if err != nil {
 		return alike(n, result{
-			code: http.StatusInternalServerError, data: clip(noAnswer+err.Error(), errorDataBytes), retryable: true,
+			code: http.StatusInternalServerError, data: stream.Clip(noAnswer+err.Error(), errorDataBytes), retryable: true,
 			absent: line.none() || nobody(err),
 		})
 	}
@@ -301,7 +302,7 @@ func alike(n int, r result) []result {
 
 // failed is an answered delivery that has failed all the same.
 func failed(code int, reason string) result {
-	return result{answered: true, code: code, data: clip(reason, errorDataBytes), retryable: true}
+	return result{answered: true, code: code, data: stream.Clip(reason, errorDataBytes), retryable: true}
 }
 
 func (s *sender) refused(resp *http.Response) result {
@@ -315,7 +316,7 @@ func (s *sender) refused(resp *http.Response) result {
 
 // refusal is an answer other than 2xx.
 func refusal(code int, data string, retryAfter time.Duration) result {
-	r := result{answered: true, code: code, data: clip(data, errorDataBytes), retryable: retryable(code), absent: absent(code)}
+	r := result{answered: true, code: code, data: stream.Clip(data, errorDataBytes), retryable: retryable(code), absent: absent(code)}
 	if code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable {
 		r.retryAfter = retryAfter
 	}
@@ -323,13 +324,6 @@ func refusal(code int, data string, retryAfter time.Duration) result {
 }
 
 func drain(r io.Reader) { _, _ = io.CopyN(io.Discard, r, drainBytes) } // only to keep the connection
-
-func clip(s string, n int) string {
-	if len(s) > n {
-		return s[:n]
-	}
-	return s
-}
 
 // retryable are the statuses after which another attempt may help.
 // Rule: Knative Eventing data plane specification, "Retryable status codes".

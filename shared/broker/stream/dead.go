@@ -72,7 +72,7 @@ func (p *Partition) DeadLetters(ctx context.Context, q DeadLetterQuery, visit fu
 		ms, _, _ := strings.Cut(q.Before, ".")
 		n, err := strconv.ParseInt(ms, 16, 64)
 		if err != nil {
-			return false, fmt.Errorf("list dead letters: position %q: %w", clip(q.Before, 64), ErrNotFound)
+			return false, fmt.Errorf("list dead letters: position %q: %w", Clip(q.Before, 64), ErrNotFound)
 		}
 		most = strconv.FormatInt(n, 10)
 	}
@@ -206,7 +206,7 @@ func (p *Partition) letterID(trigger, entry string) string {
 // findLetter reads an id that letterID gave. It returns ErrNotFound for what is
 // no id of ours.
 func (s *Store) findLetter(id string) (p *Partition, trigger, entry string, err error) {
-	bad := fmt.Errorf("dead letter %q: %w", clip(id, 64), ErrNotFound)
+	bad := fmt.Errorf("dead letter %q: %w", Clip(id, 64), ErrNotFound)
 	raw, err := base64.RawURLEncoding.DecodeString(id)
 	if err != nil || len(raw) > 1024 {
 		return nil, "", "", bad
@@ -240,7 +240,7 @@ func (s *Store) DeadLetter(ctx context.Context, id string) (DeadLetter, error) {
 		return DeadLetter{}, err
 	}
 	if len(letters) == 0 {
-		return DeadLetter{}, fmt.Errorf("dead letter %s: %w", clip(id, 64), ErrNotFound)
+		return DeadLetter{}, fmt.Errorf("dead letter %s: %w", Clip(id, 64), ErrNotFound)
 	}
 	return letters[0], nil
 }
@@ -275,7 +275,7 @@ func (s *Store) Redrive(ctx context.Context, id string) (Broker, string, error) 
 		return Broker{}, "", fmt.Errorf("redrive dead letter: %w", err)
 	}
 	if n == 0 {
-		return Broker{}, "", fmt.Errorf("dead letter %s: %w", clip(id, 64), ErrNotFound)
+		return Broker{}, "", fmt.Errorf("dead letter %s: %w", Clip(id, 64), ErrNotFound)
 	}
 	return p.Broker, trigger, nil
 }
@@ -293,7 +293,7 @@ func (s *Store) Discard(ctx context.Context, id string) error {
 		return fmt.Errorf("discard dead letter: %w", err)
 	}
 	if n == 0 {
-		return fmt.Errorf("dead letter %s: %w", clip(id, 64), ErrNotFound)
+		return fmt.Errorf("dead letter %s: %w", Clip(id, 64), ErrNotFound)
 	}
 	return nil
 }
@@ -337,12 +337,8 @@ func (p *Partition) ForgetDead(ctx context.Context, trigger string, age time.Dur
 	}
 }
 
-func clip(s string, n int) string {
-	if len(s) > n {
-		return s[:n]
-	}
-	return s
-}
+// Clip is s without what comes after its first n bytes.
+func Clip(s string, n int) string { return s[:min(len(s), n)] }
 
 // CheckName accepts what Kubernetes accepts for object names: letters that need no
 // escaping in a URL or a Redis key.
