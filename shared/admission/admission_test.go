@@ -207,7 +207,8 @@ func TestAClockOfRedisThatIsSetBack(t *testing.T) {
 // TestBudgetModel draws limits, parties and pauses, and counts every minute.
 func TestBudgetModel(t *testing.T) {
 	t.Parallel()
-	c := client(t, servertest.Miniredis(t))
+	c := client(t, servertest.AnyRedis(t))
+	prefix := fmt.Sprintf("model%d-", time.Now().UnixNano())
 	runs := 0
 	rapid.Check(t, func(t *rapid.T) {
 		runs++
@@ -215,7 +216,7 @@ func TestBudgetModel(t *testing.T) {
 		rpm := rapid.IntRange(1, 40).Draw(t, "requests per minute")
 		var parties []*Admission
 		for range 3 {
-			a, err := New(c, fmt.Sprintf("model%d:{w}:", runs), Config{RequestsPerMinute: rpm, BackoffMin: time.Second, BackoffMax: time.Minute}, clk.now)
+			a, err := New(c, fmt.Sprintf("%s%d:{w}:", prefix, runs), Config{RequestsPerMinute: rpm, BackoffMin: time.Second, BackoffMax: time.Minute}, clk.now)
 			require.NoError(t, err)
 			parties = append(parties, a)
 		}

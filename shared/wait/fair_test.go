@@ -6,11 +6,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
 	"github.com/zixly/sweepline/shared/admission"
+	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/servers/servertest"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -158,7 +159,7 @@ func (q *queue) check(t *rapid.T) {
 // TestQueueIsFair draws tenants that come and go.
 func TestQueueIsFair(t *testing.T) {
 	t.Parallel()
-	url := "redis://" + miniredis.RunT(t).Addr()
+	url := servertest.AnyRedis(t)
 	runs := 0
 	rapid.Check(t, func(t *rapid.T) {
 		runs++
@@ -170,7 +171,7 @@ func TestQueueIsFair(t *testing.T) {
 			q.kept = rapid.IntRange(0, q.limit-1).Draw(t, "kept")
 		}
 		w, err := wait.Open(context.Background(), wait.Config{
-			RedisURL: url, KeyPrefix: fmt.Sprintf("fair%d:", runs), MaxConcurrent: q.limit, SlotsKept: q.kept, RequestsPerMinute: q.rpm,
+			RedisURL: url, KeyPrefix: fmt.Sprintf("fair%d-%s:", runs, job.NewID()), MaxConcurrent: q.limit, SlotsKept: q.kept, RequestsPerMinute: q.rpm,
 		}, wait.WithClock(q.clock.now))
 		require.NoError(t, err)
 		defer func() { _ = w.Close() }()

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -16,6 +15,7 @@ import (
 	"github.com/zixly/sweepline/shared/admission"
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/servers/servertest"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -245,7 +245,7 @@ func TestModel(t *testing.T) {
 	t.Parallel()
 	url := clusterURL
 	if !onCluster(t) {
-		url = "redis://" + miniredis.RunT(t).Addr()
+		url = servertest.AnyRedis(t)
 	}
 	runs := 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -254,7 +254,7 @@ func TestModel(t *testing.T) {
 		limit := rapid.IntRange(1, 3).Draw(t, "limit")
 		rpm := rapid.SampledFrom([]int{0, 1, 5, 20, 100}).Draw(t, "requests per minute")
 		w, err := wait.Open(context.Background(), wait.Config{
-			RedisURL: url, KeyPrefix: fmt.Sprintf("model%d:", runs), MaxConcurrent: limit, RequestsPerMinute: rpm,
+			RedisURL: url, KeyPrefix: fmt.Sprintf("model%d-%s:", runs, job.NewID()), MaxConcurrent: limit, RequestsPerMinute: rpm,
 			CallbackTimeout: 30 * time.Minute, QueueTimeout: 2 * time.Hour,
 		}, wait.WithClock(c.now))
 		require.NoError(t, err)

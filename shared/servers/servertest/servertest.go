@@ -141,6 +141,17 @@ func Redis(t testing.TB) string {
 	return orSkip(t, "Redis", u, err)
 }
 
+// AnyRedis gives the URL of a real Redis that tests share, or of an embedded one where
+// none is found. It is for tests of thousands of steps, which the scripts of the
+// embedded one, interpreted in Go, make ten times longer: use keys of your own.
+func AnyRedis(t testing.TB) string {
+	t.Helper()
+	if u, err := redis(); !errors.Is(err, servers.ErrNotInstalled) || env().Require {
+		return orSkip(t, "Redis", u, err)
+	}
+	return Miniredis(t)
+}
+
 // Miniredis gives the URL of an embedded Redis of the test's own.
 func Miniredis(t testing.TB) string {
 	t.Helper()
