@@ -147,7 +147,7 @@ func (r *Report) WriteTable(out io.Writer) error {
 		}
 	}
 	if folder := r.Options.Profile; folder != "" {
-		fmt.Fprintf(out, "\nProfiles: go tool pprof -top -cum %s\n", filepath.Join(folder, "burst-*", "cpu.pprof"))
+		fmt.Fprintf(out, "\nProfiles: go tool pprof -top -cum %s\n", filepath.Join(folder, "*", "cpu.pprof"))
 	}
 	return nil
 }

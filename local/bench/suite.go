@@ -33,7 +33,8 @@ type Options struct {
 	Fsync []string `json:"fsync"`
 	// Only are the scenarios to run. Default all of Scenarios.
 	Only []string `json:"only"`
-	// Profile is a folder for profiles of the pipeline in a burst. Default: none are taken.
+	// Profile is a folder for profiles of the pipeline in a burst, and paced. Default: none
+	// are taken.
 	Profile string `json:"-"`
 	// Program is the sweepline to measure. Default the running one.
 	Program string `json:"-"`
@@ -305,12 +306,17 @@ func (s *suite) open(ctx context.Context) error {
 	})
 }
 
+// profiled has the pipelines of a scenario leave their profiles, until what it returns is called.
+func (s *suite) profiled(scenario string) (done func()) {
+	if s.Profile != "" {
+		s.profile = filepath.Join(s.Profile, scenario+"-"+s.redis.fsync)
+	}
+	return func() { s.profile = "" }
+}
+
 // burst measures whole jobs that all come at once.
 func (s *suite) burst(ctx context.Context) error {
-	if s.Profile != "" {
-		s.profile = filepath.Join(s.Profile, "burst-"+s.redis.fsync)
-		defer func() { s.profile = "" }()
-	}
+	defer s.profiled("burst")()
 	return s.with(ctx, all, false, func(r *run) error {
 		if s.Stored > 0 {
 			if _, err := r.burst(ctx, jobsConns); err != nil { // of which the others are copies
@@ -356,6 +362,7 @@ func (s *suite) delayed(ctx context.Context) error {
 
 // paced measures whole jobs that come at a rate.
 func (s *suite) paced(ctx context.Context) error {
+	defer s.profiled("paced")()
 	return s.with(ctx, all, false, func(r *run) error {
 		if _, err := r.burst(ctx, jobsConns); err != nil { // connections and caches
 			return err

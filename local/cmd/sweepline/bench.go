@@ -77,7 +77,7 @@ report (--json) and then exits with 1.`,
 	f.IntVar(&o.Rounds, "rounds", 1, "how often everything is measured; the table has medians and spreads")
 	f.StringSliceVar(&o.Fsync, "fsync", []string{"everysec", "always"}, "Redis' appendfsync")
 	f.StringSliceVar(&o.Only, "only", nil, "scenarios: "+strings.Join(bench.Scenarios(), ", ")+" (default all)")
-	f.StringVar(&o.Profile, "profile", "", "folder for profiles of the burst, for \"go tool pprof\"")
+	f.StringVar(&o.Profile, "profile", "", "folder for profiles of the burst and of the paced run, for \"go tool pprof\"")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	f.StringVar(&compare, "compare", "", "an earlier report in JSON to compare with")
 	cmd.AddCommand(newBenchWebhook(), newBenchHello())
