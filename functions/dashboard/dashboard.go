@@ -70,6 +70,7 @@ func (f *Function) routes() http.Handler {
 	mux := http.NewServeMux()
 	page := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, f.jobs.Require(h, f.askForKey)) }
 	page("GET /{$}", f.jobsPage)
+	page("GET /activity", f.activityPage)
 	page("GET /new", f.newPage)
 	page("POST /new", f.submitFromPage)
 	page("GET /jobs/{id}", jobs.Compressed(jobs.OfJob(f.jobPage))) // a large map is half a megabyte

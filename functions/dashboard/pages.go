@@ -34,7 +34,7 @@ var (
 func parsePages() map[string]*template.Template {
 	layout := template.Must(template.New("layout.html").Funcs(words).ParseFS(pageFiles, "pages/layout.html"))
 	all := map[string]*template.Template{}
-	for _, name := range []string{"jobs.html", "job.html", "compare.html", "act.html", "new.html", "deadletters.html", "broker.html", "mailbox.html", "message.html", "login.html", "problem.html"} {
+	for _, name := range []string{"jobs.html", "activity.html", "job.html", "compare.html", "act.html", "new.html", "deadletters.html", "broker.html", "mailbox.html", "message.html", "login.html", "problem.html"} {
 		all[name] = template.Must(template.Must(layout.Clone()).ParseFS(pageFiles, "pages/"+name))
 	}
 	return all
@@ -102,7 +102,7 @@ func render(w http.ResponseWriter, r *http.Request, status int, name string, dat
 // ownLinks are the attributes of our pages that lead to our own addresses. No text of
 // others looks like them: templates escape its quotes.
 var ownLinks = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`\b(href|src|action|formaction|data-stream|data-overview)="/([^/])`)
+	return regexp.MustCompile(`\b(href|src|action|formaction|data-stream|data-overview|data-part)="/([^/])`)
 })
 
 // below leads a page's links below a path. They are written without: pages need not

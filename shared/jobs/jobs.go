@@ -66,6 +66,7 @@ type Store interface {
 	Timeline(ctx context.Context, tenant, id string) ([]job.TimelineEvent, error)
 	Retries(ctx context.Context, tenant string, ids []string) (map[string][]string, error)
 	Counts(ctx context.Context, tenant string, q jobstore.Query) (map[job.State]int, error)
+	Activity(ctx context.Context, tenant string, in jobstore.Intervals) ([]jobstore.Interval, error)
 	Results(ctx context.Context, tenant, id string, q jobstore.RowQuery) iter.Seq2[job.Row, error]
 	Rows(ctx context.Context, tenant, id string, q jobstore.RowQuery) ([]job.Row, error)
 	Surface(ctx context.Context, tenant, id string) ([]byte, error)
@@ -152,14 +153,15 @@ type Service struct {
 	// Sessions tell whose a request is, by key or cookie.
 	Sessions *auth.Sessions
 
-	cfg       Config
-	base      base
-	cursors   cursors
-	counts    countsCache
-	overviews overviewCache
-	runs      runTimes
-	attention attention
-	streams   chan struct{}
+	cfg        Config
+	base       base
+	cursors    cursors
+	counts     countsCache
+	overviews  overviewCache
+	activities activityCache
+	runs       runTimes
+	attention  attention
+	streams    chan struct{}
 	// ofTenants are the streams of each tenant, reads and counting what it reads.
 	ofTenants, reads, counting shares
 	drain                      chan struct{}

@@ -95,6 +95,10 @@ type Store interface {
 	// (Job.Shown), zeros included, under the filters of q other than Status; Limit and Cursor mean nothing here.
 	Counts(ctx context.Context, tenant string, q Query) (map[job.State]int, error)
 
+	// Activity counts a tenant's jobs by the interval in which they were created, and tells
+	// how long they took: one Interval for each of in. It looks at every job of them all.
+	Activity(ctx context.Context, tenant string, in Intervals) ([]Interval, error)
+
 	// Timeline returns a job's events by time, or ErrNotFound.
 	Timeline(ctx context.Context, tenant, id string) ([]job.TimelineEvent, error)
 

@@ -260,3 +260,21 @@ const away = document.querySelector("[data-retry]");
 if (away) retry(Number(away.dataset.retry));
 const form = document.getElementById("sweep");
 if (form) estimate(form);
+
+// A part that other pages have too is fetched from there when it is opened, and each
+// minute while it is. Whether it is open is remembered.
+for (const part of document.querySelectorAll("details[data-part]")) {
+  const key = `open:${part.id}`;
+  const load = async () => {
+    if (!part.open || document.hidden) return;
+    try {
+      const answer = await fetch(part.dataset.part, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(patience) });
+      if (!answer.ok) return;
+      const content = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.dataset.of);
+      if (content) part.replaceChildren(part.querySelector("summary"), content);
+    } catch { /* the link to the other page stays */ }
+  };
+  part.addEventListener("toggle", () => { localStorage.setItem(key, part.open ? "1" : "0"); load(); });
+  setInterval(load, 60000);
+  part.open = (localStorage.getItem(key) ?? (innerWidth >= 1000 ? "1" : "0")) === "1";
+}

@@ -251,6 +251,30 @@ func (b store) Retries(_ context.Context, owner string, ids []string) (map[strin
 	return found, nil
 }
 
+func (b store) Activity(ctx context.Context, owner string, in jobstore.Intervals) ([]jobstore.Interval, error) {
+	if err := b.read(ctx, "activity"); err != nil {
+		return nil, err
+	}
+	if err := b.Fails("job store"); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var rows []jobstore.IntervalRow
+	for _, j := range b.World.Jobs {
+		if j.TenantID != owner || j.CreatedAt.Before(in.From) {
+			continue
+		}
+		row := jobstore.IntervalRow{Number: int(j.CreatedAt.Sub(in.From) / in.Every), Status: j.Shown(), Jobs: 1}
+		if j.CompletedAt != nil {
+			took := j.CompletedAt.Sub(j.CreatedAt)
+			row.Median, row.Slow = &took, &took
+		}
+		rows = append(rows, row)
+	}
+	return in.Fill(rows), nil
+}
+
 func (b store) Counts(ctx context.Context, owner string, _ jobstore.Query) (map[job.State]int, error) {
 	if err := b.read(ctx, "counts"); err != nil {
 		return nil, err

@@ -51,6 +51,7 @@ func Exercise(t *testing.T, open func(t *testing.T) jobstore.Store) {
 		{"best score first", byScore},
 		{"filters", filters},
 		{"cancelled is a state of its own", cancelled},
+		{"jobs by interval", activity},
 		{"retries of jobs", retries},
 		{"rows in any order", sortedRows},
 		{"tenants", tenants},
