@@ -21,6 +21,8 @@ type brokerPageView struct {
 	Health  []health
 	Slots   *slotsView
 	Retries []broker.Retry
+	// Rates are what became of deliveries, of each broker.
+	Rates []ratesView
 	// Done says what the caller's last act did.
 	Done string
 	// Away says that the broker cannot be read now.
@@ -33,6 +35,9 @@ func (f *Function) brokerPage(w http.ResponseWriter, r *http.Request) {
 	var err error
 	if v.BrokerView, err = f.jobs.ReadBroker(ctx); err == nil {
 		v.Retries, err = f.retries(ctx, v.Triggers)
+	}
+	if err == nil {
+		v.Rates, err = f.rates(ctx)
 	}
 	if err != nil {
 		slog.WarnContext(ctx, "reading broker failed", "error", err)

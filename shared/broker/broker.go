@@ -25,6 +25,8 @@ type (
 	Inspector       = inspect.Inspector
 	TriggerInfo     = inspect.TriggerInfo
 	StreamInfo      = inspect.StreamInfo
+	Rates           = inspect.Rates
+	Rate            = stream.Rate
 	Retry           = inspect.Retry
 	DeadLetter      = inspect.DeadLetter
 	DeadLetterQuery = inspect.DeadLetterQuery

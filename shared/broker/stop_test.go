@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -52,4 +53,26 @@ func TestStopWhileRedisIsFlushed(t *testing.T) {
 	go func() { n.stop(); close(stopped) }()
 	require.NoError(t, b.rdb.FlushAll(t.Context()).Err())
 	receive(t, stopped)
+}
+
+// What became of deliveries is known of a process that has stopped, too.
+func TestRatesOutliveTheProcess(t *testing.T) {
+	t.Parallel()
+	b := setup(t, servertest.Redis(t))
+	s := subscribe(t, nil)
+	n := b.start(b.trigger("t", s))
+	n.publish(http.StatusAccepted, "1")
+	s.next(t)
+	b.settled("t")
+	n.stop()
+	rates, err := b.inspector.Rates(t.Context(), time.Now())
+	require.NoError(t, err)
+	for _, r := range rates {
+		if r.Namespace == b.broker.Namespace && r.Broker == b.broker.Name {
+			require.EqualValues(t, 1, r.Days[len(r.Days)-1]["t"].Delivered)
+			require.Positive(t, r.Days[len(r.Days)-1]["t"].Within(.5))
+			return
+		}
+	}
+	require.Fail(t, "the broker is not told of")
 }

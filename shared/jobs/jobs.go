@@ -113,6 +113,7 @@ type Broker interface {
 	Streams(ctx context.Context) ([]broker.StreamInfo, error)
 	Triggers(ctx context.Context) ([]broker.TriggerInfo, error)
 	Retries(ctx context.Context, namespace, broker, trigger string, limit int) ([]broker.Retry, error)
+	Rates(ctx context.Context, now time.Time) ([]broker.Rates, error)
 	Pause(ctx context.Context, namespace, broker, trigger string) error
 	Resume(ctx context.Context, namespace, broker, trigger string) error
 	ReplayFrom(ctx context.Context, namespace, broker, trigger string, since time.Time) error
@@ -159,6 +160,7 @@ type Service struct {
 	counts     countsCache
 	overviews  overviewCache
 	activities activityCache
+	rates      ratesCache
 	runs       runTimes
 	attention  attention
 	streams    chan struct{}

@@ -150,7 +150,9 @@ func (s *subscription) delivered(work context.Context, c *conf, d *delivery, rep
 	}
 	c.metrics.delivered.Inc()
 	if ms, _, ok := stream.SplitID(d.entry.Origin); ok {
-		c.metrics.latency.Observe(float64(max(time.Now().UnixMilli()-ms, 0)) / 1000)
+		after := max(time.Now().UnixMilli()-ms, 0)
+		c.metrics.latency.Observe(float64(after) / 1000)
+		s.d.rates.delivered(s.name, time.Duration(after)*time.Millisecond)
 	}
 	s.settle(d, stream.Settlement{Outcome: stream.Delivered, Replies: replies})
 }
@@ -158,6 +160,7 @@ func (s *subscription) delivered(work context.Context, c *conf, d *delivery, rep
 // refused counts an attempt, or the time that nobody was there.
 func (s *subscription) refused(work context.Context, c *conf, d *delivery, r result, took time.Duration) {
 	st := &d.state
+	s.d.rates.failed(s.name)
 	st.Code, st.Data, st.Dest = r.code, []byte(stream.Clip(r.data, errorDataBytes)), WithoutCredentials(c.trigger.Subscriber)
 	if st.First == 0 {
 		st.First = time.Now().UnixMilli()
@@ -307,6 +310,7 @@ func (s *subscription) deadLetter(work context.Context, c *conf, d *delivery) {
 				return
 			}
 			c.metrics.dead.Inc()
+			s.d.rates.deadLettered(s.name)
 			if st.Taken {
 				c.metrics.sunk.Inc()
 			} else {

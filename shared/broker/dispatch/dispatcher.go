@@ -26,6 +26,8 @@ type Dispatcher struct {
 	work     context.Context
 	stopWork context.CancelFunc
 
+	rates rates
+
 	mu   sync.Mutex
 	subs map[string]*subscription
 	// leaving are subscriptions that are stopped and may still have deliveries.
@@ -250,6 +252,7 @@ func (d *Dispatcher) Stop(drain time.Duration) bool {
 	for _, s := range subs {
 		s.handBack() // a claim that was under way
 	}
+	d.writeRates(context.WithoutCancel(ctx))
 	return drained
 }
 

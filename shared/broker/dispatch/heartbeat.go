@@ -47,6 +47,9 @@ func (d *Dispatcher) keepAlive(ctx context.Context, p *partition, first time.Tim
 		if time.Now().After(first) {
 			d.takeOver(ctx, p)
 		}
+		if round%12 == 0 && p == d.parts[0] {
+			d.writeRates(ctx)
+		}
 		if round%6 == 0 {
 			d.fillAll(ctx, p)
 			d.refreshPaused(ctx)

@@ -3,6 +3,7 @@
 // on it.
 //
 //	inspect.go  Brokers, Triggers, retries, history
+//	rates.go    what became of deliveries, by hour and by day
 //	dead.go     dead letters: list, redrive, discard
 //	operate.go  pause, resume, replay, purge; what Redis holds of Brokers that are gone
 package inspect

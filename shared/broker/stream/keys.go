@@ -59,6 +59,8 @@ const group = "d"
 //	fill:NAME        hash: after, to: history that is to be copied into the queue
 //	dead:NAME        hash: m:ID its record, p:ID the event
 //	buried:NAME      sorted set: ID → Unix ms of its death
+//	rates:hN, rates:dN   hash, of partition 0 only: what became of deliveries in the
+//	                 Nth hour or day since 1970: NAME/ok, /failed, /dead, and by latency
 //	alive:CONSUMER   string that lives as long as its process does
 type keys struct {
 	prefix string
@@ -79,5 +81,8 @@ func (k keys) deadLetters(trigger string) string { return k.prefix + "buried:" +
 func (k keys) dead(trigger string) string        { return k.prefix + "dead:" + trigger }
 func (k keys) fill(trigger string) string        { return k.prefix + "fill:" + trigger }
 func (k keys) seen(digest string) string         { return k.prefix + "seen:" + digest }
+func (k keys) rates(every string, n int64) string {
+	return k.prefix + "rates:" + every + strconv.FormatInt(n, 10)
+}
 func brokersKey(prefix string) string            { return prefix + "brokers" }
 func controlChannel(prefix string) string        { return prefix + "control" }

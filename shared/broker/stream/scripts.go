@@ -30,6 +30,7 @@ var (
 	replayScript   = script("replay")
 	redriveScript  = script("redrive")
 	discardScript  = script("discard")
+	ratesScript    = script("rates")
 )
 
 func script(name string) *redis.Script {

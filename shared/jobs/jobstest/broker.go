@@ -29,6 +29,16 @@ func (b Broker) Retries(context.Context, string, string, string, int) ([]broker.
 	return []broker.Retry{{Trigger: "store", EventType: "com.zixly.sweep.completed.v1", Attempts: 2, Code: 500, Reason: `{"error":"disk <full>"}`, Due: Created}}, nil
 }
 
+// Rates tells of what "store" was given lately.
+func (b Broker) Rates(context.Context, time.Time) ([]broker.Rates, error) {
+	rate := &broker.Rate{Failed: 1, DeadLettered: 1}
+	for _, after := range []time.Duration{time.Millisecond, 16 * time.Millisecond, 2 * time.Second} {
+		rate.Deliver(after)
+	}
+	lately := []map[string]*broker.Rate{{}, {"store": rate}}
+	return []broker.Rates{{Namespace: "n", Broker: "b", Hour: Created, Day: Created, Hours: lately, Days: lately}}, b.Fails("redis")
+}
+
 func (b Broker) act(word, namespace, name, trigger string) error {
 	if namespace+"/"+name+"/"+trigger != "n/b/store" {
 		return broker.ErrNotFound
