@@ -87,7 +87,7 @@ func New(cfg Config, in enqueuer, keys *auth.Keys, pings map[string]func(context
 	if f.schedules, err = auth.NewSchedules(cfg.ScheduleSecret); err != nil {
 		return nil, err
 	}
-	f.guarded = keys.Require(http.HandlerFunc(f.take))
+	f.guarded = keys.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f.take(w, r, "") }))
 	return f, nil
 }
 
@@ -157,7 +157,9 @@ type accepted struct {
 	CreatedAt  rfc3339.Milli `json:"created_at"`
 }
 
-func (f *Function) take(w http.ResponseWriter, r *http.Request) {
+// take answers a request of a tenant. A key that is given is the request's, whatever its
+// headers and its event say.
+func (f *Function) take(w http.ResponseWriter, r *http.Request, key string) {
 	ctx, cancel := context.WithTimeout(r.Context(), acceptTimeout)
 	defer cancel()
 	req, ctx, err := read(ctx, w, r)
@@ -166,6 +168,7 @@ func (f *Function) take(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx = telemetry.Start(ctx)
+	req.Key = cmp.Or(key, req.Key)
 	req.Tenant, req.Shares = auth.FromContext(ctx), f.keys.Shares()
 	var got []enqueue.Accepted
 	if req.tickers != nil {

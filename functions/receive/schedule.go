@@ -24,9 +24,11 @@ func scheduled(r *http.Request) bool {
 
 // takeScheduled takes the event of a schedule in. Its token stands for a key, but for one
 // source, and for one job a minute: the key of the request is the run's, whatever else was
-// sent, and only runs of now are taken.
+// sent, and only runs of now are taken. What was checked is in the headers; an event in
+// the body may name another source, time and type.
 func (f *Function) takeScheduled(w http.ResponseWriter, r *http.Request) {
-	tenant := f.schedules.Tenant(r.Header.Get("Ce-"+auth.ScheduleToken), r.Header.Get("Ce-Source"))
+	source := r.Header.Get("Ce-Source")
+	tenant := f.schedules.Tenant(r.Header.Get("Ce-"+auth.ScheduleToken), source)
 	at, err := rfc3339.Parse(r.Header.Get("Ce-Time"))
 	age := time.Since(at)
 	if tenant == "" || !f.keys.Knows(tenant) || err != nil || age > latestRun || age < -earliestRun {
@@ -40,5 +42,5 @@ func (f *Function) takeScheduled(w http.ResponseWriter, r *http.Request) {
 	r = r.Clone(auth.NewContext(r.Context(), tenant))
 	r.Header.Del("Idempotency-Key")
 	r.Header.Del("Webhook-Id")
-	f.take(w, r)
+	f.take(w, r, enqueue.PingKey(source, at))
 }

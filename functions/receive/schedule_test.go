@@ -71,6 +71,13 @@ func TestTokensOfSchedules(t *testing.T) {
 		require.Equal(t, http.StatusUnauthorized, do(h, r).Code, name)
 	}
 	require.Len(t, d.asked, 1)
+	w = do(h, ping(token, source, pinged, now, "Content-Type", "application/cloudevents+json"))
+	require.Equal(t, http.StatusBadRequest, w.Code, "headers alone are no event")
+	// The headers are a run's, the event of the body is another: of its own source, type and id.
+	r := request(event(valid), "Content-Type", "application/cloudevents+json", "ce-source", source, "ce-type", pinged,
+		"ce-time", now.Format(time.RFC3339Nano), "ce-scheduletoken", token)
+	require.Equal(t, http.StatusAccepted, do(h, r).Code)
+	require.Equal(t, enqueue.PingKey(source, now), d.asked[1].Key, "an event in the body makes no run of its own")
 	f, err = receive.New(receive.Config{BaseURL: "https://hooks.example"}, d, k, nil)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusUnauthorized, do(http.HandlerFunc(f.Handle), ping(token, source, pinged, now)).Code, "no secret, no tokens")
