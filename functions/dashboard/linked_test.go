@@ -71,7 +71,7 @@ func TestAssets(t *testing.T) {
 		method, path string
 		want         int
 		allow        string
-	}{{"PUT", "/", 405, "GET, HEAD"}, {"GET", "/assets/", 404, ""}, {"GET", "/nowhere", 404, ""}} {
+	}{{"PUT", "/", 405, "GET, HEAD"}, {"GET", "/assets/", 404, ""}, {"GET", "/assets/%ff", 404, ""}, {"GET", "/nowhere", 404, ""}} {
 		r := jobstest.Call(h, c.method, c.path)
 		require.Equal(t, c.want, r.Code, c)
 		require.Equal(t, c.allow, r.Header().Get("Allow"), c)

@@ -122,7 +122,7 @@ func assetServer() http.Handler {
 	}
 	server := http.StripPrefix("/assets/", http.FileServerFS(files))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/assets/" {
+		if !fs.ValidPath(strings.TrimPrefix(r.URL.Path, "/assets/")) { // it would be a 500
 			function.WriteNotFound(w, "address")
 			return
 		}

@@ -17,6 +17,7 @@ func TestOnlyOurHostsAreAnswered(t *testing.T) {
 		"hooks.example": true, "hooks.example:443": true, "HOOKS.EXAMPLE.": true, "proxy.internal:8080": true, "10.0.0.7": true,
 		"": false, ":8080": false, "evil.example": false, "evil.example:8080": false, "localhost.evil.example": false, "notlocalhost": false,
 		"127.0.0.1.evil.example": false, "evil.hooks.example": false, "10.0.0.8": false, "0.0.0.0": false, "[::]": false, "2130706433": false,
+		"127.0.0.1]": false, "[127.0.0.1": false, "[localhost": false,
 		"localhost@evil.example": false, "evil.example,localhost": false,
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
