@@ -320,3 +320,39 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, http.StatusPermanentRedirect, refused.Status)
 }
+
+// Ids are printed, and addresses are made of them.
+func TestAnAnswerNamesJobsByTheirIDs(t *testing.T) {
+	t.Parallel()
+	const id = "01900000-0000-7000-8000-000000000001"
+	answer := ""
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusAccepted)
+		_, _ = io.WriteString(w, answer)
+	}))
+	t.Cleanup(srv.Close)
+	c, err := client.New(srv.URL, "")
+	require.NoError(t, err)
+	for body, good := range map[string]bool{
+		`{"job_id":"` + id + `"}`: true,
+		`{"group_id":"` + id + `","jobs":[{"job_id":"` + id + `","ticker":"DAX"}]}`: true,
+		`{}`:                                     false,
+		`{"job_id":"\u001b[2J"}`:                 false,
+		`{"job_id":"` + id + `\n"}`:              false,
+		`{"group_id":"x"}`:                       false,
+		`{"job_id":"x","group_id":"` + id + `"}`: false,
+		`{"group_id":"` + id + `","jobs":[{"job_id":"../..","ticker":"DAX"}]}`:         false,
+		`{"group_id":"` + id + `","jobs":[{"job_id":"` + id + `","ticker":"\u202e"}]}`: false,
+	} {
+		answer = body
+		_, submitting := c.Submit(t.Context(), client.Request{}, "")
+		_, retrying := c.Retry(t.Context(), id, "")
+		for _, err := range []error{submitting, retrying} {
+			if good {
+				require.NoError(t, err, body)
+			} else {
+				require.ErrorContains(t, err, "names no job", body)
+			}
+		}
+	}
+}

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -72,7 +73,23 @@ type AcceptedJob struct {
 func (c *Client) Submit(ctx context.Context, r Request, key string) (Accepted, error) {
 	var a Accepted
 	err := c.do(ctx, call{method: http.MethodPost, path: "/webhook/trading-sweep", body: r, header: withKey(key)}, &a)
-	return a, err
+	if err != nil {
+		return a, err
+	}
+	return a, a.check()
+}
+
+// check keeps what is no id from callers, who print ids and make addresses of them.
+func (a Accepted) check() error {
+	valid := a.JobID == "" || job.ValidID(a.JobID)
+	valid = valid && (a.GroupID == "" || job.ValidID(a.GroupID)) && (a.JobID != "" || a.GroupID != "")
+	for _, j := range a.Jobs {
+		valid = valid && job.ValidID(j.JobID) && job.ValidTicker(j.Ticker)
+	}
+	if !valid {
+		return errors.New("the answer of the server names no job: something else may answer at this address")
+	}
+	return nil
 }
 
 // Job is a job as all that is known of it tells.
@@ -197,7 +214,10 @@ func (c *Client) Cancel(ctx context.Context, id string) (Cancelled, error) {
 func (c *Client) Retry(ctx context.Context, id, key string) (Accepted, error) {
 	var a Accepted
 	err := c.do(ctx, call{method: http.MethodPost, path: ofJob(id, "/retry"), header: withKey(key)}, &a)
-	return a, err
+	if err != nil {
+		return a, err
+	}
+	return a, a.check()
 }
 
 func ofJob(id, what string) string { return "/api/jobs/" + url.PathEscape(id) + what }

@@ -39,7 +39,7 @@ func run() int {
 		return exitDone
 	case !started || errors.As(err, &usage):
 		// cobra found the fault in the command line before any command ran.
-		fmt.Fprintf(os.Stderr, "sweepline: %s\nSee '%s --help'.\n", err, commandOf(cmd))
+		fmt.Fprintf(os.Stderr, "sweepline: %s\nSee '%s --help'.\n", printable(err.Error()), commandOf(cmd)) // names that a server told, too
 		return exitUsage
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return exitFailed

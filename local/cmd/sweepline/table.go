@@ -59,12 +59,13 @@ func (p plainJSON) Write(text []byte) (int, error) {
 }
 
 // plainText gives a text of others without what could steer a terminal or turn what
-// stands around it, and with its lines and tabs.
+// stands around it, and with its lines and tabs. Carriage returns are left out: what
+// follows one is written over what stands there.
 func plainText(r io.Reader) io.Reader {
 	return transform.NewReader(r, transform.Chain(
-		runes.Remove(runes.Predicate(func(r rune) bool { return job.Printable(r) < 0 })),
+		runes.Remove(runes.Predicate(func(r rune) bool { return r == '\r' || job.Printable(r) < 0 })),
 		runes.Map(func(r rune) rune {
-			if r == '\n' || r == '\r' || r == '\t' {
+			if r == '\n' || r == '\t' {
 				return r
 			}
 			return job.Printable(r)
