@@ -522,21 +522,29 @@ func TestRowsOfAnotherSweepFailTheJob(t *testing.T) {
 }
 
 // endless is an API that pages in circles.
-type endless struct{}
+type endless struct {
+	total int
+	asked atomic.Int32
+}
 
-func (endless) Page(_ context.Context, _, _ string, _ int) (trading.Page, error) {
-	return trading.Page{Rows: make([]job.Row, 50_000), Total: math.MaxInt32}, nil
+func (e *endless) Page(_ context.Context, _, _ string, _ int) (trading.Page, error) {
+	e.asked.Add(1)
+	return trading.Page{Rows: make([]job.Row, 50_000), Total: e.total}, nil
 }
 
 func TestAnAPIThatPagesInCircles(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	f, err := collect.New(b.cfg, b.jobStore, endless{}, collect.Unpaced, nil)
-	require.NoError(t, err)
-	reply, err := f.Handle(t.Context(), b.events.Completed)
-	require.NoError(t, err)
-	require.Contains(t, b.job(t, *reply).ErrorMessage, "more rows than a sweep can have")
-	require.NoError(t, f.Stop(t.Context()))
+	for total, calls := range map[int]int32{-1: 6, math.MaxInt32: 1} { // one that says it beforehand is believed
+		b := setup(t)
+		api := &endless{total: total}
+		f, err := collect.New(b.cfg, b.jobStore, api, collect.Unpaced, nil)
+		require.NoError(t, err)
+		reply, err := f.Handle(t.Context(), b.events.Completed)
+		require.NoError(t, err)
+		require.Contains(t, b.job(t, *reply).ErrorMessage, "more rows than a sweep can have")
+		require.Equal(t, calls, api.asked.Load())
+		require.NoError(t, f.Stop(t.Context()))
+	}
 }
 
 // The real client's errors are told apart the same way.

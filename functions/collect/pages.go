@@ -47,7 +47,7 @@ func (f *Function) collect(ctx context.Context, e cloudevents.Event, d event.Com
 		}
 		all = false
 		page := pageOf(d, next, fetched)
-		if page.Next > maxRows {
+		if max(page.Next, page.Total) > maxRows {
 			return f.fail(d, errors.New("more rows than a sweep can have"))
 		}
 		stored, err := f.store(ctx, page)

@@ -214,6 +214,13 @@ func TestPagesEnd(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, p.Last)
 	require.True(t, p.Rows[0].Synthetic)
+	// One that gives its rows one by one is not asked for ever: others need the calls.
+	_, err = answering(t, 200, `{"total_count":1002,"results":[{"fast_period":1}]}`).Page(t.Context(), "r", "", 1000)
+	require.ErrorAs(t, err, &e)
+	require.True(t, e.Unreadable())
+	p, err = answering(t, 200, `{"total_count":1001,"results":[{"fast_period":1}]}`).Page(t.Context(), "r", "", 1000)
+	require.NoError(t, err)
+	require.True(t, p.Last)
 	for _, body := range []string{`{"results":`, `[]`, `{"results":[{"fast_period":"x"}]}`, `{"results":[{"fast_period":0.5}]}`} {
 		_, err = answering(t, 200, body).Page(t.Context(), "r", "", 0)
 		require.ErrorAs(t, err, &e)

@@ -14,8 +14,14 @@ import (
 	"github.com/zixly/sweepline/shared/job"
 )
 
-// pageSize is the most rows that the API gives at once.
-const pageSize = 500
+const (
+	// pageSize is the most rows that the API gives at once.
+	pageSize = 500
+	// leastPage is what a page has at least, behind the first shortRows rows, that is not
+	// the last one: each page costs a call, of which all jobs have a few in a minute.
+	leastPage = 50
+	shortRows = 1000
+)
 
 // Best is the API's own choice of rows, best score first.
 type Best struct {
@@ -92,9 +98,9 @@ func (c *Client) Page(ctx context.Context, runID, ticker string, offset int) (Pa
 	next := offset + len(p.Rows)
 	switch {
 	case body.more: // it gives more than it is asked for; what it left out here comes with the next page
-	case len(p.Rows) == 0 && offset < p.Total:
+	case next < p.Total && (len(p.Rows) == 0 || len(p.Rows) < leastPage && offset >= shortRows):
 		// A run cut short in the middle must not pass for the whole.
-		return Page{}, &Error{Op: op, Status: http.StatusOK, sent: true, Detail: fmt.Sprintf("no rows after %d of %d", offset, p.Total)}
+		return Page{}, &Error{Op: op, Status: http.StatusOK, sent: true, Detail: fmt.Sprintf("%d rows after %d of %d", len(p.Rows), offset, p.Total)}
 	case len(p.Rows) == 0:
 		p.Last = true
 	case p.Total < 0:
