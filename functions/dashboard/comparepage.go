@@ -70,6 +70,14 @@ type pairView struct {
 	Lines         []differenceLine
 }
 
+// cells counts those of its maps.
+func (p *pairView) cells() int {
+	if p == nil {
+		return 0
+	}
+	return p.MapA.cells() + p.MapB.cells() + len(p.Cells)
+}
+
 // differenceLine is a line of the table of differences: a fast period.
 type differenceLine struct {
 	Name  string
@@ -108,7 +116,7 @@ func (f *Function) comparePage(w http.ResponseWriter, r *http.Request) {
 	} else {
 		out.compare(metric, stat)
 	}
-	render(w, r, http.StatusOK, "compare.html", out)
+	f.renderMaps(w, r, out.Pair.cells(), "compare.html", out)
 }
 
 // sideOf reads a sweep. One without a surface is compared by its facts alone.

@@ -30,6 +30,14 @@ type heatMap struct {
 	Metrics, Stats []choice
 }
 
+// cells counts those of a map; there may be none.
+func (m *heatMap) cells() int {
+	if m == nil {
+		return 0
+	}
+	return len(m.Cells)
+}
+
 // cell is one rectangle, in percents.
 type cell struct {
 	X, Y, W, H string

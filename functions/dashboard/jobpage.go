@@ -65,7 +65,7 @@ func (f *Function) jobPage(w http.ResponseWriter, r *http.Request) {
 	if j.Settled && j.Status == job.Completed {
 		f.addResults(ctx, &v, r.URL)
 	}
-	render(w, r, http.StatusOK, "job.html", v)
+	f.renderMaps(w, r, v.HeatMap.cells(), "job.html", v)
 }
 
 // addResults leaves out what cannot be read: the rest of the page can be.

@@ -88,15 +88,48 @@ func (v view) Left(j jobs.Found) string { return left(j.ETA, v.Now) }
 // render writes a page as a whole, so that a template's mistake is not half a
 // page.
 func render(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+	send(w, status, execute(r, name, data))
+}
+
+// manyCells is from how many cells of a map on a page is a large read: one of some
+// thousands, each a handful of texts to be escaped, takes a tenth of a second of a CPU.
+const manyCells = 500
+
+// renderMaps is render for a page with this many cells of maps. A large one is made within
+// its reader's share of large reads.
+func (f *Function) renderMaps(w http.ResponseWriter, r *http.Request, cells int, name string, data any) {
+	if cells < manyCells {
+		render(w, r, http.StatusOK, name, data)
+		return
+	}
+	release, err := f.jobs.TakeRead(r.Context(), auth.FromContext(r.Context()))
+	if err != nil {
+		f.problemOf(w, r, err)
+		return
+	}
+	page := execute(r, name, data)
+	release() // not kept by a reader that is slow to take it
+	send(w, http.StatusOK, page)
+}
+
+// execute makes a page; nil where its template has a mistake.
+func execute(r *http.Request, name string, data any) []byte {
 	var out bytes.Buffer
 	if err := pages()[name].Execute(&out, data); err != nil {
 		slog.ErrorContext(r.Context(), "rendering page failed", "page", name, "error", err)
+		return nil
+	}
+	return below(jobs.BasePath(r.Context()), out.Bytes())
+}
+
+func send(w http.ResponseWriter, status int, page []byte) {
+	if page == nil {
 		http.Error(w, "this page could not be made", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(below(jobs.BasePath(r.Context()), out.Bytes()))
+	_, _ = w.Write(page)
 }
 
 // ownLinks are the attributes of our pages that lead to our own addresses. No text of

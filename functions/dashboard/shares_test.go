@@ -14,7 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/zixly/sweepline/functions/dashboard"
+	"github.com/zixly/sweepline/shared/auth"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/jobs"
 	"github.com/zixly/sweepline/shared/jobs/jobstest"
 	"github.com/zixly/sweepline/shared/quota"
 )
@@ -111,4 +113,41 @@ func TestPagesTellWhoAsksTooMuch(t *testing.T) {
 	require.Equal(t, "60", r.Header().Get("Retry-After"))
 	j := w.Stored("default", job.Failed)
 	require.Equal(t, 429, jobstest.Form(h, "/jobs/"+j.JobID+"/retry", url.Values{"key": {"k"}}).Code)
+}
+
+// A page with a large map costs what a hundred others do, each time it is looked at.
+func TestPagesWithLargeMapsAreLargeReads(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := jobstest.New()
+		s := w.Shared(t, "acme:one,globex:two", jobs.Config{MaxStreams: 2, TenantReads: auth.Auto})
+		_, h := serve(t, dashboard.Config{}, s, dashboard.Deps{})
+		mapped := func(tenant string, periods int) job.Job {
+			j := w.Stored(tenant, job.Completed)
+			var rows []job.Row
+			for fast := range periods {
+				for slow := range periods {
+					rows = append(rows, job.Row{FastPeriod: 1 + fast, SlowPeriod: 100 + slow, Score: float64(fast * slow)})
+				}
+			}
+			w.Set(func() { w.Rows = rows })
+			require.Equal(t, http.StatusOK, jobstest.Call(h, "GET", "/jobs/"+j.JobID, "X-API-Key", map[string]string{"acme": "one", "globex": "two"}[tenant]).Code)
+			return j // its surface is remembered
+		}
+		large, small, theirs := mapped("acme", 40), mapped("acme", 3), mapped("globex", 40)
+		release, err := s.TakeRead(t.Context(), "acme")
+		require.NoError(t, err)
+		_, err = s.TakeRead(t.Context(), "acme") // the other one
+		require.NoError(t, err)
+		look := func(path, key string) int { return jobstest.Call(h, "GET", path, "X-API-Key", key).Code }
+		require.Equal(t, http.StatusTooManyRequests, look("/jobs/"+large.JobID, "one"))
+		require.Equal(t, http.StatusTooManyRequests, look("/compare?a="+large.JobID+"&b="+large.JobID, "one"))
+		require.Equal(t, http.StatusOK, look("/jobs/"+small.JobID, "one"))
+		require.Equal(t, http.StatusOK, look("/compare?a="+small.JobID+"&b="+small.JobID, "one"))
+		require.Equal(t, http.StatusOK, look("/jobs/"+theirs.JobID, "two"))
+		release()
+		for range 3 { // it is given back
+			require.Equal(t, http.StatusOK, look("/jobs/"+large.JobID, "one"))
+		}
+	})
 }
