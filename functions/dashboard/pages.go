@@ -129,7 +129,7 @@ func send(w http.ResponseWriter, status int, page []byte) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(page)
+	_, _ = w.Write(page) //nolint:gosec // html/template has escaped what is in it
 }
 
 // ownLinks are the attributes of our pages that lead to our own addresses. No text of

@@ -75,3 +75,23 @@ func TestMemberID(t *testing.T) {
 	require.NotEqual(t, group, job.MemberID(group, "DAX"))
 	require.True(t, job.ValidID(job.MemberID(group, "DAX")))
 }
+
+func FuzzParseRequest(f *testing.F) {
+	f.Add(of(`"ticker":"DAX","labels":["weekly","desk=eu"]`))
+	f.Add(of(`"tickers":["DAX","SMI"],"labels":[]`))
+	f.Add(of(`"tickers":["DAX","DAX",""],"labels":["a b","\u0000"],"step":0,"colour":1`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		r, err := job.ParseRequest(body)
+		if err != nil {
+			var invalid job.Invalid
+			require.ErrorAs(t, err, &invalid)
+			return
+		}
+		require.NoError(t, r.Sweep.Validate())
+		require.True(t, job.ValidLabels(r.Labels), r.Labels)
+		require.LessOrEqual(t, len(r.Tickers), job.MaxTickers)
+		for _, ticker := range r.Tickers {
+			require.True(t, job.ValidTicker(ticker), ticker)
+		}
+	})
+}
