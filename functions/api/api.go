@@ -51,7 +51,7 @@ func (f *Function) routes() http.Handler {
 		mux.Handle(pattern, f.jobs.Require(jobs.Query(h, query...), jobs.Refuse))
 	}
 	handle("GET /webhook/jobs/{id}", jobs.OfJob(f.getJob))
-	handle("GET /api/jobs", f.listJobs, "status", "ticker", "q", "group", "label", "since", "until", "sort", "limit", "cursor")
+	handle("GET /api/jobs", f.listJobs, "status", "prefix", "ticker", "q", "group", "label", "since", "until", "sort", "limit", "cursor")
 	handle("GET /api/jobs/{id}", jobs.OfJob(f.getJob))
 	handle("POST /api/jobs/{id}/cancel", jobs.OfJob(f.cancelJob))
 	handle("POST /api/jobs/{id}/retry", jobs.OfJob(f.retryJob))

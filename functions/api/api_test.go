@@ -85,11 +85,11 @@ func TestList(t *testing.T) {
 	page := jobstest.Decode[struct {
 		Jobs []job.Job `json:"jobs"`
 		Next string    `json:"next_cursor"`
-	}](t, jobstest.Call(h, "GET", "/api/jobs?status=running,failed&status=QUEUED&ticker=dax&limit=7&cursor=c&since=2026-01-01T00:00:00Z&q=text&sort=score&label=weekly,desk=eu&label=weekly&group=0190A6F0-0000-7000-8000-000000000001"))
+	}](t, jobstest.Call(h, "GET", "/api/jobs?status=running,failed&status=QUEUED&ticker=dax&prefix=0190A6F0-00&limit=7&cursor=c&since=2026-01-01T00:00:00Z&q=text&sort=score&label=weekly,desk=eu&label=weekly&group=0190A6F0-0000-7000-8000-000000000001"))
 	require.Len(t, page.Jobs, 1)
 	require.Equal(t, "next", page.Next)
 	require.Equal(t, jobstore.Query{
-		Status: []job.State{job.Running, job.Failed, job.Queued}, Ticker: "dax", Limit: 7, Cursor: "c", Text: "q", Sort: jobstore.BestFirst,
+		Status: []job.State{job.Running, job.Failed, job.Queued}, Ticker: "dax", Prefix: "0190a6f0-00", Limit: 7, Cursor: "c", Text: "q", Sort: jobstore.BestFirst,
 		Group: "0190a6f0-0000-7000-8000-000000000001", Labels: []string{"weekly", "desk=eu"},
 		Since: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 	}, func() jobstore.Query { q := w.Query; q.Text = "q"; return q }())
@@ -98,9 +98,12 @@ func TestList(t *testing.T) {
 	for since, want := range map[string]int{"2026-01-01t00:00:00z": 200, "1990-12-31T23:59:60Z": 200, "2026-01-01T00:00:00,5Z": 400, "2026-01-01T00:00:00%2B24:00": 400} {
 		require.Equal(t, want, jobstest.Call(h, "GET", "/api/jobs?since="+since).Code, since)
 	}
-	r = jobstest.Call(h, "GET", "/api/jobs?status=odd&limit=0&since=yesterday&until=x&sort=best&group=x&label=a%20b")
+	r = jobstest.Call(h, "GET", "/api/jobs?status=odd&limit=0&since=yesterday&until=x&sort=best&group=x&label=a%20b&prefix=0190a")
 	require.Equal(t, 400, r.Code)
-	require.Len(t, jobstest.Decode[struct{ Details []job.Problem }](t, r).Details, 7)
+	require.Len(t, jobstest.Decode[struct{ Details []job.Problem }](t, r).Details, 8)
+	for _, prefix := range []string{"0190a", "-0190a-", "0190ag", "0190a6f0-0000-7000-8000-0000000000011", "%25"} {
+		require.Equal(t, 400, jobstest.Call(h, "GET", "/api/jobs?prefix="+prefix).Code, prefix)
+	}
 	require.Equal(t, 200, jobstest.Call(h, "GET", "/api/jobs?sort=created").Code)
 	require.Equal(t, jobstore.NewestFirst, w.Query.Sort)
 	require.Equal(t, 400, jobstest.Call(h, "GET", "/api/jobs?cursor=bad").Code)

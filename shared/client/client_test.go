@@ -93,15 +93,15 @@ func TestEveryOperation(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, done, got.Job)
 	p, err := s.Jobs(ctx, client.JobFilter{
-		Status: []job.State{job.Completed, job.Failed}, Ticker: "DAX", Text: "x", Group: a.JobID, Labels: []string{"weekly", "a"}, Limit: 7, Cursor: "c", Sort: client.BestFirst,
+		Status: []job.State{job.Completed, job.Failed}, Ticker: "DAX", Prefix: "019a8f", Text: "x", Group: a.JobID, Labels: []string{"weekly", "a"}, Limit: 7, Cursor: "c", Sort: client.BestFirst,
 		Since: jobstest.Created, Until: jobstest.Created.Add(time.Hour),
 	})
 	require.NoError(t, err)
 	require.Len(t, p.Jobs, 2)
 	require.Equal(t, "next", p.NextCursor)
 	q := s.world.Query
-	require.Equal(t, []any{[]job.State{job.Completed, job.Failed}, "DAX", "x", jobstest.Created, jobstest.Created.Add(time.Hour), 7, "c", jobstore.BestFirst, a.JobID, []string{"weekly", "a"}},
-		[]any{q.Status, q.Ticker, q.Text, q.Since, q.Until, q.Limit, q.Cursor, q.Sort, q.Group, q.Labels})
+	require.Equal(t, []any{[]job.State{job.Completed, job.Failed}, "DAX", "x", jobstest.Created, jobstest.Created.Add(time.Hour), 7, "c", jobstore.BestFirst, a.JobID, []string{"weekly", "a"}, "019a8f"},
+		[]any{q.Status, q.Ticker, q.Text, q.Since, q.Until, q.Limit, q.Cursor, q.Sort, q.Group, q.Labels, q.Prefix})
 
 	s.world.Events[done.JobID] = []job.TimelineEvent{{ID: done.JobID + "/requested", Type: "t", Time: jobstest.Created, Data: map[string]any{"a": 1.0}}}
 	events, err := s.Timeline(ctx, done.JobID)

@@ -132,6 +132,9 @@ const (
 type JobFilter struct {
 	// Status may hold job.ShownCancelled as well.
 	Status []job.State
+	// Prefix is what the job's id begins with: 6 hexadecimal digits or more. Acts on many
+	// jobs take none.
+	Prefix string
 	Ticker string
 	// Text must occur in the job's id, ticker, strategy or error.
 	Text string
@@ -155,6 +158,7 @@ func (f JobFilter) query() url.Values {
 		words[i] = string(s)
 	}
 	set(q, "status", strings.Join(words, ","))
+	set(q, "prefix", f.Prefix)
 	set(q, "ticker", f.Ticker)
 	set(q, "q", f.Text)
 	set(q, "group", f.Group)

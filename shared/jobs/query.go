@@ -44,6 +44,9 @@ func ParseQuery(v url.Values) (jobstore.Query, error) {
 	if q.Group = strings.ToLower(v.Get("group")); q.Group != "" && !job.ValidID(q.Group) {
 		bad("group", "must be the id of a group")
 	}
+	if q.Prefix = strings.ToLower(v.Get("prefix")); q.Prefix != "" && !jobstore.ValidPrefix(q.Prefix) {
+		bad("prefix", "must be the first "+strconv.Itoa(jobstore.MinPrefix)+" or more digits of a job's id")
+	}
 	q.Labels = labelsOf(v["label"], bad)
 	switch v.Get("sort") {
 	case "", SortCreated:

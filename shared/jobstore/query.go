@@ -27,6 +27,9 @@ type Query struct {
 	// Status keeps the jobs in one of these states, as Job.Shown tells them: those that
 	// were cancelled are job.ShownCancelled, not job.Failed.
 	Status []job.State
+	// Prefix is what the job's id begins with: MinPrefix to 32 hexadecimal digits in lower
+	// case; dashes do not count. Any other finds nothing.
+	Prefix string
 	// Ticker must match exactly, but for upper and lower case.
 	Ticker string
 	// Group keeps the jobs of a group.
@@ -63,6 +66,31 @@ func (q Query) PageSize() int {
 
 // Needle is the text to look for: no NUL, which PostgreSQL refuses, and bounded.
 func (q Query) Needle() string { return Text(strings.TrimSpace(q.Text), longestText) }
+
+// MinPrefix is the least number of digits of Query.Prefix.
+const MinPrefix = 6
+
+// hexDigits is how many an id has.
+const hexDigits = 32
+
+// ValidPrefix reports whether text may be a Query.Prefix.
+func ValidPrefix(text string) bool {
+	digits := strings.ReplaceAll(text, "-", "")
+	return len(text) <= len(uuid.Nil.String()) && len(digits) >= MinPrefix && len(digits) <= hexDigits &&
+		strings.Trim(digits, "0123456789abcdef") == ""
+}
+
+// IDs are the least and the greatest id that begin with q.Prefix.
+func (q Query) IDs() (least, greatest string) {
+	if !ValidPrefix(q.Prefix) {
+		return uuid.Max.String(), uuid.Nil.String() // nothing lies between them
+	}
+	digits := strings.ReplaceAll(q.Prefix, "-", "")
+	full := func(with string) string {
+		return uuid.MustParse(digits + strings.Repeat(with, hexDigits-len(digits))).String()
+	}
+	return full("0"), full("f")
+}
 
 // Stored are the states of q.Status as they are stored, as text; those that do not exist
 // match nothing. cancelled says whether jobs that were cancelled are among those that are

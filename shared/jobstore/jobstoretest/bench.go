@@ -84,6 +84,8 @@ func benchReads(b *testing.B, l jobstore.Store, settle func(b *testing.B)) {
 		"label that isn't": {Labels: []string{"monthly"}},
 		"best of a label":  {Labels: []string{"weekly"}, Sort: jobstore.BestFirst},
 		"group":            {Group: group, Sort: jobstore.BestFirst},
+		"prefix":           {Prefix: best.Jobs[0].JobID[:35]},
+		"prefix of none":   {Prefix: "ffffffff"},
 		"text that is":     {Text: "cac"},
 		"text that is not": {Text: "nowhere"},
 	} {

@@ -2,6 +2,7 @@ package jobstoretest
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -82,6 +83,8 @@ func filters(t *testing.T, l jobstore.Store) {
 	apply(t, l, Life(t, h[0]).Requested, Life(t, h[1]).Submitted, Life(t, h[2]).Requested, Life(t, h[3]).Requested)
 	Complete(t, l, h[2], Rows(3))
 	finish(t, l, Life(t, h[3]).Failed)
+	common := h[0].JobID[:6] // they were made at once
+	require.Empty(t, list(t, l, "other", jobstore.Query{Prefix: h[0].JobID}), "of another tenant")
 	at := func(hours int) time.Time { return Start.Add(time.Duration(hours) * time.Hour) }
 	for name, c := range map[string]struct {
 		q    jobstore.Query
@@ -110,6 +113,14 @@ func filters(t *testing.T, l jobstore.Store) {
 		"no label so":      {jobstore.Query{Labels: []string{`weekly","week`}}, nil},
 		"best of a label":  {jobstore.Query{Labels: []string{"week"}, Sort: jobstore.BestFirst}, []int{2}},
 		"best of a group":  {jobstore.Query{Group: h[0].JobID, Sort: jobstore.BestFirst}, []int{2, 0}},
+		"prefix":           {jobstore.Query{Prefix: h[1].JobID[:33]}, []int{1}},
+		"no dashes":        {jobstore.Query{Prefix: strings.ReplaceAll(h[2].JobID, "-", "")}, []int{2}},
+		"common prefix":    {jobstore.Query{Prefix: common}, []int{3, 2, 1, 0}},
+		"best of a prefix": {jobstore.Query{Prefix: common, Sort: jobstore.BestFirst}, []int{2, 3, 1, 0}},
+		"prefix and state": {jobstore.Query{Prefix: common, Status: []job.State{job.Queued}}, []int{0}},
+		"nobody's prefix":  {jobstore.Query{Prefix: "ffffffff"}, nil},
+		"short prefix":     {jobstore.Query{Prefix: common[:5]}, nil},
+		"odd prefix":       {jobstore.Query{Prefix: "zzzzzzzz"}, nil},
 		"together":         {jobstore.Query{Ticker: "DAX", Status: []job.State{job.Completed}, Since: at(1), Text: "sma"}, []int{2}},
 	} {
 		want := []string{}

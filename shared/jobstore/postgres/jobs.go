@@ -163,7 +163,13 @@ func (f *filter) inStates(q jobstore.Query) {
 // narrow holds the filters that Jobs and Counts share.
 func narrow(tenantID string, q jobstore.Query) *filter {
 	f := &filter{}
-	f.add("tenant_id = ?", tenantID)
+	if q.Prefix != "" {
+		least, greatest := q.IDs()
+		f.add("id between ?::uuid and ?::uuid", least, greatest) // by the primary key:
+		f.add("tenant_id is not distinct from ?", tenantID) // no index of the tenant's jobs serves this
+	} else {
+		f.add("tenant_id = ?", tenantID)
+	}
 	if q.Ticker != "" {
 		f.add("ticker = upper(?)", jobstore.Text(q.Ticker, 64))
 	}

@@ -136,7 +136,13 @@ func (f *filter) inStates(q jobstore.Query) error {
 // narrow holds the filters that Jobs and Counts share.
 func narrow(tenant string, q jobstore.Query) *filter {
 	f := &filter{}
-	f.add("tenant_id = ?", tenant)
+	if q.Prefix != "" {
+		least, greatest := q.IDs()
+		f.add("id between ? and ?", least, greatest) // by the primary key:
+		f.add("+tenant_id = ?", tenant) // no index of the tenant's jobs serves this
+	} else {
+		f.add("tenant_id = ?", tenant)
+	}
 	if q.Ticker != "" {
 		f.add("ticker = upper(?)", q.Ticker)
 	}
