@@ -19,7 +19,7 @@ JOBS       ?= 300
 CHAOSFLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race lint vet bench bench-jobs bench-go budget fuzz chaos chaos-long tidy-check vulns licences sbom clean
+.PHONY: help run build man test race lint vet bench bench-jobs bench-go budget fuzz chaos chaos-long tidy-check vulns licences sbom clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ run: build ## Build and run everything on this machine, with one demo sweep (POR
 build: ## Build bin/sweepline, which needs no C library
 	@[ -x bin/sweepline ] || echo "Building bin/sweepline with $$($(GO) env GOVERSION): the pipeline, SQLite and an embedded Redis. The first build takes minutes, later ones seconds."
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/sweepline ./local/cmd/sweepline
+
+man: ## Write the command's manual pages into .build/man (man -M .build/man 1 sweepline-jobs)
+	@rm -rf .build/man && mkdir -p .build/man/man1
+	$(GO) test -ldflags "-X $$($(GO) list -m)/local/cmd/sweepline.version=$(VERSION)" ./local/cmd/sweepline -run '^TestManPages$$' -count 1 -man $(CURDIR)/.build/man/man1
 
 test: $(GOTESTSUM) ## Run all tests; says what it left out where a server is missing
 	$(GOTESTSUM) --format pkgname -- $(PACKAGES)

@@ -17,7 +17,7 @@ import (
 func newBench() *cobra.Command {
 	var (
 		o       bench.Options
-		asJSON  bool
+		form    output
 		compare string
 	)
 	cmd := &cobra.Command{
@@ -54,7 +54,7 @@ report (--json) and then exits with 1.`,
 				return err
 			}
 			out := cmd.OutOrStdout()
-			if asJSON {
+			if form.isJSON() {
 				err = printJSON(out, r)
 			} else {
 				err = r.WriteTable(out)
@@ -62,7 +62,7 @@ report (--json) and then exits with 1.`,
 			if err != nil || old == nil {
 				return err
 			}
-			if asJSON {
+			if form.isJSON() {
 				out = cmd.ErrOrStderr()
 			}
 			return printChanges(out, r, old)
@@ -78,7 +78,7 @@ report (--json) and then exits with 1.`,
 	f.StringSliceVar(&o.Fsync, "fsync", []string{"everysec", "always"}, "Redis' appendfsync")
 	f.StringSliceVar(&o.Only, "only", nil, "scenarios: "+strings.Join(bench.Scenarios(), ", ")+" (default all)")
 	f.StringVar(&o.Profile, "profile", "", "folder for profiles of the burst and of the paced run, for \"go tool pprof\"")
-	f.BoolVar(&asJSON, "json", false, "print JSON")
+	form.flags(cmd, formTable, formJSON)
 	f.StringVar(&compare, "compare", "", "an earlier report in JSON to compare with")
 	cmd.AddCommand(newBenchWebhook(), newBenchHello())
 	return cmd

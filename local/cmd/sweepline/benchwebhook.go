@@ -17,9 +17,9 @@ func newBenchWebhook() *cobra.Command {
 	var (
 		rate     int
 		duration time.Duration
-		asJSON   bool
+		o        output
 	)
-	cmd := &cobra.Command{
+	cmd := remote(&cobra.Command{
 		Use:   "webhook",
 		Short: "Measure how fast a running sweepline answers webhooks",
 		Long: `Sends sweeps at a fixed rate, whatever the answers take, and prints how long
@@ -33,7 +33,7 @@ they took. These are real jobs: run it against a sweepline of your own, such as
 			if duration < time.Second || duration > 10*time.Minute {
 				return usagef("--duration must be 1s to 10m")
 			}
-			c, err := newClient()
+			c, err := newClient(cmd)
 			if err != nil {
 				return err
 			}
@@ -41,17 +41,17 @@ they took. These are real jobs: run it against a sweepline of your own, such as
 			if err != nil {
 				return err
 			}
-			if asJSON {
+			if o.isJSON() {
 				return printJSON(cmd.OutOrStdout(), r)
 			}
 			printWebhooks(cmd.OutOrStdout(), r)
 			return nil
 		},
-	}
+	})
 	f := cmd.Flags()
 	f.IntVar(&rate, "rate", 200, "requests a second")
 	f.DurationVar(&duration, "duration", 10*time.Second, "for how long")
-	f.BoolVar(&asJSON, "json", false, "print JSON")
+	o.flags(cmd, formTable, formJSON)
 	return cmd
 }
 

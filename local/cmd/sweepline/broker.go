@@ -112,9 +112,10 @@ variables.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&dir, "config", "", "folder of Broker and Trigger YAML")
-	f.IntVar(&port, "port", 8081, "port of the ingress, 0 for any free one")
-	f.IntVar(&adminPort, "admin-port", 9090, "port of metrics and health, 0 for any free one")
+	portVar(f, &port, "port", 8081, "port of the ingress, 0 for any free one")
+	portVar(f, &adminPort, "admin-port", 9090, "port of metrics and health, 0 for any free one")
 	f.StringVar(&address, "address", "127.0.0.1", "address to listen at")
 	_ = cmd.MarkFlagRequired("config")
+	cmd.AddCommand(newBrokerStatus())
 	return cmd
 }

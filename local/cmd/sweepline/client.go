@@ -13,41 +13,20 @@ import (
 	"github.com/google/uuid"
 
 	api "github.com/zixly/sweepline/shared/client"
-	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
 )
-
-// clientConfig says where a running sweepline is.
-type clientConfig struct {
-	// URL is where the sweepline runs that the command talks to.
-	URL string `envconfig:"SWEEPLINE_URL" default:"http://localhost:8080"`
-	// Key is the tenant's key, where keys are asked for.
-	Key string `envconfig:"SWEEPLINE_KEY"`
-}
-
-func newClient() (*api.Client, error) {
-	var cfg clientConfig
-	if err := function.Load(&cfg); err != nil {
-		return nil, usageError{err}
-	}
-	c, err := api.New(cfg.URL, cfg.Key)
-	if err != nil {
-		return nil, usagef("SWEEPLINE_URL must look like http://localhost:8080")
-	}
-	return c, nil
-}
 
 // advice says what to do about an error of the API; empty where nothing helps.
 func advice(err error) string {
 	if _, nobody := errors.AsType[*api.Unreachable](err); nobody {
-		return "Start one with 'sweepline up', or set SWEEPLINE_URL"
+		return "Start one with 'sweepline up', or name another: --server, --context or SWEEPLINE_URL"
 	}
 	e, refused := errors.AsType[*api.Error](err)
 	switch {
 	case !refused:
 		return ""
 	case e.Status == http.StatusUnauthorized:
-		return "Set SWEEPLINE_KEY to your tenant's key"
+		return "Name your tenant's key: SWEEPLINE_KEY, --key-file or a context"
 	case e.Code == "operators_only":
 		return "Use the key of a tenant that OPERATOR_TENANTS names"
 	case e.Status == http.StatusNotFound && strings.Contains(e.Path, "/dead-letters/"):

@@ -1,13 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"slices"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 func letterFlags(cmd *cobra.Command, f *api.DeadLetterFilter) {
 	cmd.Flags().StringVar(&f.Trigger, "trigger", "", "those of this trigger")
 	cmd.Flags().StringVar(&f.Cause, "cause", "", "those that failed alike: a cause of 'sweepline dead-letters --group'")
+	_ = cmd.RegisterFlagCompletionFunc("trigger", completeTriggers)
 }
 
 // allDeadLetters reads the list, all pages of it.
@@ -41,14 +41,15 @@ func allDeadLetters(ctx context.Context, c *api.Client, filter api.DeadLetterFil
 
 func newDeadLetters() *cobra.Command {
 	var f api.DeadLetterFilter
-	var group, asJSON bool
-	cmd := &cobra.Command{
+	var group bool
+	var o output
+	cmd := remote(&cobra.Command{
 		Use:     "dead-letters",
 		Short:   "List events that could not be delivered, or what they failed of",
 		Example: "  sweepline dead-letters --group\n  sweepline dead-letters --trigger store",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := newClient()
+			c, err := newClient(cmd)
 			if err != nil {
 				return err
 			}
@@ -56,32 +57,49 @@ func newDeadLetters() *cobra.Command {
 				if f.Cause != "" {
 					return usagef("--group lists causes; it takes no --cause")
 				}
-				return printCauses(cmd, c, f, asJSON)
+				return printCauses(cmd, c, f, o)
 			}
 			letters, err := allDeadLetters(cmd.Context(), c, f)
 			if err != nil {
 				return err
 			}
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), api.DeadLetterPage{DeadLetters: letters})
-			}
-			w := cmd.OutOrStdout()
-			if len(letters) == 0 {
-				return noLetters(w, f)
-			}
-			g := newGrid(w, "id", "what", "trigger", "event", "attempts", "time", "reason")
-			g.right, g.wraps, g.spare = []string{"attempts"}, "reason", []string{"event", "attempts", "time", "trigger"}
-			for _, l := range letters {
-				g.add(l.ID, l.Undone, printable(l.Trigger), printable(l.EventID), l.Attempts, l.Time.Local().Format(time.DateTime), reasonText(l.Reason))
-			}
-			g.print()
-			return nil
+			return show(cmd, o, listing[api.DeadLetter]{
+				items: letters, page: api.DeadLetterPage{DeadLetters: letters},
+				name: func(l api.DeadLetter) string { return l.ID },
+				head: []string{"id", "what", "trigger", "type", "event_id", "job_id", "attempts", "code", "cause", "taken", "time", "reason"},
+				record: func(l api.DeadLetter) []string {
+					return []string{
+						l.ID, l.Undone, l.Trigger, l.Type, l.EventID, l.JobID, strconv.Itoa(l.Attempts), strconv.Itoa(l.Code), l.Cause, strconv.FormatBool(l.Taken),
+						csvTime(&l.Time), reasonText(l.Reason),
+					}
+				},
+				table: func(w io.Writer, wide bool) error { return printLetters(w, letters, f, wide) },
+			})
 		},
-	}
+	})
 	letterFlags(cmd, &f)
 	cmd.Flags().BoolVar(&group, "group", false, "what they failed of, and how many of each")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	o.flags(cmd, allForms...)
 	return cmd
+}
+
+// printLetters prints a table of dead letters: what their subscribers said, not how.
+func printLetters(w io.Writer, letters []api.DeadLetter, f api.DeadLetterFilter, wide bool) error {
+	if len(letters) == 0 {
+		return noLetters(w, f)
+	}
+	head := []any{"id", "what", "trigger", "attempts", "time", "reason"}
+	if wide {
+		head = append(head, "code", "cause", "event", "job")
+	}
+	g := newGrid(w, head...)
+	g.right, g.wraps, g.spare, g.wide = []string{"attempts", "code"}, "reason", []string{"trigger", "attempts", "time", "what"}, wide
+	for _, l := range letters {
+		cells := []any{l.ID, l.Undone, l.Trigger, l.Attempts, l.Time.Local().Format(time.DateTime), reasonText(l.Reason), l.Code, l.Cause, l.EventID, l.JobID}
+		g.add(cells[:len(head)]...)
+	}
+	g.print()
+	return nil
 }
 
 func noLetters(w io.Writer, f api.DeadLetterFilter) error {
@@ -94,209 +112,69 @@ func noLetters(w io.Writer, f api.DeadLetterFilter) error {
 }
 
 // printCauses lists what dead letters failed of.
-func printCauses(cmd *cobra.Command, c *api.Client, f api.DeadLetterFilter, asJSON bool) error {
+func printCauses(cmd *cobra.Command, c *api.Client, f api.DeadLetterFilter, o output) error {
 	found, err := c.Causes(cmd.Context(), f.Trigger)
 	if err != nil {
 		return err
 	}
-	w := cmd.OutOrStdout()
-	if asJSON {
-		return printJSON(w, found)
-	}
-	if len(found.Causes) == 0 {
-		return noLetters(w, f)
-	}
-	g := newGrid(w, "cause", "letters", "trigger", "code", "last", "reason")
-	g.right, g.wraps, g.spare = []string{"letters"}, "reason", []string{"last", "code"}
-	for _, one := range found.Causes {
-		g.add(one.Cause, one.Count, one.Trigger, one.Code, one.Last.Local().Format(time.DateTime), one.Reason)
-	}
-	g.print()
-	if !found.Complete {
+	err = show(cmd, o, listing[api.Cause]{
+		items: found.Causes, page: found, name: func(c api.Cause) string { return c.Cause },
+		head: []string{"cause", "count", "trigger", "code", "first", "last", "reason", "example"},
+		record: func(c api.Cause) []string {
+			return []string{c.Cause, strconv.Itoa(c.Count), c.Trigger, strconv.Itoa(c.Code), csvTime(&c.First), csvTime(&c.Last), reasonText(c.Reason), c.Example}
+		},
+		table: func(w io.Writer, wide bool) error {
+			if len(found.Causes) == 0 {
+				return noLetters(w, f)
+			}
+			g := newGrid(w, "cause", "letters", "trigger", "code", "last", "reason")
+			g.right, g.wraps, g.spare, g.wide = []string{"letters"}, "reason", []string{"last", "code"}, wide
+			for _, one := range found.Causes {
+				g.add(one.Cause, one.Count, one.Trigger, one.Code, one.Last.Local().Format(time.DateTime), reasonText(one.Reason))
+			}
+			g.print()
+			return nil
+		},
+	})
+	if err == nil && !found.Complete && o.form != formJSON {
 		fmt.Fprintln(cmd.ErrOrStderr(), "There are more dead letters than were counted.")
 	}
-	return nil
+	return err
 }
 
-// reasonText is a reason as its subscriber said it: our own steps answer with JSON.
+// cutReason is the beginning of a JSON answer that was cut off where it became too long.
+var cutReason = regexp.MustCompile(`^\s*\{\s*"(?:error|detail|title|message)"\s*:\s*"((?:[^"\\]|\\.)*)`)
+
+// reasonText is a reason as its subscriber said it, in one line: our own steps, and many
+// others, answer with JSON.
 func reasonText(reason string) string {
-	var body struct {
-		Error string `json:"error"`
-	}
-	if json.Unmarshal([]byte(reason), &body) == nil && body.Error != "" {
-		reason = body.Error
+	var body struct{ Error, Detail, Title, Message any }
+	if err := json.Unmarshal([]byte(reason), &body); err == nil {
+		for _, said := range []any{body.Error, body.Detail, body.Message, body.Title} {
+			if text, ok := said.(string); ok && text != "" {
+				reason = text
+				break
+			}
+		}
+	} else if cut := cutReason.FindStringSubmatch(reason); cut != nil {
+		reason = strings.NewReplacer(`\"`, `"`, `\n`, " ", `\t`, " ", `\\`, `\`).Replace(cut[1]) + " …"
 	}
 	return strings.Join(strings.Fields(printable(reason)), " ")
 }
 
-func newRedrive() *cobra.Command {
-	return newOnLetters(api.ActRedrive, &cobra.Command{
-		Use:   "redrive ID... | --all | --trigger T | --cause C",
-		Short: "Send dead letters again",
-		Long: `Gives dead letters to their subscribers again, with all their attempts. One that
-fails again is a dead letter again.`,
-		Example: "  sweepline redrive ID\n  sweepline redrive --trigger store --dry-run\n  sweepline redrive --cause 1f0c5a2b9d3e",
-	})
-}
-
-func newDiscard() *cobra.Command {
-	return newOnLetters(api.ActDiscard, &cobra.Command{
-		Use:     "discard ID... | --all | --trigger T | --cause C",
-		Short:   "Forget dead letters",
-		Example: "  sweepline discard ID\n  sweepline discard --cause 1f0c5a2b9d3e --dry-run",
-	})
-}
-
-// newOnLetters makes the command of an act on dead letters.
-func newOnLetters(act api.LetterAct, cmd *cobra.Command) *cobra.Command {
-	var f api.DeadLetterFilter
-	var all, dryRun, asJSON bool
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		b := api.BulkLetters{Act: act, DeadLetterFilter: f, All: all, DryRun: dryRun}
-		if ways := map[bool]int{true: 1}[all] + map[bool]int{true: 1}[f != (api.DeadLetterFilter{})] + map[bool]int{true: 1}[len(args) > 0]; ways != 1 {
-			return usagef("name dead letters, or say which: --trigger, --cause or --all")
-		}
-		c, err := newClient()
-		if err != nil {
-			return err
-		}
-		t := &letterTally{act: act, dryRun: dryRun, letters: map[string]api.BulkLetter{}}
-		err = t.sendAll(cmd.Context(), c, b, args, cmd.ErrOrStderr())
-		if err != nil && len(t.letters) == 0 {
-			return err
-		}
-		if err := t.print(cmd.OutOrStdout(), asJSON); err != nil {
-			return err
-		}
-		if n := t.counts()[api.Missing]; err == nil && len(args) > 0 && n > 0 {
-			return fmt.Errorf("%d of %d were not there\n'sweepline dead-letters' lists those that are", n, len(t.order))
-		}
-		return err
+// completeLetters offers dead letters to a shell.
+func completeLetters(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	c, err := newClient(cmd)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
 	}
-	letterFlags(cmd, &f)
-	cmd.Flags().BoolVar(&all, "all", false, "every dead letter")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say which these are, and do nothing")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
-}
-
-// letterTally collects what becomes of dead letters over many calls.
-type letterTally struct {
-	act     api.LetterAct
-	dryRun  bool
-	order   []string
-	letters map[string]api.BulkLetter
-}
-
-func (t *letterTally) add(r api.BulkLettersResult) {
-	for _, one := range r.Letters {
-		before, known := t.letters[one.ID]
-		if !known {
-			t.order = append(t.order, one.ID)
-		}
-		if before.Outcome != api.Done { // a letter that is done is missing when it is asked for again
-			t.letters[one.ID] = one
-		}
+	page, err := c.DeadLetters(cmd.Context(), api.DeadLetterFilter{Limit: 50})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
 	}
-}
-
-func (t *letterTally) counts() map[api.Outcome]int {
-	n := map[api.Outcome]int{}
-	for _, one := range t.letters {
-		n[one.Outcome]++
+	var ids []string
+	for _, l := range page.DeadLetters {
+		ids = append(ids, cobra.CompletionWithDesc(l.ID, printable(l.Undone)))
 	}
-	return n
-}
-
-// sendAll sends ids in parts, or goes through the pages of what b finds.
-func (t *letterTally) sendAll(ctx context.Context, c *api.Client, b api.BulkLetters, ids []string, errs io.Writer) error {
-	for part := range slices.Chunk(ids, api.MaxBulk) {
-		b.IDs = part
-		if _, err := t.send(ctx, c, b, errs); err != nil {
-			return err
-		}
-	}
-	for len(ids) == 0 {
-		next, err := t.send(ctx, c, b, errs)
-		if err != nil || next == "" {
-			return err
-		}
-		b.Cursor = next
-	}
-	return nil
-}
-
-// send sends one call until nothing of it is postponed, and gives the next page.
-func (t *letterTally) send(ctx context.Context, c *api.Client, b api.BulkLetters, errs io.Writer) (next string, err error) {
-	for {
-		r, err := c.ManyLetters(ctx, b)
-		wait := time.Duration(r.RetryAfter) * time.Second
-		if refused, ok := errors.AsType[*api.Error](err); ok && refused.Temporary() && refused.RetryAfter > 0 {
-			err, wait = nil, min(refused.RetryAfter, maxWait)
-		}
-		if err != nil {
-			return "", err
-		}
-		t.add(r)
-		if wait == 0 {
-			return r.NextCursor, nil
-		}
-		(&reach{w: errs}).say(fmt.Sprintf("a store does not answer; going on in %s (Ctrl-C stops)", wait))
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return "", ctx.Err()
-		case <-timer.C:
-		}
-	}
-}
-
-func (t *letterTally) print(w io.Writer, asJSON bool) error {
-	late := []string{}
-	by := map[api.Outcome][]string{}
-	for _, id := range t.order {
-		one := t.letters[id]
-		by[one.Outcome] = append(by[one.Outcome], id)
-		if one.JobStatus != "" {
-			late = append(late, id)
-		}
-	}
-	n := t.counts()
-	if asJSON {
-		name := map[api.LetterAct]string{api.ActRedrive: "redriven", api.ActDiscard: "discarded"}[t.act]
-		answer := map[string][]string{name: append([]string{}, by[api.Done]...)}
-		if t.act == api.ActRedrive {
-			answer["job_has_ended"] = late
-		}
-		for o, name := range map[api.Outcome]string{api.Matches: "matches", api.Missing: "missing", api.Postponed: "left"} {
-			if len(by[o]) > 0 {
-				answer[name] = by[o]
-			}
-		}
-		return printJSON(w, answer)
-	}
-	if t.dryRun {
-		for _, id := range by[api.Matches] {
-			fmt.Fprintf(w, "%s  %s\n", printable(id), printable(t.letters[id].Trigger))
-		}
-		_, err := fmt.Fprintf(w, "Dry run: %d would be %s\n", n[api.Matches], t.did())
-		return err
-	}
-	for _, id := range late {
-		fmt.Fprintf(w, "%s changes nothing: its job has ended. Run the sweep again with 'sweepline retry %s'\n", printable(id), cmp.Or(printable(t.letters[id].JobID), "JOB"))
-	}
-	text := fmt.Sprintf("%d %s", n[api.Done], t.did())
-	for o, word := range map[api.Outcome]string{api.Missing: "not there any more", api.Postponed: "left, as a store does not answer"} {
-		if n[o] > 0 {
-			text += fmt.Sprintf(", %d %s", n[o], word)
-		}
-	}
-	_, err := fmt.Fprintln(w, text)
-	return err
-}
-
-// did says what was done with a letter.
-func (t *letterTally) did() string {
-	return map[api.LetterAct]string{api.ActRedrive: "sent again", api.ActDiscard: "discarded"}[t.act]
+	return ids, cobra.ShellCompDirectiveNoFileComp
 }

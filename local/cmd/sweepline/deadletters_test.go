@@ -51,3 +51,19 @@ func TestManyDeadLetters(t *testing.T) {
 		require.Empty(t, asked)
 	}
 }
+
+// A reason is what the subscriber said, and not the JSON that it said it in.
+func TestReasonText(t *testing.T) {
+	t.Parallel()
+	for reason, want := range map[string]string{
+		"{\"error\":\"tell slack: refused\",\"code\":\"x\"}\n": "tell slack: refused",
+		`{"title":"Bad gateway","detail":"upstream is away"}`:  "upstream is away",
+		`{"message":"no"}`: "no", `{"title":"only this"}`: "only this",
+		`{"error":"cut \"off\" in the mid`: `cut "off" in the mid …`,
+		`{"error":{"nested":1}}`:           `{"error":{"nested":1}}`,
+		"two\nlines \x1b[31m":              "two lines [31m",
+		"plain":                            "plain", "": "",
+	} {
+		require.Equal(t, want, reasonText(reason))
+	}
+}

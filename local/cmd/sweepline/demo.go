@@ -7,6 +7,7 @@ import (
 
 	"github.com/zixly/sweepline/local/runner"
 	api "github.com/zixly/sweepline/shared/client"
+	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
 )
 
@@ -19,11 +20,11 @@ var demoSweep = job.Sweep{
 // runDemo sends one sweep through the public port, as any client would, and
 // shows it to its end.
 func runDemo(ctx context.Context, l *runner.Local, out, progress io.Writer) error {
-	env, err := newClient()
-	if err != nil {
-		return err
+	var env clientConfig
+	if err := function.Load(&env); err != nil {
+		return usageError{err}
 	}
-	c, err := api.New(l.PublicURL, env.Key())
+	c, err := api.New(l.PublicURL, env.Key)
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func openInspector() (inspector *inspect.Inspector, done func(), err error) {
 var errNotDrained = errors.New("not drained")
 
 func newDrained() *cobra.Command {
-	var asJSON bool
+	var o output
 	cmd := &cobra.Command{
 		Use:   "drained",
 		Short: "Report whether the broker has delivered everything",
@@ -61,7 +61,7 @@ anything is left. Dead letters do not count.`,
 			}
 			w := cmd.OutOrStdout()
 			switch {
-			case asJSON:
+			case o.isJSON():
 				if left == nil {
 					left = []data.Backlog{}
 				}
@@ -84,6 +84,6 @@ anything is left. Dead letters do not count.`,
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	o.flags(cmd, formTable, formJSON)
 	return cmd
 }

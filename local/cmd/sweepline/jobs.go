@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,102 +15,182 @@ import (
 	"github.com/zixly/sweepline/shared/job"
 )
 
+// pageSize is how many jobs are asked for at once.
+const pageSize = 500
+
+// jobsFlags are the flags of jobs.
+type jobsFlags struct {
+	which  whichJobs
+	sort   string
+	cursor string
+	limit  int
+	follow bool
+	out    output
+}
+
 func newJobs() *cobra.Command {
-	var (
-		status, ticker, sort, cursor, group string
-		labels                              []string
-		limit                               int
-		asJSON, live                        bool
-	)
-	cmd := &cobra.Command{
-		Use:   "jobs",
-		Short: "List jobs, newest or best first, or follow them",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			states := statesOf(status)
-			for _, s := range states {
-				if !s.Listed() {
-					return usagef("--status must be QUEUED, RUNNING, COMPLETED, FAILED or CANCELLED, or several with commas between")
-				}
-			}
-			if sort != "created" && sort != "score" {
-				return usagef("--sort must be created or score")
-			}
-			if limit < 1 {
-				return usagef("--limit must be 1 or more")
-			}
-			c, err := newClient()
-			if err != nil {
-				return err
-			}
-			if live {
-				if sort == "score" || group != "" || len(labels) > 0 {
-					return usagef("--follow takes --status and --ticker only")
-				}
-				if cursor != "" {
-					return usagef("--follow goes on from now; it takes no --cursor")
-				}
-				if len(states) > 1 {
-					return usagef("--follow takes one state for --status")
-				}
-				return runFollow(cmd, c, slices.Concat(states, []job.State{""})[0], ticker, asJSON)
-			}
-			filter := api.JobFilter{Ticker: ticker, Group: group, Labels: labels, Cursor: cursor, Limit: limit}
-			filter.Status = states
-			if sort == "score" {
-				filter.Sort = api.BestFirst
-			}
-			p, err := c.Jobs(cmd.Context(), filter)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), p)
-			}
-			w := cmd.OutOrStdout()
-			if len(p.Jobs) == 0 {
-				_, err := fmt.Fprintln(w, "No jobs. Send one with 'sweepline submit'.")
-				return err
-			}
-			printJobs(w, p.Jobs)
-			if p.NextCursor != "" {
-				fmt.Fprintf(cmd.ErrOrStderr(), "More: sweepline jobs%s --cursor %s\n", flagsBut(cmd, "cursor"), p.NextCursor)
-			}
-			return nil
-		},
-	}
+	var j jobsFlags
+	cmd := remote(&cobra.Command{
+		Use:        "jobs",
+		SuggestFor: []string{"ls", "list", "ps"},
+		Short:      "List jobs, newest or best first, or follow them",
+		Example: "  sweepline jobs -s failed --since 2h\n  sweepline jobs -q 'timed out' -n 100 -o csv\n" +
+			"  sweepline jobs --label weekly --sort score\n  sweepline jobs --follow",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return j.run(cmd) },
+	})
+	j.which.flags(cmd, "QUEUED,RUNNING,COMPLETED,FAILED,CANCELLED")
 	f := cmd.Flags()
-	f.StringVar(&status, "status", "", "only QUEUED, RUNNING, COMPLETED, FAILED or CANCELLED; several with commas between")
-	f.StringVar(&ticker, "ticker", "", "only this ticker")
-	f.StringVar(&group, "group", "", "only the jobs of this group")
-	f.StringSliceVar(&labels, "label", nil, "only jobs with this label; with all of several, comma between")
-	f.StringVar(&sort, "sort", "created", "created (newest first) or score (best score first; jobs without one come last)")
-	f.IntVar(&limit, "limit", 20, "how many, 1 to 100")
-	f.StringVar(&cursor, "cursor", "", "go on after an earlier page")
-	f.BoolVarP(&live, "follow", "f", false, "print every change as it happens, until Ctrl-C (with --json: one object a line)")
-	f.BoolVar(&asJSON, "json", false, "print JSON")
+	f.StringVar(&j.sort, "sort", "created", "created (newest first) or score (best first, others last)")
+	f.IntVarP(&j.limit, "limit", "n", 20, "how many")
+	f.StringVar(&j.cursor, "cursor", "", "go on after an earlier page")
+	f.BoolVarP(&j.follow, "follow", "f", false, "print every change as it happens; with -o json an object a line")
+	j.out.flags(cmd, allForms...)
 	_ = cmd.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions([]string{"created", "score"}, cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("status", cobra.FixedCompletions([]string{"QUEUED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-func printJobs(w io.Writer, all []api.Job) {
-	labelled := slices.ContainsFunc(all, func(j api.Job) bool { return len(j.Labels) > 0 })
+func (j *jobsFlags) run(cmd *cobra.Command) error {
+	filter, err := j.which.filter(time.Now())
+	if err != nil {
+		return err
+	}
+	switch {
+	case j.sort != "created" && j.sort != "score":
+		return usagef("--sort must be created or score")
+	case j.limit < 1:
+		return usagef("--limit must be 1 or more")
+	}
+	for _, s := range filter.Status {
+		if !s.Listed() {
+			return usagef("--status must be QUEUED, RUNNING, COMPLETED, FAILED or CANCELLED, or several with commas between")
+		}
+	}
+	if j.follow {
+		return j.runFollow(cmd, filter)
+	}
+	c, err := newClient(cmd)
+	if err != nil {
+		return err
+	}
+	if filter.Cursor = j.cursor; j.sort == "score" {
+		filter.Sort = api.BestFirst
+	}
+	page := api.JobPage{Jobs: []api.Job{}}
+	for left := j.limit; ; {
+		filter.Limit = min(left, pageSize)
+		p, err := c.Jobs(cmd.Context(), filter)
+		if err != nil {
+			return err
+		}
+		page.Jobs, page.NextCursor = append(page.Jobs, p.Jobs...), p.NextCursor
+		if left -= len(p.Jobs); left <= 0 || p.NextCursor == "" || len(p.Jobs) == 0 {
+			break
+		}
+		filter.Cursor = p.NextCursor
+	}
+	err = show(cmd, j.out, listing[api.Job]{
+		items: page.Jobs, page: page, name: func(j api.Job) string { return j.JobID }, head: jobHead, record: jobRecord,
+		table: func(w io.Writer, wide bool) error {
+			if len(page.Jobs) == 0 {
+				return noJobs(w, j.which.narrowed() || j.cursor != "")
+			}
+			printJobs(w, page.Jobs, wide)
+			return nil
+		},
+	})
+	if err == nil && page.NextCursor != "" && j.out.form != formJSON {
+		fmt.Fprintf(cmd.ErrOrStderr(), "More: sweepline jobs%s --cursor %s\n", flagsBut(cmd, "cursor"), page.NextCursor)
+	}
+	return err
+}
+
+// runFollow follows jobs instead of listing them.
+func (j *jobsFlags) runFollow(cmd *cobra.Command, f api.JobFilter) error {
+	switch {
+	case j.sort == "score" || f.Text+f.Group != "" || len(f.Labels) > 0 || !f.Since.IsZero() || !f.Until.IsZero():
+		return usagef("--follow takes --status and --ticker only")
+	case j.cursor != "":
+		return usagef("--follow goes on from now; it takes no --cursor")
+	case len(f.Status) > 1:
+		return usagef("--follow takes one state for --status")
+	case j.out.form != formTable && !j.out.isJSON():
+		return usagef("--follow prints lines, or objects with -o json")
+	}
+	c, err := newClient(cmd)
+	if err != nil {
+		return err
+	}
+	return runFollow(cmd, c, slices.Concat(f.Status, []job.State{""})[0], f.Ticker, j.out.isJSON())
+}
+
+func noJobs(w io.Writer, narrowed bool) error {
+	text := "No jobs. Send one with 'sweepline submit'."
+	if narrowed {
+		text = "No job matches."
+	}
+	_, err := fmt.Fprintln(w, text)
+	return err
+}
+
+// printJobs prints a table of jobs. wide has every column.
+func printJobs(w io.Writer, all []api.Job, wide bool) {
+	labelled := wide || slices.ContainsFunc(all, func(j api.Job) bool { return len(j.Labels) > 0 })
 	head := []any{"job", "ticker", "strategy", "status", "progress", "score", "created", "took", "left", "labels"}
 	if !labelled {
 		head = head[:len(head)-1]
 	}
+	if wide {
+		head = append(head, "fast", "slow", "step", "group", "retry of", "error")
+	}
 	g := newGrid(w, head...)
 	g.right = []string{"progress", "score", "took", "left"}
-	g.spare = []string{"labels", "strategy", "created", "left", "took", "progress"}
+	g.ids, g.spare, g.wide = "job", []string{"labels", "strategy", "left", "took", "progress", "created"}, wide
+	at := "2006-01-02 15:04" // seconds would cost another column its room
+	if wide {
+		at = time.DateTime
+	}
 	for _, j := range all {
+		p := j.Parameters
 		cells := []any{
-			j.JobID, printable(j.Ticker), j.Parameters.StrategyType, coloured(paint(w, j.Shown(), listedStatus(j))), progressText(j),
-			bestScore(j), j.CreatedAt.Local().Format(time.DateTime), took(j), left(j), strings.Join(j.Labels, ", "),
+			j.JobID, printable(j.Ticker), p.StrategyType, coloured(paint(w, j.Shown(), listedStatus(j))), progressText(j),
+			bestScore(j), j.CreatedAt.Local().Format(at), took(j), left(j),
 		}
-		g.add(cells[:len(head)]...)
+		if labelled {
+			cells = append(cells, strings.Join(j.Labels, ", "))
+		}
+		if wide {
+			cells = append(cells, span(p.FastRange), span(p.SlowRange), p.Step, j.GroupID, j.RetryOf, j.ErrorMessage)
+		}
+		g.add(cells...)
 	}
 	g.print()
+}
+
+func span(r [2]int) string { return fmt.Sprintf("%d:%d", r[0], r[1]) }
+
+// jobHead names the columns of jobs in CSV.
+var jobHead = []string{
+	"job_id", "status", "ticker", "strategy_type", "fast_first", "fast_last", "slow_first", "slow_last", "step", "min_trades", "progress", "best_score",
+	"combinations", "made_up_prices", "created_at", "started_at", "completed_at", "duration_seconds", "error_code", "error_message", "labels", "group_id",
+	"retry_of", "retried_by",
+}
+
+func jobRecord(j api.Job) []string {
+	p := j.Parameters
+	var score, rows string
+	if j.Metrics != nil {
+		rows = strconv.Itoa(j.Metrics.Combinations)
+		if j.Metrics.Combinations > 0 {
+			score = csvFloat(&j.Metrics.BestScore)
+		}
+	}
+	return []string{
+		j.JobID, string(j.Shown()), j.Ticker, p.StrategyType, strconv.Itoa(p.FastRange[0]), strconv.Itoa(p.FastRange[1]), strconv.Itoa(p.SlowRange[0]),
+		strconv.Itoa(p.SlowRange[1]), strconv.Itoa(p.Step), strconv.Itoa(p.MinTrades), strconv.Itoa(j.Progress), score, rows, strconv.FormatBool(j.MadeUp()),
+		csvTime(&j.CreatedAt), csvTime(j.StartedAt), csvTime(j.CompletedAt), csvFloat(j.DurationSeconds), string(j.ErrorCode), j.ErrorMessage,
+		strings.Join(j.Labels, " "), j.GroupID, j.RetryOf, strings.Join(j.RetriedBy, " "),
+	}
 }
 
 // flagsBut are the flags that were given, but for one, as they are given again.
@@ -140,120 +221,4 @@ func quoted(word string) string {
 		return word
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}
-
-func newJob() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "job ID",
-		Short: "Show a job: state, timeline, best results",
-		Args:  cobra.ExactArgs(1),
-
-		ValidArgsFunction: completeJobs(""),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := newClient()
-			if err != nil {
-				return err
-			}
-			j, err := c.Job(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), j)
-			}
-			events, err := c.Timeline(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			printJob(cmd.OutOrStdout(), j)
-			printTimeline(cmd.OutOrStdout(), events)
-			return nil
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
-}
-
-func newWatch() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "watch ID",
-		Short: "Follow a job to its end",
-		Args:  cobra.ExactArgs(1),
-
-		ValidArgsFunction: completeJobs("QUEUED,RUNNING"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := newClient()
-			if err != nil {
-				return err
-			}
-			return watchJob(cmd, c, args[0], asJSON)
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
-}
-
-func newCancel() *cobra.Command {
-	return newMany(&many{act: api.ActCancel, states: "QUEUED,RUNNING"}, &cobra.Command{
-		Use:   "cancel ID... | --status queued ...",
-		Short: "Cancel jobs that are not finished: by id, or all that filters find",
-		Example: "  sweepline cancel ID\n  sweepline cancel --status queued --ticker DAX --dry-run\n" +
-			"  sweepline cancel --status queued,running --since 2h",
-	}, func(cmd *cobra.Command, c *api.Client, id string, asJSON bool) error {
-		answer, err := c.Cancel(cmd.Context(), id)
-		if err != nil {
-			return err
-		}
-		if asJSON {
-			return printJSON(cmd.OutOrStdout(), answer)
-		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "Cancelling %s\n", id)
-		return err
-	})
-}
-
-func newRetry() *cobra.Command {
-	return newMany(&many{act: api.ActRetry, states: "FAILED,CANCELLED"}, &cobra.Command{
-		Use:   "retry ID... | --status failed ...",
-		Short: "Run the sweeps of failed jobs again, as new jobs: by id, or all that filters find",
-		Long: `Runs the sweep of a failed job again, as a new job. Of one job, each call makes
-another. Of several, or of those that filters find, each is retried once, however
-often the command is given: what was stopped half-way is given again.`,
-		Example: "  sweepline retry ID\n  sweepline retry --status failed --since 2h --dry-run\n  sweepline retry --status failed --text 'timed out'",
-	}, func(cmd *cobra.Command, c *api.Client, id string, asJSON bool) error {
-		a, err := c.Retry(cmd.Context(), id, "")
-		if err != nil {
-			return err
-		}
-		if asJSON {
-			return printJSON(cmd.OutOrStdout(), a)
-		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", a.JobID)
-		return err
-	})
-}
-
-// completeJobs offers the newest jobs in these states ("" for all) to a shell.
-func completeJobs(states string) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		c, err := newClient()
-		if err != nil || len(args) > 0 && !strings.Contains(cmd.Use, "...") {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		filter := api.JobFilter{Limit: 50}
-		for _, s := range strings.FieldsFunc(states, func(r rune) bool { return r == ',' }) {
-			filter.Status = append(filter.Status, job.State(s))
-		}
-		p, err := c.Jobs(cmd.Context(), filter)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
-		}
-		var ids []string
-		for _, j := range p.Jobs {
-			ids = append(ids, cobra.CompletionWithDesc(j.JobID, printable(j.Ticker)+" "+string(j.Shown())))
-		}
-		return ids, cobra.ShellCompDirectiveNoFileComp
-	}
 }

@@ -17,7 +17,8 @@ import (
 
 func newLeftovers() *cobra.Command {
 	var file string
-	var none, remove, asJSON bool
+	var none, remove bool
+	var o output
 	cmd := &cobra.Command{
 		Use:   "leftovers --brokers FILE",
 		Short: "List, and remove, what Redis holds of Brokers that are gone",
@@ -44,13 +45,13 @@ is never removed; Brokers of other clusters that use the same Redis must be in F
 			if err != nil {
 				return err
 			}
-			return printLeftovers(cmd.OutOrStdout(), left, asJSON)
+			return printLeftovers(cmd.OutOrStdout(), left, o.isJSON())
 		},
 	}
 	cmd.Flags().StringVar(&file, "brokers", "", "file with the Brokers that there are, - for standard input")
 	cmd.Flags().BoolVar(&none, "none", false, "there are no Brokers any more")
 	cmd.Flags().BoolVar(&remove, "remove", false, "remove what is listed")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	o.flags(cmd, formTable, formJSON)
 	return cmd
 }
 

@@ -6,25 +6,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/zixly/sweepline/shared/build"
+	api "github.com/zixly/sweepline/shared/client"
 	"github.com/zixly/sweepline/shared/memory"
-)
-
-// Exit codes.
-const (
-	exitDone   = 0
-	exitFailed = 1
-	exitUsage  = 2
 )
 
 func main() { os.Exit(run()) }
 
 func run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal(context.Background())
 	defer stop()
 	memory.Bound()
 	if version != unnamed {
@@ -33,19 +28,58 @@ func run() int {
 	started := false
 	cmd := newRoot(&started)
 	err := cmd.ExecuteContext(ctx)
+	code := exitCode(ctx, err, started)
+	switch {
+	case err == nil, code > exitSignal: // who has interrupted it knows
+	case code == exitUsage:
+		fmt.Fprintf(os.Stderr, "sweepline: %s\nSee '%s --help'.\n", printable(err.Error()), commandOf(cmd))
+	default:
+		fmt.Fprintf(os.Stderr, "sweepline: %s\n", printable(advised(err))) // it may hold what a server said
+	}
+	return code
+}
+
+// exitCode is what err means to a script; see newExitCodes.
+func exitCode(ctx context.Context, err error, started bool) int {
+	interrupted, isInterrupted := errors.AsType[interruption](context.Cause(ctx))
 	var usage usageError
+	var failed jobFailedError
+	refused, isRefused := errors.AsType[*api.Error](err)
 	switch {
 	case err == nil:
 		return exitDone
-	case !started || errors.As(err, &usage):
-		// cobra found the fault in the command line before any command ran.
-		fmt.Fprintf(os.Stderr, "sweepline: %s\nSee '%s --help'.\n", printable(err.Error()), commandOf(cmd)) // names that a server told, too
-		return exitUsage
-	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		return exitFailed
+	case isInterrupted && errors.Is(err, context.Canceled):
+		return exitSignal + int(interrupted.signal)
+	case !started, errors.As(err, &usage), isRefused && refused.Status == http.StatusBadRequest:
+		return exitUsage // before a command has started, cobra found the fault in the command line
+	case errors.As(err, &failed):
+		return exitJobFailed
 	default:
-		fmt.Fprintf(os.Stderr, "sweepline: %s\n", printable(advised(err))) // it may hold what a server said
 		return exitFailed
+	}
+}
+
+// interruption is why the command's context ended: somebody sent a signal.
+type interruption struct{ signal syscall.Signal }
+
+func (i interruption) Error() string { return i.signal.String() }
+
+// untilSignal gives a context that Ctrl-C or SIGTERM ends; the cause is an interruption.
+func untilSignal(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case s := <-signals:
+			number, _ := s.(syscall.Signal)
+			cancel(interruption{number})
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel(nil)
 	}
 }
 
@@ -55,3 +89,8 @@ type usageError struct{ error }
 func (u usageError) Unwrap() error { return u.error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// jobFailedError says that the job which was waited for has failed, or was cancelled.
+type jobFailedError struct{ error }
+
+func (f jobFailedError) Unwrap() error { return f.error }

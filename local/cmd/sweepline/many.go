@@ -12,8 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	api "github.com/zixly/sweepline/shared/client"
-	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/rfc3339"
 )
 
 // many are the flags of an act on many jobs.
@@ -22,9 +20,9 @@ type many struct {
 	// states are those of jobs that a shell offers.
 	states string
 
-	status, ticker, text, group, since, until string
-	labels                                    []string
-	dryRun, asJSON                            bool
+	which  whichJobs
+	dryRun bool
+	out    output
 }
 
 // newMany makes the command of an act. one acts on a single job that is named.
@@ -35,55 +33,34 @@ func newMany(m *many, cmd *cobra.Command, one func(cmd *cobra.Command, c *api.Cl
 		if err != nil {
 			return err
 		}
-		c, err := newClient()
+		c, err := newClient(cmd)
 		if err != nil {
 			return err
 		}
-		if len(args) == 1 && !m.dryRun {
-			return one(cmd, c, args[0], m.asJSON)
+		ids, err := jobIDs(cmd.Context(), c, args)
+		if err != nil {
+			return err
 		}
-		return m.run(cmd, c, b, args)
+		if len(ids) == 1 && !m.dryRun {
+			return one(cmd, c, ids[0], m.out.isJSON())
+		}
+		return m.run(cmd, c, b, ids)
 	}
+	m.which.flags(cmd, m.states)
 	f := cmd.Flags()
-	f.StringVar(&m.status, "status", "", "jobs in these states, comma between: "+strings.ToLower(m.states))
-	f.StringVar(&m.ticker, "ticker", "", "jobs of this ticker")
-	f.StringVar(&m.text, "text", "", "jobs with this text in their id, ticker, strategy or error")
-	f.StringVar(&m.group, "group", "", "jobs of this group")
-	f.StringSliceVar(&m.labels, "label", nil, "jobs with this label; with all of several, comma between")
-	f.StringVar(&m.since, "since", "", "jobs created since: how long ago, as 2h, or a time, as 2026-01-31T12:00:00Z")
-	f.StringVar(&m.until, "until", "", "jobs created before: the same")
 	f.BoolVar(&m.dryRun, "dry-run", false, "say which jobs these are, and do nothing")
-	f.BoolVar(&m.asJSON, "json", false, "print JSON")
-	_ = cmd.RegisterFlagCompletionFunc("status", cobra.FixedCompletions(strings.Split(strings.ToLower(m.states), ","), cobra.ShellCompDirectiveNoFileComp))
-	return cmd
-}
-
-// statesOf reads the states of a flag, in any case, with commas between.
-func statesOf(text string) (states []job.State) {
-	for _, s := range strings.FieldsFunc(strings.ToUpper(text), func(r rune) bool { return r == ',' }) {
-		states = append(states, job.State(s))
-	}
-	return states
+	m.out.flags(cmd, formTable, formJSON)
+	return remote(cmd)
 }
 
 // bulk is what the flags ask for.
 func (m *many) bulk(args []string, now time.Time) (api.Bulk, error) {
-	b := api.Bulk{Act: m.act, DryRun: m.dryRun, JobFilter: api.JobFilter{Ticker: m.ticker, Text: m.text, Group: m.group, Labels: m.labels}}
-	b.Status = statesOf(m.status)
-	for name, f := range map[string]struct {
-		text string
-		into *time.Time
-	}{"since": {m.since, &b.Since}, "until": {m.until, &b.Until}} {
-		if f.text == "" {
-			continue
-		}
-		at, err := parseTime(f.text, now)
-		if err != nil {
-			return b, usagef("--%s must be how long ago, as 2h, or a time, as 2026-01-31T12:00:00Z", name)
-		}
-		*f.into = at
+	b := api.Bulk{Act: m.act, DryRun: m.dryRun}
+	var err error
+	if b.JobFilter, err = m.which.filter(now); err != nil {
+		return b, err
 	}
-	narrowed := m.status+m.ticker+m.text+m.group+m.since+m.until != "" || len(m.labels) > 0
+	narrowed := m.which.narrowed()
 	switch {
 	case len(args) == 0 && !narrowed:
 		return b, usagef("name jobs, or say which: --status, --ticker, --text, --group, --label, --since or --until")
@@ -91,14 +68,6 @@ func (m *many) bulk(args []string, now time.Time) (api.Bulk, error) {
 		return b, usagef("name jobs, or say which by --status, --ticker, --text, --group, --label, --since or --until, not both")
 	}
 	return b, nil
-}
-
-// parseTime reads a time, or how long ago it was.
-func parseTime(text string, now time.Time) (time.Time, error) {
-	if ago, err := time.ParseDuration(text); err == nil && ago > 0 {
-		return now.Add(-ago), nil
-	}
-	return rfc3339.Parse(text)
 }
 
 // tally collects what becomes of jobs over many calls.
@@ -279,7 +248,7 @@ func (m *many) print(w io.Writer, t *tally) error {
 	for _, id := range t.order {
 		all = append(all, t.jobs[id])
 	}
-	if m.asJSON {
+	if m.out.isJSON() {
 		return printJSON(w, struct {
 			Act    api.Act             `json:"act"`
 			DryRun bool                `json:"dry_run"`

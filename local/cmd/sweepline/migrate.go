@@ -12,7 +12,7 @@ import (
 )
 
 func newMigrate() *cobra.Command {
-	var asJSON bool
+	var o output
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Bring PostgreSQL's schema up to date",
@@ -22,13 +22,13 @@ func newMigrate() *cobra.Command {
 		&cobra.Command{
 			Use: "up", Short: "Apply what is missing", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				return migrations(cmd, asJSON, func(l *postgres.Store) ([]jobstore.Migration, error) { return l.Migrate(cmd.Context()) })
+				return migrations(cmd, o.isJSON(), func(l *postgres.Store) ([]jobstore.Migration, error) { return l.Migrate(cmd.Context()) })
 			},
 		},
 		&cobra.Command{
 			Use: "status", Short: "Show what is applied", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				return migrations(cmd, asJSON, func(l *postgres.Store) ([]jobstore.Migration, error) { return l.Status(cmd.Context()) })
+				return migrations(cmd, o.isJSON(), func(l *postgres.Store) ([]jobstore.Migration, error) { return l.Status(cmd.Context()) })
 			},
 		},
 		&cobra.Command{
@@ -46,7 +46,7 @@ func newMigrate() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if asJSON {
+				if o.isJSON() {
 					return printJSON(cmd.OutOrStdout(), append([]string{}, found...))
 				}
 				if len(found) == 0 {
@@ -59,7 +59,9 @@ func newMigrate() *cobra.Command {
 			},
 		},
 	)
-	cmd.PersistentFlags().BoolVar(&asJSON, "json", false, "print JSON")
+	for _, sub := range cmd.Commands() {
+		o.flags(sub, formTable, formJSON)
+	}
 	return cmd
 }
 

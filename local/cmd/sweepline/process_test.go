@@ -184,10 +184,16 @@ func notifications(t *testing.T, dir string) map[string]int {
 // command runs sweepline once and gives its output, error output and exit code.
 func command(t *testing.T, url string, args ...string) (string, string, int) {
 	t.Helper()
+	return commandIn(t, []string{"SWEEPLINE_URL=" + url}, args...)
+}
+
+// commandIn is command with an environment.
+func commandIn(t *testing.T, env []string, args ...string) (string, string, int) {
+	t.Helper()
 	file, err := binary()
 	require.NoError(t, err)
 	cmd := exec.Command(file, args...)
-	cmd.Env = append(os.Environ(), "SWEEPLINE_URL="+url)
+	cmd.Env = append(os.Environ(), env...)
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	_ = cmd.Run()
@@ -228,7 +234,7 @@ func TestCommands(t *testing.T) {
 	require.Equal(t, exitDone, code)
 	require.JSONEq(t, "[]", out)
 	_, errs, code := command(t, p.url, "results", id, "--where", "trades")
-	require.Equal(t, exitFailed, code)
+	require.Equal(t, exitUsage, code)
 	require.Contains(t, errs, "such as trades>=30")
 
 	_, errs, code = command(t, p.url, "cancel", id)
@@ -260,6 +266,13 @@ func TestWrongUse(t *testing.T) {
 		"bad status":      {"jobs", "--status", "done"},
 		"bad probability": {"simulator", "--lose-callbacks", "2"},
 		"no config":       {"broker", "--config", "/does/not/exist"},
+		"no port":         {"up", "--port", "99999"},
+		"no topic":        {"help", "foo"},
+		"no shell":        {"completion", "foo"},
+		"none below it":   {"templates", "foo"},
+		"no limit":        {"jobs", "--limit", "0"},
+		"bad since":       {"jobs", "--since", "soon"},
+		"no server":       {"up", "--server", "http://localhost:1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, errs, code := command(t, "http://127.0.0.1:1", args...)
@@ -275,7 +288,7 @@ func TestWrongUse(t *testing.T) {
 
 func TestHelpAndVersion(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"--help"}, {"up", "--help"}, {"submit", "--help"}, {"version"}} {
+	for _, args := range [][]string{{"--help"}, {"up", "--help"}, {"submit", "--help"}, {"version"}, {"--version"}, {"version", "-o", "json"}, {"help", "exit-codes"}, {"help", "broker", "status"}, {"templates"}} {
 		out, errs, code := command(t, "", args...)
 		require.Equal(t, exitDone, code, errs)
 		require.NotEmpty(t, out)

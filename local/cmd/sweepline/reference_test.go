@@ -2,6 +2,7 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,11 +23,19 @@ func TestReferenceIsCurrent(t *testing.T) {
 		require.NoError(t, os.Unsetenv(name))
 	}
 	var b strings.Builder
+	root := newRoot(new(bool))
 	b.WriteString("<!-- Made by `go test ./local/cmd/sweepline -run Reference -update`; change the code, not this page. -->\n\n" +
 		"# The command\n\n" +
 		"`sweepline COMMAND --help` says the same. Commands that look and act talk to the sweepline at `SWEEPLINE_URL` (`http://localhost:8080`), with the\n" +
-		"key `SWEEPLINE_KEY` where tenants have keys. Exit codes: 0 done, 1 failed, 2 wrong use. Everything that prints data has `--json`.\n\n")
-	root := newRoot(new(bool))
+		"key `SWEEPLINE_KEY` where tenants have keys, or to that of the flags below. Everything that prints data has `-o json`, and `--json`, which is the same;\n" +
+		"lists have `-o wide`, `jsonl`, `csv` and `name` as well. `make man` makes manual pages of all this.\n\n" +
+		"These flags are those of every command that talks to a sweepline:\n\n| flag | default | |\n|---|---|---|\n")
+	root.PersistentFlags().VisitAll(func(f *pflag.Flag) { b.WriteString(rowOf(f)) })
+	b.WriteString("\nA job is named by its id, or by the first 6 or more digits of it where no other job's begins so.\n\n## Exit codes\n\n| code | |\n|---|---|\n")
+	for _, e := range exitCodes {
+		fmt.Fprintf(&b, "| %d | %s |\n", e.code, e.meaning)
+	}
+	b.WriteString("\n## Commands\n\n")
 	for _, g := range root.Groups() {
 		for _, c := range root.Commands() {
 			if c.GroupID == g.ID {
@@ -79,7 +88,6 @@ func writeCommand(b *strings.Builder, c *cobra.Command) {
 	}
 	rows := ""
 	c.LocalFlags().VisitAll(func(f *pflag.Flag) { rows += rowOf(f) })
-	c.InheritedFlags().VisitAll(func(f *pflag.Flag) { rows += rowOf(f) })
 	if rows != "" {
 		b.WriteString("\n| flag | default | |\n|---|---|---|\n" + rows)
 	}

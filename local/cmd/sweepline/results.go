@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,67 +12,60 @@ import (
 	"github.com/zixly/sweepline/shared/job"
 )
 
-// forms are those that results are printed in.
-var forms = []string{"table", "json", "csv"}
-
 // tableRows is how many rows a table has where nobody says.
 const tableRows = 10
 
 func newResults() *cobra.Command {
 	var (
-		filter      api.ResultFilter
-		top         int
-		form        string
-		csv, asJSON bool
+		filter api.ResultFilter
+		top    int
+		o      output
 	)
-	cmd := &cobra.Command{
+	cmd := remote(&cobra.Command{
 		Use:   "results ID",
 		Short: "Print a job's results: the best, those that meet conditions, or all",
 		Example: `  sweepline results ID
-  sweepline results ID --top 50 --sort sharpe --where 'trades>=30'
+  sweepline results ID -n 50 --sort sharpe --where 'trades>=30'
   sweepline results ID --where 'trades>=30,drawdown<=15' -o csv > rows.csv`,
 		Args: cobra.ExactArgs(1),
 
 		ValidArgsFunction: completeJobs("COMPLETED"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			isTable := o.form == formTable || o.form == formWide
 			switch {
-			case csv:
-				form = "csv"
-			case asJSON:
-				form = "json"
-			}
-			switch {
-			case !slices.Contains(forms, form):
-				return usagef("--output must be %s", strings.Join(forms, ", "))
 			case cmd.Flags().Changed("top") && top < 1:
 				return usagef("--top must be 1 or more")
-			case form == "table" && top == 0:
+			case isTable && top == 0:
 				top = tableRows
 			}
 			filter.Limit = top
-			c, err := newClient()
+			c, err := newClient(cmd)
 			if err != nil {
 				return err
 			}
-			switch form {
-			case "csv":
-				return writeCSV(cmd, c, args[0], filter)
-			case "json":
-				return writeRows(cmd.OutOrStdout(), c.AllResults(cmd.Context(), args[0], filter))
+			id, err := jobID(cmd.Context(), c, args[0])
+			switch w := cmd.OutOrStdout(); {
+			case err != nil:
+				return err
+			case isTable:
+				return writeTable(cmd, c, id, filter, o.form == formWide)
+			case o.form == formCSV:
+				return writeCSV(cmd, c, id, filter)
+			case o.form == formJSON:
+				return writeRows(w, c.AllResults(cmd.Context(), id, filter))
+			default:
+				return writeLines(w, c.AllResults(cmd.Context(), id, filter), o.form == formName)
 			}
-			return writeTable(cmd, c, args[0], filter)
 		},
-	}
+	})
 	f := cmd.Flags()
-	f.IntVar(&top, "top", 0, "how many rows (default: 10 in a table, else all)")
+	f.IntVarP(&top, "top", "n", 0, "how many rows (default: 10 in a table, else all)")
 	f.StringVar(&filter.Sort, "sort", "", "what to sort by: score, sharpe, return, drawdown, trades, … (default score)")
 	f.StringVar(&filter.Dir, "dir", "", "asc or desc (default: best first)")
-	f.StringArrayVar(&filter.Where, "where", nil, "condition that rows meet, such as 'trades>=30'; may be repeated")
-	f.StringVarP(&form, "output", "o", "table", "table, json or csv")
-	f.BoolVar(&csv, "csv", false, "the same as -o csv")
-	f.BoolVar(&asJSON, "json", false, "the same as -o json")
-	cmd.MarkFlagsMutuallyExclusive("csv", "json", "output")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(forms, cobra.ShellCompDirectiveNoFileComp))
+	f.StringArrayVarP(&filter.Where, "where", "w", nil, "condition that rows meet, such as 'trades>=30'; may be repeated")
+	o.flags(cmd, allForms...)
+	o.alias(cmd, formCSV)
+	cmd.MarkFlagsMutuallyExclusive("csv", "json")
 	return cmd
 }
 
@@ -121,7 +112,35 @@ func writeRows(w io.Writer, rows iter.Seq2[job.Row, error]) error {
 	return err
 }
 
-func writeTable(cmd *cobra.Command, c *api.Client, id string, f api.ResultFilter) error {
+// writeLines prints rows as they come, each in a line: as JSON, or its name.
+func writeLines(w io.Writer, rows iter.Seq2[job.Row, error], names bool) error {
+	enc := json.NewEncoder(plainJSON{w})
+	for r, err := range rows {
+		switch {
+		case err != nil:
+			return err
+		case names:
+			_, err = fmt.Fprintln(w, printable(rowName(r)))
+		default:
+			err = enc.Encode(r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rowName names a row among those of its job: SMA-10-50, or MACD-12-26-9.
+func rowName(r job.Row) string {
+	name := fmt.Sprintf("%s-%d-%d", r.StrategyType, r.FastPeriod, r.SlowPeriod)
+	if r.SignalPeriod != nil {
+		name += fmt.Sprintf("-%d", *r.SignalPeriod)
+	}
+	return name
+}
+
+func writeTable(cmd *cobra.Command, c *api.Client, id string, f api.ResultFilter, wide bool) error {
 	j, err := c.Job(cmd.Context(), id)
 	if err != nil {
 		return err
@@ -134,6 +153,6 @@ func writeTable(cmd *cobra.Command, c *api.Client, id string, f api.ResultFilter
 		rows = append(rows, r)
 	}
 	warnMadeUp(cmd.ErrOrStderr(), j.Job)
-	printRows(cmd.OutOrStdout(), rows)
+	printRows(cmd.OutOrStdout(), rows, wide)
 	return nil
 }

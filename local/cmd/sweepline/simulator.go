@@ -53,7 +53,7 @@ Faults are repeatable: the same --seed gives the same ones.`,
 		},
 	}
 	f := cmd.Flags()
-	f.IntVar(&port, "port", 8000, "port, 0 for any free one")
+	portVar(f, &port, "port", 8000, "port, 0 for any free one")
 	f.StringVar(&address, "address", "127.0.0.1", "address to listen at")
 	f.DurationVar(&cfg.Delay, "delay", cfg.Delay, "how long a sweep takes at least")
 	f.IntVar(&cfg.MaxConcurrent, "concurrent", cfg.MaxConcurrent, "how many sweeps run at once, 0 for no limit")

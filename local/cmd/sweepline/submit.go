@@ -28,7 +28,7 @@ type submission struct {
 	labels     []string
 	file, key  string
 	watch      bool
-	asJSON     bool
+	out        output
 }
 
 // ofSweep are the flags that say what a file says.
@@ -36,14 +36,17 @@ var ofSweep = []string{"ticker", "tickers", "fast", "slow", "step", "min-trades"
 
 func newSubmit() *cobra.Command {
 	var s submission
-	cmd := &cobra.Command{
+	cmd := remote(&cobra.Command{
 		Use:   "submit",
 		Short: "Send a sweep, or one of many tickers",
 		Long: `Sends a sweep. With --tickers it is run for each of them, as a group of jobs: all of
 them are taken, or none. With -f the request is the JSON of a file, or of the standard
 input (-f -), as the webhook takes it: {"tickers":["DAX","SMI"],"fast_range":[5,50],...}.
 
-A group prints the ids of its jobs, one a line.`,
+A group prints the ids of its jobs, one a line.
+
+With --watch the exit code is 3 where a job ended FAILED or CANCELLED. Ctrl-C ends the
+watching, with 130; the jobs go on.`,
 		Example: "  sweepline submit --ticker DAX --fast 10:50 --slow 20:200 --step 5 --watch\n" +
 			"  sweepline submit --tickers DAX,SMI,^GSPC --label weekly --idempotency-key monday-1\n" +
 			"  sweepline submit -f sweep.json\n  jq '.step=1' sweep.json | sweepline submit -f -",
@@ -53,7 +56,7 @@ A group prints the ids of its jobs, one a line.`,
 			if err != nil {
 				return err
 			}
-			c, err := newClient()
+			c, err := newClient(cmd)
 			if err != nil {
 				return err
 			}
@@ -66,17 +69,17 @@ A group prints the ids of its jobs, one a line.`,
 			}
 			if s.watch {
 				fmt.Fprintf(cmd.ErrOrStderr(), "Job %s: %d combinations of %s\n", a.JobID, r.Combinations(), r.Ticker)
-				return watchJob(cmd, c, a.JobID, s.asJSON)
+				return watchJob(cmd, c, a.JobID, s.out.isJSON())
 			}
-			if s.asJSON {
+			if s.out.isJSON() {
 				return printJSON(cmd.OutOrStdout(), a)
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", a.JobID)
 			return err
 		},
-	}
+	})
 	f := cmd.Flags()
-	f.StringVar(&s.sweep.Ticker, "ticker", "", "what to trade, as DAX, AAPL or BTC-USD")
+	f.StringVarP(&s.sweep.Ticker, "ticker", "t", "", "what to trade, as DAX, AAPL or BTC-USD")
 	f.StringSliceVar(&s.tickers, "tickers", nil, "many of them, comma between: a job each")
 	f.StringVar(&s.fast, "fast", "10:50", "fast periods in days, first:last")
 	f.StringVar(&s.slow, "slow", "20:200", "slow periods in days, first:last")
@@ -84,11 +87,11 @@ A group prints the ids of its jobs, one a line.`,
 	f.IntVar(&s.sweep.MinTrades, "min-trades", job.DefaultMinTrades, "what trades less often scores lower")
 	f.StringVar(&s.sweep.StrategyType, "strategy", job.SMA, "SMA, EMA or MACD")
 	f.StringVar(&s.sweep.ConfigPath, "config-path", "", "the trading API's configuration: minimum or standard")
-	f.StringSliceVar(&s.labels, "label", nil, "a word of yours to find the job by; several with a comma between")
+	f.StringSliceVarP(&s.labels, "label", "l", nil, "a word of yours to find the job by; several with a comma between")
 	f.StringVarP(&s.file, "file", "f", "", "a file with the request as JSON, or - for the standard input; in place of the flags above")
 	f.StringVar(&s.key, "idempotency-key", "", "sent again with the same key within 24 hours, it is the same job")
-	f.BoolVar(&s.watch, "watch", false, "show progress, then the results")
-	f.BoolVar(&s.asJSON, "json", false, "print JSON")
+	f.BoolVarP(&s.watch, "watch", "w", false, "show progress, then the results")
+	s.out.flags(cmd, formTable, formJSON)
 	_ = cmd.RegisterFlagCompletionFunc("strategy", cobra.FixedCompletions([]string{job.SMA, job.EMA, job.MACD}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("config-path", cobra.FixedCompletions([]string{"minimum", "standard"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.MarkFlagsOneRequired("ticker", "tickers", "file")
@@ -165,7 +168,7 @@ func (s *submission) read(stdin io.Reader) ([]byte, error) {
 func (s *submission) toldGroup(cmd *cobra.Command, c *api.Client, a api.Accepted) error {
 	out, errs := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	if !s.watch {
-		if s.asJSON {
+		if s.out.isJSON() {
 			return printJSON(out, a)
 		}
 		for _, j := range a.Jobs {
@@ -173,7 +176,7 @@ func (s *submission) toldGroup(cmd *cobra.Command, c *api.Client, a api.Accepted
 				return err
 			}
 		}
-		_, err := fmt.Fprintf(errs, "Group %s: %s. See: sweepline jobs --group %s --sort score\n", a.GroupID, counted(len(a.Jobs), "job"), a.GroupID)
+		_, err := fmt.Fprintf(errs, "Group %s: %s. See: %s\n", a.GroupID, counted(len(a.Jobs), "job"), again(cmd, "jobs --group "+a.GroupID+" --sort score"))
 		return err
 	}
 	fmt.Fprintf(errs, "Group %s: %s\n", a.GroupID, counted(len(a.Jobs), "job"))
@@ -182,6 +185,7 @@ func (s *submission) toldGroup(cmd *cobra.Command, c *api.Client, a api.Accepted
 		fmt.Fprintf(errs, "%d of %d: %s\n", n+1, len(a.Jobs), one.Ticker)
 		j, err := follow(cmd.Context(), c, one.JobID, errs)
 		if err != nil {
+			sayGoesOn(cmd, "The jobs go on", "jobs --follow")
 			return err
 		}
 		if j.Status == job.Failed {
@@ -192,13 +196,13 @@ func (s *submission) toldGroup(cmd *cobra.Command, c *api.Client, a api.Accepted
 	if err != nil {
 		return err
 	}
-	if s.asJSON {
+	if s.out.isJSON() {
 		err = printJSON(out, p)
 	} else {
-		printJobs(out, p.Jobs)
+		printJobs(out, p.Jobs, false)
 	}
 	if err == nil && failed > 0 {
-		err = errors.New(counted(failed, "job") + " of the group failed\nRun them again with 'sweepline retry --group " + a.GroupID + "'")
+		err = jobFailedError{errors.New(counted(failed, "job") + " of the group failed\nRun them again with 'sweepline retry --group " + a.GroupID + "'")}
 	}
 	return err
 }

@@ -86,8 +86,12 @@ type grid struct {
 	right []string
 	// wraps is the column whose texts may be broken into lines, or "".
 	wraps string
-	// spare are columns that are left out one by one where the room is short.
+	// ids is a column of ids, which are shortened where the room is short, or "".
+	ids string
+	// spare are columns that are then left out, one by one.
 	spare []string
+	// wide has everything printed, whatever the room.
+	wide bool
 }
 
 func newGrid(w io.Writer, header ...any) *grid { return &grid{w: w, header: header} }
@@ -107,12 +111,14 @@ func (g *grid) add(cells ...any) {
 
 func (g *grid) print() {
 	width, narrow := terminalWidth(g.w)
+	narrow = narrow && !g.wide
 	hidden := []string{}
 	wrap := 0
 	out := g.render(hidden, wrap)
 	for narrow && text.LongestLineLen(out) > width {
 		over := text.LongestLineLen(out) - width
 		switch now := g.widthOf(g.wraps); {
+		case g.shorten():
 		case g.wraps != "" && wrap == 0 && now > narrowest:
 			wrap = max(narrowest, now-over)
 		case len(hidden) < len(g.spare):
@@ -125,6 +131,23 @@ func (g *grid) print() {
 		out = g.render(hidden, wrap)
 	}
 	fmt.Fprintln(g.w, out)
+}
+
+// shorten makes the ids as short as commands take them, false where that is done.
+func (g *grid) shorten() bool {
+	at := slices.Index(g.header, any(g.ids))
+	if g.ids == "" || at < 0 {
+		return false
+	}
+	g.ids = ""
+	ids := make([]string, len(g.rows))
+	for i, r := range g.rows {
+		ids[i] = fmt.Sprint(r[at])
+	}
+	for i, short := range shortIDs(ids) {
+		g.rows[i][at] = short
+	}
+	return true
 }
 
 func (g *grid) render(hidden []string, wrap int) string {
@@ -247,7 +270,10 @@ func left(j api.Job) string {
 	return "≈ " + max(time.Until(*j.ETA), time.Second).Round(time.Second).String()
 }
 
-func printJob(w io.Writer, j api.Job) {
+func printJob(w io.Writer, j api.Job) { printJobAnd(w, j, false) }
+
+// printJobAnd prints a job; wide has every figure of its rows.
+func printJobAnd(w io.Writer, j api.Job, wide bool) {
 	p := j.Parameters
 	fmt.Fprintf(w, "Job      %s\nStatus   %s\nSweep    %s %s, fast %d:%d, slow %d:%d, step %d, at least %d trades\n",
 		printable(j.JobID), paint(w, j.Shown(), statusText(j.Job)), printable(p.Ticker), printable(p.StrategyType), p.FastRange[0], p.FastRange[1], p.SlowRange[0], p.SlowRange[1], p.Step, p.MinTrades)
@@ -282,7 +308,7 @@ func printJob(w io.Writer, j api.Job) {
 	}
 	if len(j.Results) > 0 {
 		fmt.Fprintln(w)
-		printRows(w, j.Results)
+		printRows(w, j.Results, wide)
 	}
 }
 
@@ -310,26 +336,48 @@ func warnMadeUp(w io.Writer, j job.Job) {
 	}
 }
 
-func printRows(w io.Writer, rows []job.Row) {
+// printRows prints a table of rows. wide has every figure.
+func printRows(w io.Writer, rows []job.Row, wide bool) {
 	if len(rows) == 0 {
 		fmt.Fprintln(w, "No results.")
 		return
 	}
-	g := newGrid(w, "strategy", "fast", "slow", "score", "worst near", "sharpe", "sortino", "return %", "drawdown %", "win %", "profit f.", "trades")
-	g.spare = []string{"strategy", "sortino", "profit f.", "drawdown %", "win %", "trades", "sharpe", "worst near"}
-	g.right = []string{"fast", "slow", "score", "worst near", "sharpe", "sortino", "return %", "drawdown %", "win %", "profit f.", "trades"}
+	head := []any{"strategy", "fast", "slow", "score", "worst near", "sharpe", "sortino", "return %", "drawdown %", "win %", "profit f.", "trades"}
+	if wide {
+		head = append(head, "signal", "median near", "annualized %", "calmar", "expectancy", "trades/month", "days/trade")
+	}
+	g := newGrid(w, head...)
+	g.spare, g.wide = []string{"strategy", "sortino", "profit f.", "drawdown %", "win %", "trades", "sharpe", "worst near"}, wide
+	for _, name := range head[1:] {
+		g.right = append(g.right, fmt.Sprint(name))
+	}
 	for _, r := range rows {
-		worst := "" // nobody has computed it
-		if r.NeighbourWorst != nil {
-			worst = figure(*r.NeighbourWorst)
+		cells := []any{
+			printable(r.StrategyType), r.FastPeriod, r.SlowPeriod, figure(r.Score), figureOf(r.NeighbourWorst), figure(r.SharpeRatio), figure(r.SortinoRatio),
+			figure(r.TotalReturnPct), figure(r.MaxDrawdownPct), figure(r.WinRatePct), figure(r.ProfitFactor), r.TotalTrades,
 		}
-		g.add(printable(r.StrategyType), r.FastPeriod, r.SlowPeriod, figure(r.Score), worst, figure(r.SharpeRatio), figure(r.SortinoRatio),
-			figure(r.TotalReturnPct), figure(r.MaxDrawdownPct), figure(r.WinRatePct), figure(r.ProfitFactor), r.TotalTrades)
+		if wide {
+			signal := ""
+			if r.SignalPeriod != nil {
+				signal = fmt.Sprint(*r.SignalPeriod)
+			}
+			cells = append(cells, signal, figureOf(r.NeighbourMedian), figureOf(r.AnnualizedReturn), figureOf(r.CalmarRatio), figureOf(r.ExpectancyPerTrade),
+				figureOf(r.TradesPerMonth), figureOf(r.AvgTradeDuration))
+		}
+		g.add(cells...)
 	}
 	g.print()
 }
 
 func figure(f float64) string { return fmt.Sprintf("%.2f", f) }
+
+// figureOf is empty where nobody has computed it.
+func figureOf(f *float64) string {
+	if f == nil {
+		return ""
+	}
+	return figure(*f)
+}
 
 // printable takes control characters, and those that turn the text around them, from
 // a text of others, so that it cannot steer the terminal.

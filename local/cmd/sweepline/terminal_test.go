@@ -65,7 +65,8 @@ func TestOnATerminal(t *testing.T) {
 
 	for columns, has := range map[int]bool{120: true, 64: false} {
 		out = onTerminal(t, columns, []string{at}, "jobs")
-		require.Contains(t, out, a.JobID)
+		require.Contains(t, out, a.JobID[:8])
+		require.Equal(t, has, strings.Contains(out, a.JobID), "a short id is enough")
 		require.Equal(t, has, strings.Contains(out, "STRATEGY"), out)
 		for line := range strings.Lines(out) {
 			require.LessOrEqual(t, text.StringWidthWithoutEscSequences(strings.TrimRight(line, "\n")), columns)
@@ -135,7 +136,7 @@ func TestFollowJobs(t *testing.T) {
 	for range lines { // to its end
 	}
 	_ = cmd.Wait()
-	require.Equal(t, exitFailed, cmd.ProcessState.ExitCode(), "interrupted")
+	require.Equal(t, 130, cmd.ProcessState.ExitCode(), "interrupted")
 }
 
 func TestMendCommands(t *testing.T) {
@@ -151,8 +152,30 @@ func TestMendCommands(t *testing.T) {
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, errs, "metrics, notify, store, submit", "it says what there is")
 	_, errs, code = command(t, p.url, "replay", "--trigger", "store", "--since", "soon")
-	require.Equal(t, exitFailed, code)
+	require.Equal(t, exitUsage, code)
 	require.Contains(t, errs, "since: must be a time")
+
+	for _, form := range allForms {
+		out, errs, code = command(t, p.url, "triggers", "-o", form)
+		require.Equal(t, exitDone, code, errs)
+		require.Contains(t, out, "notify", form)
+	}
+	out, _, code = command(t, p.url, "pause", "notify", "sweepline/default/store")
+	require.Equal(t, exitDone, code)
+	require.Equal(t, "sweepline/default/notify: Paused\nsweepline/default/store: Paused\n", out)
+	out, _, code = command(t, p.url, "broker", "status")
+	require.Equal(t, exitDone, code)
+	require.Contains(t, out, "5 triggers, ")
+	require.Contains(t, out, "; paused: notify, store")
+	_, _, code = command(t, p.url, "resume", "notify", "nobody")
+	require.Equal(t, exitUsage, code, "none of them is resumed where one is not there")
+	out, _, _ = command(t, p.url, "triggers")
+	require.Equal(t, 2, strings.Count(out, "paused"))
+	out, _, code = command(t, p.url, "resume", "notify", "store", "-o", "json")
+	require.Equal(t, exitDone, code)
+	require.Equal(t, 2, strings.Count(out, `"message":"Resumed"`))
+	out, _, _ = command(t, p.url, "triggers")
+	require.NotContains(t, out, "paused")
 
 	out, _, code = command(t, p.url, "dead-letters")
 	require.Equal(t, exitDone, code)
@@ -178,14 +201,14 @@ func TestCompletion(t *testing.T) {
 		require.Contains(t, out, "sweepline")
 	}
 	out, _, _ := command(t, "", "__complete", "jobs", "--status", "")
-	require.Contains(t, out, "COMPLETED")
+	require.Contains(t, out, "completed")
 	p := up(t, t.TempDir())
 	a, err := submit(t.Context(), p.client(), smallSweep)
 	require.NoError(t, err)
 	out, _, _ = command(t, p.url, "__complete", "job", "")
 	require.Contains(t, out, a.JobID+"\tDAX")
 	out, _, _ = command(t, p.url, "__complete", "replay", "--trigger", "")
-	require.Contains(t, out, "notify\n")
+	require.Contains(t, out, "notify\tdelivering\n")
 }
 
 func TestTemplatesCommand(t *testing.T) {

@@ -5,6 +5,9 @@ import (
 	"runtime"
 
 	"github.com/spf13/cobra"
+
+	"github.com/zixly/sweepline/shared/build"
+	"github.com/zixly/sweepline/shared/rfc3339"
 )
 
 // version is set by the Makefile from git.
@@ -12,20 +15,42 @@ var version = unnamed
 
 const unnamed = "dev"
 
+// built is what this program is built of; one that is installed by go knows it as well.
+func built() build.Info {
+	i := build.Read()
+	if version != unnamed {
+		i.Version = version
+	}
+	return i
+}
+
+func versionText() string {
+	return fmt.Sprintf("sweepline %s %s %s/%s", built().Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
 func newVersion() *cobra.Command {
-	var asJSON bool
+	var o output
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), map[string]string{"version": version, "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH})
+			if !o.isJSON() {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), versionText())
+				return err
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "sweepline %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return err
+			i := built()
+			return printJSON(cmd.OutOrStdout(), struct {
+				Version  string         `json:"version"`
+				Revision string         `json:"revision,omitempty"`
+				Time     *rfc3339.Milli `json:"time,omitempty"`
+				Modified bool           `json:"modified,omitempty"`
+				Go       string         `json:"go"`
+				OS       string         `json:"os"`
+				Arch     string         `json:"arch"`
+			}{i.Version, i.Revision, i.Time, i.Modified, runtime.Version(), runtime.GOOS, runtime.GOARCH})
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	o.flags(cmd, formTable, formJSON)
 	return cmd
 }

@@ -15,12 +15,39 @@ import (
 	"github.com/zixly/sweepline/shared/job"
 )
 
+func newWatch() *cobra.Command {
+	var o output
+	cmd := remote(&cobra.Command{
+		Use:   "watch ID",
+		Short: "Follow a job to its end",
+		Long: `Follows a job to its end, and prints its results. Exit code 3 where it ended FAILED or
+CANCELLED. Ctrl-C ends the watching, with 130; the job goes on.`,
+		Args: cobra.ExactArgs(1),
+
+		ValidArgsFunction: completeJobs("QUEUED,RUNNING"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := newClient(cmd)
+			if err != nil {
+				return err
+			}
+			id, err := jobID(cmd.Context(), c, args[0])
+			if err != nil {
+				return err
+			}
+			return watchJob(cmd, c, id, o.isJSON())
+		},
+	})
+	o.flags(cmd, formTable, formJSON)
+	return cmd
+}
+
 // watchJob shows a job's progress on the error output until it ends, then its
 // results on the output. A failed job is an error.
 func watchJob(cmd *cobra.Command, c *api.Client, id string, asJSON bool) error {
 	ctx, out := cmd.Context(), cmd.OutOrStdout()
 	j, err := follow(ctx, c, id, cmd.ErrOrStderr())
 	if err != nil {
+		sayGoesOn(cmd, "The job goes on", "watch "+id)
 		return err
 	}
 	if asJSON {
@@ -31,12 +58,20 @@ func watchJob(cmd *cobra.Command, c *api.Client, id string, asJSON bool) error {
 		printJob(out, j)
 	}
 	if j.Shown() == job.ShownCancelled {
-		return fmt.Errorf("job %s was cancelled\n%s", j.JobID, afterFailure(j.Job))
+		return jobFailedError{fmt.Errorf("job %s was cancelled\n%s", j.JobID, afterFailure(j.Job))}
 	}
 	if j.Status == job.Failed {
-		return fmt.Errorf("job %s failed (%s)\n%s", j.JobID, j.ErrorCode, afterFailure(j.Job))
+		return jobFailedError{fmt.Errorf("job %s failed (%s)\n%s", j.JobID, j.ErrorCode, afterFailure(j.Job))}
 	}
 	return nil
+}
+
+// sayGoesOn says, where somebody has interrupted the watching, that the work was not, and
+// how to look at it.
+func sayGoesOn(cmd *cobra.Command, what, words string) {
+	if cmd.Context().Err() != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s. Follow it with: %s\n", what, again(cmd, words))
+	}
 }
 
 // afterFailure says what to do about a failed job.

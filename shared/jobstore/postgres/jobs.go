@@ -166,7 +166,7 @@ func narrow(tenantID string, q jobstore.Query) *filter {
 	if q.Prefix != "" {
 		least, greatest := q.IDs()
 		f.add("id between ?::uuid and ?::uuid", least, greatest) // by the primary key:
-		f.add("tenant_id is not distinct from ?", tenantID) // no index of the tenant's jobs serves this
+		f.add("tenant_id is not distinct from ?", tenantID)      // no index of the tenant's jobs serves this
 	} else {
 		f.add("tenant_id = ?", tenantID)
 	}

@@ -139,7 +139,7 @@ func narrow(tenant string, q jobstore.Query) *filter {
 	if q.Prefix != "" {
 		least, greatest := q.IDs()
 		f.add("id between ? and ?", least, greatest) // by the primary key:
-		f.add("+tenant_id = ?", tenant) // no index of the tenant's jobs serves this
+		f.add("+tenant_id = ?", tenant)              // no index of the tenant's jobs serves this
 	} else {
 		f.add("tenant_id = ?", tenant)
 	}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// keys is a server that notes the key of each request.
+type keys struct{ seen []string }
+
+func (k *keys) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	k.seen = append(k.seen, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+	_, _ = w.Write([]byte(`{"jobs":[]}`))
+}
+
+// last is the key of the last request; it fails where there was none since.
+func (k *keys) last(t *testing.T) string {
+	t.Helper()
+	require.NotEmpty(t, k.seen, "nobody asked")
+	key := k.seen[len(k.seen)-1]
+	k.seen = nil
+	return key
+}
+
+// TestContexts holds the rule that a key goes to no other server than the one it was named
+// with.
+func TestContexts(t *testing.T) {
+	t.Parallel()
+	var desk, other keys
+	a, b := httptest.NewServer(&desk), httptest.NewServer(&other)
+	t.Cleanup(a.Close)
+	t.Cleanup(b.Close)
+	home := t.TempDir()
+	run := func(env []string, args ...string) (string, string, int) {
+		t.Helper()
+		return commandIn(t, append([]string{"HOME=" + home, "XDG_CONFIG_HOME=" + home}, env...), args...)
+	}
+	file := filepath.Join(home, "key")
+	require.NoError(t, os.WriteFile(file, []byte("desk-key\n"), 0o600))
+
+	out, _, code := run(nil, "context", "list")
+	require.Equal(t, exitDone, code)
+	require.Contains(t, out, "context set")
+	_, errs, code := run(nil, "context", "set", "desk", "--server", a.URL, "--key-file", file)
+	require.Equal(t, exitDone, code, errs)
+	_, _, code = run(nil, "context", "set", "other", "--server", b.URL)
+	require.Equal(t, exitDone, code)
+	contexts := filepath.Join(home, "sweepline", "contexts.json")
+	info, err := os.Stat(contexts)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	for _, form := range allForms {
+		out, _, code = run(nil, "context", "list", "-o", form)
+		require.Equal(t, exitDone, code)
+		require.Contains(t, out, "desk")
+		require.NotContains(t, out, "desk-key")
+	}
+
+	for name, c := range map[string]struct {
+		env  []string
+		args []string
+		at   *keys
+		key  string
+	}{
+		"present context":             {nil, nil, &desk, "desk-key"},
+		"key of the environment":      {[]string{"SWEEPLINE_KEY=mine"}, nil, &desk, "mine"},
+		"server of the environment":   {[]string{"SWEEPLINE_URL=" + b.URL}, nil, &other, ""},
+		"both of the environment":     {[]string{"SWEEPLINE_URL=" + b.URL, "SWEEPLINE_KEY=mine"}, nil, &other, "mine"},
+		"server flag":                 {nil, []string{"--server", b.URL}, &other, ""},
+		"server flag, key":            {[]string{"SWEEPLINE_KEY=mine"}, []string{"--server", b.URL}, &other, "mine"},
+		"key of another server":       {[]string{"SWEEPLINE_URL=" + a.URL, "SWEEPLINE_KEY=mine"}, []string{"--server", b.URL}, &other, ""},
+		"key of the same server":      {[]string{"SWEEPLINE_URL=" + b.URL + "/", "SWEEPLINE_KEY=mine"}, []string{"--server", b.URL}, &other, "mine"},
+		"key file":                    {[]string{"SWEEPLINE_KEY=mine"}, []string{"--server", b.URL, "--key-file", file}, &other, "desk-key"},
+		"named context":               {[]string{"SWEEPLINE_KEY=mine"}, []string{"--context", "other"}, &other, ""},
+		"named over the environment":  {[]string{"SWEEPLINE_URL=" + b.URL, "SWEEPLINE_KEY=mine"}, []string{"--context", "desk"}, &desk, "desk-key"},
+		"named context with key file": {nil, []string{"--context", "other", "--key-file", file}, &other, "desk-key"},
+	} {
+		_, errs, code := run(c.env, append([]string{"jobs"}, c.args...)...)
+		require.Equal(t, exitDone, code, name+errs)
+		require.Equal(t, c.key, c.at.last(t), name)
+	}
+
+	_, _, code = run(nil, "context", "use", "other")
+	require.Equal(t, exitDone, code)
+	_, _, _ = run(nil, "jobs")
+	require.Empty(t, other.last(t))
+	_, _, code = run(nil, "context", "set", "desk", "--server", b.URL)
+	require.Equal(t, exitDone, code)
+	_, _, _ = run(nil, "jobs", "--context", "desk")
+	require.Empty(t, other.last(t), "another server: the key is forgotten")
+	_, _, code = run(nil, "context", "set", "desk", "--key-file", file)
+	require.Equal(t, exitDone, code)
+	_, _, _ = run(nil, "jobs", "--context", "desk")
+	require.Equal(t, "desk-key", other.last(t))
+	_, _, code = run(nil, "context", "delete", "other")
+	require.Equal(t, exitDone, code)
+	text, err := os.ReadFile(contexts)
+	require.NoError(t, err)
+	require.NotContains(t, string(text), "other")
+	out, _, _ = run(nil, "__complete", "jobs", "--context", "")
+	require.Contains(t, out, "desk\n")
+
+	empty := filepath.Join(home, "empty")
+	require.NoError(t, os.WriteFile(empty, []byte("two keys\n"), 0o600))
+	for name, args := range map[string][]string{
+		"no such context":        {"jobs", "--context", "nobody"},
+		"no such context to use": {"context", "use", "nobody"},
+		"two servers":            {"jobs", "--context", "desk", "--server", b.URL},
+		"no address":             {"jobs", "--server", "localhost"},
+		"no key":                 {"jobs", "--key-file", empty},
+		"no key file":            {"jobs", "--key-file", filepath.Join(home, "nothing")},
+		"new without a server":   {"context", "set", "new", "--key-file", file},
+		"bad name":               {"context", "set", "a b", "--server", b.URL},
+		"nothing to set":         {"context", "set", "desk"},
+		"needs no server":        {"version", "--server", b.URL},
+		"no such command":        {"context", "foo"},
+	} {
+		_, errs, code := run(nil, args...)
+		require.Equal(t, exitUsage, code, name+errs)
+	}
+	require.NoError(t, os.Chmod(contexts, 0o644))
+	_, errs, code = run(nil, "jobs")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, errs, "chmod 600")
+	require.NoError(t, os.WriteFile(contexts, []byte("{"), 0o600))
+	require.NoError(t, os.Chmod(contexts, 0o600))
+	_, errs, code = run(nil, "jobs")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, errs, "contexts.json")
+	_, _, code = run([]string{"SWEEPLINE_URL=" + b.URL}, "jobs")
+	require.Equal(t, exitDone, code, "the file is not needed")
+}

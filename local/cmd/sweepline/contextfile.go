@@ -1,0 +1,114 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// savedContext is a server and the key for it.
+type savedContext struct {
+	Server string `json:"server"`
+	Key    string `json:"key,omitempty"`
+}
+
+// contexts is the file of contexts.
+type contexts struct {
+	// Current is the one that is used where nobody names one, empty for none.
+	Current  string                  `json:"current,omitempty"`
+	Contexts map[string]savedContext `json:"contexts"`
+
+	file string
+}
+
+// readContexts reads the file. One that is not there holds nothing. Keys are in it, so it
+// must be its owner's alone.
+func readContexts() (contexts, error) {
+	c := contexts{Contexts: map[string]savedContext{}}
+	dir, err := os.UserConfigDir()
+	if err != nil { // there is no home: then there are no contexts
+		return c, nil //nolint:nilerr // save says it
+	}
+	c.file = filepath.Join(dir, "sweepline", "contexts.json")
+	info, err := os.Stat(c.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, nil
+	}
+	var text []byte
+	if err == nil {
+		text, err = os.ReadFile(c.file)
+	}
+	if err != nil {
+		return c, fmt.Errorf("read contexts: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return c, fmt.Errorf("contexts hold keys, and others can read them\nRun: chmod 600 %s", quoted(c.file))
+	}
+	if err := json.Unmarshal(text, &c); err != nil {
+		return c, fmt.Errorf("read contexts in %s: %w\nCorrect the file, or remove it and name the contexts again", c.file, err)
+	}
+	if c.Contexts == nil {
+		c.Contexts = map[string]savedContext{}
+	}
+	return c, nil
+}
+
+// save writes the file, as a whole or not at all.
+func (c contexts) save() error {
+	if c.file == "" {
+		_, err := os.UserConfigDir()
+		return fmt.Errorf("save contexts: %w", err)
+	}
+	text, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode contexts: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(c.file), 0o700); err != nil {
+		return fmt.Errorf("save contexts: %w", err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(c.file), ".contexts-*") // which is its owner's alone
+	if err != nil {
+		return fmt.Errorf("save contexts: %w", err)
+	}
+	defer func() { _ = os.Remove(f.Name()) }()
+	_, err = f.Write(append(text, '\n'))
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), c.file)
+	}
+	if err != nil {
+		return fmt.Errorf("save contexts: %w", err)
+	}
+	return nil
+}
+
+// names are those of all contexts, sorted.
+func (c contexts) names() []string { return slices.Sorted(maps.Keys(c.Contexts)) }
+
+// target is the server and key of a context; without a name of the present one, or of
+// this machine where there is none.
+func (c contexts) target(name string) (target, error) {
+	if name == "" {
+		name = c.Current
+	}
+	if name == "" {
+		return target{server: defaultServer}, nil
+	}
+	saved, known := c.Contexts[name]
+	if !known {
+		return target{}, c.unknown(name)
+	}
+	return target{saved.Server, saved.Key}, nil
+}
+
+func (c contexts) unknown(name string) error {
+	if len(c.Contexts) == 0 {
+		return usagef("there is no context %s: name one with 'sweepline context set %s --server URL'", quoted(name), quoted(name))
+	}
+	return usagef("there is no context %s: name one of %s", quoted(name), strings.Join(c.names(), ", "))
+}

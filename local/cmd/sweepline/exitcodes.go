@@ -1,0 +1,42 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitDone      = 0
+	exitFailed    = 1
+	exitUsage     = 2
+	exitJobFailed = 3
+	// exitSignal and a signal's number: interrupted by it, as shells tell it.
+	exitSignal = 128
+)
+
+// exitCodes are what scripts may go by.
+var exitCodes = []struct {
+	code    int
+	meaning string
+}{
+	{exitDone, "Done."},
+	{exitFailed, "Failed: something was refused, missing, or did not answer."},
+	{exitUsage, "Wrong use: a command, flag, argument or value that is not valid."},
+	{exitJobFailed, "The job that was watched ended FAILED or CANCELLED."},
+	{exitSignal + 2, "Interrupted by Ctrl-C. A job that was watched goes on."},
+	{exitSignal + 15, "Ended by SIGTERM."},
+}
+
+// newExitCodes is a topic of help.
+func newExitCodes() *cobra.Command {
+	var b strings.Builder
+	b.WriteString("What sweepline's exit codes mean:\n\n")
+	for _, e := range exitCodes {
+		fmt.Fprintf(&b, "  %3d  %s\n", e.code, e.meaning)
+	}
+	b.WriteString("\nsweepline up ends with 0 where Ctrl-C or SIGTERM ends it.")
+	return &cobra.Command{Use: "exit-codes", Short: "What exit codes mean", Long: b.String()}
+}
