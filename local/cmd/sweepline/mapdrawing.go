@@ -80,7 +80,7 @@ func drawMap(w io.Writer, m heatmap.Map, p palette) {
 	if m.Shared > 1 {
 		what += ", the " + string(m.Stat) + " of each field"
 	}
-	fmt.Fprintf(w, "%s; fast periods upward, slow ones to the right\n\n", what)
+	fmt.Fprintf(w, "%s; fast upward, slow to the right\n\n", what)
 	var lines []string
 	if p == noColours {
 		lines = drawCharacters(grid, m.BestField, wide, margin, m.Fast)
@@ -231,7 +231,7 @@ func drawLegend(w io.Writer, m heatmap.Map, p palette) {
 	fmt.Fprintln(w, b.String())
 	fmt.Fprintf(w, "X  %s %s at %s\n", strings.ToLower(m.Metric.Label), figure(m.Value), pointText(m.Best))
 	if r := m.Robust; r != nil {
-		fmt.Fprintf(w, "Most robust: score %s at %s; %s at worst around it\n", figure(r.Score), pointText(r.Point), figure(r.Worst))
+		fmt.Fprintf(w, "Most robust: %s, score %s, worst near %s\n", pointText(r.Point), figure(r.Score), figure(r.Worst))
 	}
 	if m.Shared > 1 {
 		fmt.Fprintf(w, "%d rows, up to %d in a field\n", m.Rows, m.Shared)
