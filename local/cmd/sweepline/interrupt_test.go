@@ -56,6 +56,7 @@ func TestInterrupted(t *testing.T) {
 			require.Equal(t, c.code, cmd.ProcessState.ExitCode(), out.String())
 			require.Contains(t, out.String(), "The job goes on. Follow it with: sweepline watch "+idA+" --server "+server.URL)
 			require.NotContains(t, out.String(), "context canceled")
+			require.NotContains(t, out.String(), "does not answer")
 		})
 	}
 }

@@ -50,7 +50,9 @@ the best result. Where there are many periods, neighbours share a field.`,
 			}
 			rows := j.Results
 			if j.Metrics != nil && j.Metrics.Combinations > len(rows) { // else the job has them all
-				rows = nil
+				if rows = nil; j.Metrics.Combinations > manyRows {
+					fmt.Fprintf(cmd.ErrOrStderr(), "Reading %d rows\n", j.Metrics.Combinations)
+				}
 				for r, err := range c.AllResults(ctx, id, allRows) {
 					if err != nil {
 						return err
@@ -76,6 +78,9 @@ the best result. Where there are many periods, neighbours share a field.`,
 	_ = cmd.RegisterFlagCompletionFunc("stat", cobra.FixedCompletions([]string{"best", "median", "worst"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
+
+// manyRows take so long to read that somebody may wonder.
+const manyRows = 20_000
 
 // shortMetrics are the names that rows are sorted by.
 var shortMetrics = map[string]string{

@@ -185,7 +185,7 @@ func (s *submission) toldGroup(cmd *cobra.Command, c *api.Client, a api.Accepted
 		fmt.Fprintf(errs, "%d of %d: %s\n", n+1, len(a.Jobs), one.Ticker)
 		j, err := follow(cmd.Context(), c, one.JobID, errs)
 		if err != nil {
-			sayGoesOn(cmd, "The jobs go on", "jobs --follow")
+			sayGoesOn(cmd, "The jobs go on. Follow them with", "jobs --follow")
 			return err
 		}
 		if j.Status == job.Failed {

@@ -47,7 +47,7 @@ func watchJob(cmd *cobra.Command, c *api.Client, id string, asJSON bool) error {
 	ctx, out := cmd.Context(), cmd.OutOrStdout()
 	j, err := follow(ctx, c, id, cmd.ErrOrStderr())
 	if err != nil {
-		sayGoesOn(cmd, "The job goes on", "watch "+id)
+		sayGoesOn(cmd, "The job goes on. Follow it with", "watch "+id)
 		return err
 	}
 	if asJSON {
@@ -70,7 +70,7 @@ func watchJob(cmd *cobra.Command, c *api.Client, id string, asJSON bool) error {
 // how to look at it.
 func sayGoesOn(cmd *cobra.Command, what, words string) {
 	if cmd.Context().Err() != nil {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s. Follow it with: %s\n", what, again(cmd, words))
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", what, again(cmd, words))
 	}
 }
 
