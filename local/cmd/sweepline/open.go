@@ -15,10 +15,11 @@ import (
 type displayConfig struct {
 	// Browser is the program that shows pages, for xdg-open.
 	Browser string `envconfig:"BROWSER"`
-	// Display is the X server: without one, Wayland and BROWSER no page is opened on Linux.
-	Display string `envconfig:"DISPLAY"`
-	// Wayland is the Wayland server.
-	Wayland string `envconfig:"WAYLAND_DISPLAY"`
+	// XDisplay is the display of X. Without it, WAYLAND_DISPLAY and BROWSER no page is
+	// opened on Linux.
+	XDisplay string `envconfig:"DISPLAY"`
+	// WaylandDisplay is the display of Wayland.
+	WaylandDisplay string `envconfig:"WAYLAND_DISPLAY"`
 }
 
 func newOpen() *cobra.Command {
@@ -71,7 +72,7 @@ func browser(system string) []string {
 		program = []string{"rundll32", "url.dll,FileProtocolHandler"}
 	default:
 		var d displayConfig
-		if function.Load(&d) != nil || d.Browser+d.Display+d.Wayland == "" {
+		if function.Load(&d) != nil || d.Browser+d.XDisplay+d.WaylandDisplay == "" {
 			return nil // a browser in the terminal would take it over
 		}
 		program = []string{"xdg-open"}
