@@ -196,7 +196,7 @@ func jobRecord(j api.Job) []string {
 // flagsBut are the flags that were given, but for one, as they are given again.
 func flagsBut(cmd *cobra.Command, name string) (text string) {
 	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if f.Name == name {
+		if f.Name == name || f.Name == formJSON { // whose pages say what follows
 			return
 		}
 		values := []string{f.Value.String()}

@@ -65,7 +65,7 @@ type interruption struct{ signal syscall.Signal }
 func (i interruption) Error() string { return i.signal.String() }
 
 // Is makes it a context.Canceled, as calls that it ended are told.
-func (i interruption) Is(target error) bool { return target == context.Canceled } //nolint:errorlint // it is what Is is for
+func (i interruption) Is(target error) bool { return target == context.Canceled }
 
 // untilSignal gives a context that Ctrl-C or SIGTERM ends; the cause is an interruption.
 func untilSignal(parent context.Context) (context.Context, func()) {

@@ -72,8 +72,8 @@ the best result. Where there are many periods, neighbours share a field.`,
 		},
 	})
 	f := cmd.Flags()
-	f.StringVar(&metric, "metric", "score", "what to draw: "+strings.Join(metricNames(), ", "))
-	f.StringVar(&stat, "stat", "best", "what a field shows of the rows that share it: best, median or worst")
+	f.StringVar(&metric, "metric", "score", strings.Join(metricNames(), ", "))
+	f.StringVar(&stat, "stat", "best", "best, median or worst of the rows that share a field")
 	_ = cmd.RegisterFlagCompletionFunc("metric", cobra.FixedCompletions(metricNames(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("stat", cobra.FixedCompletions([]string{"best", "median", "worst"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd

@@ -92,6 +92,9 @@ func TestForms(t *testing.T) {
 		require.Equal(t, exitUsage, code, errs)
 	}
 
+	_, errs, _ := command(t, base, "jobs", "-n", "2", "--json=false")
+	require.Contains(t, errs, "More: sweepline jobs --limit 2 --cursor c\n")
+
 	// All filters of the API, and all of them again in the next page.
 	_, errs, code := command(t, base, "jobs", "-s", "failed,running", "-t", "DAX", "-q", "timed out", "-g", idA, "-l", "weekly", "--since", "2h",
 		"--until", "2026-01-31T12:00:00Z", "--sort", "score", "-n", "1")
