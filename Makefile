@@ -27,9 +27,10 @@ help: ## Show this list
 run: build ## Build and run everything on this machine, with one demo sweep (PORT=8080)
 	bin/sweepline up --demo --port $(PORT)
 
+# nethttpomithttp2: on a laptop everything is HTTP/1.1, and HTTP/2 is half a megabyte. The functions have it.
 build: ## Build bin/sweepline, which needs no C library
 	@[ -x bin/sweepline ] || echo "Building bin/sweepline with $$($(GO) env GOVERSION): the pipeline, SQLite and an embedded Redis. The first build takes minutes, later ones seconds."
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/sweepline ./local/cmd/sweepline
+	CGO_ENABLED=0 $(GO) build -tags nethttpomithttp2 -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/sweepline ./local/cmd/sweepline
 
 man: ## Write the command's manual pages into .build/man (man -M .build/man 1 sweepline-jobs)
 	@rm -rf .build/man && mkdir -p .build/man/man1

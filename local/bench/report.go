@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -217,8 +218,8 @@ func (r *Report) Compare(old *Report) (worse, better []Change) {
 			better = append(better, c)
 		}
 	}
-	slices.SortStableFunc(worse, func(a, b Change) int { return cmp.Compare(b.Worse, a.Worse) })
-	slices.SortStableFunc(better, func(a, b Change) int { return cmp.Compare(a.Worse, b.Worse) })
+	sort.SliceStable(worse, func(i, j int) bool { return worse[i].Worse > worse[j].Worse })
+	sort.SliceStable(better, func(i, j int) bool { return better[i].Worse < better[j].Worse })
 	return worse, better
 }
 

@@ -1,11 +1,13 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -149,15 +151,11 @@ func (s *Service) Causes(ctx context.Context, trigger string) (Causes, error) {
 		}
 		clear(own)
 	}
-	for _, g := range groups {
+	for _, g := range slices.SortedFunc(maps.Values(groups), func(a, b *Cause) int {
+		return cmp.Or(b.Count-a.Count, strings.Compare(a.Cause, b.Cause))
+	}) {
 		out.Causes = append(out.Causes, *g)
 	}
-	slices.SortFunc(out.Causes, func(a, b Cause) int {
-		if a.Count != b.Count {
-			return b.Count - a.Count
-		}
-		return strings.Compare(a.Cause, b.Cause)
-	})
 	slices.Sort(out.Triggers)
 	return out, nil
 }

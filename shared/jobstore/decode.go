@@ -1,9 +1,11 @@
 package jobstore
 
 import (
+	"cmp"
 	"encoding/json"
 	"log/slog"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -81,17 +83,9 @@ var steps = []string{
 // from each other, and fills the data of its end's announcement, which is not
 // stored: it follows from the job, which ended asks for.
 func Timeline(events []job.TimelineEvent, ended func() (job.Job, error)) ([]job.TimelineEvent, error) {
-	slices.SortFunc(events, func(a, b job.TimelineEvent) int {
-		if c := a.Time.Compare(b.Time); c != 0 {
-			return c
-		}
-		if c := slices.Index(steps, a.Type) - slices.Index(steps, b.Type); c != 0 {
-			return c
-		}
-		if c := a.Attempt - b.Attempt; c != 0 {
-			return c
-		}
-		return strings.Compare(a.ID, b.ID)
+	sort.Slice(events, func(i, j int) bool {
+		a, b := &events[i], &events[j]
+		return cmp.Or(a.Time.Compare(b.Time), slices.Index(steps, a.Type)-slices.Index(steps, b.Type), a.Attempt-b.Attempt, strings.Compare(a.ID, b.ID)) < 0
 	})
 	for i, e := range events {
 		if e.Data != nil || e.Type != event.JobCompleted && e.Type != event.JobFailed {

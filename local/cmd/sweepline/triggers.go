@@ -147,7 +147,7 @@ func completeTriggers(cmd *cobra.Command, _ []string, _ string) ([]string, cobra
 	}
 	var names []string
 	for _, t := range b.Triggers {
-		names = append(names, cobra.CompletionWithDesc(t.Name, triggerState(t)))
+		names = append(names, cobra.CompletionWithDesc(printable(t.Name), triggerState(t)))
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }

@@ -86,7 +86,7 @@ func completeJobs(states string) cobra.CompletionFunc {
 		}
 		var ids []string
 		for _, j := range p.Jobs {
-			ids = append(ids, cobra.CompletionWithDesc(j.JobID, printable(j.Ticker)+" "+string(j.Shown())))
+			ids = append(ids, cobra.CompletionWithDesc(printable(j.JobID), printable(j.Ticker)+" "+string(j.Shown())))
 		}
 		return ids, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -139,6 +140,7 @@ func (w Written) applied(x entry, winner bool) jobstore.Applied {
 // merge makes one batch of entries. winners says by which event each job ends.
 func merge(entries []entry) (b Batch, winners map[string]int) {
 	changes := make(map[string]*Change, len(entries))
+	var ends []*Ending
 	winners = map[string]int{}
 	seen := make(map[string]bool, len(entries))
 	for _, x := range entries {
@@ -156,17 +158,20 @@ func merge(entries []entry) (b Batch, winners map[string]int) {
 		}
 		if _, ended := winners[key]; x.End != nil && !ended {
 			winners[key] = x.at
-			b.Ends = append(b.Ends, Ending{Header: x.Change.Header, At: x.Line, End: *x.End})
+			ends = append(ends, &Ending{Header: x.Change.Header, At: x.Line, End: *x.End})
 		}
 	}
-	for _, c := range changes {
+	// In one order of jobs, so that batches of two processes do not lock each other out.
+	b.Changes, b.Ends = make([]Change, 0, len(changes)), make([]Ending, 0, len(ends))
+	for _, c := range slices.SortedFunc(maps.Values(changes), func(a, b *Change) int { return byJob(&a.Header, &b.Header) }) {
 		b.Changes = append(b.Changes, *c)
 	}
-	slices.SortFunc(b.Changes, func(a, b Change) int {
-		return cmp.Or(strings.Compare(a.Header.JobID, b.Header.JobID), strings.Compare(a.Header.TenantID, b.Header.TenantID))
-	})
-	slices.SortFunc(b.Ends, func(a, b Ending) int {
-		return cmp.Or(strings.Compare(a.Header.JobID, b.Header.JobID), strings.Compare(a.Header.TenantID, b.Header.TenantID))
-	})
+	for _, e := range slices.SortedFunc(slices.Values(ends), func(a, b *Ending) int { return byJob(&a.Header, &b.Header) }) {
+		b.Ends = append(b.Ends, *e)
+	}
 	return b, winners
+}
+
+func byJob(a, b *job.Header) int {
+	return cmp.Or(strings.Compare(a.JobID, b.JobID), strings.Compare(a.TenantID, b.TenantID))
 }
