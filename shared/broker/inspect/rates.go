@@ -32,7 +32,7 @@ func (i *Inspector) Rates(ctx context.Context, now time.Time) ([]Rates, error) {
 	for _, b := range brokers {
 		r := Rates{
 			Namespace: b.Namespace, Broker: b.Name,
-			Hour: now.UTC().Truncate(time.Hour).Add(-(hours - 1) * time.Hour), Day: now.UTC().Truncate(24 * time.Hour).AddDate(0, 0, -(days - 1)),
+			Hour: now.UTC().Truncate(time.Hour).Add(-(hours - 1) * time.Hour), Day: now.UTC().Truncate(24*time.Hour).AddDate(0, 0, -(days - 1)),
 		}
 		if r.Hours, err = i.store.Rates(ctx, b, stream.Hourly, now, hours); err != nil {
 			return nil, err

@@ -84,5 +84,5 @@ func (k keys) seen(digest string) string         { return k.prefix + "seen:" + d
 func (k keys) rates(every string, n int64) string {
 	return k.prefix + "rates:" + every + strconv.FormatInt(n, 10)
 }
-func brokersKey(prefix string) string            { return prefix + "brokers" }
-func controlChannel(prefix string) string        { return prefix + "control" }
+func brokersKey(prefix string) string     { return prefix + "brokers" }
+func controlChannel(prefix string) string { return prefix + "control" }
