@@ -13,6 +13,7 @@ import (
 	"github.com/zixly/sweepline/local/simulator"
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/servers/servertest"
 	"github.com/zixly/sweepline/shared/wait"
 )
 
@@ -269,7 +270,7 @@ func (w *world) forgetful(cfg simulator.Config) {
 // the sweeps that are at the API already are found there.
 func TestRedisLostItsRecords(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(o *options) { o.sim.LoseCallbacks = 1 })
+	w := newWorld(t, func(o *options) { o.sim.LoseCallbacks, o.redis = 1, servertest.Miniredis(t) })
 	id := w.request("default")
 	w.turn()
 	w.idle()

@@ -88,7 +88,7 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 		c(&o)
 	}
 	if o.redis == "" {
-		o.redis = servertest.Miniredis(t)
+		o.redis = servertest.AnyRedis(t)
 	}
 	w := &world{t: t, clock: simulator.NewManualClock(start), url: o.redis, waitCfg: o.wait, superCfg: o.supervise, realTime: o.realTime}
 	w.waitCfg.KeyPrefix = "test" + time.Now().Format("150405.000000000") + string(rune('a'+prefix.Add(1)%26)) + ":"
