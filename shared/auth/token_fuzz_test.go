@@ -20,7 +20,7 @@ func FuzzScheduleToken(f *testing.F) {
 	const source = "/apis/v1/namespaces/sweepline/pingsources/weekly"
 	good, err := s.Token("acme", source)
 	require.NoError(f, err)
-	for _, seed := range []string{good, "acme:", ":", "", "globex" + strings.TrimPrefix(good, "acme"), good + "=", strings.Replace(good, ":", "::", 1)} {
+	for _, seed := range []string{good, "acme:", ":", "", "globex" + strings.TrimPrefix(good, "acme"), good + "=", strings.Replace(good, ":", "::", 1), good[:20] + "\r" + good[20:]} {
 		f.Add(seed, source)
 	}
 	f.Fuzz(func(t *testing.T, token, from string) {
@@ -30,8 +30,7 @@ func FuzzScheduleToken(f *testing.F) {
 		}
 		right, err := s.Token(tenant, from)
 		require.NoError(t, err)
-		require.Len(t, token, len(right))
-		require.Equal(t, right[:len(right)-1], token[:len(token)-1]) // base64 has bits to spare in the last one
+		require.Equal(t, right, token)
 	})
 }
 
