@@ -47,10 +47,6 @@ func (r activityRow) Cancelled() int { return r.Jobs[job.ShownCancelled] }
 // Other pages take its charts.
 func (f *Function) activityPage(w http.ResponseWriter, r *http.Request) {
 	a, err := f.jobs.Activity(r.Context())
-	if tooMuch(w, err) {
-		f.problem(w, r, http.StatusTooManyRequests, "Too much at once", "Other lists of yours are being searched: "+err.Error()+". Try again in a moment.")
-		return
-	}
 	if err != nil {
 		f.problemOf(w, r, err)
 		return
@@ -58,6 +54,7 @@ func (f *Function) activityPage(w http.ResponseWriter, r *http.Request) {
 	render(w, r, http.StatusOK, "activity.html", activityOf(f.view(r), a))
 }
 
+// activityOf draws what was counted.
 func activityOf(v view, a jobs.Activity) activityView {
 	page := activityView{view: v}
 	for _, s := range []struct {
@@ -79,8 +76,8 @@ func activityOf(v view, a jobs.Activity) activityView {
 	return page
 }
 
-// drawnStates are the pieces of a column of jobs, from its foot.
-var drawnStates = []struct {
+// shownStates are the pieces of a column of jobs, from its foot.
+var shownStates = []struct {
 	state      job.State
 	kind, word string
 }{
@@ -94,9 +91,9 @@ func ratesChart(title, of string, every time.Duration, intervals []jobstore.Inte
 	var columns []interval
 	for _, n := range intervals {
 		c := interval{begin: n.Begin}
-		var told []string
+		var summary []string
 		foot := 0.0
-		for _, s := range drawnStates {
+		for _, s := range shownStates {
 			jobs := n.Jobs[s.state]
 			if jobs == 0 {
 				continue
@@ -104,18 +101,18 @@ func ratesChart(title, of string, every time.Duration, intervals []jobstore.Inte
 			total[s.state] += jobs
 			c.amounts = append(c.amounts, amount{s.kind, foot, foot + float64(jobs)})
 			foot += float64(jobs)
-			told = append(told, grouped(jobs)+" "+s.word)
+			summary = append(summary, grouped(jobs)+" "+s.word)
 		}
-		c.told = cmp.Or(strings.Join(told, ", "), "none")
+		c.summary = cmp.Or(strings.Join(summary, ", "), "none")
 		columns = append(columns, c)
 	}
-	var told []string
-	for _, s := range drawnStates {
+	var summary []string
+	for _, s := range shownStates {
 		if total[s.state] > 0 {
-			told = append(told, grouped(total[s.state])+" "+s.word)
+			summary = append(summary, grouped(total[s.state])+" "+s.word)
 		}
 	}
-	return newChart(title, of+": "+cmp.Or(strings.Join(told, ", "), "none"), every, columns)
+	return newChart(title, of+": "+cmp.Or(strings.Join(summary, ", "), "none"), every, columns)
 }
 
 // latenciesChart draws from how long half of the completed jobs of each interval took at
@@ -124,11 +121,11 @@ func latenciesChart(title, of string, every time.Duration, intervals []jobstore.
 	var columns []interval
 	var longest time.Duration
 	for _, n := range intervals {
-		c := interval{begin: n.Begin, told: "none completed"}
+		c := interval{begin: n.Begin, summary: "none completed"}
 		if n.Jobs[job.Completed] > 0 {
-			longest = max(longest, n.Slow)
-			c.told = fmt.Sprintf("half took up to %s, 95 %% up to %s", span(n.Median), span(n.Slow))
-			c.amounts = []amount{{"half", 0, n.Median.Seconds()}, {"slow", n.Median.Seconds(), n.Slow.Seconds()}}
+			longest = max(longest, n.P95)
+			c.summary = fmt.Sprintf("half took up to %s, 95 %% up to %s", span(n.Median), span(n.P95))
+			c.amounts = []amount{{"half", 0, n.Median.Seconds()}, {"slow", n.Median.Seconds(), n.P95.Seconds()}}
 		}
 		columns = append(columns, c)
 	}

@@ -36,12 +36,11 @@ func (f *Function) brokerPage(w http.ResponseWriter, r *http.Request) {
 	if v.BrokerView, err = f.jobs.ReadBroker(ctx); err == nil {
 		v.Retries, err = f.retries(ctx, v.Triggers)
 	}
-	if err == nil {
-		v.Rates, err = f.rates(ctx)
-	}
 	if err != nil {
 		slog.WarnContext(ctx, "reading broker failed", "error", err)
 		v.Away = true
+	} else if v.Rates, err = f.rates(ctx); err != nil { // the page is of use without them
+		slog.WarnContext(ctx, "reading rates of deliveries failed", "error", err)
 	}
 	render(w, r, http.StatusOK, "broker.html", v)
 }

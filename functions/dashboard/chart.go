@@ -28,8 +28,8 @@ type chartPart struct{ Kind, Y, Height string }
 type interval struct {
 	begin   time.Time
 	amounts []amount
-	// told are the column's figures in words.
-	told string
+	// summary are the column's figures in words.
+	summary string
 }
 
 // amount is a piece of a column.
@@ -49,7 +49,7 @@ func newChart(title, summary string, every time.Duration, columns []interval) ch
 	}
 	width := 100 / float64(max(1, len(columns)))
 	for i, col := range columns {
-		drawn := chartColumn{X: percent(float64(i)*width + width*.1), Width: percent(width * .8), Title: intervalLabel(col.begin, every) + ": " + col.told}
+		drawn := chartColumn{X: percent(float64(i)*width + width*.1), Width: percent(width * .8), Title: intervalLabel(col.begin, every) + ": " + col.summary}
 		for _, a := range col.amounts {
 			if a.to <= a.from {
 				continue

@@ -268,6 +268,9 @@ func TestJobsPageFilters(t *testing.T) {
 	require.Contains(t, page, `href="/?cursor=next&amp;sort=score&amp;status=QUEUED"`)
 	require.Contains(t, page, `href="/act?act=cancel&amp;`, "acts are for the same jobs, however sorted")
 	require.Equal(t, 400, jobstest.Call(h, "GET", "/?sort=best").Code)
+	page = jobstest.Call(h, "GET", "/?status=QUEUED&prefix=019a8f").Body.String()
+	require.Empty(t, w.Query.Prefix, "acts on all that match have no such filter")
+	require.NotContains(t, page, "prefix")
 	w.Broken["redis"] = true
 	page = jobstest.Call(h, "GET", "/").Body.String()
 	require.Contains(t, page, head.JobID, "the list needs no Redis")

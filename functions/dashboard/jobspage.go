@@ -85,6 +85,8 @@ func pageQuery(v url.Values, now time.Time) url.Values {
 
 func (f *Function) jobsPage(w http.ResponseWriter, r *http.Request) {
 	ctx, sent := r.Context(), r.URL.Query()
+	sent.Del("prefix") // the API's; acts on all that match, which the page leads to, have no such filter
+	r.URL.RawQuery = sent.Encode()
 	q, err := jobs.ParseQuery(pageQuery(sent, f.jobs.Now()))
 	if err != nil {
 		f.problem(w, r, http.StatusBadRequest, "These filters make no sense", err.Error())

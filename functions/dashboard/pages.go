@@ -107,9 +107,10 @@ func (f *Function) renderMaps(w http.ResponseWriter, r *http.Request, cells int,
 		f.problemOf(w, r, err)
 		return
 	}
-	page := execute(r, name, data)
-	release() // not kept by a reader that is slow to take it
-	send(w, http.StatusOK, page)
+	send(w, http.StatusOK, func() []byte {
+		defer release() // not kept by a reader that is slow to take it
+		return execute(r, name, data)
+	}())
 }
 
 // execute makes a page; nil where its template has a mistake.
@@ -122,6 +123,7 @@ func execute(r *http.Request, name string, data any) []byte {
 	return below(jobs.BasePath(r.Context()), out.Bytes())
 }
 
+// send answers with a page, or says that there is none.
 func send(w http.ResponseWriter, status int, page []byte) {
 	if page == nil {
 		http.Error(w, "this page could not be made", http.StatusInternalServerError)
@@ -184,7 +186,7 @@ func (f *Function) problemOf(w http.ResponseWriter, r *http.Request, err error) 
 	case errors.Is(err, jobs.ErrNoJob):
 		f.problem(w, r, http.StatusNotFound, "No such job", "It does not exist, or it is not yours.")
 	case tooMuch(w, err):
-		f.problem(w, r, http.StatusTooManyRequests, "Too much at once", "Nothing was changed: "+err.Error()+". Try again in a moment.")
+		f.problem(w, r, http.StatusTooManyRequests, "Too much at once", "Nothing was shown or changed: "+err.Error()+". Try again in a moment.")
 	case errors.As(err, &no):
 		f.problem(w, r, http.StatusConflict, "That cannot be done now", "Nothing was changed: "+no.Error()+".")
 	default:

@@ -2,8 +2,8 @@ package jobs
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -34,9 +34,12 @@ type countsCache struct {
 	running sync.WaitGroup
 }
 
-type countsKey struct {
-	tenant, ticker, text, group, labels string
-	since, until                        time.Time
+// countsKey names what is counted: filters is all of a query that Counts looks at.
+type countsKey struct{ tenant, filters string }
+
+func keyOf(tenant string, q jobstore.Query) countsKey {
+	q.Status, q.Sort, q.Limit, q.Cursor = nil, jobstore.Query{}.Sort, 0, ""
+	return countsKey{tenant, fmt.Sprintf("%#v", q)}
 }
 
 type counted struct {
@@ -49,7 +52,7 @@ type counted struct {
 // Counts gives the counts of q's filters, or nil where nobody knows them yet.
 func (s *Service) Counts(ctx context.Context, q jobstore.Query) map[job.State]int {
 	c := &s.counts
-	key := countsKey{auth.FromContext(ctx), q.Ticker, q.Text, q.Group, strings.Join(q.Labels, ","), q.Since, q.Until}
+	key := keyOf(auth.FromContext(ctx), q)
 	c.mu.Lock()
 	known := c.of(key)
 	if time.Since(known.at) < s.cfg.Refresh {

@@ -159,8 +159,8 @@ type Service struct {
 	cursors    cursors
 	counts     countsCache
 	overviews  overviewCache
-	activities activityCache
-	rates      ratesCache
+	activities remembered[Activity] // by tenant
+	rates      remembered[[]broker.Rates]
 	runs       runTimes
 	attention  attention
 	streams    chan struct{}
@@ -232,6 +232,8 @@ func (s *Service) Drain() { s.drained.Do(func() { close(s.drain) }) }
 func (s *Service) Stop(context.Context) error {
 	s.counts.running.Wait()
 	s.attention.finished.Wait()
+	s.activities.running.Wait()
+	s.rates.running.Wait()
 	if s.close == nil {
 		return nil
 	}

@@ -52,11 +52,12 @@ func (s *shares) giveBack(tenant string) {
 }
 
 // List reads a page of the caller's jobs. Which states they are in, which labels they
-// have or what text they hold, no index tells: that may look at every job there is, so it counts as a large
-// read and can be a quota.Exceeded.
+// have or what text they hold, no index tells, and those whose ids begin alike are looked
+// for among everybody's: that may look at very many jobs, so it counts as a large read and
+// can be a quota.Exceeded.
 func (s *Service) List(ctx context.Context, q jobstore.Query) (jobstore.Page, error) {
 	owner := auth.FromContext(ctx)
-	if q.Text != "" || len(q.Status) > 0 || len(q.Labels) > 0 {
+	if q.Text != "" || q.Prefix != "" || len(q.Status) > 0 || len(q.Labels) > 0 {
 		release, err := s.TakeRead(ctx, owner)
 		if err != nil {
 			return jobstore.Page{}, err

@@ -28,10 +28,10 @@ type Interval struct {
 	// Jobs is how many stand in each state, as people are told it (Job.Shown); states
 	// without any are left out.
 	Jobs map[job.State]int
-	// Median and Slow are from the creation of a job to its completion: half of the
-	// completed jobs took no longer than Median, 95 of 100 no longer than Slow. 0 where
+	// Median and P95 are from the creation of a job to its completion: half of the
+	// completed jobs took no longer than Median, 95 of 100 no longer than P95. 0 where
 	// none has completed.
-	Median, Slow time.Duration
+	Median, P95 time.Duration
 }
 
 // Total is how many jobs were created.
@@ -51,8 +51,8 @@ type IntervalRow struct {
 	Status    job.State
 	Cancelled bool
 	Jobs      int
-	// Median and Slow are nil where no job of the row has an end.
-	Median, Slow *time.Duration
+	// Median and P95 are nil where no job of the row has an end.
+	Median, P95 *time.Duration
 }
 
 // Fill makes the intervals of the rows of a store.
@@ -71,8 +71,8 @@ func (in Intervals) Fill(rows []IntervalRow) []Interval {
 			status = job.ShownCancelled
 		}
 		into.Jobs[status] += r.Jobs
-		if status == job.Completed && r.Median != nil && r.Slow != nil {
-			into.Median, into.Slow = max(0, *r.Median), max(0, *r.Slow)
+		if status == job.Completed && r.Median != nil && r.P95 != nil {
+			into.Median, into.P95 = max(0, *r.Median), max(0, *r.P95)
 		}
 	}
 	return filled

@@ -6,6 +6,7 @@
 //	reader.go        loop: waits for entries that other processes have stored
 //	retrier.go       loop: claims retries when they are due
 //	heartbeat.go     loop: shows that this process is alive, takes over from dead ones
+//	rates.go         counts what became of deliveries
 //	filler.go        copies history for replays
 //	control.go       follows what operators announce: pauses, resumes, replays
 //	sender.go        one attempt: HTTP out, what the answer means

@@ -15,7 +15,8 @@ const uncertainRounds = 4
 // third of Config.ClaimIdle it renews the heartbeat, so that a delivery may take as long
 // as it does, takes over what processes without one had claimed, and looks for claims
 // whose answer was lost; every sixth time it also goes on copying history and reads which
-// Triggers are paused. Until first no process is taken for dead: where Redis was away,
+// Triggers are paused, and every twelfth time it writes what became of deliveries (in the
+// first partition). Until first no process is taken for dead: where Redis was away,
 // none could renew its heartbeat.
 func (d *Dispatcher) keepAlive(ctx context.Context, p *partition, first time.Time) {
 	if time.Now().After(first) {

@@ -8,8 +8,10 @@ import (
 	"github.com/zixly/sweepline/shared/broker/stream"
 )
 
-// rates counts what became of deliveries until it is written to Redis, once a minute:
-// what a killed process has not written is not told.
+// rates counts what subscribers answered until it is written to Redis, every fourth time
+// that Config.ClaimIdle has passed, a minute by default: what a killed process has not
+// written is not told, nor what could not be written. It counts answers: an entry that is
+// delivered again since its acknowledgement was lost counts twice.
 type rates struct {
 	mu sync.Mutex
 	of map[string]*stream.Rate
@@ -48,16 +50,13 @@ func (r *rates) take() map[string]*stream.Rate {
 	return taken
 }
 
-// writeRates writes what was counted. What cannot be written is kept for the next time.
+// writeRates writes what was counted. What cannot be written is dropped: it may have been.
 func (d *Dispatcher) writeRates(ctx context.Context) {
 	counted := d.rates.take()
 	if len(counted) == 0 {
 		return
 	}
 	if err := d.store.AddRates(ctx, d.broker, counted); err != nil {
-		for trigger, r := range counted {
-			d.rates.count(trigger, func(of *stream.Rate) { of.Add(r) })
-		}
-		d.log.WarnContext(ctx, "redis write failed, retrying", "write", "rates", "broker", d.broker.String(), "error", err)
+		d.log.WarnContext(ctx, "redis write failed, counts of deliveries dropped", "broker", d.broker.String(), "error", err)
 	}
 }

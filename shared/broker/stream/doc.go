@@ -20,6 +20,7 @@
 //	history.go    trimming, replay
 //	dead.go       dead letters
 //	measure.go    numbers for gauges and the inspector
+//	rates.go      what became of deliveries, by hour and by day
 //	control.go    pauses, and what operators announce to all processes
 //	drained.go    what is not finished, before an upgrade
 //	leftovers.go  what no Broker owns any more

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,9 +43,9 @@ func (r *Rate) Add(other *Rate) {
 	}
 }
 
-// Within is the time within which a share (0 to 1) of the delivered events were
+// Quantile is the time within which a share (0 to 1) of the delivered events were
 // delivered, at most a fifth too long; 0 where there are none.
-func (r *Rate) Within(share float64) time.Duration {
+func (r *Rate) Quantile(share float64) time.Duration {
 	var all, seen int64
 	steps := make([]int64, mostLatency+1)
 	for step, n := range r.latencies {
@@ -61,7 +62,10 @@ func (r *Rate) Within(share float64) time.Duration {
 	return 0
 }
 
-// mostLatency is the step of all that took longer than 36 days.
+// ratesAtOnce is how many counts a script adds to: Redis does nothing else meanwhile.
+const ratesAtOnce = 500
+
+// mostLatency is the step of all that took longer than 29 days.
 const mostLatency = 126
 
 // latencyStep is the number of the shortest step that is not exceeded.
@@ -75,7 +79,8 @@ func latencyOf(step int) time.Duration {
 }
 
 // AddRates adds what became of deliveries, by Trigger, to what is kept of this hour and
-// this day. It is kept in the first partition, for a day and for a month.
+// this day. It is kept in the first partition, for a day and for a month. After an error
+// some of it may be written.
 func (s *Store) AddRates(ctx context.Context, b Broker, rates map[string]*Rate) error {
 	ctx, cancel := s.call(ctx)
 	defer cancel()
@@ -93,11 +98,10 @@ func (s *Store) AddRates(ctx context.Context, b Broker, rates map[string]*Rate) 
 			add(trigger, strconv.Itoa(step), n)
 		}
 	}
-	if len(args) == 0 {
-		return nil
-	}
-	if err := s.Partition(b, 0).run(ctx, ratesScript, args...).Err(); err != nil {
-		return fmt.Errorf("count deliveries of %s: %w", b, err)
+	for some := range slices.Chunk(args, 2*ratesAtOnce) {
+		if err := s.Partition(b, 0).run(ctx, ratesScript, some...).Err(); err != nil {
+			return fmt.Errorf("count deliveries of %s: %w", b, err)
+		}
 	}
 	return nil
 }

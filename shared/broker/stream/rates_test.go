@@ -46,8 +46,8 @@ func TestRates(t *testing.T) {
 			require.EqualValues(t, 40, sum.Delivered)
 			require.EqualValues(t, 4, sum.Failed)
 			require.EqualValues(t, 2, sum.DeadLettered)
-			require.InEpsilon(t, time.Second, sum.Within(.5), .2)
-			require.InEpsilon(t, 1900*time.Millisecond, sum.Within(.95), .2)
+			require.InEpsilon(t, time.Second, sum.Quantile(.5), .2)
+			require.InEpsilon(t, 1900*time.Millisecond, sum.Quantile(.95), .2)
 		}
 		found, err := client.Keys(t.Context(), "*{"+b.String()+"/0}:rates:*").Result()
 		require.NoError(t, err)
@@ -70,9 +70,9 @@ func TestLatencySteps(t *testing.T) {
 	for _, d := range []time.Duration{0, time.Millisecond, 3 * time.Millisecond, time.Second, time.Hour, 30 * 24 * time.Hour} {
 		r := &Rate{}
 		r.Deliver(d)
-		require.GreaterOrEqual(t, r.Within(.5), d-time.Nanosecond)
-		require.LessOrEqual(t, r.Within(.5), max(d*6/5, time.Millisecond))
+		require.GreaterOrEqual(t, r.Quantile(.5), d-time.Nanosecond)
+		require.LessOrEqual(t, r.Quantile(.5), max(d*6/5, time.Millisecond))
 	}
-	require.Zero(t, (&Rate{}).Within(.5))
+	require.Zero(t, (&Rate{}).Quantile(.5))
 	require.Equal(t, map[string]*Rate{"t": {Delivered: 1, latencies: map[int]int64{}}}, decodeRates(map[string]string{"t/ok": "1", "t/x": "1", "t": "1", "t/2": "-1"}))
 }

@@ -268,7 +268,7 @@ func (b store) Activity(ctx context.Context, owner string, in jobstore.Intervals
 		row := jobstore.IntervalRow{Number: int(j.CreatedAt.Sub(in.From) / in.Every), Status: j.Shown(), Jobs: 1}
 		if j.CompletedAt != nil {
 			took := j.CompletedAt.Sub(j.CreatedAt)
-			row.Median, row.Slow = &took, &took
+			row.Median, row.P95 = &took, &took
 		}
 		rows = append(rows, row)
 	}

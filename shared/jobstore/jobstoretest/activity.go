@@ -47,7 +47,7 @@ func activity(t *testing.T, l jobstore.Store) {
 	require.NoError(t, err)
 	require.Equal(t, []jobstore.Interval{
 		{Begin: at(0, 0), Jobs: map[job.State]int{job.Queued: 1}},
-		{Begin: at(1, 0), Jobs: map[job.State]int{job.Completed: 20, job.Failed: 1}, Median: 10 * time.Minute, Slow: 19 * time.Minute},
+		{Begin: at(1, 0), Jobs: map[job.State]int{job.Completed: 20, job.Failed: 1}, Median: 10 * time.Minute, P95: 19 * time.Minute},
 		{Begin: at(2, 0), Jobs: map[job.State]int{job.ShownCancelled: 1}},
 	}, got)
 	require.Equal(t, 21, got[1].Total())

@@ -22,7 +22,7 @@ func (l *Store) Activity(ctx context.Context, tenantID string, in jobstore.Inter
 		var took []*float64
 		err := rows.Scan(&r.Number, &r.Status, &r.Cancelled, &r.Jobs, &took)
 		if len(took) == 2 {
-			r.Median, r.Slow = seconds(took[0]), seconds(took[1])
+			r.Median, r.P95 = seconds(took[0]), seconds(took[1])
 		}
 		found = append(found, r)
 		return err

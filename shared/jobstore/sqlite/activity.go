@@ -28,7 +28,7 @@ func (l *Store) Activity(ctx context.Context, tenant string, in jobstore.Interva
 		var r jobstore.IntervalRow
 		var median, slow sql.NullInt64
 		err := rows.Scan(&r.Number, &r.Status, &r.Cancelled, &r.Jobs, &median, &slow)
-		r.Median, r.Slow = took(median), took(slow)
+		r.Median, r.P95 = took(median), took(slow)
 		found = append(found, r)
 		return err
 	})
