@@ -96,6 +96,13 @@ func benchReads(b *testing.B, l jobstore.Store, settle func(b *testing.B)) {
 			}
 		})
 	}
+	month := jobstore.LatestIntervals(Start.Add(n*time.Second), 24*time.Hour, 30)
+	b.Run("activity", func(b *testing.B) {
+		for b.Loop() {
+			_, err := l.Activity(b.Context(), "default", month)
+			require.NoError(b, err)
+		}
+	})
 	b.Run("counts", func(b *testing.B) {
 		for b.Loop() {
 			_, err := l.Counts(b.Context(), "default", jobstore.Query{})
