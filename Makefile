@@ -59,11 +59,16 @@ budget: ## Count what one job costs and hold it to its budget
 bench-go: ## Run the Go benchmarks (BENCHTIME=1s)
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(BENCHFLAGS) $(PACKAGES) | grep -v 'no test files'
 
+# On a busy machine go test calls it a failure that the time is up: go.dev/issue/75804, fixed in Go 1.27.
 fuzz: ## Run each fuzz test for FUZZTIME (10s)
 	@set -e; for p in $$($(GO) list $(PACKAGES)); do \
 	  dir=$$($(GO) list -f '{{.Dir}}' $$p); \
 	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$dir/*_test.go 2>/dev/null | cut -d' ' -f2); do \
-	    echo "$$p $$f"; $(GO) test -tags fuzz -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p | tail -n 1; \
+	    echo "$$p $$f"; \
+	    if out=$$($(GO) test -tags fuzz -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p 2>&1); then echo "$$out" | tail -n 1; \
+	    elif echo "$$out" | grep -q 'context deadline exceeded' && ! echo "$$out" | grep -qE 'Failing input|panic:|Error Trace'; then \
+	      echo "ok (the end of FUZZTIME cut off an input that was running)"; \
+	    else echo "$$out"; exit 1; fi; \
 	  done; done
 
 chaos: ## Break a running pipeline (SEED=1 JOBS=300) and check every promise from outside
