@@ -49,7 +49,10 @@ type Picture struct {
 // newPicture draws a map of a job.
 func newPicture(jobID string, s heatmap.Map) (*Picture, error) {
 	var b bytes.Buffer
-	if err := png.Encode(&b, paint(s)); err != nil {
+	c := canvases.Get().(canvas) //nolint:forcetypeassert // nothing else is put there
+	defer canvases.Put(c)
+	c.paint(s)
+	if err := encoder.Encode(&b, c.indexed()); err != nil {
 		return nil, fmt.Errorf("encode picture: %w", err)
 	}
 	if b.Len() > mostPicture {
@@ -76,8 +79,8 @@ var (
 	mark   = color.RGBA{0xe0, 0x1b, 0x2d, 0xff}
 )
 
-func paint(s heatmap.Map) image.Image {
-	c := canvas{image.NewRGBA(image.Rect(0, 0, pictureWidth, pictureHeight))}
+// paint draws a map over whatever is on the canvas.
+func (c canvas) paint(s heatmap.Map) {
 	c.fill(c.Bounds(), ground)
 	plot := image.Rect(plotLeft, plotTop, plotRight, plotBottom)
 	c.fill(plot, empty)
@@ -109,7 +112,6 @@ func paint(s heatmap.Map) image.Image {
 		p.text(plotLeft-16, y+fontSize/3, right, t.Label)
 	}
 	legend(c, p, s)
-	return c.RGBA
 }
 
 // legend says at the bottom what the ring and the shades mean.
@@ -142,8 +144,57 @@ func colourOf(shade int) color.RGBA {
 	return color.RGBA{c[0], c[1], c[2], 0xff}
 }
 
-// canvas is what is drawn on.
-type canvas struct{ *image.RGBA }
+// canvas is what is drawn on, and room for what it becomes.
+type canvas struct {
+	*image.RGBA
+	small *image.Paletted
+}
+
+// canvases are 5 MB each, and used again.
+var canvases = sync.Pool{New: func() any {
+	whole := image.Rect(0, 0, pictureWidth, pictureHeight)
+	return canvas{image.NewRGBA(whole), image.NewPaletted(whole, nil)}
+}}
+
+var encoder = png.Encoder{CompressionLevel: png.BestSpeed, BufferPool: &buffers{}}
+
+// buffers are those of the encoder, used again.
+type buffers struct{ sync.Pool }
+
+// Get implements png.EncoderBufferPool.
+func (b *buffers) Get() *png.EncoderBuffer {
+	e, _ := b.Pool.Get().(*png.EncoderBuffer)
+	return e
+}
+
+// Put implements png.EncoderBufferPool.
+func (b *buffers) Put(e *png.EncoderBuffer) { b.Pool.Put(e) }
+
+// indexed is the canvas with a byte for each pixel, which is encoded in a fraction of the
+// time; the canvas itself where it has more colours than a byte can tell.
+func (c canvas) indexed() image.Image {
+	c.small.Palette = c.small.Palette[:0]
+	known := make(map[[4]uint8]uint8, 256)
+	var last [4]uint8
+	var index uint8
+	for i := range c.small.Pix {
+		pixel := [4]uint8(c.Pix[4*i : 4*i+4])
+		if pixel != last || i == 0 { // most are as their neighbour
+			var ok bool
+			if index, ok = known[pixel]; !ok {
+				if len(known) == 256 {
+					return c.RGBA
+				}
+				index = uint8(len(known))
+				known[pixel] = index
+				c.small.Palette = append(c.small.Palette, color.RGBA{pixel[0], pixel[1], pixel[2], pixel[3]})
+			}
+			last = pixel
+		}
+		c.small.Pix[i] = index
+	}
+	return c.small
+}
 
 func (c canvas) fill(r image.Rectangle, with color.RGBA) {
 	draw.Draw(c.RGBA, r, image.NewUniform(with), image.Point{}, draw.Src)
@@ -161,9 +212,10 @@ func (c canvas) ring(x, y int) {
 	}
 }
 
-// blend lays a colour over a pixel: all of it from 1 on, nothing from 0 down.
+// blend lays a colour over a pixel: all of it from 1 on, nothing from 0 down, in eighths,
+// so that the picture keeps to few colours.
 func (c canvas) blend(x, y int, with color.RGBA, much float64) {
-	much = max(0, min(1, much))
+	much = math.Round(8*max(0, min(1, much))) / 8
 	under := c.RGBAAt(x, y)
 	mix := func(a, b uint8) uint8 { return uint8(math.Round(float64(a)*(1-much) + float64(b)*much)) }
 	c.SetRGBA(x, y, color.RGBA{mix(under.R, with.R), mix(under.G, with.G), mix(under.B, with.B), 0xff})
@@ -187,7 +239,10 @@ var typeface = sync.OnceValue(func() *basicfont.Face {
 	if err != nil {
 		panic(err) // it is compiled in
 	}
-	gray := img.(*image.Gray) //nolint:forcetypeassert // it is compiled in
+	gray := img.(*image.Gray)        //nolint:forcetypeassert // it is compiled in
+	for i, shade := range gray.Pix { // 16 shades are enough, and leave colours to the map
+		gray.Pix[i] = uint8((int(shade) + 8) / 17 * 17)
+	}
 	return &basicfont.Face{
 		Advance: letterWidth, Width: letterWidth, Height: letterAscent + letterDescent, Ascent: letterAscent, Descent: letterDescent,
 		Mask: &image.Alpha{Pix: gray.Pix, Stride: gray.Stride, Rect: gray.Rect}, Ranges: written,

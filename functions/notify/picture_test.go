@@ -83,6 +83,7 @@ func TestPicture(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 2*p.Width, img.Bounds().Dx())
 	require.Equal(t, 2*p.Height, img.Bounds().Dy())
+	require.IsType(t, &image.Paletted{}, img, "a byte for each pixel, which is encoded in a fraction of the time")
 
 	whole, _ := heatmap.OfRows(hill(50, 200, 5), 5)
 	s := whole.Map(0, heatmap.Best)
