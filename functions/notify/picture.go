@@ -49,7 +49,7 @@ type Picture struct {
 // newPicture draws a map of a job.
 func newPicture(jobID string, s heatmap.Map) (*Picture, error) {
 	var b bytes.Buffer
-	c := canvases.Get().(canvas) //nolint:forcetypeassert // nothing else is put there
+	c := canvases.Get().(*canvas) //nolint:forcetypeassert // nothing else is put there
 	defer canvases.Put(c)
 	c.paint(s)
 	if err := encoder.Encode(&b, c.indexed()); err != nil {
@@ -153,7 +153,7 @@ type canvas struct {
 // canvases are 5 MB each, and used again.
 var canvases = sync.Pool{New: func() any {
 	whole := image.Rect(0, 0, pictureWidth, pictureHeight)
-	return canvas{image.NewRGBA(whole), image.NewPaletted(whole, nil)}
+	return &canvas{image.NewRGBA(whole), image.NewPaletted(whole, nil)}
 }}
 
 var encoder = png.Encoder{CompressionLevel: png.BestSpeed, BufferPool: &buffers{}}
