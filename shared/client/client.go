@@ -110,9 +110,18 @@ type Unreachable struct { //nolint:errname // client.Unreachable says it
 	Err  error
 }
 
-// Error says where nobody answers, and why.
+// Error says where nobody answers, without a password that is in the address, and why.
 func (e *Unreachable) Error() string {
-	return fmt.Sprintf("no sweepline answers at %s (%s)", e.Base, e.Err)
+	return fmt.Sprintf("no sweepline answers at %s (%s)", redacted(e.Base), e.Err)
+}
+
+// redacted is an address without its password.
+func redacted(base string) string {
+	u, err := transport.ParseURL(base)
+	if err != nil {
+		return base
+	}
+	return u.Redacted()
 }
 
 // Unwrap gives the cause.
@@ -157,7 +166,7 @@ func (c *Client) do(ctx context.Context, a call, out any) error {
 		return nil
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(out); err != nil {
-		return fmt.Errorf("read answer of %s: %w", c.base, err)
+		return fmt.Errorf("read answer of %s: %w", redacted(c.base), err)
 	}
 	return nil
 }

@@ -351,7 +351,8 @@ func TestAnAnswerNamesJobsByTheirIDs(t *testing.T) {
 			if good {
 				require.NoError(t, err, body)
 			} else {
-				require.ErrorContains(t, err, "names no job", body)
+				require.ErrorIs(t, err, client.ErrInvalidResponse, body)
+				require.ErrorContains(t, err, "no job id", body)
 			}
 		}
 	}

@@ -21,7 +21,7 @@ type DeadLetter struct {
 	EventID  string `json:"event_id"`
 	JobID    string `json:"job_id"`
 	Attempts int    `json:"attempts"`
-	// Cause names those that failed alike; see Causes.
+	// Cause names those with the same cause; see Causes.
 	Cause string `json:"cause"`
 	// Code is the last HTTP status, 0 where nobody answered; Reason is the last answer.
 	Code   int    `json:"code"`
@@ -62,8 +62,10 @@ func (c *Client) DeadLetters(ctx context.Context, f DeadLetterFilter) (DeadLette
 		q.Set("limit", strconv.Itoa(f.Limit))
 	}
 	var p DeadLetterPage
-	err := c.do(ctx, call{method: http.MethodGet, path: "/api/dead-letters", query: q}, &p)
-	return p, err
+	if err := c.do(ctx, call{method: http.MethodGet, path: "/api/dead-letters", query: q}, &p); err != nil {
+		return p, err
+	}
+	return p, checkCursor(p.NextCursor)
 }
 
 // DeadLetter reads one whole dead letter.
@@ -97,7 +99,7 @@ func (c *Client) Discard(ctx context.Context, id string) (DeadLetterDone, error)
 
 func ofDeadLetter(id, what string) string { return "/api/dead-letters/" + url.PathEscape(id) + what }
 
-// Cause is a group of dead letters that failed alike.
+// Cause is a group of dead letters with the same cause.
 type Cause struct {
 	Cause   string `json:"cause"`
 	Trigger string `json:"trigger"`
@@ -121,7 +123,7 @@ type Causes struct {
 	Complete bool `json:"complete"`
 }
 
-// Causes groups dead letters by what they failed of, those of one Trigger if it is not
+// Causes groups dead letters by their failure causes, those of one Trigger if it is not
 // empty.
 func (c *Client) Causes(ctx context.Context, trigger string) (Causes, error) {
 	q := url.Values{}
@@ -194,6 +196,8 @@ func (c *Client) ManyLetters(ctx context.Context, b BulkLetters) (BulkLettersRes
 		a.body = map[string][]string{"ids": b.IDs}
 	}
 	var r BulkLettersResult
-	err := c.do(ctx, a, &r)
-	return r, err
+	if err := c.do(ctx, a, &r); err != nil {
+		return r, err
+	}
+	return r, checkCursor(r.NextCursor)
 }

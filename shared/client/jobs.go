@@ -3,7 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -87,7 +87,7 @@ func (a Accepted) check() error {
 		valid = valid && job.ValidID(j.JobID) && job.ValidTicker(j.Ticker)
 	}
 	if !valid {
-		return errors.New("the answer of the server names no job: something else may answer at this address")
+		return fmt.Errorf("%w: no job id (is this a sweepline server?)", ErrInvalidResponse)
 	}
 	return nil
 }
@@ -187,7 +187,10 @@ type JobPage struct {
 func (c *Client) Jobs(ctx context.Context, f JobFilter) (JobPage, error) {
 	var p JobPage
 	err := c.do(ctx, call{method: http.MethodGet, path: "/api/jobs", query: f.query()}, &p)
-	return p, err
+	if err != nil {
+		return p, err
+	}
+	return p, checkCursor(p.NextCursor)
 }
 
 // Timeline reads every event of a job in the order of time.

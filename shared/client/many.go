@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"net/http"
 )
 
@@ -74,8 +75,12 @@ type BulkResult struct {
 }
 
 // Many retries or cancels jobs. It may be called again with the same Bulk: what was done
-// is not done twice.
+// is not done twice. A Bulk with a Prefix or a Sort, which acts on many jobs do not know, is
+// refused before anything is sent.
 func (c *Client) Many(ctx context.Context, b Bulk) (BulkResult, error) {
+	if b.Prefix != "" || b.Sort != NewestFirst {
+		return BulkResult{}, errors.New("acts on many jobs take no Prefix and no Sort")
+	}
 	a := call{method: http.MethodPost, path: "/api/jobs/" + string(b.Act), query: b.query()}
 	if len(b.IDs) > 0 {
 		a.body = map[string][]string{"ids": b.IDs}
@@ -84,6 +89,8 @@ func (c *Client) Many(ctx context.Context, b Bulk) (BulkResult, error) {
 		a.query.Set("dry_run", "true")
 	}
 	var r BulkResult
-	err := c.do(ctx, a, &r)
-	return r, err
+	if err := c.do(ctx, a, &r); err != nil {
+		return r, err
+	}
+	return r, checkCursor(r.NextCursor)
 }
