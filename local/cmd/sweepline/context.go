@@ -17,10 +17,12 @@ func newContext() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "context",
 		Short: "Name servers with their keys, and choose one",
-		Long: `A context is a server and the key for it, by name. Commands talk to the present one,
-or to that of --context; --server wins over it, and so do $SWEEPLINE_URL and
-$SWEEPLINE_KEY over the present one. A key is only sent to the server that it was
-named with.
+		Long: `A context is a server and the key for it, by name. Commands talk to the current
+context, or to that of --context; --server and $SWEEPLINE_URL are used instead of the
+current context. A key is only sent to the server that it was named with: a context's
+to the server of that context, and $SWEEPLINE_KEY to that of $SWEEPLINE_URL or, where
+that is not set, to http://localhost:8080. --key-file names the key for the server of
+this one command, whichever that is.
 
 They are kept in contexts.json in the folder sweepline of the user's configuration,
 which is its owner's alone.`,
@@ -101,7 +103,7 @@ func redacted(server string) string {
 func newContextUse() *cobra.Command {
 	return &cobra.Command{
 		Use:   "use NAME",
-		Short: "Make a context the present one",
+		Short: "Make a context the current context",
 		Args:  cobra.ExactArgs(1),
 
 		ValidArgsFunction: completeContexts,
@@ -126,7 +128,7 @@ func newContextUse() *cobra.Command {
 func newContextSet() *cobra.Command {
 	return remote(&cobra.Command{
 		Use:   "set NAME --server URL [--key-file FILE]",
-		Short: "Make a context, or change it; the first one is the present one at once",
+		Short: "Make a context, or change it; the first one becomes the current context",
 		Long: `Makes a context of --server and the key in --key-file, or changes one. Where the server
 changes and no key is named, the key is forgotten: it was for another server.`,
 		Example: "  sweepline context set desk --server https://sweeps.example.com --key-file key.txt\n" +
@@ -156,9 +158,10 @@ changes and no key is named, the key is forgotten: it was for another server.`,
 				if _, err := transport.ParseURL(server); err != nil {
 					return usagef("--server %w", err)
 				}
-				if server != saved.Server {
-					saved = savedContext{Server: server}
+				if !sameServer(server, saved.Server) {
+					saved.Key = ""
 				}
+				saved.Server = server
 			}
 			if file != "" {
 				if saved.Key, err = readKey(file); err != nil {
@@ -166,7 +169,7 @@ changes and no key is named, the key is forgotten: it was for another server.`,
 				}
 			}
 			c.Contexts[name] = saved
-			if len(c.Contexts) == 1 {
+			if !known && len(c.Contexts) == 1 {
 				c.Current = name
 			}
 			if err := c.save(); err != nil {

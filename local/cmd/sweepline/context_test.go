@@ -68,12 +68,12 @@ func TestContexts(t *testing.T) {
 		at   *keys
 		key  string
 	}{
-		"present context":             {nil, nil, &desk, "desk-key"},
-		"key of the environment":      {[]string{"SWEEPLINE_KEY=mine"}, nil, &desk, "mine"},
+		"current context":             {nil, nil, &desk, "desk-key"},
+		"key of no server":            {[]string{"SWEEPLINE_KEY=mine"}, nil, &desk, "desk-key"},
 		"server of the environment":   {[]string{"SWEEPLINE_URL=" + b.URL}, nil, &other, ""},
 		"both of the environment":     {[]string{"SWEEPLINE_URL=" + b.URL, "SWEEPLINE_KEY=mine"}, nil, &other, "mine"},
 		"server flag":                 {nil, []string{"--server", b.URL}, &other, ""},
-		"server flag, key":            {[]string{"SWEEPLINE_KEY=mine"}, []string{"--server", b.URL}, &other, "mine"},
+		"server flag, key":            {[]string{"SWEEPLINE_KEY=mine"}, []string{"--server", b.URL}, &other, ""},
 		"key of another server":       {[]string{"SWEEPLINE_URL=" + a.URL, "SWEEPLINE_KEY=mine"}, []string{"--server", b.URL}, &other, ""},
 		"key of the same server":      {[]string{"SWEEPLINE_URL=" + b.URL + "/", "SWEEPLINE_KEY=mine"}, []string{"--server", b.URL}, &other, "mine"},
 		"key file":                    {[]string{"SWEEPLINE_KEY=mine"}, []string{"--server", b.URL, "--key-file", file}, &other, "desk-key"},
@@ -98,7 +98,19 @@ func TestContexts(t *testing.T) {
 	require.Equal(t, exitDone, code)
 	_, _, _ = run(nil, "jobs", "--context", "desk")
 	require.Equal(t, "desk-key", other.last(t))
+	_, _, code = run(nil, "context", "set", "desk", "--server", b.URL+"/")
+	require.Equal(t, exitDone, code)
+	_, _, _ = run(nil, "jobs", "--context", "desk")
+	require.Equal(t, "desk-key", other.last(t), "the same server")
+	_, _, _ = run([]string{"SWEEPLINE_KEY=mine"}, "jobs")
+	require.Empty(t, other.last(t), "SWEEPLINE_KEY is for no context, one without a key neither")
 	_, _, code = run(nil, "context", "delete", "other")
+	require.Equal(t, exitDone, code)
+	_, _, code = run(nil, "context", "set", "desk", "--server", b.URL)
+	require.Equal(t, exitDone, code)
+	out, _, _ = run(nil, "context", "list", "-o", "json")
+	require.Contains(t, out, `"current": false`, "a change makes none the current one")
+	_, _, code = run(nil, "context", "use", "desk")
 	require.Equal(t, exitDone, code)
 	text, err := os.ReadFile(contexts)
 	require.NoError(t, err)
@@ -106,6 +118,9 @@ func TestContexts(t *testing.T) {
 	out, _, _ = run(nil, "__complete", "jobs", "--context", "")
 	require.Contains(t, out, "desk\n")
 
+	require.True(t, othersRead("linux", 0o640))
+	require.False(t, othersRead("linux", 0o600))
+	require.False(t, othersRead("windows", 0o666), "modes say nothing there")
 	empty := filepath.Join(home, "empty")
 	require.NoError(t, os.WriteFile(empty, []byte("two keys\n"), 0o600))
 	for name, args := range map[string][]string{
@@ -123,6 +138,21 @@ func TestContexts(t *testing.T) {
 	} {
 		_, errs, code := run(nil, args...)
 		require.Equal(t, exitUsage, code, name+errs)
+	}
+	text, err = os.ReadFile(contexts)
+	require.NoError(t, err)
+	for old, says := range map[string]string{"--server must look like": "--server", "SWEEPLINE_URL must": "", "the server of the context desk must": "context"} {
+		require.NoError(t, os.WriteFile(contexts, []byte(strings.Replace(string(text), b.URL, "ftp://x", 1)), 0o600))
+		switch says {
+		case "--server":
+			_, errs, code = run(nil, "jobs", "--server", "ftp://x")
+		case "context":
+			_, errs, code = run(nil, "jobs")
+		default:
+			_, errs, code = run([]string{"SWEEPLINE_URL=ftp://x"}, "jobs")
+		}
+		require.Equal(t, exitUsage, code)
+		require.Contains(t, errs, old)
 	}
 	require.NoError(t, os.Chmod(contexts, 0o644))
 	_, errs, code = run(nil, "jobs")

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 )
@@ -47,7 +48,7 @@ func readContexts() (contexts, error) {
 	if err != nil {
 		return c, fmt.Errorf("read contexts: %w", err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	if othersRead(runtime.GOOS, info.Mode()) {
 		return c, fmt.Errorf("contexts hold keys, and others can read them\nRun: chmod 600 %s", quoted(c.file))
 	}
 	if err := json.Unmarshal(text, &c); err != nil {
@@ -57,6 +58,12 @@ func readContexts() (contexts, error) {
 		c.Contexts = map[string]savedContext{}
 	}
 	return c, nil
+}
+
+// othersRead reports whether a file's mode lets others than its owner at it. On Windows it
+// says nothing about that, and is always 0666.
+func othersRead(system string, mode fs.FileMode) bool {
+	return system != "windows" && mode.Perm()&0o077 != 0
 }
 
 // save writes the file, as a whole or not at all.
@@ -90,20 +97,13 @@ func (c contexts) save() error {
 // names are those of all contexts, sorted.
 func (c contexts) names() []string { return slices.Sorted(maps.Keys(c.Contexts)) }
 
-// target is the server and key of a context; without a name of the present one, or of
-// this machine where there is none.
+// target is the server and key of a context.
 func (c contexts) target(name string) (target, error) {
-	if name == "" {
-		name = c.Current
-	}
-	if name == "" {
-		return target{server: defaultServer}, nil
-	}
 	saved, known := c.Contexts[name]
 	if !known {
 		return target{}, c.unknown(name)
 	}
-	return target{saved.Server, saved.Key}, nil
+	return target{server: saved.Server, key: saved.Key, from: "the server of the context " + quoted(name)}, nil
 }
 
 func (c contexts) unknown(name string) error {

@@ -18,7 +18,7 @@ trading API, keeps the results and tells you when it is done.
 Start with:  sweepline up --demo
 
 Commands that look and act talk to a running sweepline: that of --server, of --context,
-of $SWEEPLINE_URL with $SWEEPLINE_KEY, of the present context ('sweepline context'), or
+of $SWEEPLINE_URL with $SWEEPLINE_KEY, of the current context ('sweepline context'), or
 http://localhost:8080. Exit codes are in 'sweepline help exit-codes'.`,
 		Version:       versionText(),
 		SilenceErrors: true,
@@ -76,6 +76,9 @@ func note(cmd *cobra.Command, started *bool) {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			*started = true
 			if err := refuseTarget(cmd); err != nil {
+				return err
+			}
+			if err := refuseEmpty(cmd, args); err != nil {
 				return err
 			}
 			return run(cmd, args)

@@ -109,9 +109,6 @@ func (s *submission) request(cmd *cobra.Command) (api.Request, error) {
 	if len(s.key) > maxKey || strings.ContainsFunc(s.key, func(r rune) bool { return r < ' ' || r > '~' }) {
 		return api.Request{}, usagef("--idempotency-key must be 1 to %d printable ASCII characters", maxKey)
 	}
-	if cmd.Flags().Changed("idempotency-key") && s.key == "" { // a variable that is not set, say
-		return api.Request{}, usagef("--idempotency-key must not be empty")
-	}
 	var r api.Request
 	var text []byte
 	var err error
@@ -202,7 +199,7 @@ func (s *submission) toldGroup(cmd *cobra.Command, c *api.Client, a api.Accepted
 		printJobs(out, p.Jobs, false)
 	}
 	if err == nil && failed > 0 {
-		err = jobFailedError{errors.New(counted(failed, "job") + " of the group failed\nRun them again with 'sweepline retry --group " + a.GroupID + "'")}
+		err = jobFailedError{errors.New(counted(failed, "job") + " of the group failed\nRun them again with: " + again(cmd, "retry --group "+a.GroupID))}
 	}
 	return err
 }

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,10 +23,11 @@ const longestKey = 4 << 10
 
 // clientConfig says where a running sweepline is.
 type clientConfig struct {
-	// URL is the sweepline that the command talks to, without it that of the present
+	// URL is the sweepline that the command talks to, without it that of the current
 	// context (`sweepline context`), or http://localhost:8080.
 	URL string `envconfig:"SWEEPLINE_URL"`
-	// Key is the tenant's key, where keys are asked for.
+	// Key is the tenant's key, where keys are asked for. It is sent to the server of
+	// SWEEPLINE_URL and no other, without one to http://localhost:8080.
 	Key string `envconfig:"SWEEPLINE_KEY"`
 }
 
@@ -43,7 +46,11 @@ func addTargetFlags(root *cobra.Command) {
 }
 
 // target is a server, and the key for it.
-type target struct{ server, key string }
+type target struct {
+	server, key string
+	// from says what named the server.
+	from string
+}
 
 // talks marks a command that talks to a running sweepline.
 const talks = "talks to a server"
@@ -60,39 +67,69 @@ func refuseTarget(cmd *cobra.Command) (err error) {
 	}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		if cmd.InheritedFlags().Lookup(f.Name) != nil {
-			err = usagef("%s takes no --%s: it talks to no running sweepline", cmd.CommandPath(), f.Name)
+			err = usagef("--%[2]s is not valid for %[1]s, which does not contact a server", cmd.CommandPath(), f.Name)
 		}
 	})
 	return err
 }
 
-// targetOf says where to and as whom. Flags come first, then the environment, then the
-// present context. A key goes to no other server than the one that it stands beside.
+// refuseEmpty refuses empty values to a command that talks to a server: one comes of a
+// variable of a shell that is not set, and would widen what an act is done to, or have it
+// done at another server.
+func refuseEmpty(cmd *cobra.Command, args []string) (err error) {
+	if cmd.Annotations[talks] == "" {
+		return nil
+	}
+	blank := func(text string) bool { return strings.TrimSpace(text) == "" }
+	if slices.ContainsFunc(args, blank) {
+		return usagef("an argument must not be empty")
+	}
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		var values []string
+		switch many, ok := f.Value.(pflag.SliceValue); {
+		case ok:
+			values = many.GetSlice()
+		case f.Name == "status":
+			values = strings.Split(f.Value.String(), ",")
+		case f.Value.Type() == "string":
+			values = []string{f.Value.String()}
+		default:
+			return
+		}
+		if len(values) == 0 || slices.ContainsFunc(values, blank) {
+			err = usagef("--%s must not be empty", f.Name)
+		}
+	})
+	return err
+}
+
+// targetOf says where to and as whom: --server or --context, else SWEEPLINE_URL, else the
+// current context, else defaultServer. A key goes to no other server than the one that it
+// was named with: a context's to that of the context, SWEEPLINE_KEY to that of
+// SWEEPLINE_URL, or without one to defaultServer. That of --key-file goes wherever the
+// command does.
 func targetOf(cmd *cobra.Command) (target, error) {
 	server, name, file := flagText(cmd, "server"), flagText(cmd, "context"), flagText(cmd, "key-file")
 	var env clientConfig
 	if err := function.Load(&env); err != nil {
 		return target{}, usageError{err}
 	}
-	var t target
+	t := target{cmp.Or(env.URL, defaultServer), env.Key, "SWEEPLINE_URL"}
 	switch {
+	case server != "" && sameServer(server, t.server):
+		t.from = "--server"
 	case server != "":
-		t.server = server
-		if env.URL == "" || strings.TrimRight(env.URL, "/") == strings.TrimRight(server, "/") {
-			t.key = env.Key
-		}
-	case name == "" && env.URL != "":
-		t = target{env.URL, env.Key}
-	default:
+		t = target{server: server, from: "--server"}
+	case name != "" || env.URL == "":
 		saved, err := readContexts()
 		if err != nil {
 			return t, err
 		}
+		if name = cmp.Or(name, saved.Current); name == "" {
+			break
+		}
 		if t, err = saved.target(name); err != nil {
 			return t, err
-		}
-		if name == "" && env.Key != "" {
-			t.key = env.Key
 		}
 	}
 	if file != "" {
@@ -104,6 +141,9 @@ func targetOf(cmd *cobra.Command) (target, error) {
 	}
 	return t, nil
 }
+
+// sameServer reports whether two addresses are the same, but for a slash at the end.
+func sameServer(a, b string) bool { return strings.TrimRight(a, "/") == strings.TrimRight(b, "/") }
 
 func flagText(cmd *cobra.Command, name string) string {
 	text, _ := cmd.Flags().GetString(name)
@@ -136,7 +176,7 @@ func newClient(cmd *cobra.Command) (*api.Client, error) {
 	}
 	c, err := api.New(t.server, t.key)
 	if err != nil {
-		return nil, usagef("--server, or SWEEPLINE_URL, must look like %s", defaultServer)
+		return nil, usagef("%s must look like %s", t.from, defaultServer)
 	}
 	return c, nil
 }
