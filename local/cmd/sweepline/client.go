@@ -11,30 +11,34 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
+	"github.com/spf13/cobra"
 
 	api "github.com/zixly/sweepline/shared/client"
 	"github.com/zixly/sweepline/shared/job"
 )
 
-// advice says what to do about an error of the API; empty where nothing helps.
-func advice(err error) string {
+// advice says what to do about an error of the API that cmd met; empty where nothing helps.
+func advice(cmd *cobra.Command, err error) string {
 	if _, nobody := errors.AsType[*api.Unreachable](err); nobody {
 		return "Start one with 'sweepline up', or name another: --server, --context or SWEEPLINE_URL"
+	}
+	if ended, ok := errors.AsType[notStoredError](err); ok {
+		return "Look again in a moment: " + again(cmd, "job "+ended.id)
 	}
 	e, refused := errors.AsType[*api.Error](err)
 	switch {
 	case !refused:
 		return ""
 	case e.Status == http.StatusUnauthorized:
-		return "Name your tenant's key: SWEEPLINE_KEY, --key-file or a context"
+		return "Name your tenant's key: a context, --key-file, or SWEEPLINE_KEY with SWEEPLINE_URL"
 	case e.Code == "operators_only":
 		return "Use the key of a tenant that OPERATOR_TENANTS names"
 	case e.Status == http.StatusNotFound && strings.Contains(e.Path, "/dead-letters/"):
-		return "'sweepline dead-letters' lists those that are there"
+		return "Those that are there: " + again(cmd, "dead-letters")
 	case e.Status == http.StatusNotFound && strings.Contains(e.Path, "/jobs/"):
-		return "'sweepline jobs' lists yours"
+		return "Your jobs: " + again(cmd, "jobs")
 	case e.Status == http.StatusConflict:
-		return "'sweepline job ID' shows its state"
+		return "Its state: " + again(cmd, "job ID")
 	case e.Temporary() && e.RetryAfter > 0:
 		return "Try again in " + strconv.Itoa(int(e.RetryAfter/time.Second)) + " s"
 	case e.Temporary():
@@ -45,8 +49,8 @@ func advice(err error) string {
 }
 
 // advised is an error's text, with what to do about it.
-func advised(err error) string {
-	if more := advice(err); more != "" {
+func advised(cmd *cobra.Command, err error) string {
+	if more := advice(cmd, err); more != "" {
 		return err.Error() + "\n" + more
 	}
 	return err.Error()
@@ -63,7 +67,8 @@ func send(ctx context.Context, c *api.Client, s api.Request, key string) (api.Ac
 	key = cmp.Or(key, uuid.NewString())
 	return backoff.Retry(ctx, func() (api.Accepted, error) {
 		a, err := c.Submit(ctx, s, key)
-		if refused, ok := errors.AsType[*api.Error](err); ok && !refused.Temporary() {
+		refused, isRefused := errors.AsType[*api.Error](err)
+		if isRefused && !refused.Temporary() || errors.Is(err, api.ErrInvalidResponse) {
 			return a, backoff.Permanent(err)
 		}
 		return a, err

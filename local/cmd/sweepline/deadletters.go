@@ -18,7 +18,7 @@ import (
 // letterFlags are the flags that narrow dead letters.
 func letterFlags(cmd *cobra.Command, f *api.DeadLetterFilter) {
 	cmd.Flags().StringVar(&f.Trigger, "trigger", "", "those of this trigger")
-	cmd.Flags().StringVar(&f.Cause, "cause", "", "those that failed alike: a cause of 'sweepline dead-letters --group'")
+	cmd.Flags().StringVar(&f.Cause, "cause", "", "those with the same cause: one of 'sweepline dead-letters --group'")
 	_ = cmd.RegisterFlagCompletionFunc("trigger", completeTriggers)
 }
 
@@ -45,7 +45,7 @@ func newDeadLetters() *cobra.Command {
 	var o output
 	cmd := remote(&cobra.Command{
 		Use:     "dead-letters",
-		Short:   "List events that could not be delivered, or what they failed of",
+		Short:   "List events that could not be delivered, or their failure causes",
 		Example: "  sweepline dead-letters --group\n  sweepline dead-letters --trigger store",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -78,7 +78,7 @@ func newDeadLetters() *cobra.Command {
 		},
 	})
 	letterFlags(cmd, &f)
-	cmd.Flags().BoolVar(&group, "group", false, "what they failed of, and how many of each")
+	cmd.Flags().BoolVar(&group, "group", false, "failure causes, and how many of each")
 	o.flags(cmd, allForms...)
 	return cmd
 }
@@ -111,12 +111,13 @@ func noLetters(w io.Writer, f api.DeadLetterFilter) error {
 	return err
 }
 
-// printCauses lists what dead letters failed of.
+// printCauses lists the failure causes of dead letters.
 func printCauses(cmd *cobra.Command, c *api.Client, f api.DeadLetterFilter, o output) error {
 	found, err := c.Causes(cmd.Context(), f.Trigger)
 	if err != nil {
 		return err
 	}
+	found.Causes = append([]api.Cause{}, found.Causes...) // not null
 	err = show(cmd, o, listing[api.Cause]{
 		items: found.Causes, page: found, name: func(c api.Cause) string { return c.Cause },
 		head: []string{"cause", "count", "trigger", "code", "first", "last", "reason", "example"},
@@ -174,7 +175,7 @@ func completeLetters(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.
 	}
 	var ids []string
 	for _, l := range page.DeadLetters {
-		ids = append(ids, cobra.CompletionWithDesc(l.ID, printable(l.Undone)))
+		ids = append(ids, cobra.CompletionWithDesc(printable(l.ID), printable(l.Undone)))
 	}
 	return ids, cobra.ShellCompDirectiveNoFileComp
 }

@@ -23,16 +23,24 @@ func TestManyDeadLetters(t *testing.T) {
 
 	answers = []string{
 		`{"dead_letters":[{"id":"a","outcome":"done"},{"id":"b","outcome":"postponed"}],"next_cursor":"x","retry_after_seconds":1}`,
-		`{"dead_letters":[{"id":"b","outcome":"done","job_status":"FAILED","job_id":"j"}],"next_cursor":"x"}`,
+		`{"dead_letters":[{"id":"b","outcome":"done","job_status":"FAILED","job_id":"` + idA + `"}],"next_cursor":"x"}`,
 		`{"dead_letters":[{"id":"c","outcome":"missing"}]}`,
 	}
-	out, errs, code := run("redrive", "--trigger", "store")
+	out, errs, code := run("redrive", "--trigger", "store", "--server", server.URL)
 	require.Equal(t, exitDone, code)
 	require.Equal(t, []string{"POST /api/dead-letters/redrive?trigger=store", "POST /api/dead-letters/redrive?trigger=store", "POST /api/dead-letters/redrive?cursor=x&trigger=store"}, asked)
 	require.Contains(t, out, "2 sent again, 1 not there any more")
-	require.Contains(t, out, "b changes nothing: its job has ended. Run the sweep again with 'sweepline retry j'")
-	require.Contains(t, errs, "going on in 1s")
+	require.Contains(t, out, "b changes nothing: its job has ended. Run the sweep again with: sweepline retry "+idA+" --server "+server.URL+"\n")
+	require.Contains(t, errs, "store unavailable; going on in 1s")
 
+	answers = []string{`{"dead_letters":[{"id":"a","outcome":"done"},{"id":"b","outcome":"postponed"},{"id":"c","outcome":"missing"}]}`}
+	for range 10 { // in one order
+		out, _, _ = run("discard", "a", "b", "c")
+		require.Equal(t, "1 discarded, 1 not there any more, 1 not processed: store unavailable\n", out)
+	}
+	answers = []string{`{"dead_letters":[{"id":"a\u001b[31m\nb","undone":"x"}]}`}
+	out, _, _ = run("__complete", "discard", "")
+	require.NotContains(t, out, "\x1b")
 	answers = []string{`{"dead_letters":[{"id":"a","outcome":"done"},{"id":"c","outcome":"missing"}]}`}
 	out, errs, code = run("discard", "a", "c", "--json")
 	require.Equal(t, exitFailed, code, "one was named that is not there")

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -22,12 +23,12 @@ var exitCodes = []struct {
 	code    int
 	meaning string
 }{
-	{exitDone, "Done."},
-	{exitFailed, "Failed: something was refused, missing, or did not answer."},
-	{exitUsage, "Wrong use: a command, flag, argument or value that is not valid."},
+	{exitDone, "Success."},
+	{exitFailed, "Failure: something was refused, missing, or did not answer."},
+	{exitUsage, "Invalid usage: a command, flag, argument or value that is not valid."},
 	{exitJobFailed, "The job that was watched ended FAILED or CANCELLED."},
-	{exitSignal + 2, "Interrupted by Ctrl-C. A job that was watched goes on."},
-	{exitSignal + 15, "Ended by SIGTERM."},
+	{exitSignal + int(syscall.SIGINT), "Interrupted by Ctrl-C. A job that was watched goes on."},
+	{exitSignal + int(syscall.SIGTERM), "Ended by SIGTERM."},
 }
 
 // newExitCodes is a topic of help.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,7 +53,7 @@ type follower struct {
 func followJobs(ctx context.Context, c *api.Client, errs io.Writer, wanted func(job.Job) bool, print func(change) error) error {
 	f := &follower{c: c, wanted: wanted, print: print, now: time.Now, open: map[string]change{}, skipped: map[string]bool{}}
 	var failed error
-	r := &reach{w: errs, base: c.Base()}
+	r := &reach{w: errs, base: redacted(c.Base())}
 	err := r.during(ctx, c, func(ctx context.Context, on api.Connection) error {
 		return c.FollowJobs(ctx, on, func(o api.Overview) bool {
 			failed = f.take(ctx, o)
@@ -181,7 +182,7 @@ func printChange(w io.Writer, asJSON bool) func(change) error {
 
 func runFollow(cmd *cobra.Command, c *api.Client, status job.State, ticker string, asJSON bool) error {
 	wanted := func(j job.Job) bool {
-		return (status == "" || j.Shown() == status || !j.Status.Terminal()) && (ticker == "" || j.Ticker == ticker)
+		return (status == "" || j.Shown() == status || !j.Status.Terminal()) && (ticker == "" || strings.EqualFold(j.Ticker, ticker))
 	}
 	show := printChange(cmd.OutOrStdout(), asJSON)
 	return followJobs(cmd.Context(), c, cmd.ErrOrStderr(), wanted, func(c change) error {

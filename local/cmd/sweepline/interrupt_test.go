@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
 	"github.com/stretchr/testify/require"
@@ -61,6 +62,39 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// TestInterruptedAgain: a second Ctrl-C ends a command that the first one does not, as one
+// that reads what nobody writes.
+func TestInterruptedAgain(t *testing.T) {
+	t.Parallel()
+	file, err := binary()
+	require.NoError(t, err)
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+	cmd := exec.Command(file, "submit", "-f", pipe)
+	require.NoError(t, cmd.Start())
+	w, err := os.OpenFile(pipe, os.O_WRONLY, 0) // from now on it reads
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = w.Close(); _ = cmd.Process.Kill() })
+	ended := make(chan error)
+	go func() { ended <- cmd.Wait() }()
+	late, tick := time.After(time.Minute), time.NewTicker(20*time.Millisecond)
+	defer tick.Stop()
+	for sent := 0; ; {
+		select {
+		case <-ended:
+			status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
+			require.Equal(t, syscall.SIGINT, status.Signal())
+			require.GreaterOrEqual(t, sent, 2)
+			return
+		case <-tick.C:
+			_ = cmd.Process.Signal(syscall.SIGINT)
+			sent++
+		case <-late:
+			require.Fail(t, "it goes on")
+		}
+	}
+}
+
 // TestWatchedJobFailed: scripts tell a job that failed from a command that did.
 func TestWatchedJobFailed(t *testing.T) {
 	t.Parallel()
@@ -69,8 +103,25 @@ func TestWatchedJobFailed(t *testing.T) {
 	_, errs, code := command(t, server.URL, "watch", idA)
 	require.Equal(t, exitJobFailed, code)
 	require.Contains(t, errs, "failed")
+	_, errs, _ = commandIn(t, []string{"SWEEPLINE_URL="}, "watch", idA, "--server", server.URL)
+	require.Contains(t, errs, "Run it again with: sweepline retry "+idA+" --server "+server.URL+"\n")
 	_, _, code = command(t, "http://127.0.0.1:1", "cancel", idA)
 	require.Equal(t, exitFailed, code)
+}
+
+// TestNotASweepline: what is no answer of a sweepline is not asked for again and again.
+func TestNotASweepline(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		_, _ = w.Write([]byte("{}"))
+	}))
+	t.Cleanup(server.Close)
+	_, errs, code := command(t, server.URL, "submit", "--ticker", "DAX", "--fast", "5:20", "--slow", "20:60")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, errs, "invalid response: no job id (is this a sweepline server?)")
+	require.Equal(t, 1, asked)
 }
 
 // TestOpen: the browser is given the address of the page, and nothing else.
@@ -93,4 +144,15 @@ func TestOpen(t *testing.T) {
 	opened, err := os.ReadFile(dir + "/opened")
 	require.NoError(t, err)
 	require.Equal(t, server.URL+"/jobs/"+idA, strings.TrimSpace(string(opened)))
+
+	// A browser that stays is not waited for, and nobody sees a password.
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "xdg-open"), []byte(script+"exec /bin/sleep 20\n"), 0o700))
+	began := time.Now()
+	env[0] = strings.Replace(env[0], "http://", "http://me:secret@", 1)
+	_, errs, code = commandIn(t, append(env, "DISPLAY=:0"), "open", idA)
+	require.Equal(t, exitDone, code, errs)
+	require.Less(t, time.Since(began), 15*time.Second)
+	opened, err = os.ReadFile(dir + "/opened")
+	require.NoError(t, err)
+	require.NotContains(t, string(opened)+errs, "secret")
 }

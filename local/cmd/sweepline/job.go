@@ -15,13 +15,13 @@ func newJob() *cobra.Command {
 		Short: "Show a job: state, timeline, best results",
 		Args:  cobra.ExactArgs(1),
 
-		ValidArgsFunction: completeJobs(""),
+		ValidArgsFunction: completeJobs("", false),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := newClient(cmd)
 			if err != nil {
 				return err
 			}
-			id, err := jobID(cmd.Context(), c, args[0])
+			id, err := jobID(cmd, c, args[0])
 			if err != nil {
 				return err
 			}

@@ -93,14 +93,14 @@ func (j *jobsFlags) run(cmd *cobra.Command) error {
 		items: page.Jobs, page: page, name: func(j api.Job) string { return j.JobID }, head: jobHead, record: jobRecord,
 		table: func(w io.Writer, wide bool) error {
 			if len(page.Jobs) == 0 {
-				return noJobs(w, j.which.narrowed() || j.cursor != "")
+				return noJobs(cmd, j.which.narrowed() || j.cursor != "")
 			}
 			printJobs(w, page.Jobs, wide)
 			return nil
 		},
 	})
 	if err == nil && page.NextCursor != "" && j.out.form != formJSON {
-		fmt.Fprintf(cmd.ErrOrStderr(), "More: sweepline jobs%s --cursor %s\n", flagsBut(cmd, "cursor"), page.NextCursor)
+		fmt.Fprintf(cmd.ErrOrStderr(), "More: sweepline jobs%s --cursor %s\n", flagsBut(cmd, "cursor"), quoted(printable(page.NextCursor)))
 	}
 	return err
 }
@@ -124,12 +124,12 @@ func (j *jobsFlags) runFollow(cmd *cobra.Command, f api.JobFilter) error {
 	return runFollow(cmd, c, slices.Concat(f.Status, []job.State{""})[0], f.Ticker, j.out.isJSON())
 }
 
-func noJobs(w io.Writer, narrowed bool) error {
-	text := "No jobs. Send one with 'sweepline submit'."
+func noJobs(cmd *cobra.Command, narrowed bool) error {
+	text := "No jobs. Send one with: " + again(cmd, "submit")
 	if narrowed {
 		text = "No job matches."
 	}
-	_, err := fmt.Fprintln(w, text)
+	_, err := fmt.Fprintln(cmd.OutOrStdout(), text)
 	return err
 }
 

@@ -27,14 +27,14 @@ func run() int {
 	}
 	started := false
 	cmd := newRoot(&started)
-	err := cmd.ExecuteContext(ctx)
+	ran, err := cmd.ExecuteContextC(ctx)
 	code := exitCode(ctx, err, started)
 	switch {
 	case err == nil, code > exitSignal: // who has interrupted it knows
 	case code == exitUsage:
 		fmt.Fprintf(os.Stderr, "sweepline: %s\nSee '%s --help'.\n", printable(err.Error()), commandOf(cmd))
 	default:
-		fmt.Fprintf(os.Stderr, "sweepline: %s\n", printable(advised(err))) // it may hold what a server said
+		fmt.Fprintf(os.Stderr, "sweepline: %s\n", printable(advised(ran, err))) // it may hold what a server said
 	}
 	return code
 }
@@ -68,6 +68,7 @@ func (i interruption) Error() string { return i.signal.String() }
 func (i interruption) Is(target error) bool { return target == context.Canceled }
 
 // untilSignal gives a context that Ctrl-C or SIGTERM ends; the cause is an interruption.
+// A second signal ends the process.
 func untilSignal(parent context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 1)
@@ -75,6 +76,7 @@ func untilSignal(parent context.Context) (context.Context, func()) {
 	go func() {
 		select {
 		case s := <-signals:
+			signal.Stop(signals) // the next one ends the process at once
 			number, _ := s.(syscall.Signal)
 			cancel(interruption{number})
 		case <-ctx.Done():

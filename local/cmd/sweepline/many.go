@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -27,7 +28,7 @@ type many struct {
 
 // newMany makes the command of an act. one acts on a single job that is named.
 func newMany(m *many, cmd *cobra.Command, one func(cmd *cobra.Command, c *api.Client, id string, asJSON bool) error) *cobra.Command {
-	cmd.ValidArgsFunction = completeJobs(m.states)
+	cmd.ValidArgsFunction = completeJobs(m.states, true)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		b, err := m.bulk(args, time.Now())
 		if err != nil {
@@ -37,7 +38,7 @@ func newMany(m *many, cmd *cobra.Command, one func(cmd *cobra.Command, c *api.Cl
 		if err != nil {
 			return err
 		}
-		ids, err := jobIDs(cmd.Context(), c, args)
+		ids, err := jobIDs(cmd, c, args)
 		if err != nil {
 			return err
 		}
@@ -165,25 +166,44 @@ func (m *many) sendAll(ctx context.Context, c *api.Client, b api.Bulk, ids []str
 func (m *many) send(ctx context.Context, c *api.Client, b api.Bulk, t *tally, tell func(wait time.Duration)) (next string, err error) {
 	for {
 		r, err := c.Many(ctx, b)
-		wait := time.Duration(r.RetryAfter) * time.Second
-		if refused, ok := errors.AsType[*api.Error](err); ok && refused.Temporary() && refused.RetryAfter > 0 {
-			err, wait = nil, min(refused.RetryAfter, maxWait)
-		}
+		wait, _, err := waitFor(r.RetryAfter, err)
+		t.add(r) // of an answer that is partly wrong too
 		if err != nil {
 			return "", err
 		}
-		t.add(r)
 		tell(wait)
 		if wait == 0 {
 			return r.NextCursor, nil
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return "", ctx.Err()
-		case <-timer.C:
+		if err := sleep(ctx, wait); err != nil {
+			return "", err
 		}
+	}
+}
+
+// waitFor is how long to wait before a call is sent again, at most maxWait, and why: the
+// answer postponed something for so many seconds, or the server refused it for now. An
+// error for which waiting is of no use is left.
+func waitFor(seconds int, err error) (wait time.Duration, why string, left error) {
+	refused, ok := errors.AsType[*api.Error](err)
+	switch {
+	case ok && refused.Temporary() && refused.RetryAfter > 0 && refused.Status == http.StatusTooManyRequests:
+		return min(refused.RetryAfter, maxWait), "too many requests", nil
+	case ok && refused.Temporary() && refused.RetryAfter > 0:
+		return min(refused.RetryAfter, maxWait), "server unavailable", nil
+	}
+	return time.Duration(min(max(seconds, 0), int(maxWait/time.Second))) * time.Second, "store unavailable", err
+}
+
+// sleep waits, or until ctx ends.
+func sleep(ctx context.Context, wait time.Duration) error {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
 	}
 }
 

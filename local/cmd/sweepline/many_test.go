@@ -86,6 +86,12 @@ func TestAnActIsGoneOnWith(t *testing.T) {
 	require.NotContains(t, out, "\x1b")
 	require.Equal(t, 2, strings.Count(errs, "going on in 1s"))
 
+	for _, c := range []struct{ seconds, wait int }{{-5, 0}, {0, 0}, {7, 7}, {1 << 62, 3600}, {-1 << 62, 0}} {
+		wait, _, err := waitFor(c.seconds, nil)
+		require.NoError(t, err)
+		require.Equal(t, time.Duration(c.wait)*time.Second, wait)
+	}
+
 	asked = nil
 	_, errs, code = command(t, server.URL+"/nowhere", "retry")
 	require.Equal(t, exitUsage, code)

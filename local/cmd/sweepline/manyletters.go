@@ -1,9 +1,7 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -12,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	api "github.com/zixly/sweepline/shared/client"
+	"github.com/zixly/sweepline/shared/job"
 )
 
 // newOnLetters makes the command of an act on dead letters.
@@ -33,11 +32,11 @@ func newOnLetters(act api.LetterAct, cmd *cobra.Command) *cobra.Command {
 		if err != nil && len(t.letters) == 0 {
 			return err
 		}
-		if err := t.print(cmd.OutOrStdout(), o.isJSON()); err != nil {
+		if err := t.print(cmd, o.isJSON()); err != nil {
 			return err
 		}
 		if n := t.counts()[api.Missing]; err == nil && len(args) > 0 && n > 0 {
-			return fmt.Errorf("%d of %d were not there\n'sweepline dead-letters' lists those that are", n, len(t.order))
+			return fmt.Errorf("%d of %d were not there\nThose that are: %s", n, len(t.order), again(cmd, "dead-letters"))
 		}
 		return err
 	}
@@ -99,29 +98,23 @@ func (t *letterTally) sendAll(ctx context.Context, c *api.Client, b api.BulkLett
 func (t *letterTally) send(ctx context.Context, c *api.Client, b api.BulkLetters, errs io.Writer) (next string, err error) {
 	for {
 		r, err := c.ManyLetters(ctx, b)
-		wait := time.Duration(r.RetryAfter) * time.Second
-		if refused, ok := errors.AsType[*api.Error](err); ok && refused.Temporary() && refused.RetryAfter > 0 {
-			err, wait = nil, min(refused.RetryAfter, maxWait)
-		}
+		wait, why, err := waitFor(r.RetryAfter, err)
+		t.add(r) // of an answer that is partly wrong too
 		if err != nil {
 			return "", err
 		}
-		t.add(r)
 		if wait == 0 {
 			return r.NextCursor, nil
 		}
-		(&reach{w: errs}).say(fmt.Sprintf("a store does not answer; going on in %s (Ctrl-C stops)", wait))
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return "", ctx.Err()
-		case <-timer.C:
+		(&reach{w: errs}).say(fmt.Sprintf("%s; going on in %s (Ctrl-C stops)", why, wait.Round(time.Second)))
+		if err := sleep(ctx, wait); err != nil {
+			return "", err
 		}
 	}
 }
 
-func (t *letterTally) print(w io.Writer, asJSON bool) error {
+func (t *letterTally) print(cmd *cobra.Command, asJSON bool) error {
+	w := cmd.OutOrStdout()
 	late := []string{}
 	by := map[api.Outcome][]string{}
 	for _, id := range t.order {
@@ -153,16 +146,25 @@ func (t *letterTally) print(w io.Writer, asJSON bool) error {
 		return err
 	}
 	for _, id := range late {
-		fmt.Fprintf(w, "%s changes nothing: its job has ended. Run the sweep again with 'sweepline retry %s'\n", printable(id), cmp.Or(printable(t.letters[id].JobID), "JOB"))
+		fmt.Fprintf(w, "%s changes nothing: its job has ended. Run the sweep again with: %s\n", printable(id), again(cmd, "retry "+jobWord(t.letters[id].JobID)))
 	}
 	text := fmt.Sprintf("%d %s", n[api.Done], t.did())
-	for o, word := range map[api.Outcome]string{api.Missing: "not there any more", api.Postponed: "left, as a store does not answer"} {
-		if n[o] > 0 {
-			text += fmt.Sprintf(", %d %s", n[o], word)
-		}
+	if missing := n[api.Missing]; missing > 0 {
+		text += fmt.Sprintf(", %d not there any more", missing)
+	}
+	if left := n[api.Postponed]; left > 0 {
+		text += fmt.Sprintf(", %d not processed: store unavailable", left)
 	}
 	_, err := fmt.Fprintln(w, text)
 	return err
+}
+
+// jobWord is a job's id for a command that may be pasted.
+func jobWord(id string) string {
+	if job.ValidID(id) {
+		return id
+	}
+	return "JOB"
 }
 
 // did says what was done with a letter.

@@ -23,7 +23,7 @@ the best result. Where there are many periods, neighbours share a field.`,
 		Example: "  sweepline map ID\n  sweepline map ID --metric drawdown --stat worst",
 		Args:    cobra.ExactArgs(1),
 
-		ValidArgsFunction: completeJobs("COMPLETED"),
+		ValidArgsFunction: completeJobs("COMPLETED", false),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			of, known := metricOf(metric)
 			if !known {
@@ -37,7 +37,7 @@ the best result. Where there are many periods, neighbours share a field.`,
 				return err
 			}
 			ctx := cmd.Context()
-			id, err := jobID(ctx, c, args[0])
+			id, err := jobID(cmd, c, args[0])
 			if err != nil {
 				return err
 			}

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"os/exec"
 	"runtime"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/zixly/sweepline/shared/function"
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 // displayConfig is what the environment says of a place to show pages in.
@@ -31,15 +33,15 @@ func newOpen() *cobra.Command {
 is no browser to open, it prints the address.`,
 		Args: cobra.MaximumNArgs(1),
 
-		ValidArgsFunction: completeJobs(""),
+		ValidArgsFunction: completeJobs("", false),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := newClient(cmd)
 			if err != nil {
 				return err
 			}
-			page := c.Base() + "/"
+			page := withoutUser(c.Base()) + "/"
 			if len(args) > 0 {
-				id, err := jobID(cmd.Context(), c, args[0])
+				id, err := jobID(cmd, c, args[0])
 				if err != nil {
 					return err
 				}
@@ -48,8 +50,9 @@ is no browser to open, it prints the address.`,
 			if !only {
 				if program := browser(runtime.GOOS); program != nil {
 					fmt.Fprintf(cmd.ErrOrStderr(), "Opening %s\n", page)
-					if err := start(cmd.Context(), append(program, page)); err == nil {
-						return nil
+					err := start(cmd.Context(), append(program, page))
+					if err == nil || cmd.Context().Err() != nil {
+						return err
 					}
 					fmt.Fprintln(cmd.ErrOrStderr(), "The browser could not be started.")
 				}
@@ -83,10 +86,40 @@ func browser(system string) []string {
 	return program
 }
 
-// start runs a program that hands an address over, to its end.
+// withoutUser is an address without a user and a password: others can read the arguments
+// of a program, and the browser asks for them.
+func withoutUser(base string) string {
+	u, err := transport.ParseURL(base)
+	if err != nil {
+		return base
+	}
+	u.User = nil
+	return u.String()
+}
+
+// refusal is how long a program that hands an address over may take to fail. One that runs
+// longer is the browser itself, which is not waited for.
+const refusal = 3 * time.Second
+
+// start runs a program that hands an address over. It outlives ctx.
 func start(ctx context.Context, words []string) error {
-	if err := exec.CommandContext(ctx, words[0], words[1:]...).Run(); err != nil {
+	program := exec.CommandContext(context.WithoutCancel(ctx), words[0], words[1:]...)
+	if err := program.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", words[0], err)
 	}
-	return nil
+	ended := make(chan error, 1)
+	go func() { ended <- program.Wait() }()
+	timer := time.NewTimer(refusal)
+	defer timer.Stop()
+	select {
+	case err := <-ended:
+		if err != nil {
+			return fmt.Errorf("start %s: %w", words[0], err)
+		}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
 }

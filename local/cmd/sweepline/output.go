@@ -17,7 +17,7 @@ import (
 const (
 	formTable = "table" // for people; leaves out columns where a terminal is narrow
 	formWide  = "wide"  // a table with every column
-	formJSON  = "json"  // as the API answers
+	formJSON  = "json"  // one document, indented, with the names of the API
 	formJSONL = "jsonl" // an object a line
 	formCSV   = "csv"   // with a line of names
 	formName  = "name"  // a name or an id a line, for other commands

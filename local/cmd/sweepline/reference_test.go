@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
+	"github.com/zixly/sweepline/shared/jobstore"
 )
 
 var update = flag.Bool("update", false, "write docs/reference/cli.md anew")
@@ -26,12 +28,14 @@ func TestReferenceIsCurrent(t *testing.T) {
 	root := newRoot(new(bool))
 	b.WriteString("<!-- Made by `go test ./local/cmd/sweepline -run Reference -update`; change the code, not this page. -->\n\n" +
 		"# The command\n\n" +
-		"`sweepline COMMAND --help` says the same. Commands that look and act talk to the sweepline at `SWEEPLINE_URL` (`http://localhost:8080`), with the\n" +
-		"key `SWEEPLINE_KEY` where tenants have keys, or to that of the flags below. Everything that prints data has `-o json`, and `--json`, which is the same;\n" +
-		"lists have `-o wide`, `jsonl`, `csv` and `name` as well. `make man` makes manual pages of all this.\n\n" +
+		"`sweepline COMMAND --help` says the same. Commands that look and act talk to the sweepline of the flags below, of `SWEEPLINE_URL`, or of the\n" +
+		"current [context](#sweepline-context), else to `http://localhost:8080`. `SWEEPLINE_KEY` is the key for the server of `SWEEPLINE_URL` or, where that is not\n" +
+		"set, for `http://localhost:8080`; it is sent to no other. Commands that print data have `-o json`, and `--json`, which is the same, but for `map`, `open`\n" +
+		"and `schedule-token`; lists have `-o wide`, `jsonl`, `csv` and `name` as well. `make man` makes manual pages of all this.\n\n" +
 		"These flags are those of every command that talks to a sweepline:\n\n| flag | default | |\n|---|---|---|\n")
 	root.PersistentFlags().VisitAll(func(f *pflag.Flag) { b.WriteString(rowOf(f)) })
-	b.WriteString("\nA job is named by its id, or by the first 6 or more digits of it where no other job's begins so.\n\n## Exit codes\n\n| code | |\n|---|---|\n")
+	b.WriteString("\nA job is named by its id, or by the first " + strconv.Itoa(jobstore.MinPrefix) + " or more digits of it where no other job's begins so, or by `…` and its end. Ids of requests\n" +
+		"without an idempotency key begin with the time: some 10 to 12 digits tell them apart. An empty value of a flag or an argument is refused.\n\n## Exit codes\n\n| code | |\n|---|---|\n")
 	for _, e := range exitCodes {
 		fmt.Fprintf(&b, "| %d | %s |\n", e.code, e.meaning)
 	}

@@ -33,7 +33,7 @@ nothing is done twice. 'sweepline triggers' lists them.`,
 			if o.isJSON() {
 				return printJSON(cmd.OutOrStdout(), s)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", s.Trigger, s.Message)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", printable(s.Trigger), printable(s.Message))
 			return err
 		},
 	})

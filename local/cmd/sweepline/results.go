@@ -29,7 +29,7 @@ func newResults() *cobra.Command {
   sweepline results ID --where 'trades>=30,drawdown<=15' -o csv > rows.csv`,
 		Args: cobra.ExactArgs(1),
 
-		ValidArgsFunction: completeJobs("COMPLETED"),
+		ValidArgsFunction: completeJobs("COMPLETED", false),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			isTable := o.form == formTable || o.form == formWide
 			switch {
@@ -43,7 +43,7 @@ func newResults() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			id, err := jobID(cmd.Context(), c, args[0])
+			id, err := jobID(cmd, c, args[0])
 			switch w := cmd.OutOrStdout(); {
 			case err != nil:
 				return err

@@ -32,7 +32,7 @@ of the oldest of all these. It is for operators.`,
 				return err
 			}
 			return show(cmd, o, listing[api.Trigger]{
-				items: b.Triggers, page: b.Triggers,
+				items: b.Triggers, page: append([]api.Trigger{}, b.Triggers...), // not null
 				name: func(t api.Trigger) string { return t.String() },
 				head: []string{"namespace", "broker", "name", "state", "lag", "in_flight", "failing", "dead_letters", "oldest_seconds", "consumers", "subscriber", "filter"},
 				record: func(t api.Trigger) []string {
@@ -129,9 +129,12 @@ func findTrigger(ctx context.Context, c *api.Client, name string) (api.TriggerNa
 	case 1:
 		return found[0], nil
 	case 0:
-		return api.TriggerName{}, usagef("there is no trigger %s: name one of %s", name, strings.Join(known, ", "))
+		if len(known) == 0 {
+			return api.TriggerName{}, fmt.Errorf("there is no trigger %s: the broker has no triggers", quoted(name))
+		}
+		return api.TriggerName{}, fmt.Errorf("there is no trigger %s: name one of %s", quoted(name), strings.Join(known, ", "))
 	default:
-		return api.TriggerName{}, usagef("several triggers are called %s: name one as NAMESPACE/BROKER/NAME, as %s", name, found[0])
+		return api.TriggerName{}, usagef("several triggers are called %s: name one as NAMESPACE/BROKER/NAME, as %s", quoted(name), found[0])
 	}
 }
 
@@ -169,20 +172,21 @@ func newSteer(cmd *cobra.Command, act func(*cobra.Command, *api.Client, api.Trig
 			}
 			named = append(named, t)
 		}
-		var done []api.Steered
-		for _, t := range named {
+		for _, t := range named { // each is told at once: the next one may fail
 			s, err := act(cmd, c, t)
 			if err != nil {
 				return err
 			}
-			if done = append(done, s); !o.isJSON() {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", printable(s.Trigger), printable(s.Message))
+			if o.isJSON() {
+				err = printJSONL(cmd.OutOrStdout(), []api.Steered{s})
+			} else {
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", printable(s.Trigger), printable(s.Message))
+			}
+			if err != nil {
+				return err
 			}
 		}
-		if !o.isJSON() {
-			return nil
-		}
-		return printJSONL(cmd.OutOrStdout(), done)
+		return nil
 	}
 	o.flags(cmd, formTable, formJSON)
 	return remote(cmd)

@@ -24,13 +24,13 @@ func newWatch() *cobra.Command {
 CANCELLED. Ctrl-C ends the watching, with 130; the job goes on.`,
 		Args: cobra.ExactArgs(1),
 
-		ValidArgsFunction: completeJobs("QUEUED,RUNNING"),
+		ValidArgsFunction: completeJobs("QUEUED,RUNNING", false),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := newClient(cmd)
 			if err != nil {
 				return err
 			}
-			id, err := jobID(cmd.Context(), c, args[0])
+			id, err := jobID(cmd, c, args[0])
 			if err != nil {
 				return err
 			}
@@ -58,10 +58,10 @@ func watchJob(cmd *cobra.Command, c *api.Client, id string, asJSON bool) error {
 		printJob(out, j)
 	}
 	if j.Shown() == job.ShownCancelled {
-		return jobFailedError{fmt.Errorf("job %s was cancelled\n%s", j.JobID, afterFailure(j.Job))}
+		return jobFailedError{fmt.Errorf("job %s was cancelled\n%s", id, afterFailure(cmd, id, j.ErrorCode))}
 	}
 	if j.Status == job.Failed {
-		return jobFailedError{fmt.Errorf("job %s failed (%s)\n%s", j.JobID, j.ErrorCode, afterFailure(j.Job))}
+		return jobFailedError{fmt.Errorf("job %s failed (%s)\n%s", id, j.ErrorCode, afterFailure(cmd, id, j.ErrorCode))}
 	}
 	return nil
 }
@@ -75,15 +75,22 @@ func sayGoesOn(cmd *cobra.Command, what, words string) {
 }
 
 // afterFailure says what to do about a failed job.
-func afterFailure(j job.Job) string {
-	switch j.ErrorCode {
+func afterFailure(cmd *cobra.Command, id string, code job.ErrorCode) string {
+	switch code {
 	case job.Rejected:
 		return "The trading API refused the sweep as it stands; change it and submit again"
 	case job.Undeliverable:
-		return "See 'sweepline dead-letters' for what could not be delivered, and why"
+		return "What could not be delivered, and why: " + again(cmd, "dead-letters")
 	default:
-		return "Run it again with 'sweepline retry " + j.JobID + "'"
+		return "Run it again with: " + again(cmd, "retry "+id)
 	}
+}
+
+// notStoredError says that a job has ended, but that its results are not there yet.
+type notStoredError struct{ id string }
+
+func (n notStoredError) Error() string {
+	return fmt.Sprintf("job %s has ended, but its results are not stored yet", n.id)
 }
 
 // follow shows a job's progress from its event stream, which reconnects by
@@ -91,7 +98,7 @@ func afterFailure(j job.Job) string {
 func follow(ctx context.Context, c *api.Client, id string, w io.Writer) (api.Job, error) {
 	var show func(api.Update)
 	_, terminal := terminalWidth(w)
-	r := &reach{w: w, base: c.Base()}
+	r := &reach{w: w, base: redacted(c.Base())}
 	err := r.during(ctx, c, func(ctx context.Context, on api.Connection) error {
 		return c.FollowJob(ctx, id, on, func(u api.Update) bool {
 			switch {
@@ -119,7 +126,7 @@ func follow(ctx context.Context, c *api.Client, id string, w io.Writer) (api.Job
 			r.back(true)
 		}
 		if err == nil && !j.Status.Terminal() {
-			err = fmt.Errorf("job %s has ended, but its results are not stored yet\nLook again in a moment with 'sweepline job %s'", id, id)
+			err = notStoredError{id}
 		}
 		return j, err
 	}, backoff.WithMaxElapsedTime(time.Minute))

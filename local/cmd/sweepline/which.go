@@ -27,7 +27,7 @@ func (w *whichJobs) flags(cmd *cobra.Command, states string) {
 	f.StringVarP(&w.group, "group", "g", "", "of this group")
 	f.StringSliceVarP(&w.labels, "label", "l", nil, "with this label; with all of several, comma between")
 	f.StringVar(&w.since, "since", "", "created since 2h ago, or since 2026-01-31T12:00:00Z")
-	f.StringVar(&w.until, "until", "", "created before: the same")
+	f.StringVar(&w.until, "until", "", "created before 2h ago, or before 2026-01-31T12:00:00Z")
 	_ = cmd.RegisterFlagCompletionFunc("status", cobra.FixedCompletions(strings.Split(states, ","), cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -73,11 +73,12 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 	return rfc3339.Parse(text)
 }
 
-// completeJobs offers the newest jobs in these states ("" for all) to a shell.
-func completeJobs(states string) cobra.CompletionFunc {
+// completeJobs offers the newest jobs in these states ("" for all) to a shell; many where
+// the command takes more than one.
+func completeJobs(states string, many bool) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		c, err := newClient(cmd)
-		if err != nil || len(args) > 0 && !strings.Contains(cmd.Use, "...") {
+		if err != nil || len(args) > 0 && !many {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		p, err := c.Jobs(cmd.Context(), api.JobFilter{Limit: 50, Status: statesOf(states)})
