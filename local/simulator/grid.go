@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sort"
 	"sync/atomic"
 
 	"github.com/markcheno/go-talib"
@@ -110,10 +111,11 @@ func (e *engine) compute(ctx context.Context, r request, s series, done *atomic.
 		return nil, err
 	}
 	all := slices.Concat(rows...)
-	slices.SortFunc(all, func(a, b row) int {
+	sort.Slice(all, func(i, j int) bool {
+		a, b := &all[i], &all[j]
 		return cmp.Or(
 			cmp.Compare(b.Score, a.Score), cmp.Compare(b.Sharpe, a.Sharpe),
-			cmp.Compare(a.Fast, b.Fast), cmp.Compare(a.Slow, b.Slow))
+			cmp.Compare(a.Fast, b.Fast), cmp.Compare(a.Slow, b.Slow)) < 0
 	})
 	return all, nil
 }

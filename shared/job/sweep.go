@@ -3,7 +3,7 @@ package job
 import (
 	"fmt"
 	"regexp"
-	"slices"
+	"sort"
 	"strings"
 )
 
@@ -86,7 +86,7 @@ const mostProblems = 20
 
 // Sort orders problems by field; those of one field stay in their order.
 func (p Invalid) Sort() {
-	slices.SortStableFunc(p, func(a, b Problem) int { return strings.Compare(a.Field, b.Field) })
+	sort.SliceStable(p, func(i, j int) bool { return p[i].Field < p[j].Field })
 }
 
 // Few is p, or its first problems and how many more there are: whoever sends

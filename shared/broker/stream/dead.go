@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -90,7 +91,7 @@ func (p *Partition) DeadLetters(ctx context.Context, q DeadLetterQuery, visit fu
 				found = append(found, placed{z, at})
 			}
 		}
-		slices.SortFunc(found, func(a, b placed) int { return strings.Compare(b.at, a.at) })
+		sort.Slice(found, func(i, j int) bool { return found[i].at > found[j].at })
 		last := len(page) < pageSize
 		ready := len(found)
 		if !last { // within one millisecond the set has an order of its own: read to its end
