@@ -186,7 +186,7 @@ func TestACrashBetweenSendingAndNoting(t *testing.T) {
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, guard.Close()) })
 			sender, sent, reg := newSlackSink(t), &broker{}, prometheus.NewRegistry()
-			cfg := notify.Config{BaseURL: "http://localhost", SlackWebhookURL: sender.url, Timeout: 200 * time.Millisecond, Keep: time.Hour}
+			cfg := notify.Config{BaseURL: "http://localhost", SlackWebhookURL: sender.url, Timeout: 3 * time.Second, Keep: time.Hour} // a lease that a busy machine does not sleep through
 			doomed, err := notify.New(cfg, dying{guard}, sent)
 			require.NoError(t, err)
 			e := completed(t)
