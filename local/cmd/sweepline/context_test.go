@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 )
 
@@ -165,4 +166,24 @@ func TestContexts(t *testing.T) {
 	require.Contains(t, errs, "contexts.json")
 	_, _, code = run([]string{"SWEEPLINE_URL=" + b.URL}, "jobs")
 	require.Equal(t, exitDone, code, "the file is not needed")
+}
+
+// What a command says may be given next holds no password of an address.
+func TestHintsHoldNoPassword(t *testing.T) {
+	t.Parallel()
+	cmd := &cobra.Command{}
+	cmd.Flags().String("server", "", "")
+	require.NoError(t, cmd.Flags().Set("server", "http://me:secret@sweeps.example"))
+	for _, hint := range []string{again(cmd, "watch ID"), flagsBut(cmd, "cursor")} {
+		require.Contains(t, hint, "sweeps.example")
+		require.NotContains(t, hint, "secret")
+	}
+}
+
+// A key that no header can hold is a mistake of its own, not a server that does not answer.
+func TestKeysThatNoHeaderHolds(t *testing.T) {
+	t.Parallel()
+	for key, ok := range map[string]bool{"": true, "acme-0123456789abcdef": true, "a\nb": false, "a b": false, "ä": false} {
+		require.Equal(t, ok, isKey(key), "%q", key)
+	}
 }

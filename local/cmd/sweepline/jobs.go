@@ -204,6 +204,9 @@ func flagsBut(cmd *cobra.Command, name string) (text string) {
 			values = many.GetSlice()
 		}
 		for _, value := range values {
+			if f.Name == "server" {
+				value = redacted(value) // a password stands in no hint
+			}
 			if text += " --" + f.Name; f.Value.Type() != "bool" {
 				text += " " + quoted(value)
 			}

@@ -114,6 +114,9 @@ func targetOf(cmd *cobra.Command) (target, error) {
 	if err := function.Load(&env); err != nil {
 		return target{}, usageError{err}
 	}
+	if !isKey(env.Key) {
+		return target{}, usagef("SWEEPLINE_KEY must hold one key and nothing else")
+	}
 	t := target{cmp.Or(env.URL, defaultServer), env.Key, "SWEEPLINE_URL"}
 	switch {
 	case server != "" && sameServer(server, t.server):
@@ -162,10 +165,15 @@ func readKey(file string) (string, error) {
 		return "", fmt.Errorf("read key: %w", err)
 	}
 	key := strings.TrimSpace(string(text))
-	if key == "" || len(text) > longestKey || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if key == "" || len(text) > longestKey || !isKey(key) {
 		return "", usagef("--key-file: %s must hold one key and nothing else", file)
 	}
 	return key, nil
+}
+
+// isKey reports whether a header can hold a key.
+func isKey(key string) bool {
+	return !strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // newClient makes the client of the server that flags, environment or context name.
@@ -186,6 +194,9 @@ func again(cmd *cobra.Command, words string) string {
 	text := "sweepline " + words
 	for _, name := range targetFlags {
 		if value := flagText(cmd, name); value != "" {
+			if name == "server" {
+				value = redacted(value) // a password stands in no hint
+			}
 			text += " --" + name + " " + quoted(value)
 		}
 	}
