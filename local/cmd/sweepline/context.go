@@ -108,18 +108,19 @@ func newContextUse() *cobra.Command {
 
 		ValidArgsFunction: completeContexts,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := readContexts()
+			var server string
+			err := changeContexts(func(c *contexts) error {
+				saved, known := c.Contexts[args[0]]
+				if !known {
+					return c.unknown(args[0])
+				}
+				c.Current, server = args[0], saved.Server
+				return nil
+			})
 			if err != nil {
 				return err
 			}
-			if _, known := c.Contexts[args[0]]; !known {
-				return c.unknown(args[0])
-			}
-			c.Current = args[0]
-			if err := c.save(); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Using %s: %s\n", args[0], redacted(c.Contexts[args[0]].Server))
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Using %s: %s\n", args[0], redacted(server))
 			return err
 		},
 	}
@@ -146,33 +147,34 @@ changes and no key is named, the key is forgotten: it was for another server.`,
 			case server == "" && file == "":
 				return usagef("name --server, --key-file or both")
 			}
-			c, err := readContexts()
+			var saved savedContext
+			err := changeContexts(func(c *contexts) (err error) {
+				var known bool
+				saved, known = c.Contexts[name]
+				if !known && server == "" {
+					return usagef("a new context needs --server")
+				}
+				if server != "" {
+					if _, err := transport.ParseURL(server); err != nil {
+						return usagef("--server %w", err)
+					}
+					if !sameServer(server, saved.Server) {
+						saved.Key = ""
+					}
+					saved.Server = server
+				}
+				if file != "" {
+					if saved.Key, err = readKey(file); err != nil {
+						return err
+					}
+				}
+				c.Contexts[name] = saved
+				if !known && len(c.Contexts) == 1 {
+					c.Current = name
+				}
+				return nil
+			})
 			if err != nil {
-				return err
-			}
-			saved, known := c.Contexts[name]
-			if !known && server == "" {
-				return usagef("a new context needs --server")
-			}
-			if server != "" {
-				if _, err := transport.ParseURL(server); err != nil {
-					return usagef("--server %w", err)
-				}
-				if !sameServer(server, saved.Server) {
-					saved.Key = ""
-				}
-				saved.Server = server
-			}
-			if file != "" {
-				if saved.Key, err = readKey(file); err != nil {
-					return err
-				}
-			}
-			c.Contexts[name] = saved
-			if !known && len(c.Contexts) == 1 {
-				c.Current = name
-			}
-			if err := c.save(); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, %s\n", name, redacted(saved.Server), map[bool]string{true: "with a key", false: "without a key"}[saved.Key != ""])
@@ -189,18 +191,17 @@ func newContextDelete() *cobra.Command {
 
 		ValidArgsFunction: completeContexts,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := readContexts()
+			err := changeContexts(func(c *contexts) error {
+				if _, known := c.Contexts[args[0]]; !known {
+					return c.unknown(args[0])
+				}
+				delete(c.Contexts, args[0])
+				if c.Current == args[0] {
+					c.Current = ""
+				}
+				return nil
+			})
 			if err != nil {
-				return err
-			}
-			if _, known := c.Contexts[args[0]]; !known {
-				return c.unknown(args[0])
-			}
-			delete(c.Contexts, args[0])
-			if c.Current == args[0] {
-				c.Current = ""
-			}
-			if err := c.save(); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Deleted %s\n", args[0])

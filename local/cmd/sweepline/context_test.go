@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 )
 
 // keys is a server that notes the key of each request.
@@ -186,4 +188,23 @@ func TestKeysThatNoHeaderHolds(t *testing.T) {
 	for key, ok := range map[string]bool{"": true, "acme-0123456789abcdef": true, "a\nb": false, "a b": false, "ä": false} {
 		require.Equal(t, ok, isKey(key), "%q", key)
 	}
+}
+
+// Commands that change contexts at once lose none of them.
+func TestContextsChangedAtOnce(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	t.Setenv("HOME", t.TempDir())
+	var all errgroup.Group
+	for i := range 20 {
+		all.Go(func() error {
+			return changeContexts(func(c *contexts) error {
+				c.Contexts[fmt.Sprint(i)] = savedContext{Server: "http://127.0.0.1"}
+				return nil
+			})
+		})
+	}
+	require.NoError(t, all.Wait())
+	c, err := readContexts()
+	require.NoError(t, err)
+	require.Len(t, c.Contexts, 20)
 }

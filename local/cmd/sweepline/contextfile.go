@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // savedContext is a server and the key for it.
@@ -66,18 +67,42 @@ func othersRead(system string, mode fs.FileMode) bool {
 	return system != "windows" && mode.Perm()&0o077 != 0
 }
 
-// save writes the file, as a whole or not at all.
-func (c contexts) save() error {
+// changeContexts reads the contexts, has them changed and saves them: one command after the
+// other, so that none of several at once loses what another has set.
+func changeContexts(change func(*contexts) error) error {
+	c, err := readContexts()
+	if err != nil {
+		return err
+	}
 	if c.file == "" {
 		_, err := os.UserConfigDir()
 		return fmt.Errorf("save contexts: %w", err)
 	}
+	if err := os.MkdirAll(filepath.Dir(c.file), 0o700); err != nil {
+		return fmt.Errorf("save contexts: %w", err)
+	}
+	lock, err := os.OpenFile(c.file+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("lock contexts: %w", err)
+	}
+	defer func() { _ = lock.Close() }() // which ends the lock
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("lock contexts: %w", err)
+	}
+	if c, err = readContexts(); err != nil { // as the one before has left them
+		return err
+	}
+	if err := change(&c); err != nil {
+		return err
+	}
+	return c.save()
+}
+
+// save writes the file, as a whole or not at all.
+func (c contexts) save() error {
 	text, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode contexts: %w", err)
-	}
-	if err := os.MkdirAll(filepath.Dir(c.file), 0o700); err != nil {
-		return fmt.Errorf("save contexts: %w", err)
 	}
 	f, err := os.CreateTemp(filepath.Dir(c.file), ".contexts-*") // which is its owner's alone
 	if err != nil {
