@@ -18,6 +18,9 @@ import (
 // errCursor: a cursor that was not returned to this tenant.
 var errCursor = errors.New("must be a cursor that this list returned")
 
+// maxCursor is how long a cursor may be, in bytes before base64.
+const maxCursor = 1 << 10
+
 // ErrBadCursor is what is wrong with a query whose cursor is of another list, or damaged.
 var ErrBadCursor = job.Invalid{{Field: "cursor", Message: errCursor.Error()}}
 
@@ -56,7 +59,8 @@ func (c cursors) seal(ctx context.Context, position string) string {
 
 func (c cursors) open(ctx context.Context, cursor string) (string, error) {
 	raw, err := base64.RawURLEncoding.DecodeString(cursor)
-	if err != nil || len(raw) > 1<<10 {
+	// One spelling: base64 takes line breaks anywhere, and any spare bits.
+	if err != nil || len(raw) > maxCursor || base64.RawURLEncoding.EncodeToString(raw) != cursor {
 		return "", errCursor
 	}
 	position, err := c.aead.Open(nil, nil, raw, []byte(auth.FromContext(ctx)))

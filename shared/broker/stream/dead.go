@@ -221,7 +221,11 @@ func (s *Store) findLetter(id string) (p *Partition, trigger, entry string, err 
 		errors.Join(CheckName("namespace", f[0]), CheckName("broker", f[1]), CheckName("trigger", f[3])) != nil {
 		return nil, "", "", bad
 	}
-	return s.Partition(Broker{Namespace: f[0], Name: f[1]}, n), f[3], f[4], nil
+	p = s.Partition(Broker{Namespace: f[0], Name: f[1]}, n)
+	if p.letterID(f[3], f[4]) != id { // base64 takes line breaks anywhere, and numbers have many spellings
+		return nil, "", "", bad
+	}
+	return p, f[3], f[4], nil
 }
 
 // DeadLetter returns one dead letter, or ErrNotFound.
