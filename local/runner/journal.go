@@ -18,8 +18,8 @@ import (
 // streams with the process, and resume can only bring back, or leave alone, what
 // the job store knows. Events of strangers are left to the steps to refuse. What can
 // never be written is not waited for: it goes its way, which ends among the dead
-// letters.
-func journal(l jobstore.Store, seals *seal.Keys, log *slog.Logger) func(context.Context, []cloudevents.Event) error {
+// letters. A notification that is written is no longer unfinished.
+func journal(l jobstore.Store, seals *seal.Keys, unfinished *sending, log *slog.Logger) func(context.Context, []cloudevents.Event) error {
 	return func(ctx context.Context, events []cloudevents.Event) error {
 		var keep []cloudevents.Event
 		for _, e := range events {
@@ -35,6 +35,12 @@ func journal(l jobstore.Store, seals *seal.Keys, log *slog.Logger) func(context.
 			if errors.Is(a.Err, jobstore.ErrUnreadable) {
 				log.WarnContext(ctx, "event not journalled", "event_id", keep[i].ID(), "event_type", keep[i].Type(), "error", a.Err)
 				applied[i].Err = nil
+			}
+			if a.Err != nil {
+				continue
+			}
+			if err := unfinished.stored(keep[i]); err != nil { // the file says what is true, and is removed once it is old
+				log.WarnContext(ctx, "removing the file of a stored notification failed", "event_id", keep[i].ID(), "error", err)
 			}
 		}
 		return jobstore.Errors(applied)

@@ -63,6 +63,8 @@ type Local struct {
 	schedules *schedules
 	// stopSchedules ends them and waits.
 	stopSchedules func()
+	// sending holds which messages are being sent. It is nil where Redis lasts.
+	sending *sending
 	// reconciler is the supervisor's.
 	reconciler *supervise.Reconciler
 	// traces are nil where none are sent.
@@ -194,7 +196,7 @@ func (l *Local) startBroker(ctx context.Context, cfg Config) error {
 		bcfg.Instance = instance(l.DataDir)
 	}
 	if l.stores.embedded {
-		bcfg.Journal, bcfg.Check = journal(l.stores.jobStore, l.Seals, l.log), checkJournalled
+		bcfg.Journal, bcfg.Check = journal(l.stores.jobStore, l.Seals, l.sending, l.log), checkJournalled
 	}
 	client, err := redisclient.New(l.stores.redisURL)
 	if err != nil {

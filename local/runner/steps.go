@@ -214,7 +214,14 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 		notifyOptions, shown.Mailbox = append(notifyOptions, notify.WithMailbox(box)), box
 	}
 	l.Messages = messagesTo(notifyConf, l.PublicURL)
-	f5, err := notify.New(notifyConf, waits, accepted, notifyOptions...)
+	var claims notify.Guard = waits
+	if l.stores.embedded {
+		if l.sending, err = openSending(l.DataDir, waits, notifyConf.Keep); err != nil {
+			return nil, err
+		}
+		claims = l.sending
+	}
+	f5, err := notify.New(notifyConf, claims, accepted, notifyOptions...)
 	add("notify", f5, err)
 	if l.reconciler, err = supervise.NewReconciler(reconcileConf, l.stores.surveyor, waits, accepted, metrics); err != nil {
 		return nil, err

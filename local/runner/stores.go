@@ -57,7 +57,7 @@ func openStores(ctx context.Context, cfg Config, dir string) (_ *stores, err err
 	}
 	s.mode = redis + ", " + database
 	if s.embedded {
-		s.mode += ". Jobs and results outlive the process; idempotency keys and dead letters do not, nor that a message was being sent when it was killed: that goes out twice"
+		s.mode += ". Jobs and results outlive the process; idempotency keys and dead letters do not"
 	}
 	return s, nil
 }

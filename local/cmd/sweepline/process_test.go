@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,12 +52,19 @@ type process struct {
 
 func up(t *testing.T, dir string, args ...string) *process {
 	t.Helper()
+	return upWith(t, nil, dir, args...)
+}
+
+// upWith is up with an environment.
+func upWith(t *testing.T, env []string, dir string, args ...string) *process {
+	t.Helper()
 	file, err := binary()
 	require.NoError(t, err)
 	p := &process{t: t}
 	p.cmd = exec.Command(file, append([]string{
 		"up", "--data-dir", dir, "--port", "0", "--broker-port", "0", "--trading-port", "0", "--admin-port", "0", "--delay", "500ms",
 	}, args...)...)
+	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stderr = os.Stderr
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
@@ -155,6 +164,50 @@ func TestKillNineInTheMiddleOfTwentyJobs(t *testing.T) {
 			require.LessOrEqual(t, twice, 1)
 		})
 	}
+}
+
+// A message that was being sent when the process was killed goes out again, since nobody
+// knows whether it arrived, and is marked so: on embedded stores at once, whose claims
+// are in files; with a Redis that lasts after its lease, which notify's tests see.
+func TestKillNineWhileAMessageIsSent(t *testing.T) {
+	t.Parallel()
+	sending, posts := make(chan struct{}, 10), make(chan struct{})
+	slack := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		sending <- struct{}{}
+		select {
+		case <-posts:
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(slack.Close)
+	dir := t.TempDir()
+	p := upWith(t, []string{"SLACK_WEBHOOK_URL=" + slack.URL}, dir)
+	a, err := submit(t.Context(), p.client(), job.Sweep{
+		Ticker: "SMI", FastRange: [2]int{5, 20}, SlowRange: [2]int{20, 60}, Step: 5, MinTrades: 10, StrategyType: job.EMA,
+	})
+	require.NoError(t, err)
+	<-sending
+	p.kill()
+	close(posts)
+
+	p = upWith(t, []string{"SLACK_WEBHOOK_URL=" + slack.URL}, dir)
+	<-sending
+	var again any
+	require.Eventually(t, func() bool {
+		events, err := p.client().Timeline(t.Context(), a.JobID)
+		for _, e := range events {
+			if e.Type == event.JobNotified {
+				again = e.Data["again"]
+			}
+		}
+		return err == nil && again != nil
+	}, time.Minute, 20*time.Millisecond)
+	require.Equal(t, true, again)
+	require.Empty(t, sending)
+	left, err := os.ReadDir(filepath.Join(dir, "sending"))
+	require.NoError(t, err)
+	require.Empty(t, left)
 }
 
 // notifications counts the notification lines of both runs by job.
