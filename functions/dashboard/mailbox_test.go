@@ -1,6 +1,7 @@
 package dashboard_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -31,7 +32,7 @@ func TestMailboxOfHostileMessages(t *testing.T) {
 	box, h := withMailbox(t)
 	const evil = `<script>alert(1)</script>`
 	box.Put(mailbox.Message{
-		JobID: "j1", TenantID: "acme", Subject: evil, Text: evil, PictureSrc: "cid:x@y", Picture: []byte("PNG"),
+		JobID: "j1", TenantID: "acme", Subject: evil, Text: evil, PictureSrc: "cid:x@y", Picture: func(context.Context) []byte { return []byte("PNG") },
 		HTML:  "<html><head></head><body>" + evil + `<img src="cid:x@y"></body></html>`,
 		Slack: []byte(`{"text": "` + evil + `", "blocks": [{"type": "header", "text": {"text": "` + evil + `"}}, {"type": "context", "elements": [{"text": "fine"}]}, {"type": "actions", "elements": [{"text": {"text": "go"}, "url": "javascript:alert(1)"}]}, {"type": "video"}]}`),
 	})

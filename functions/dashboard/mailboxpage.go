@@ -54,8 +54,8 @@ func (f *Function) mailAlone(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	html := strings.Replace(m.HTML, "<head>", `<head><base target="_blank">`, 1)
-	if m.PictureSrc != "" {
-		html = strings.ReplaceAll(html, m.PictureSrc, "data:image/png;base64,"+base64.StdEncoding.EncodeToString(m.Picture))
+	if m.Picture != nil {
+		html = strings.ReplaceAll(html, m.PictureSrc, "data:image/png;base64,"+base64.StdEncoding.EncodeToString(m.Picture(r.Context())))
 	}
 	w.Header().Set("Content-Security-Policy", mailPolicy)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

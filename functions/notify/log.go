@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/mailbox"
 )
 
@@ -18,11 +19,14 @@ type logLine struct {
 	log       *slog.Logger
 	box       Mailbox // may be nil
 	templates *templates
+	// described is a job's picture for a message, drawn the one to show; nil where there is none.
+	described, drawn func(ctx context.Context, j job.Job) *Picture
 }
 
 func (logLine) name() string { return "log" }
 
-func (l logLine) pictured() bool { return l.box != nil }
+// pictured: a message in the mailbox has its picture drawn when somebody looks at it.
+func (logLine) pictured() bool { return false }
 
 func (l logLine) send(ctx context.Context, m message) error {
 	if l.box != nil {
@@ -41,6 +45,7 @@ func (l logLine) send(ctx context.Context, m message) error {
 }
 
 func (l logLine) keep(ctx context.Context, m message) error {
+	m.Picture = l.described(ctx, m.Job)
 	kept, err := with(ctx, l.templates, m, func(s set, m message) (k mailbox.Message, err error) {
 		k.Text, k.HTML, err = s.mail(m)
 		return k, err
@@ -57,7 +62,13 @@ func (l logLine) keep(ctx context.Context, m message) error {
 		kept.At = *m.Job.CompletedAt
 	}
 	if m.Picture != nil {
-		kept.Picture, kept.PictureSrc = m.Picture.file, string(m.Picture.Src)
+		kept.PictureSrc = string(m.Picture.Src)
+		kept.Picture = func(ctx context.Context) []byte {
+			if p := l.drawn(ctx, m.Job); p != nil {
+				return p.file
+			}
+			return nil
+		}
 	}
 	l.box.Put(kept)
 	return nil

@@ -153,7 +153,7 @@ func New(cfg Config, g Guard, s Sender, opts ...Option) (*Function, error) {
 		f.channels, errs = append(f.channels, c), append(errs, err)
 	}
 	if len(f.channels) == 0 {
-		f.channels = []channel{logLine{o.log, o.box, t}}
+		f.channels = []channel{logLine{o.log, o.box, t, f.described, f.picture}}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err

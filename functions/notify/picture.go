@@ -43,11 +43,12 @@ type Picture struct {
 	Width, Height int
 
 	id   string
-	file []byte
+	file []byte // nil of one that is not drawn
 }
 
 // newPicture draws a map of a job.
 func newPicture(jobID string, s heatmap.Map) (*Picture, error) {
+	p := describe(jobID, s)
 	var b bytes.Buffer
 	c := canvases.Get().(*canvas) //nolint:forcetypeassert // nothing else is put there
 	defer canvases.Put(c)
@@ -58,16 +59,22 @@ func newPicture(jobID string, s heatmap.Map) (*Picture, error) {
 	if b.Len() > mostPicture {
 		return nil, fmt.Errorf("the picture has %d bytes, more than %d", b.Len(), mostPicture)
 	}
+	p.file = b.Bytes()
+	return p, nil
+}
+
+// describe is a picture that is not drawn: what templates need of it.
+func describe(jobID string, s heatmap.Map) *Picture {
 	signal := ""
 	if s.Best.SignalPeriod != nil {
 		signal = fmt.Sprintf(", signal %d", *s.Best.SignalPeriod)
 	}
 	id := "heat-map." + jobID + "@sweepline" // of one message in the world (RFC 2392)
 	return &Picture{
-		Src: template.URL("cid:" + id), id: id, file: b.Bytes(), Width: pictureWidth / 2, Height: pictureHeight / 2, //nolint:gosec // a job's id is checked
+		Src: template.URL("cid:" + id), id: id, Width: pictureWidth / 2, Height: pictureHeight / 2, //nolint:gosec // a job's id is checked
 		Alt: fmt.Sprintf("Heat map of the score over fast and slow periods: best at fast %d, slow %d%s with %s; scores run from %s to %s.",
 			s.Best.FastPeriod, s.Best.SlowPeriod, signal, figure(s.Best.Score), figure(s.Low), figure(s.High)),
-	}, nil
+	}
 }
 
 // Colours of everything that is no field. They do not follow dark mode: the

@@ -54,12 +54,34 @@ func (f *Function) picture(ctx context.Context, j job.Job) *Picture {
 }
 
 func (f *Function) draw(ctx context.Context, j job.Job) (*Picture, error) {
-	s, ok, err := heatmap.Read(ctx, f.rows, j, func() error { return nil })
-	if err != nil {
+	s, ok, err := f.surface(ctx, j)
+	if err != nil || !ok {
 		return nil, err
 	}
-	if !ok {
-		return nil, nil //nolint:nilnil // too few rows to make an area are no mistake
+	return newPicture(j.JobID, s)
+}
+
+// described is picture without the drawing, which takes ten times as long as the rest:
+// for a message that perhaps nobody looks at.
+func (f *Function) described(ctx context.Context, j job.Job) *Picture {
+	if f.rows == nil || j.Status != job.Completed {
+		return nil
 	}
-	return newPicture(j.JobID, s.Map(0, heatmap.Best))
+	s, ok, err := f.surface(ctx, j)
+	if err != nil {
+		f.log.WarnContext(ctx, "reading heat map failed, keeping message without it", slog.String("job_id", j.JobID), slog.Any("error", err))
+	}
+	if err != nil || !ok {
+		return nil
+	}
+	return describe(j.JobID, s)
+}
+
+// surface is the map that a picture shows; false where too few rows make no area.
+func (f *Function) surface(ctx context.Context, j job.Job) (heatmap.Map, bool, error) {
+	s, ok, err := heatmap.Read(ctx, f.rows, j, func() error { return nil })
+	if err != nil || !ok {
+		return heatmap.Map{}, false, err
+	}
+	return s.Map(0, heatmap.Best), true, nil
 }

@@ -274,6 +274,6 @@ func TestTheMailboxKeepsWhatWouldBeSent(t *testing.T) {
 	require.Contains(t, kept[1].HTML, kept[1].PictureSrc)
 	require.Contains(t, kept[1].Text, "1234 combinations")
 	require.True(t, json.Valid(kept[1].Slack))
-	_, err = png.Decode(bytes.NewReader(kept[1].Picture))
+	_, err = png.Decode(bytes.NewReader(kept[1].Picture(t.Context())))
 	require.NoError(t, err)
 }

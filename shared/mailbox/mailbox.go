@@ -4,13 +4,14 @@
 package mailbox
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"time"
 )
 
-// Bounds of a Box. A message of notify takes some 60 kB, nearly all of it the
-// picture.
+// Bounds of a Box. A message of notify takes some 10 kB and holds its job with its best
+// rows.
 const (
 	// MostMessages is how many are kept; older ones are forgotten.
 	MostMessages = 100
@@ -24,9 +25,11 @@ type Message struct {
 	JobID, TenantID string
 	At              time.Time
 	Completed       bool
-	// Subject, Text, HTML and Picture (PNG, may be nil) are the mail.
+	// Subject, Text and HTML are the mail.
 	Subject, Text, HTML string
-	Picture             []byte
+	// Picture draws the mail's picture, a PNG, or gives nil where that cannot be done now.
+	// It is nil where the mail has none.
+	Picture func(ctx context.Context) []byte
 	// PictureSrc is the address under which HTML names the picture.
 	PictureSrc string
 	// Slack is the webhook's body, JSON.
@@ -34,7 +37,7 @@ type Message struct {
 }
 
 func (m Message) size() int {
-	return len(m.JobID) + len(m.TenantID) + len(m.Subject) + len(m.Text) + len(m.HTML) + len(m.Picture) + len(m.PictureSrc) + len(m.Slack)
+	return len(m.JobID) + len(m.TenantID) + len(m.Subject) + len(m.Text) + len(m.HTML) + len(m.PictureSrc) + len(m.Slack)
 }
 
 // Box holds messages. The zero value is empty and ready; many goroutines may use

@@ -2,6 +2,7 @@ package mailbox_test
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -32,7 +33,7 @@ func TestItIsBounded(t *testing.T) {
 	var many, large mailbox.Box
 	for i := range mailbox.MostMessages + 10 {
 		many.Put(mailbox.Message{JobID: strconv.Itoa(i), TenantID: "a"})
-		large.Put(mailbox.Message{JobID: strconv.Itoa(i), TenantID: "a", Picture: make([]byte, 1<<20)})
+		large.Put(mailbox.Message{JobID: strconv.Itoa(i), TenantID: "a", HTML: strings.Repeat("x", 1<<20)})
 	}
 	require.Len(t, many.Messages("a"), mailbox.MostMessages)
 	require.Equal(t, strconv.Itoa(mailbox.MostMessages+9), many.Messages("a")[0].JobID, "the oldest went")
