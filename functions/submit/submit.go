@@ -44,10 +44,7 @@ type Config struct {
 	// FirstPoll is when a sweep without an estimate is polled for the first
 	// time. Default 30s.
 	FirstPoll time.Duration `envconfig:"POLL_FIRST" default:"30s"`
-	// ProgressEvery is when a sweep is polled for the first time where that is before
-	// its estimate, so that progress is seen. It costs calls of the API's budget. 0 is
-	// off. Default 0.
-	ProgressEvery time.Duration `envconfig:"POLL_PROGRESS" default:"0"`
+	trading.Progress
 	// BackoffMax bounds how long one job stays away from the API after failed
 	// attempts of its own. Default 1m.
 	BackoffMax time.Duration `envconfig:"SUBMIT_BACKOFF_MAX" default:"1m"`
@@ -89,8 +86,8 @@ func New(cfg Config, waits *wait.Waits, api sweeps) (*Function, error) {
 	if cfg.FirstPoll < 0 || cfg.BackoffMax < 0 {
 		return nil, errors.New("POLL_FIRST and SUBMIT_BACKOFF_MAX must not be negative")
 	}
-	if cfg.ProgressEvery != 0 && cfg.ProgressEvery < time.Second {
-		return nil, errors.New("POLL_PROGRESS: must be 0 or at least 1s, the API's limit")
+	if err := cfg.Progress.Check(); err != nil {
+		return nil, err
 	}
 	return &Function{cfg: cfg, waits: waits, api: api}, nil
 }

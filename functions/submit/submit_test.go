@@ -249,7 +249,7 @@ func TestNewRefuses(t *testing.T) {
 	for name, cfg := range map[string]submit.Config{
 		"CALLBACK_SECRET":  {BaseURL: "http://x"},
 		"WEBHOOK_BASE_URL": {Secret: "secret of the tests"},
-		"POLL_PROGRESS":    {Secret: "secret of the tests", BaseURL: "http://x", ProgressEvery: time.Millisecond},
+		"POLL_PROGRESS":    {Secret: "secret of the tests", BaseURL: "http://x", Progress: trading.Progress{ProgressEvery: time.Millisecond}},
 	} {
 		_, err := submit.New(cfg, waits, a)
 		require.ErrorContains(t, err, name)

@@ -43,9 +43,7 @@ type Config struct {
 	// PollMax is the longest interval between two polls of a sweep that is late.
 	// Default 1m.
 	PollMax time.Duration `envconfig:"POLL_MAX" default:"1m"`
-	// ProgressEvery is the interval of polls until a sweep's estimate has passed, so
-	// that progress is seen. 0 is none. Default 0.
-	ProgressEvery time.Duration `envconfig:"POLL_PROGRESS" default:"0"`
+	trading.Progress
 	// Tick is how often the loops run without being woken. Default 1s.
 	Tick time.Duration `envconfig:"SUPERVISE_TICK" default:"1s"`
 	// Batch is how many due waits are leased at once. Default 256.
@@ -81,9 +79,7 @@ func (c Config) withDefaults() (Config, error) {
 			errs = append(errs, fmt.Errorf("%s: must be at least %s", d.name, d.least))
 		}
 	}
-	if c.ProgressEvery != 0 && c.ProgressEvery < time.Second {
-		errs = append(errs, errors.New("POLL_PROGRESS: must be 0 or at least 1s, the API's limit"))
-	}
+	errs = append(errs, c.Progress.Check())
 	if c.PollMin > c.PollMax {
 		errs = append(errs, errors.New("POLL_MIN: must not be above POLL_MAX"))
 	}

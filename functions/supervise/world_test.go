@@ -175,7 +175,7 @@ func (w *world) restart(f *faults) {
 	require.NoError(w.t, err)
 	p := &process{redis: client, waits: waits, faults: f}
 	sink := &sink{bus: w.bus, faults: f}
-	p.submit, err = submit.New(submit.Config{BaseURL: "http://hooks.test", Secret: "secret of the tests", ProgressEvery: w.superCfg.ProgressEvery}, waits, api)
+	p.submit, err = submit.New(submit.Config{BaseURL: "http://hooks.test", Secret: "secret of the tests", Progress: w.superCfg.Progress}, waits, api)
 	require.NoError(w.t, err)
 	p.callback, err = callback.New(callback.Config{Secret: "secret of the tests"}, waits, api, sink, prometheus.NewRegistry())
 	require.NoError(w.t, err)
