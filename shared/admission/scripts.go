@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 
@@ -16,20 +17,22 @@ var sources embed.FS
 // Clock begins a script that needs no more than the time; Library one that
 // decides on slots, calls, breakers or the queue. lua/*.lua say what they define.
 var (
-	Clock   = redisclient.Lua(sources, "clock")
-	Library = Clock + redisclient.Lua(sources, "limits", "budget", "breaker", "queue")
+	Clock   = sync.OnceValue(func() string { return redisclient.Lua(&sources, "clock") })
+	Library = sync.OnceValue(func() string {
+		return redisclient.Lua(&sources, "clock", "limits", "budget", "breaker", "queue")
+	})
 )
 
 var (
-	askScript      = redis.NewScript(Library + redisclient.Lua(sources, "ask"))
-	tryScript      = redis.NewScript(Library + redisclient.Lua(sources, "try"))
-	reportScript   = redis.NewScript(Library + redisclient.Lua(sources, "report"))
-	positionScript = redis.NewScript(Library + redisclient.Lua(sources, "position"))
+	askScript      = redisclient.NewScript(Library, &sources, "ask")
+	tryScript      = redisclient.NewScript(Library, &sources, "try")
+	reportScript   = redisclient.NewScript(Library, &sources, "report")
+	positionScript = redisclient.NewScript(Library, &sources, "position")
 )
 
 // Run runs a script that was built upon Clock or Library; args follow what those
 // take.
-func (a *Admission) Run(ctx context.Context, s *redis.Script, args ...any) *redis.Cmd {
+func (a *Admission) Run(ctx context.Context, s *redisclient.Script, args ...any) *redis.Cmd {
 	return s.Run(ctx, a.redis, []string{a.base}, append([]any{a.stamp(), a.limits}, args...)...)
 }
 

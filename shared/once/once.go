@@ -36,8 +36,12 @@ func New(client redis.Cmdable, scripts redis.Scripter, prefix string) (*Once, er
 var sources embed.FS
 
 var (
-	keyScript     = redis.NewScript(redisclient.Lua(sources, "key"))
-	claimScript   = redis.NewScript(redisclient.Lua(sources, "claim"))
-	revokeScript  = redis.NewScript(redisclient.Lua(sources, "revoke"))
-	unclaimScript = redis.NewScript(redisclient.Lua(sources, "unclaim"))
+	keyScript     = script("key")
+	claimScript   = script("claim")
+	revokeScript  = script("revoke")
+	unclaimScript = script("unclaim")
 )
+
+func script(name string) *redisclient.Script {
+	return redisclient.NewScript(nil, &sources, name)
+}

@@ -9,8 +9,8 @@ import (
 // Lua returns the named sources of lua/NAME.lua, one after the other, as a script that
 // shares code with others is put together. Comments of whole lines are left out: Redis
 // need not keep them, and they go over the wire with each EVAL. A source that is not
-// there is a mistake of the program, which must not start.
-func Lua(sources embed.FS, names ...string) string {
+// there is a mistake of the program: it panics.
+func Lua(sources *embed.FS, names ...string) string {
 	var b strings.Builder
 	for _, name := range names {
 		source, err := sources.ReadFile("lua/" + name + ".lua")

@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/zixly/sweepline/shared/admission"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/redisclient"
 )
@@ -112,7 +111,7 @@ func TestScriptsReadTheTenant(t *testing.T) {
 	t.Parallel()
 	client := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()})
 	defer client.Close()
-	script := redis.NewScript(admission.Library + luaWords() + redisclient.Lua(sources, "waits", "share") + "return tenant_of(ARGV[3])")
+	script := redis.NewScript(library() + redisclient.Lua(&sources, "share") + "return tenant_of(ARGV[3])")
 	read := func(header string) (string, error) {
 		return script.Run(t.Context(), client, []string{"x:{w}:"}, "", "0,0,0,0,0,0,0,0,0,0,0", header).Text()
 	}

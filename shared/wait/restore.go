@@ -6,16 +6,12 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
-	"github.com/zixly/sweepline/shared/admission"
 	"github.com/zixly/sweepline/shared/job"
-	"github.com/zixly/sweepline/shared/redisclient"
 )
 
 var (
 	restoreScript = step("restarts", "restore")
-	refusedScript = redis.NewScript(admission.Clock + redisclient.Lua(sources, "refused"))
+	refusedScript = clocked("refused")
 )
 
 // ErrUnfit is wrapped for a job that no record can be made of, however often it is

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/zixly/sweepline/shared/admission"
 	"github.com/zixly/sweepline/shared/redisclient"
 )
@@ -15,9 +13,9 @@ import (
 var sources embed.FS
 
 // Each script is one step; its file says what it takes and returns. They begin
-// with admission's library, and run on Redis 7.0, Valkey and miniredis alike.
+// with admission's library or its clock, and run on Redis 7.0, Valkey and miniredis alike.
 var (
-	acceptScript     = redis.NewScript(admission.Clock + redisclient.Lua(sources, "restarts", "accept"))
+	acceptScript     = clocked("restarts", "accept")
 	enterScript      = step("share", "restarts", "enter")
 	extendScript     = step("extend")
 	submittedScript  = step("submitted")
@@ -35,15 +33,22 @@ var (
 	countScript      = step("count")
 )
 
-func step(parts ...string) *redis.Script {
-	return redis.NewScript(admission.Library + luaWords() + redisclient.Lua(sources, append([]string{"waits"}, parts...)...))
+// step is a script that may admit jobs, or free what they hold.
+func step(parts ...string) *redisclient.Script {
+	return redisclient.NewScript(library, &sources, parts...)
 }
 
-// luaWords gives scripts that read a header the words that stand in it as one byte.
-func luaWords() string {
+// clocked is a script that needs no more than the time.
+func clocked(parts ...string) *redisclient.Script {
+	return redisclient.NewScript(admission.Clock, &sources, parts...)
+}
+
+// library is what scripts of steps begin with. Those that read a header are given the
+// words that stand in it as one byte.
+func library() string {
 	words := make([]string, len(headerWords))
 	for i, word := range headerWords {
 		words[i] = fmt.Sprintf("%q", word)
 	}
-	return "local header_words = {" + strings.Join(words, ", ") + "}\n"
+	return admission.Library() + "local header_words = {" + strings.Join(words, ", ") + "}\n" + redisclient.Lua(&sources, "waits")
 }

@@ -160,12 +160,12 @@ func (w *Waits) sawRedis(reply any) {
 }
 
 // run runs one of the package's scripts.
-func (w *Waits) run(ctx context.Context, s *redis.Script, args ...any) *redis.Cmd {
+func (w *Waits) run(ctx context.Context, s *redisclient.Script, args ...any) *redis.Cmd {
 	return w.admission.Run(ctx, s, args...)
 }
 
 // step runs a script that returns {outcome, now, record}.
-func (w *Waits) step(ctx context.Context, what string, s *redis.Script, jobID, id string, args ...any) (int64, Record, error) {
+func (w *Waits) step(ctx context.Context, what string, s *redisclient.Script, jobID, id string, args ...any) (int64, Record, error) {
 	reply, err := w.run(ctx, s, append([]any{id}, args...)...).Slice()
 	if err != nil {
 		return 0, Record{}, fmt.Errorf("%s of job %s: %w", what, jobID, err)
@@ -202,7 +202,7 @@ func (w *Waits) decodeStep(jobID string, reply []any) (int64, Record, error) {
 }
 
 // flag runs a script that returns 0 or 1.
-func (w *Waits) flag(ctx context.Context, what string, s *redis.Script, jobID string, args ...any) (bool, error) {
+func (w *Waits) flag(ctx context.Context, what string, s *redisclient.Script, jobID string, args ...any) (bool, error) {
 	n, err := w.run(ctx, s, args...).Int64()
 	if err != nil {
 		return false, fmt.Errorf("%s of job %s: %w", what, jobID, err)

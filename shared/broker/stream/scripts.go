@@ -3,8 +3,6 @@ package stream
 import (
 	"embed"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/zixly/sweepline/shared/redisclient"
 )
 
@@ -33,6 +31,6 @@ var (
 	ratesScript    = script("rates")
 )
 
-func script(name string) *redis.Script {
-	return redis.NewScript(redisclient.Lua(sources, "partition", name))
+func script(name string) *redisclient.Script {
+	return redisclient.NewScript(nil, &sources, "partition", name)
 }

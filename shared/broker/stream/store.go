@@ -10,6 +10,8 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/zixly/sweepline/shared/redisclient"
 )
 
 // Config tunes a Store. Every field must be set but those that say so.
@@ -171,7 +173,7 @@ func (s *Store) Brokers(ctx context.Context) ([]Broker, error) {
 }
 
 // run calls a script on the partition.
-func (p *Partition) run(ctx context.Context, script *redis.Script, args ...any) *redis.Cmd {
+func (p *Partition) run(ctx context.Context, script *redisclient.Script, args ...any) *redis.Cmd {
 	return script.Run(ctx, p.store.rdb, []string{p.keys.meta()}, args...)
 }
 
