@@ -26,9 +26,16 @@ func run() int {
 		build.Named = version
 	}
 	started := false
-	cmd := newRoot(&started)
+	cmd, out := newRoot(&started), &stdout{file: os.Stdout}
+	cmd.SetOut(out)
 	ran, err := cmd.ExecuteContextC(ctx)
 	code := exitCode(ctx, err, started)
+	if failed := out.failed(); failed != nil && code < exitSignal {
+		code = exitFailed // what was asked for is not there, whatever else is so
+		if !errors.Is(err, failed) {
+			err = errors.Join(err, failed)
+		}
+	}
 	switch {
 	case err == nil, code > exitSignal: // who has interrupted it knows
 	case code == exitUsage:
