@@ -225,7 +225,10 @@ func TestFollowAJob(t *testing.T) {
 		seen = append(seen, u)
 		return u.Progress < 40
 	}))
-	require.Equal(t, []client.Update{{JobID: head.JobID, Status: job.Queued}, {JobID: head.JobID, Status: job.Running, Progress: 40}}, seen)
+	require.Equal(t, []client.Update{
+		{JobID: head.JobID, Status: job.Queued, DisplayStatus: job.Queued},
+		{JobID: head.JobID, Status: job.Running, DisplayStatus: job.Running, Progress: 40},
+	}, seen)
 	require.Equal(t, 1, opened)
 
 	// The server closes the stream of a job that has ended: nothing is lost by that.

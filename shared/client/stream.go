@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,12 +36,17 @@ type Connection struct {
 
 // Update is where a job is.
 type Update struct {
-	JobID    string    `json:"job_id"`
-	Status   job.State `json:"status"`
-	Progress int       `json:"progress"`
+	JobID  string    `json:"job_id"`
+	Status job.State `json:"status"`
+	// DisplayStatus is as in Job; empty where an older server does not tell it.
+	DisplayStatus job.State `json:"display_status"`
+	Progress      int       `json:"progress"`
 	// Place is as in Job.
 	Place int `json:"place,omitempty"`
 }
+
+// Shown is the state that people are told.
+func (u Update) Shown() job.State { return cmp.Or(u.DisplayStatus, u.Status) }
 
 // FollowJob calls more with where the job is, at first and each time when it has
 // changed, until more says no. A job that has ended changes no more.

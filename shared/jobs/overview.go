@@ -96,7 +96,7 @@ func (s *Service) readOverview(ctx context.Context) (overview, error) {
 		return o, fmt.Errorf("read open jobs: %w", err)
 	}
 	for _, j := range s.Live(ctx, open.Jobs) {
-		o.Open = append(o.Open, update{JobID: j.JobID, Status: j.Status, Progress: j.Progress, Place: j.Place})
+		o.Open = append(o.Open, updateOf(j))
 	}
 	return o, nil
 }
@@ -104,7 +104,7 @@ func (s *Service) readOverview(ctx context.Context) (overview, error) {
 // streamOverview sends a tenant's overview as Server-Sent Events, first as it
 // is and then each time it has changed, until the client goes:
 //
-//	event: jobs    {counts: {QUEUED: n, …}, open: [{job_id, status, progress, place?}], latest?}
+//	event: jobs    {counts: {QUEUED: n, …}, open: [{job_id, status, display_status, progress, place?}], latest?}
 func (s *Service) streamOverview(w http.ResponseWriter, r *http.Request) {
 	release, ok := s.takeStream(w, auth.FromContext(r.Context()))
 	if !ok {

@@ -49,7 +49,7 @@ func mark(j Found) int {
 
 // stream sends a job's changes as Server-Sent Events until its end:
 //
-//	event: status    {job_id, status, progress, place?}
+//	event: status    {job_id, status, display_status, progress, place?}
 //	event: progress  {job_id, progress}
 //	event: result    the job, as GET gives it; nothing follows
 func (s *Service) stream(w http.ResponseWriter, r *http.Request) {

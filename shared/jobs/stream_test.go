@@ -31,11 +31,11 @@ func TestStreamTellsAJobFromBeginningToEnd(t *testing.T) {
 	id := head.JobID
 	s, code := jobstest.Open(t, h, id, "")
 	require.Equal(t, 200, code)
-	s.Want("status", "0", `{"job_id":"`+id+`","status":"QUEUED","progress":0}`)
+	s.Want("status", "0", `{"job_id":"`+id+`","status":"QUEUED","display_status":"QUEUED","progress":0}`)
 	w.Changes <- wait.Record{Header: head, Place: 3}
-	s.Want("status", "0", `{"job_id":"`+id+`","status":"QUEUED","progress":0,"place":3}`)
+	s.Want("status", "0", `{"job_id":"`+id+`","status":"QUEUED","display_status":"QUEUED","progress":0,"place":3}`)
 	w.Changes <- jobstest.Running(head, 0)
-	s.Want("status", "1000", `{"job_id":"`+id+`","status":"RUNNING","progress":0}`)
+	s.Want("status", "1000", `{"job_id":"`+id+`","status":"RUNNING","display_status":"RUNNING","progress":0}`)
 	w.Changes <- jobstest.Running(head, 40)
 	s.Want("progress", "1040", `{"job_id":"`+id+`","progress":40}`)
 	w.Changes <- jobstest.Running(head, 40) // says nothing new
@@ -48,7 +48,7 @@ func TestStreamTellsAJobFromBeginningToEnd(t *testing.T) {
 		w.Jobs[id] = job.Job{JobID: id, TenantID: "default", Status: job.Completed, Progress: 100, CreatedAt: jobstest.Created, Results: []job.Row{{FastPeriod: 10}}}
 	})
 	w.Changes <- jobstest.Ended(head)
-	s.Want("status", "2000", `{"job_id":"`+id+`","status":"COMPLETED","progress":100}`)
+	s.Want("status", "2000", `{"job_id":"`+id+`","status":"COMPLETED","display_status":"COMPLETED","progress":100}`)
 	name, eventID, data := s.Next()
 	require.Equal(t, "result 3000", name+" "+eventID)
 	var j job.Job
@@ -65,7 +65,7 @@ func TestStreamWaitsForTheJobStore(t *testing.T) {
 	s, _ := jobstest.Open(t, h, head.JobID, "0")
 	w.Set(func() { w.Records[head.JobID] = jobstest.Ended(head) })
 	w.Changes <- jobstest.Ended(head)
-	s.Want("status", "1100", `{"job_id":"`+head.JobID+`","status":"RUNNING","progress":100}`)
+	s.Want("status", "1100", `{"job_id":"`+head.JobID+`","status":"RUNNING","display_status":"RUNNING","progress":100}`)
 	w.Set(func() {
 		w.Jobs[head.JobID] = job.Job{JobID: head.JobID, TenantID: "default", Status: job.Completed, CreatedAt: jobstest.Created, Results: []job.Row{}}
 	})

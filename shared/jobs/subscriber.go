@@ -22,10 +22,17 @@ type subscriber struct {
 
 // update is the data of status and progress events.
 type update struct {
-	JobID    string    `json:"job_id"`
-	Status   job.State `json:"status,omitempty"`
-	Progress int       `json:"progress"`
-	Place    int       `json:"place,omitempty"`
+	JobID  string    `json:"job_id"`
+	Status job.State `json:"status,omitempty"`
+	// DisplayStatus is as in Found, there where Status is.
+	DisplayStatus job.State `json:"display_status,omitempty"`
+	Progress      int       `json:"progress"`
+	Place         int       `json:"place,omitempty"`
+}
+
+// updateOf says where a job is.
+func updateOf(j Found) update {
+	return update{JobID: j.JobID, Status: j.Status, DisplayStatus: j.DisplayStatus, Progress: j.Progress, Place: j.Place}
 }
 
 // show sends what is new in j.
@@ -34,8 +41,7 @@ func (s *subscriber) show(j Found) error {
 	changed := now > s.last && j.Status != s.status || j.Status == job.Queued && j.Place != s.place && now >= s.last
 	switch {
 	case changed:
-		u := update{JobID: j.JobID, Status: j.Status, Progress: j.Progress, Place: j.Place}
-		if err := s.out.send("status", now, u); err != nil {
+		if err := s.out.send("status", now, updateOf(j)); err != nil {
 			return err
 		}
 	case now > s.last:

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -107,6 +108,41 @@ func TestWatchedJobFailed(t *testing.T) {
 	require.Contains(t, errs, "Run it again with: sweepline retry "+idA+" --server "+server.URL+"\n")
 	_, _, code = command(t, "http://127.0.0.1:1", "cancel", idA)
 	require.Equal(t, exitFailed, code)
+}
+
+// TestCancelledIsNotFailed: a job that was cancelled is told as such, in each line.
+func TestCancelledIsNotFailed(t *testing.T) {
+	t.Parallel()
+	var both atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		code, shown := "timeout", "FAILED"
+		if strings.Contains(r.URL.Path, idA) || both.Load() {
+			code, shown = "cancelled", "CANCELLED"
+		}
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/stream"):
+			w.Header().Set("Content-Type", "text/event-stream")
+			_, _ = w.Write([]byte(`data: {"job_id":"` + idA + `","status":"FAILED","display_status":"` + shown + `"}` + "\n\n"))
+		case r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/trading-sweep"):
+			_, _ = w.Write([]byte(`{"group_id":"` + idA + `","jobs":[{"job_id":"` + idA + `","ticker":"DAX"},{"job_id":"` + idB + `","ticker":"SMI"}]}`))
+		case r.URL.Path == "/api/jobs":
+			_, _ = w.Write([]byte(`{"jobs":[]}`))
+		default:
+			_, _ = w.Write([]byte(`{"job_id":"` + idA + `","status":"FAILED","error_code":"` + code + `"}`))
+		}
+	}))
+	t.Cleanup(server.Close)
+	_, errs, code := command(t, server.URL, "watch", idA)
+	require.Equal(t, exitJobFailed, code)
+	require.Equal(t, "cancelled\nsweepline: job "+idA+" was cancelled\nRun it again with: sweepline retry "+idA+"\n", errs)
+	group := []string{"submit", "--tickers", "DAX,SMI", "-w"}
+	_, errs, code = command(t, server.URL, group...)
+	require.Equal(t, exitJobFailed, code)
+	require.Contains(t, errs, "1 of 2: DAX\ncancelled\n2 of 2: SMI\nfailed\n")
+	require.Contains(t, errs, "sweepline: 1 job of the group failed, 1 cancelled\nRun them again with: sweepline retry --group "+idA+" --status failed,cancelled\n")
+	both.Store(true)
+	_, errs, _ = command(t, server.URL, group...)
+	require.Contains(t, errs, "sweepline: 2 jobs of the group cancelled\nRun them again with: sweepline retry --group "+idA+" --status cancelled\n")
 }
 
 // TestNotASweepline: what is no answer of a sweepline is not asked for again and again.

@@ -177,7 +177,7 @@ func (s *submission) toldGroup(cmd *cobra.Command, c *api.Client, a api.Accepted
 		return err
 	}
 	fmt.Fprintf(errs, "Group %s: %s\n", a.GroupID, counted(len(a.Jobs), "job"))
-	failed := 0
+	failed, cancelled := 0, 0
 	for n, one := range a.Jobs {
 		fmt.Fprintf(errs, "%d of %d: %s\n", n+1, len(a.Jobs), one.Ticker)
 		j, err := follow(cmd.Context(), c, one.JobID, errs)
@@ -185,8 +185,11 @@ func (s *submission) toldGroup(cmd *cobra.Command, c *api.Client, a api.Accepted
 			sayGoesOn(cmd, "The jobs go on. Follow them with", "jobs --follow")
 			return err
 		}
-		if j.Status == job.Failed {
+		switch j.Shown() {
+		case job.Failed:
 			failed++
+		case job.ShownCancelled:
+			cancelled++
 		}
 	}
 	p, err := c.Jobs(cmd.Context(), api.JobFilter{Group: a.GroupID, Sort: api.BestFirst, Limit: 500})
@@ -198,10 +201,23 @@ func (s *submission) toldGroup(cmd *cobra.Command, c *api.Client, a api.Accepted
 	} else {
 		printJobs(out, p.Jobs, false)
 	}
-	if err == nil && failed > 0 {
-		err = jobFailedError{errors.New(counted(failed, "job") + " of the group failed\nRun them again with: " + again(cmd, "retry --group "+a.GroupID))}
+	if err == nil && failed+cancelled > 0 {
+		err = jobFailedError{errors.New(endedBadly(cmd, a.GroupID, failed, cancelled))}
 	}
 	return err
+}
+
+// endedBadly says how many jobs of a group failed and how many were cancelled, and how to
+// run them again: those that were cancelled only where they are asked for.
+func endedBadly(cmd *cobra.Command, group string, failed, cancelled int) string {
+	said, which := counted(failed, "job")+" of the group failed", ""
+	switch {
+	case cancelled > 0 && failed > 0:
+		said, which = fmt.Sprintf("%s, %d cancelled", said, cancelled), " --status failed,cancelled"
+	case cancelled > 0:
+		said, which = counted(cancelled, "job")+" of the group cancelled", " --status cancelled"
+	}
+	return said + "\nRun them again with: " + again(cmd, "retry --group "+group+which)
 }
 
 func counted(n int, what string) string {

@@ -146,9 +146,9 @@ func lines(w io.Writer) func(api.Update) {
 
 func describe(u api.Update) string {
 	if u.Status == job.Queued && u.Place > 0 {
-		return fmt.Sprintf("%-9s (number %d in the queue)", strings.ToLower(string(u.Status)), u.Place)
+		return fmt.Sprintf("%-9s (number %d in the queue)", strings.ToLower(string(u.Shown())), u.Place)
 	}
-	return fmt.Sprintf("%-9s", strings.ToLower(string(u.Status)))
+	return fmt.Sprintf("%-9s", strings.ToLower(string(u.Shown())))
 }
 
 // drawn draws the job's progress over itself. The last stays as it is: a failed job's bar
