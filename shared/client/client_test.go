@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -243,6 +244,26 @@ func TestFollowAJob(t *testing.T) {
 	require.True(t, ok, err)
 	require.Equal(t, http.StatusNotFound, refused.Status)
 }
+
+// What was read is written as the API writes it.
+func TestTimesAreWrittenAsTheAPIDoes(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 1, 31, 13, 0, 0, 500_000_001, time.FixedZone("", 3600))
+	whole := at.Truncate(time.Second)
+	for _, v := range []any{
+		client.Job{Job: job.Job{CreatedAt: at, StartedAt: &at, CompletedAt: &whole}, ETA: &at}, client.Accepted{CreatedAt: at},
+		client.DeadLetter{Time: at}, client.Cause{First: at, Last: whole},
+	} {
+		text, err := json.Marshal(v)
+		require.NoError(t, err)
+		require.NotEmpty(t, times.FindAll(text, -1))
+		for _, found := range times.FindAllSubmatch(text, -1) {
+			require.Contains(t, []string{"12:00:00.500Z", "12:00:00.000Z"}, string(found[1]), "%T: %s", v, text)
+		}
+	}
+}
+
+var times = regexp.MustCompile(`"2026-01-31T([^"]*)"`)
 
 func TestErrors(t *testing.T) {
 	t.Parallel()

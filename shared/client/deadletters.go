@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/rfc3339"
 )
 
 // DeadLetter is an event that could not be delivered.
@@ -32,6 +33,16 @@ type DeadLetter struct {
 	// Event is the CloudEvent in JSON. Lists leave out large data, of DataBytes bytes.
 	Event     json.RawMessage `json:"event"`
 	DataBytes int             `json:"data_bytes,omitempty"`
+}
+
+// MarshalJSON writes its time as the API does; the event stays as it is.
+func (l DeadLetter) MarshalJSON() ([]byte, error) {
+	type plain DeadLetter // without this method
+	return json.Marshal(struct {
+		plain
+
+		Time rfc3339.Milli `json:"time"`
+	}{plain(l), rfc3339.Milli(l.Time)})
 }
 
 // DeadLetterFilter says which dead letters are listed. The zero value is all.
@@ -112,6 +123,17 @@ type Cause struct {
 	Last  time.Time `json:"last"`
 	// Example is the id of the last one.
 	Example string `json:"example"`
+}
+
+// MarshalJSON writes its times as the API does.
+func (c Cause) MarshalJSON() ([]byte, error) {
+	type plain Cause // without this method
+	return json.Marshal(struct {
+		plain
+
+		First rfc3339.Milli `json:"first"`
+		Last  rfc3339.Milli `json:"last"`
+	}{plain(c), rfc3339.Milli(c.First), rfc3339.Milli(c.Last)})
 }
 
 // Causes are dead letters, grouped, the greatest group first.

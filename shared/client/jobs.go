@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/rfc3339"
 )
 
 // Request asks for a sweep, or with Tickers for the same sweep of many.
@@ -56,6 +57,16 @@ type Accepted struct {
 	CreatedAt  time.Time `json:"created_at"`
 	// RetryOf is the job whose sweep runs again, for a retry.
 	RetryOf string `json:"retry_of,omitempty"`
+}
+
+// MarshalJSON writes its time as the API does.
+func (a Accepted) MarshalJSON() ([]byte, error) {
+	type plain Accepted // without this method
+	return json.Marshal(struct {
+		plain
+
+		CreatedAt rfc3339.Milli `json:"created_at"`
+	}{plain(a), rfc3339.Milli(a.CreatedAt)})
 }
 
 // AcceptedJob is one job of a group.
@@ -108,6 +119,21 @@ type Job struct {
 	ElapsedSeconds float64 `json:"elapsed_seconds,omitempty"`
 	// ETA is when its sweep may end; nil where nothing tells.
 	ETA *time.Time `json:"eta,omitempty"`
+}
+
+// MarshalJSON writes its times as the API does.
+func (j Job) MarshalJSON() ([]byte, error) {
+	type plain Job // without this method
+	return json.Marshal(struct {
+		plain
+
+		CreatedAt   rfc3339.Milli  `json:"created_at"`
+		StartedAt   *rfc3339.Milli `json:"started_at,omitempty"`
+		CompletedAt *rfc3339.Milli `json:"completed_at,omitempty"`
+		ETA         *rfc3339.Milli `json:"eta,omitempty"`
+	}{
+		plain(j), rfc3339.Milli(j.CreatedAt), rfc3339.MilliOf(j.StartedAt), rfc3339.MilliOf(j.CompletedAt), rfc3339.MilliOf(j.ETA),
+	})
 }
 
 // Job reads a job with its ten best rows.

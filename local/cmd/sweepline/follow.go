@@ -14,6 +14,7 @@ import (
 
 	api "github.com/zixly/sweepline/shared/client"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/rfc3339"
 )
 
 // change is what jobs --follow prints of a job.
@@ -25,6 +26,17 @@ type change struct {
 	ErrorCode job.ErrorCode `json:"error_code,omitempty"`
 	Progress  int           `json:"progress"`
 	Place     int           `json:"place,omitempty"`
+}
+
+// MarshalJSON writes its time as the API does, and the state that people are told as well.
+func (c change) MarshalJSON() ([]byte, error) {
+	type plain change // without this method
+	return json.Marshal(struct {
+		plain
+
+		Time          rfc3339.Milli `json:"time"`
+		DisplayStatus job.State     `json:"display_status"`
+	}{plain(c), rfc3339.Milli(c.Time), c.shown()})
 }
 
 // shown is the state that people are told.
@@ -91,7 +103,7 @@ func (f *follower) take(ctx context.Context, o api.Overview) error {
 				continue
 			}
 		}
-		next := change{Time: f.now().UTC(), JobID: u.JobID, Ticker: before.Ticker, Status: u.Status, Progress: u.Progress, Place: u.Place}
+		next := change{Time: f.now(), JobID: u.JobID, Ticker: before.Ticker, Status: u.Status, Progress: u.Progress, Place: u.Place}
 		if known && next.Status == before.Status && next.Place == before.Place && next.Progress < before.Progress+progressStep {
 			continue
 		}
@@ -154,7 +166,7 @@ func (f *follower) ended(ctx context.Context, id string) error {
 	if !f.wanted(j.Job) {
 		return nil
 	}
-	return f.print(change{Time: f.now().UTC(), JobID: id, Ticker: j.Ticker, Status: j.Status, ErrorCode: j.ErrorCode, Progress: j.Progress})
+	return f.print(change{Time: f.now(), JobID: id, Ticker: j.Ticker, Status: j.Status, ErrorCode: j.ErrorCode, Progress: j.Progress})
 }
 
 // printChange writes a line for people, or one of JSON for programs.

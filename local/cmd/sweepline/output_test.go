@@ -60,6 +60,7 @@ func TestForms(t *testing.T) {
 	var page api.JobPage
 	require.NoError(t, json.Unmarshal([]byte(out(formJSON)), &page))
 	require.Equal(t, "c", page.NextCursor)
+	require.Contains(t, out(formJSON), `"created_at": "2026-01-31T12:00:00.500Z"`, "as the API writes it")
 	lines := strings.Split(strings.TrimSpace(out(formJSONL)), "\n")
 	require.Len(t, lines, 2)
 	var one api.Job

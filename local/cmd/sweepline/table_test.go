@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -109,6 +110,16 @@ func TestTextsOfOthersDoNotSteerTheTerminal(t *testing.T) {
 	}
 	require.Contains(t, out.String(), "a,b\n\"=1\t2\",ä€")
 	require.NotContains(t, out.String(), "\r")
+}
+
+// A change has its time as all other JSON, and the state that people are told.
+func TestChangesAsJSON(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	at := time.Date(2026, 1, 31, 13, 0, 0, 123456789, time.FixedZone("", 3600))
+	require.NoError(t, printChange(&out, true)(change{Time: at, JobID: idA, Ticker: "DAX", Status: job.Failed, ErrorCode: job.Cancelled}))
+	require.JSONEq(t, `{"time":"2026-01-31T12:00:00.123Z","job_id":"`+idA+`","ticker":"DAX","status":"FAILED","display_status":"CANCELLED","error_code":"cancelled",`+
+		`"progress":0}`, out.String())
 }
 
 // Escapes are the same JSON to a program.
