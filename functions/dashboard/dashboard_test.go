@@ -237,7 +237,7 @@ func TestBelowAPath(t *testing.T) {
 	for origin, want := range map[string]int{"https://shared.example": 303, "http://shared.example": 403, "https://evil.example": 403} {
 		require.Equal(t, want, jobstest.Call(h, "POST", "/jobs/"+failed.JobID+"/retry", "X-API-Key", "one", "Origin", origin).Code, origin)
 	}
-	for _, bad := range []string{"shared.example", "ftp://shared.example", "http://"} {
+	for _, bad := range []string{"shared.example", "ftp://shared.example", "http://", "https://shared.example/?a=b"} {
 		_, err = jobs.New(jobs.Config{Heartbeat: time.Second, MaxStreams: 2, BaseURL: bad}, d)
 		require.ErrorContains(t, err, "WEBHOOK_BASE_URL")
 	}

@@ -132,7 +132,7 @@ func New(cfg Config, g Guard, s Sender, opts ...Option) (*Function, error) {
 	}
 	defaults.MustSet(&cfg)
 	var errs []error
-	if _, err := transport.ParseURL(cfg.BaseURL); err != nil {
+	if _, err := transport.ParseBase(cfg.BaseURL); err != nil {
 		errs = append(errs, fmt.Errorf("WEBHOOK_BASE_URL %w", err))
 	}
 	if cfg.Timeout < 0 || cfg.Keep < 0 {

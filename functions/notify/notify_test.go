@@ -451,6 +451,7 @@ func TestConfig(t *testing.T) {
 	good := notify.Config{BaseURL: "http://localhost:8080", Timeout: 1, Keep: 1}
 	for want, change := range map[string]func(*notify.Config){
 		"WEBHOOK_BASE_URL":       func(c *notify.Config) { c.BaseURL = "/secret" },
+		"WEBHOOK_BASE_URL must":  func(c *notify.Config) { c.BaseURL = "http://localhost/?secret" },
 		"NOTIFY_TIMEOUT":         func(c *notify.Config) { c.Timeout = -1 },
 		"SLACK_WEBHOOK_URL":      func(c *notify.Config) { c.SlackWebhookURL = "hooks.slack.com/secret" },
 		"NOTIFY_EMAIL_FROM":      func(c *notify.Config) { c.SMTPURL, c.EmailTo = "smtp://h", []string{"a@example.com"} },

@@ -72,12 +72,12 @@ func New(cfg Config, in enqueuer, keys *auth.Keys, pings map[string]func(context
 	if in == nil || keys == nil {
 		return nil, errors.New("receive: enqueuer and tenant keys are required")
 	}
-	u, err := transport.ParseURL(cfg.BaseURL)
+	u, err := transport.ParseBase(cfg.BaseURL)
 	if err != nil {
 		return nil, fmt.Errorf("WEBHOOK_BASE_URL %w", err)
 	}
 	cfg.PublicURL = cmp.Or(cfg.PublicURL, cfg.BaseURL)
-	if _, err := transport.ParseURL(cfg.PublicURL); err != nil {
+	if _, err := transport.ParseBase(cfg.PublicURL); err != nil {
 		return nil, fmt.Errorf("PUBLIC_URL %w", err)
 	}
 	f := &Function{

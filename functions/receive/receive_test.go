@@ -188,7 +188,7 @@ func TestAddressesOfAJob(t *testing.T) {
 	require.Equal(t, "https://sweeps.example/quant/api/jobs/"+body["job_id"]+"/stream", body["stream_url"])
 	require.Equal(t, "https://sweeps.example/quant/jobs/"+body["job_id"], body["dashboard_url"])
 	require.Equal(t, "https://hooks.example/webhook/sweep-callback", body["webhook_url"])
-	for _, bad := range []string{"hushhush", "ftp://x", "/quant"} {
+	for _, bad := range []string{"hushhush", "ftp://x", "/quant", "https://x/?hushhush", "https://x/#hushhush"} {
 		_, err = receive.New(receive.Config{BaseURL: "https://x", PublicURL: bad}, &desk{}, k, nil)
 		require.ErrorContains(t, err, "PUBLIC_URL")
 		require.NotContains(t, err.Error(), "hushhush")
@@ -398,6 +398,8 @@ func TestNewRefuses(t *testing.T) {
 	_, err = receive.New(receive.Config{BaseURL: "hushhush"}, &desk{}, keys, nil)
 	require.ErrorContains(t, err, "WEBHOOK_BASE_URL")
 	require.NotContains(t, err.Error(), "hushhush")
+	_, err = receive.New(receive.Config{BaseURL: "https://x/?hushhush", PublicURL: "https://x"}, &desk{}, keys, nil)
+	require.ErrorContains(t, err, "WEBHOOK_BASE_URL")
 }
 
 // TestLogLine is not parallel: the process has one default logger.

@@ -49,8 +49,8 @@ func WithHTTPClient(h *http.Client) Option { return func(c *Client) { c.http = h
 // New makes a Client of the server at base, such as "http://localhost:8080"; key is a
 // tenant's, empty where the server asks for none. It does no I/O.
 func New(base, key string, options ...Option) (*Client, error) {
-	if _, err := transport.ParseURL(base); err != nil {
-		return nil, errors.New("the server's address must look like http://localhost:8080")
+	if _, err := transport.ParseBase(base); err != nil {
+		return nil, fmt.Errorf("the server's address %w, as http://localhost:8080", err)
 	}
 	c := &Client{base: strings.TrimRight(base, "/"), key: key, http: http.DefaultClient}
 	for _, option := range options {

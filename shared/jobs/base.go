@@ -18,7 +18,7 @@ func parseBase(text string) (base, error) {
 	if text == "" {
 		return base{}, nil
 	}
-	u, err := transport.ParseURL(text)
+	u, err := transport.ParseBase(text)
 	if err != nil {
 		return base{}, fmt.Errorf("WEBHOOK_BASE_URL %w", err)
 	}

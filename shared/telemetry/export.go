@@ -68,15 +68,11 @@ func (c TraceConfig) off() bool {
 
 func (c TraceConfig) validate() error {
 	var errs []error
-	for name, value := range map[string]string{
-		"OTEL_EXPORTER_OTLP_ENDPOINT": c.Endpoint, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": c.TracesEndpoint,
-	} {
-		if value == "" {
-			continue
-		}
-		if _, err := transport.ParseURL(value); err != nil {
-			errs = append(errs, fmt.Errorf("%s %w", name, err))
-		}
+	if _, err := transport.ParseBase(c.Endpoint); c.Endpoint != "" && err != nil {
+		errs = append(errs, fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT %w", err))
+	}
+	if _, err := transport.ParseURL(c.TracesEndpoint); c.TracesEndpoint != "" && err != nil {
+		errs = append(errs, fmt.Errorf("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT %w", err))
 	}
 	for name, value := range map[string]string{
 		"OTEL_EXPORTER_OTLP_PROTOCOL": c.Protocol, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": c.TracesProtocol,

@@ -76,6 +76,7 @@ func TestWrongTraceConfigIsNamed(t *testing.T) {
 	t.Parallel()
 	for name, cfg := range map[string]telemetry.TraceConfig{
 		"OTEL_EXPORTER_OTLP_ENDPOINT":        {Endpoint: "collector:4317"},
+		"OTEL_EXPORTER_OTLP_ENDPOINT must":   {Endpoint: "http://collector/?secret"},
 		"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": {TracesEndpoint: "grpc://secret@collector"},
 		"OTEL_EXPORTER_OTLP_PROTOCOL":        {Endpoint: "http://collector", Protocol: "grpc"},
 		"OTEL_EXPORTER_OTLP_TIMEOUT":         {Endpoint: "http://collector", Timeout: "10s"},

@@ -135,7 +135,7 @@ func TestCallbackURL(t *testing.T) {
 	got, err := trading.CallbackURL("https://hooks.example.com/base/", "J 1", "t_-")
 	require.NoError(t, err)
 	require.Equal(t, "https://hooks.example.com/base/webhook/sweep-callback?job=J+1&token=t_-", got)
-	for _, base := range []string{"", "hooks.example.com", "ftp://x", "http://", "http://a b"} {
+	for _, base := range []string{"", "hooks.example.com", "ftp://x", "http://", "http://a b", "https://x/?a=b", "https://x/#a"} {
 		_, err := trading.CallbackURL(base, "j", "t")
 		require.ErrorContains(t, err, "WEBHOOK_BASE_URL", base)
 	}

@@ -38,7 +38,7 @@ type Config struct {
 func (c Config) withDefaults() (Config, error) {
 	defaults.MustSet(&c)
 	var errs []error
-	if _, err := transport.ParseURL(c.URL); err != nil {
+	if _, err := transport.ParseBase(c.URL); err != nil {
 		errs = append(errs, fmt.Errorf("TRADING_API_URL: %w", err))
 	}
 	if !printable(c.Key) {

@@ -39,13 +39,12 @@ func Verify(token, jobID string, secrets ...string) bool {
 // CallbackURL is the webhook_url for one of our jobs: base (WEBHOOK_BASE_URL,
 // which may have a path) with the job's id and token.
 func CallbackURL(base, jobID, token string) (string, error) {
-	u, err := transport.ParseURL(base)
+	u, err := transport.ParseBase(base)
 	if err != nil {
 		return "", fmt.Errorf("WEBHOOK_BASE_URL %w", err)
 	}
 	u = u.JoinPath(CallbackPath)
 	u.RawQuery = url.Values{"job": {jobID}, "token": {token}}.Encode()
-	u.Fragment = ""
 	return u.String(), nil
 }
 

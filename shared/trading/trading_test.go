@@ -360,6 +360,8 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 	for _, name := range []string{"URL", "KEY", "ENCODING", "TIMEOUT", "SUBMIT_TIMEOUT"} {
 		require.ErrorContains(t, err, "TRADING_API_"+name+":")
 	}
+	_, err = trading.New(trading.Config{URL: "http://x/?tenant=a"})
+	require.ErrorContains(t, err, "TRADING_API_URL: must", "paths are added to it, and the query would be lost")
 	_, err = trading.New(trading.Config{})
 	require.NoError(t, err)
 }

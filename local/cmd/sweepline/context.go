@@ -155,8 +155,8 @@ changes and no key is named, the key is forgotten: it was for another server.`,
 					return usagef("a new context needs --server")
 				}
 				if server != "" {
-					if _, err := transport.ParseURL(server); err != nil {
-						return usagef("--server %w", err)
+					if _, err := transport.ParseBase(server); err != nil {
+						return usagef("--server %w, as %s", err, defaultServer)
 					}
 					if !sameServer(server, saved.Server) {
 						saved.Key = ""

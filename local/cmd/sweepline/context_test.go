@@ -144,7 +144,7 @@ func TestContexts(t *testing.T) {
 	}
 	text, err = os.ReadFile(contexts)
 	require.NoError(t, err)
-	for old, says := range map[string]string{"--server must look like": "--server", "SWEEPLINE_URL must": "", "the server of the context desk must": "context"} {
+	for old, says := range map[string]string{"--server must be an": "--server", "SWEEPLINE_URL must be an": "", "the server of the context desk must be an": "context"} {
 		require.NoError(t, os.WriteFile(contexts, []byte(strings.Replace(string(text), b.URL, "ftp://x", 1)), 0o600))
 		switch says {
 		case "--server":
@@ -156,6 +156,19 @@ func TestContexts(t *testing.T) {
 		}
 		require.Equal(t, exitUsage, code)
 		require.Contains(t, errs, old)
+	}
+	// A query or a fragment would take in all paths: nothing is asked of a server.
+	for _, more := range []string{"/?a=b", "?", "#top"} {
+		const says = " must be an http or https URL without a query (?) and a fragment (#), as http://localhost:8080"
+		require.NoError(t, os.WriteFile(contexts, []byte(strings.Replace(string(text), b.URL, b.URL+more, 1)), 0o600))
+		for from, c := range map[string]struct{ env, args []string }{
+			"--server": {nil, []string{"jobs", "--server", b.URL + more}}, "SWEEPLINE_URL": {[]string{"SWEEPLINE_URL=" + b.URL + more}, []string{"jobs"}},
+			"the server of the context desk": {nil, []string{"jobs"}}, "sweepline: --server": {nil, []string{"context", "set", "desk", "--server", b.URL + more}},
+		} {
+			_, errs, code = run(c.env, c.args...)
+			require.Equal(t, exitUsage, code, from+errs)
+			require.Contains(t, errs, from+says)
+		}
 	}
 	require.NoError(t, os.Chmod(contexts, 0o644))
 	_, errs, code = run(nil, "jobs")

@@ -13,6 +13,7 @@ import (
 
 	api "github.com/zixly/sweepline/shared/client"
 	"github.com/zixly/sweepline/shared/function"
+	"github.com/zixly/sweepline/shared/transport"
 )
 
 // defaultServer is where 'sweepline up' listens.
@@ -182,11 +183,10 @@ func newClient(cmd *cobra.Command) (*api.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := api.New(t.server, t.key)
-	if err != nil {
-		return nil, usagef("%s must look like %s", t.from, defaultServer)
+	if _, err := transport.ParseBase(t.server); err != nil {
+		return nil, usagef("%s %w, as %s", t.from, err, defaultServer)
 	}
-	return c, nil
+	return api.New(t.server, t.key)
 }
 
 // again is a command as it may be given for the same server.
