@@ -21,8 +21,10 @@ func newContext() *cobra.Command {
 context, or to that of --context; --server and $SWEEPLINE_URL are used instead of the
 current context. A key is only sent to the server that it was named with: a context's
 to the server of that context, and $SWEEPLINE_KEY to that of $SWEEPLINE_URL or, where
-that is not set, to http://localhost:8080. --key-file names the key for the server of
-this one command, whichever that is.
+that is not set, to http://localhost:8080. --server with the address of $SWEEPLINE_URL,
+or else of the current context, is that server, and the key is sent; with any other
+address none is. --key-file names the key for the server of this one command, whichever
+that is.
 
 They are kept in contexts.json in the folder sweepline of the user's configuration,
 which is its owner's alone.`,

@@ -80,6 +80,11 @@ func TestContexts(t *testing.T) {
 		"key of another server":       {[]string{"SWEEPLINE_URL=" + a.URL, "SWEEPLINE_KEY=mine"}, []string{"--server", b.URL}, &other, ""},
 		"key of the same server":      {[]string{"SWEEPLINE_URL=" + b.URL + "/", "SWEEPLINE_KEY=mine"}, []string{"--server", b.URL}, &other, "mine"},
 		"key file":                    {[]string{"SWEEPLINE_KEY=mine"}, []string{"--server", b.URL, "--key-file", file}, &other, "desk-key"},
+		"current one's server":        {nil, []string{"--server", a.URL + "/"}, &desk, "desk-key"},
+		"current one's, other key":    {[]string{"SWEEPLINE_KEY=mine"}, []string{"--server", strings.ToUpper(a.URL)}, &desk, "desk-key"},
+		"current one's, other server": {[]string{"SWEEPLINE_URL=" + b.URL, "SWEEPLINE_KEY=mine"}, []string{"--server", a.URL}, &desk, "desk-key"},
+		"current one's, both":         {[]string{"SWEEPLINE_URL=" + a.URL, "SWEEPLINE_KEY=mine"}, []string{"--server", a.URL}, &desk, "mine"},
+		"current one's, below it":     {nil, []string{"--server", a.URL + "/desk"}, &desk, ""},
 		"named context":               {[]string{"SWEEPLINE_KEY=mine"}, []string{"--context", "other"}, &other, ""},
 		"named over the environment":  {[]string{"SWEEPLINE_URL=" + b.URL, "SWEEPLINE_KEY=mine"}, []string{"--context", "desk"}, &desk, "desk-key"},
 		"named context with key file": {nil, []string{"--context", "other", "--key-file", file}, &other, "desk-key"},
@@ -181,6 +186,23 @@ func TestContexts(t *testing.T) {
 	require.Contains(t, errs, "contexts.json")
 	_, _, code = run([]string{"SWEEPLINE_URL=" + b.URL}, "jobs")
 	require.Equal(t, exitDone, code, "the file is not needed")
+}
+
+// What counts as the same server decides where a key goes.
+func TestSameServer(t *testing.T) {
+	t.Parallel()
+	for other, same := range map[string]bool{
+		"https://sweeps.example/desk": true, "https://sweeps.example/desk/": true, "HTTPS://Sweeps.Example:443/desk": true,
+		"http://sweeps.example/desk": false, "https://sweeps.example:8443/desk": false, "https://sweeps.example": false, "https://sweeps.example/Desk": false,
+		"https://sweeps.example/desk/other": false, "https://sweeps.example.evil/desk": false, "https://evil@sweeps.example/desk": false,
+		"https://sweeps.example@evil/desk": false, "https://sweeps.example/desk?a=b": false, "sweeps.example/desk": false, "": false,
+	} {
+		require.Equal(t, same, sameServer("https://sweeps.example/desk", other), other)
+		require.Equal(t, same, sameServer(other, "https://sweeps.example/desk"), other)
+	}
+	require.True(t, sameServer("http://[::1]", "http://[::1]:80/"))
+	require.False(t, sameServer("http://x:443", "https://x"))
+	require.False(t, sameServer("", ""), "no server is the same as none")
 }
 
 // What a command says may be given next holds no password of an address.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -107,8 +108,8 @@ func refuseEmpty(cmd *cobra.Command, args []string) (err error) {
 // targetOf says where to and as whom: --server or --context, else SWEEPLINE_URL, else the
 // current context, else defaultServer. A key goes to no other server than the one that it
 // was named with: a context's to that of the context, SWEEPLINE_KEY to that of
-// SWEEPLINE_URL, or without one to defaultServer. That of --key-file goes wherever the
-// command does.
+// SWEEPLINE_URL, or without one to defaultServer. --server has the key that is named with
+// the same address, if any. That of --key-file goes wherever the command does.
 func targetOf(cmd *cobra.Command) (target, error) {
 	server, name, file := flagText(cmd, "server"), flagText(cmd, "context"), flagText(cmd, "key-file")
 	var env clientConfig
@@ -119,22 +120,31 @@ func targetOf(cmd *cobra.Command) (target, error) {
 		return target{}, usagef("SWEEPLINE_KEY must hold one key and nothing else")
 	}
 	t := target{cmp.Or(env.URL, defaultServer), env.Key, "SWEEPLINE_URL"}
-	switch {
-	case server != "" && sameServer(server, t.server):
-		t.from = "--server"
-	case server != "":
-		t = target{server: server, from: "--server"}
-	case name != "" || env.URL == "":
+	current := env.URL == "" // where nothing else says
+	if server != "" {
+		// A key that is named for this one command leaves nothing to look for.
+		current = file == "" && (env.URL == "" || !sameServer(server, env.URL))
+	}
+	if name != "" || current {
 		saved, err := readContexts()
 		if err != nil {
 			return t, err
 		}
-		if name = cmp.Or(name, saved.Current); name == "" {
-			break
+		if name = cmp.Or(name, saved.Current); name != "" {
+			of, err := saved.target(name)
+			if err != nil {
+				return t, err
+			}
+			if server == "" || sameServer(server, of.server) {
+				t = of
+			}
 		}
-		if t, err = saved.target(name); err != nil {
-			return t, err
+	}
+	if server != "" {
+		if !sameServer(server, t.server) {
+			t.key = ""
 		}
+		t.server, t.from = server, "--server"
 	}
 	if file != "" {
 		key, err := readKey(file)
@@ -146,8 +156,21 @@ func targetOf(cmd *cobra.Command) (target, error) {
 	return t, nil
 }
 
-// sameServer reports whether two addresses are the same, but for a slash at the end.
-func sameServer(a, b string) bool { return strings.TrimRight(a, "/") == strings.TrimRight(b, "/") }
+// sameServer reports whether two addresses are the same: in scheme, host, port and path,
+// and in the user, if they have one. Case does not count where it has no meaning, nor do a
+// port that is the scheme's and a slash at the end.
+// Rule: RFC 3986, 6.2.2.1 and 6.2.3.
+func sameServer(a, b string) bool {
+	x, errX := transport.ParseBase(a)
+	y, errY := transport.ParseBase(b)
+	return errX == nil && errY == nil && x.Scheme == y.Scheme && x.User.String() == y.User.String() &&
+		strings.EqualFold(x.Hostname(), y.Hostname()) && portOf(x) == portOf(y) &&
+		strings.TrimRight(x.EscapedPath(), "/") == strings.TrimRight(y.EscapedPath(), "/")
+}
+
+func portOf(u *url.URL) string {
+	return cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+}
 
 func flagText(cmd *cobra.Command, name string) string {
 	text, _ := cmd.Flags().GetString(name)
