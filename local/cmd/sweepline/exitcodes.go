@@ -24,10 +24,12 @@ var exitCodes = []struct {
 	meaning string
 }{
 	{exitDone, "Success."},
-	{exitFailed, "Failure: something was refused, missing, or did not answer."},
+	{exitFailed, "Failure: something was refused, missing, or did not answer, or the output could not be written."},
 	{exitUsage, "Invalid usage: a command, flag, argument or value that is not valid."},
 	{exitJobFailed, "The job that was watched ended FAILED or CANCELLED."},
+	{exitSignal + int(syscall.SIGHUP), "Ended by SIGHUP, as where the terminal is closed. A job that was watched goes on; nohup prevents it."},
 	{exitSignal + int(syscall.SIGINT), "Interrupted by Ctrl-C. A job that was watched goes on."},
+	{exitSignal + int(syscall.SIGPIPE), "Ended by SIGPIPE: what read the output has gone, as head once it has its lines."},
 	{exitSignal + int(syscall.SIGTERM), "Ended by SIGTERM."},
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -61,6 +62,40 @@ func TestInterrupted(t *testing.T) {
 			require.NotContains(t, out.String(), "does not answer")
 		})
 	}
+}
+
+// TestEndedBySignals: what ends the command without its doing is what a shell makes an exit
+// code of that help has.
+func TestEndedBySignals(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(&watched{status: job.Running})
+	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
+	file, err := binary()
+	require.NoError(t, err)
+	ended := func(cmd *exec.Cmd, by syscall.Signal) {
+		t.Helper()
+		_ = cmd.Wait()
+		status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
+		require.Equal(t, by, status.Signal())
+		out, _, _ := command(t, "", "help", "exit-codes")
+		require.Contains(t, out, fmt.Sprintf("\n  %d  ", exitSignal+int(by)))
+	}
+	cmd := exec.Command(file, "watch", idA, "--server", server.URL)
+	var errs said
+	cmd.Stderr = &errs
+	require.NoError(t, cmd.Start())
+	errs.wait(t, "running")
+	require.NoError(t, cmd.Process.Signal(syscall.SIGHUP))
+	ended(cmd, syscall.SIGHUP)
+
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	require.NoError(t, r.Close())
+	cmd = exec.Command(file, "--help")
+	cmd.Stdout = w
+	require.NoError(t, cmd.Start())
+	require.NoError(t, w.Close())
+	ended(cmd, syscall.SIGPIPE)
 }
 
 // TestInterruptedAgain: a second Ctrl-C ends a command that the first one does not, as one
