@@ -37,8 +37,8 @@ func advice(cmd *cobra.Command, err error) string {
 		return "Those that are there: " + again(cmd, "dead-letters")
 	case e.Status == http.StatusNotFound && strings.Contains(e.Path, "/jobs/"):
 		return "Your jobs: " + again(cmd, "jobs")
-	case e.Status == http.StatusConflict:
-		return "Its state: " + again(cmd, "job ID")
+	case e.Status == http.StatusConflict && jobIn(e.Path) != "":
+		return "Its state: " + again(cmd, "job "+jobIn(e.Path))
 	case e.Temporary() && e.RetryAfter > 0:
 		return "Try again in " + strconv.Itoa(int(e.RetryAfter/time.Second)) + " s"
 	case e.Temporary():
@@ -46,6 +46,15 @@ func advice(cmd *cobra.Command, err error) string {
 	default:
 		return ""
 	}
+}
+
+// jobIn is the id of the job that a path of the API is of, or "".
+func jobIn(path string) string {
+	_, rest, _ := strings.Cut(path, "/api/jobs/")
+	if id, _, _ := strings.Cut(rest, "/"); job.ValidID(id) {
+		return id
+	}
+	return ""
 }
 
 // advised is an error's text, with what to do about it.

@@ -180,6 +180,31 @@ func TestCancelledIsNotFailed(t *testing.T) {
 	require.Contains(t, errs, "sweepline: 2 jobs of the group cancelled\nRun them again with: sweepline retry --group "+idA+" --status cancelled\n")
 }
 
+// TestHintsNameTheJob: what is said to be given next can be given as it is.
+func TestHintsNameTheJob(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/dead-letters/redrive") {
+			_, _ = w.Write([]byte(`{"dead_letters":[{"id":"a","outcome":"done","job_status":"FAILED","job_id":"` + idA + `"},` +
+				`{"id":"b","outcome":"done","job_status":"FAILED","job_id":"; rm x"}]}`))
+			return
+		}
+		w.WriteHeader(http.StatusConflict)
+		_, _ = w.Write([]byte(`{"error":"the job has ended","code":"conflict"}`))
+	}))
+	t.Cleanup(server.Close)
+	for _, act := range []string{"cancel", "retry"} {
+		_, errs, code := command(t, server.URL+"/desk", act, idA)
+		require.Equal(t, exitFailed, code)
+		require.Equal(t, "sweepline: the job has ended\nIts state: sweepline job "+idA+"\n", errs)
+	}
+	_, errs, _ := command(t, server.URL, "cancel", "--status", "queued")
+	require.Equal(t, "sweepline: the job has ended\n", errs, "of no job in particular")
+	out, errs, code := command(t, server.URL, "redrive", "a", "b")
+	require.Equal(t, exitDone, code, errs)
+	require.Contains(t, out, "a changes nothing: its job has ended. Run the sweep again with: sweepline retry "+idA+"\nb changes nothing: its job has ended.\n")
+}
+
 // TestNotASweepline: what is no answer of a sweepline is not asked for again and again.
 func TestNotASweepline(t *testing.T) {
 	t.Parallel()

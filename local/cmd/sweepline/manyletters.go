@@ -146,7 +146,11 @@ func (t *letterTally) print(cmd *cobra.Command, asJSON bool) error {
 		return err
 	}
 	for _, id := range late {
-		fmt.Fprintf(w, "%s changes nothing: its job has ended. Run the sweep again with: %s\n", printable(id), again(cmd, "retry "+jobWord(t.letters[id].JobID)))
+		fmt.Fprintf(w, "%s changes nothing: its job has ended.", printable(id))
+		if of := t.letters[id].JobID; job.ValidID(of) {
+			fmt.Fprintf(w, " Run the sweep again with: %s", again(cmd, "retry "+of))
+		}
+		fmt.Fprintln(w)
 	}
 	text := fmt.Sprintf("%d %s", n[api.Done], t.did())
 	if missing := n[api.Missing]; missing > 0 {
@@ -157,14 +161,6 @@ func (t *letterTally) print(cmd *cobra.Command, asJSON bool) error {
 	}
 	_, err := fmt.Fprintln(w, text)
 	return err
-}
-
-// jobWord is a job's id for a command that may be pasted.
-func jobWord(id string) string {
-	if job.ValidID(id) {
-		return id
-	}
-	return "JOB"
 }
 
 // did says what was done with a letter.
