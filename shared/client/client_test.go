@@ -23,6 +23,7 @@ import (
 	"github.com/zixly/sweepline/shared/broker"
 	"github.com/zixly/sweepline/shared/client"
 	"github.com/zixly/sweepline/shared/function"
+	"github.com/zixly/sweepline/shared/heatmap"
 	"github.com/zixly/sweepline/shared/job"
 	"github.com/zixly/sweepline/shared/jobs"
 	"github.com/zixly/sweepline/shared/jobs/jobstest"
@@ -131,6 +132,12 @@ func TestEveryOperation(t *testing.T) {
 		n++
 	}
 	require.Equal(t, 3, n)
+
+	surface, err := s.Surface(ctx, done.JobID)
+	require.NoError(t, err)
+	read, err := heatmap.ParseSurface(surface)
+	require.NoError(t, err)
+	require.Equal(t, 2, read.Rows)
 
 	again, err := s.Retry(ctx, failed.JobID, "k")
 	require.NoError(t, err)

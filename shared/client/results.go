@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"iter"
 	"net/http"
@@ -65,6 +66,15 @@ func (c *Client) Results(ctx context.Context, id string, f ResultFilter) (Result
 	q.Set("format", "json")
 	err := c.do(ctx, call{method: http.MethodGet, path: ofJob(id, "/results"), query: q}, &p)
 	return p, err
+}
+
+// Surface reads what heat maps of a completed job are drawn from, as the API's description
+// has it; heatmap.ParseSurface reads it. It is a 404 Error for a job that has not
+// completed, or has too few rows.
+func (c *Client) Surface(ctx context.Context, id string) (json.RawMessage, error) {
+	var s json.RawMessage
+	err := c.do(ctx, call{method: http.MethodGet, path: ofJob(id, "/surface")}, &s)
+	return s, err
 }
 
 // pageSize is how many rows AllResults reads at a time: a page is a few MB.

@@ -1,6 +1,7 @@
 package heatmap_test
 
 import (
+	"encoding/json"
 	"math"
 	"slices"
 	"testing"
@@ -30,6 +31,11 @@ func TestMaps(t *testing.T) {
 		packed, err := whole.Encode()
 		require.NoError(t, err)
 		s, err := heatmap.DecodeSurface(packed)
+		require.NoError(t, err)
+		require.Equal(t, whole, s)
+		text, err := json.Marshal(whole)
+		require.NoError(t, err)
+		s, err = heatmap.ParseSurface(text)
 		require.NoError(t, err)
 		require.Equal(t, whole, s)
 		for i, metric := range heatmap.Metrics {
@@ -69,6 +75,10 @@ func TestMaps(t *testing.T) {
 	require.NoError(t, err)
 	_, err = heatmap.DecodeSurface(packed)
 	require.Error(t, err)
+	for _, bad := range []string{"", "null", "{}", `{"fast":[1],"slow":[1],"filled":[7],"layers":[{},{},{},{},{},{},{},{}]}`} {
+		_, err := heatmap.ParseSurface([]byte(bad))
+		require.Error(t, err, bad)
+	}
 }
 
 func byScore(a, b job.Row) int {

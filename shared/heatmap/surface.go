@@ -123,6 +123,15 @@ func DecodeSurface(packed []byte) (Surface, error) {
 	return s, s.check()
 }
 
+// ParseSurface reads a surface as the API answers with it, in JSON.
+func ParseSurface(text []byte) (Surface, error) {
+	var s Surface
+	if err := json.Unmarshal(text, &s); err != nil {
+		return s, fmt.Errorf("decode surface: %w", err)
+	}
+	return s, s.check()
+}
+
 // check refuses a surface that no map can be made of: somebody else wrote it.
 func (s Surface) check() error {
 	fields := axis(s.Fast, MostLines).Bins() * axis(s.Slow, MostColumns).Bins()

@@ -27,6 +27,7 @@ func (s *Service) Linked(mux Mux) {
 	handle("GET /api/jobs/{id}/stream", OfJob(s.stream))
 	handle("GET /api/jobs/{id}/results", Compressed(OfJob(s.getResults)), append([]string{"format"}, ResultParameters...)...)
 	handle("GET /api/jobs/{id}/results.csv", Compressed(OfJob(s.getResultsCSV)), ResultParameters...)
+	handle("GET /api/jobs/{id}/surface", Compressed(OfJob(s.getSurface)))
 	handle("GET /api/stream", s.streamOverview)
 	mux.Handle("GET /api/ping", Query(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	if s.DeadLetters != nil {

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	api "github.com/zixly/sweepline/shared/client"
 	"github.com/zixly/sweepline/shared/heatmap"
 	"github.com/zixly/sweepline/shared/job"
 )
@@ -48,21 +51,9 @@ the best result. Where there are many periods, neighbours share a field.`,
 			if j.Status != job.Completed {
 				return fmt.Errorf("job %s is %s: it has no results to draw", id, j.Shown())
 			}
-			rows := j.Results
-			if j.Metrics != nil && j.Metrics.Combinations > len(rows) { // else the job has them all
-				if rows = nil; j.Metrics.Combinations > manyRows {
-					fmt.Fprintf(cmd.ErrOrStderr(), "Reading %d rows\n", j.Metrics.Combinations)
-				}
-				for r, err := range c.AllResults(ctx, id, allRows) {
-					if err != nil {
-						return err
-					}
-					rows = append(rows, r)
-				}
-			}
-			surface, ok := heatmap.OfRows(rows, j.Parameters.Step)
-			if !ok {
-				return fmt.Errorf("job %s has %s: too few for a map", id, counted(len(rows), "result"))
+			surface, err := surfaceOf(cmd, c, j)
+			if err != nil {
+				return err
 			}
 			w := cmd.OutOrStdout()
 			fmt.Fprintf(w, "%s %s\n", printable(j.Ticker), printable(j.Parameters.StrategyType))
@@ -77,6 +68,35 @@ the best result. Where there are many periods, neighbours share a field.`,
 	_ = cmd.RegisterFlagCompletionFunc("metric", cobra.FixedCompletions(metricNames(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("stat", cobra.FixedCompletions([]string{"best", "median", "worst"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+// surfaceOf reads a job's surface. Where the job has all of its rows, or the server is of a
+// version that has no surfaces, it is computed from rows.
+func surfaceOf(cmd *cobra.Command, c *api.Client, j api.Job) (heatmap.Surface, error) {
+	ctx, rows := cmd.Context(), j.Results
+	if j.Metrics != nil && j.Metrics.Combinations > len(rows) {
+		text, err := c.Surface(ctx, j.JobID)
+		if err == nil {
+			return heatmap.ParseSurface(text)
+		}
+		if refused, ok := errors.AsType[*api.Error](err); !ok || refused.Status != http.StatusNotFound {
+			return heatmap.Surface{}, err
+		}
+		if rows = nil; j.Metrics.Combinations > manyRows {
+			fmt.Fprintf(cmd.ErrOrStderr(), "Reading %d rows\n", j.Metrics.Combinations)
+		}
+		for r, err := range c.AllResults(ctx, j.JobID, allRows) {
+			if err != nil {
+				return heatmap.Surface{}, err
+			}
+			rows = append(rows, r)
+		}
+	}
+	surface, ok := heatmap.OfRows(rows, j.Parameters.Step)
+	if !ok {
+		return surface, fmt.Errorf("job %s has %s: too few for a map", j.JobID, counted(len(rows), "result"))
+	}
+	return surface, nil
 }
 
 // manyRows take so long to read that somebody may wonder.

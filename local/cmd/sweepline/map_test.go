@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -69,6 +70,51 @@ func TestMap(t *testing.T) {
 	_, errs, code = command(t, sweep(t, 1, 1, 1), "map", idA)
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, errs, "too few")
+}
+
+// The map of a large sweep is drawn from its surface, and from rows where the server has
+// none.
+func TestMapOfManyRows(t *testing.T) {
+	t.Parallel()
+	var rows []job.Row
+	for f := range 10 {
+		for s := range 30 {
+			rows = append(rows, job.Row{StrategyType: job.SMA, FastPeriod: f + 1, SlowPeriod: 100 + s, Score: float64(f*100 - s)})
+		}
+	}
+	surface, ok := heatmap.OfRows(rows, 1)
+	require.True(t, ok)
+	drawn := map[string]string{}
+	for version, answer := range map[string]any{"now": surface, "before": nil, "broken": map[string]int{"rows": 1}} {
+		var read atomic.Bool
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case strings.HasSuffix(r.URL.Path, "/surface") && answer == nil:
+				http.NotFound(w, r)
+			case strings.HasSuffix(r.URL.Path, "/surface"):
+				_ = json.NewEncoder(w).Encode(answer)
+			case strings.HasSuffix(r.URL.Path, "/results"):
+				read.Store(true)
+				_ = json.NewEncoder(w).Encode(map[string]any{"results": rows})
+			default:
+				_ = json.NewEncoder(w).Encode(job.Job{
+					JobID: idA, Status: job.Completed, Ticker: "DAX", Parameters: job.Sweep{Step: 1}, Metrics: &job.Metrics{Combinations: len(rows)}, Results: rows[:10],
+				})
+			}
+		}))
+		t.Cleanup(server.Close)
+		out, errs, code := command(t, server.URL, "map", idA)
+		require.Equal(t, version == "before", read.Load(), version)
+		if version == "broken" {
+			require.Equal(t, exitFailed, code)
+			require.Contains(t, errs, "decode surface")
+			continue
+		}
+		require.Equal(t, exitDone, code, errs)
+		drawn[version] = out
+	}
+	require.Equal(t, drawn["before"], drawn["now"])
+	require.Contains(t, drawn["now"], "X  score 900.00 at fast 10, slow 100")
 }
 
 // Each shape of a map keeps its form: as many columns on every line, the best once.
