@@ -86,7 +86,7 @@ func New(cfg Config, waits *wait.Waits, api sweeps) (*Function, error) {
 	if cfg.FirstPoll < 0 || cfg.BackoffMax < 0 {
 		return nil, errors.New("POLL_FIRST and SUBMIT_BACKOFF_MAX must not be negative")
 	}
-	if err := cfg.Progress.Check(); err != nil {
+	if err := cfg.CheckProgress(); err != nil {
 		return nil, err
 	}
 	return &Function{cfg: cfg, waits: waits, api: api}, nil

@@ -79,7 +79,7 @@ func (c Config) withDefaults() (Config, error) {
 			errs = append(errs, fmt.Errorf("%s: must be at least %s", d.name, d.least))
 		}
 	}
-	errs = append(errs, c.Progress.Check())
+	errs = append(errs, c.CheckProgress())
 	if c.PollMin > c.PollMax {
 		errs = append(errs, errors.New("POLL_MIN: must not be above POLL_MAX"))
 	}

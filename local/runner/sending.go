@@ -55,7 +55,7 @@ func openSending(dir string, g notify.Guard, keep time.Duration) (*sending, erro
 			_ = os.Remove(file) // it is looked at again at the next start
 			continue
 		}
-		note, err := os.ReadFile(file) //nolint:gosec // a name that the folder itself gave
+		note, err := os.ReadFile(file)
 		if err != nil {
 			return nil, fmt.Errorf("read unfinished messages: %w", err)
 		}

@@ -14,8 +14,8 @@ type Progress struct {
 	ProgressEvery time.Duration `envconfig:"POLL_PROGRESS" default:"0"`
 }
 
-// Check names what is wrong. The API wants no more than one poll a second a job.
-func (p Progress) Check() error {
+// CheckProgress names what is wrong. The API wants no more than one poll a second a job.
+func (p Progress) CheckProgress() error {
 	if p.ProgressEvery != 0 && p.ProgressEvery < time.Second {
 		return errors.New("POLL_PROGRESS: must be 0 or at least 1s, the API's limit")
 	}
