@@ -275,6 +275,8 @@ func TestRetry(t *testing.T) {
 	t.Parallel()
 	w, _, h := setup(t, "")
 	failed := w.Stored("default", job.Failed)
+	failed.NotifyURL = "https://hooks.example.com/a"
+	w.Jobs[failed.JobID] = failed
 	retry := func(id string, header ...string) *httptest.ResponseRecorder {
 		return jobstest.Call(h, "POST", "/api/jobs/"+id+"/retry", header...)
 	}
@@ -284,7 +286,7 @@ func TestRetry(t *testing.T) {
 	require.Equal(t, failed.JobID, body["retry_of"])
 	require.NotEqual(t, failed.JobID, body["job_id"])
 	require.Equal(t, "/webhook/jobs/"+body["job_id"].(string), r.Header().Get("Location"))
-	require.Equal(t, enqueue.Request{Tenant: "default", Sweep: jobstest.Sweep, RetryOf: failed.JobID, Shares: wait.Shares{Tenants: 1}}, w.Taken[0])
+	require.Equal(t, enqueue.Request{Tenant: "default", Sweep: jobstest.Sweep, NotifyURL: failed.NotifyURL, RetryOf: failed.JobID, Shares: wait.Shares{Tenants: 1}}, w.Taken[0])
 
 	retry(failed.JobID, "Idempotency-Key", "k")
 	require.NotEmpty(t, w.Taken[1].Key)

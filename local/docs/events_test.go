@@ -35,6 +35,7 @@ var meanings = map[string]string{
 	"retry_of":          "The job that this one repeats.",
 	"group_id":          "The group of the job: the id of the group's first job.",
 	"labels":            "The owner's words for the job, sorted.",
+	"notify_url":        "The address that is called when the job has ended.",
 	"turn":              "Counts the admissions or submissions of this job, from 1.",
 	"admitted_at":       "When the job was given a slot.",
 	"trading_job_id":    "The sweep's id at the trading API.",

@@ -64,6 +64,9 @@ type Request struct {
 	Sweep job.Sweep
 	// Labels are the owner's words for the job, sorted.
 	Labels []string
+	// NotifyURL is the address that is called when the job has ended, if any. The caller has
+	// checked it.
+	NotifyURL string
 	// RetryOf names the job that this one repeats, if any, and GroupID that one's group.
 	RetryOf, GroupID string
 	// Shares are what the door knows of the tenants: Keys.Shares.
@@ -120,7 +123,7 @@ func (i *Enqueuer) Enqueue(ctx context.Context, r Request) (Accepted, error) {
 func (i *Enqueuer) header(ctx context.Context, r Request) (job.Header, error) {
 	h := job.Header{
 		JobID: job.NewID(), TenantID: r.Tenant, JobType: job.Type, Parameters: r.Sweep,
-		CreatedAt: i.now().UTC().Truncate(time.Millisecond), RetryOf: r.RetryOf, GroupID: r.GroupID, Labels: r.Labels,
+		CreatedAt: i.now().UTC().Truncate(time.Millisecond), RetryOf: r.RetryOf, GroupID: r.GroupID, Labels: r.Labels, NotifyURL: r.NotifyURL,
 	}
 	if r.Key == "" {
 		return h, nil
@@ -176,9 +179,10 @@ func fingerprint(r Request, tickers []string) (string, error) {
 		Sweep   job.Sweep
 		RetryOf string
 		// Without these it is what it was before there were any: keys are known for a day.
-		Labels  []string `json:",omitempty"`
-		Tickers []string `json:",omitempty"`
-	}{r.Sweep, r.RetryOf, r.Labels, tickers})
+		Labels    []string `json:",omitempty"`
+		Tickers   []string `json:",omitempty"`
+		NotifyURL string   `json:",omitempty"`
+	}{r.Sweep, r.RetryOf, r.Labels, tickers, r.NotifyURL})
 	if err != nil {
 		return "", fmt.Errorf("fingerprint sweep: %w", err)
 	}

@@ -122,7 +122,7 @@ func TestARefusedJobIsCalledOff(t *testing.T) {
 func TestAGroupIsTakenWhole(t *testing.T) {
 	t.Parallel()
 	in, b, o := setup(t)
-	r := enqueue.Request{Tenant: "acme", Key: "k", Sweep: sweep, Labels: []string{"weekly"}}
+	r := enqueue.Request{Tenant: "acme", Key: "k", Sweep: sweep, Labels: []string{"weekly"}, NotifyURL: "https://hooks.example.com/a"}
 	got, err := in.EnqueueGroup(t.Context(), r, []string{"DAX", "SMI", "CAC"})
 	require.NoError(t, err)
 	require.Equal(t, []string{"record", "record", "record", "send"}, *b.log, "no event before the last record")
@@ -132,6 +132,7 @@ func TestAGroupIsTakenWhole(t *testing.T) {
 		require.Equal(t, group, h.GroupID)
 		require.Equal(t, ticker, h.Parameters.Ticker)
 		require.Equal(t, []string{"weekly"}, h.Labels)
+		require.Equal(t, "https://hooks.example.com/a", h.NotifyURL)
 		require.Equal(t, h.JobID+"/requested", o.sent[n].ID())
 		if n == 0 {
 			require.Equal(t, group, h.JobID)
@@ -155,6 +156,10 @@ func TestAGroupIsTakenWhole(t *testing.T) {
 	_, err = in.Enqueue(t.Context(), r)
 	require.NoError(t, err)
 	require.NotEqual(t, b.prints[1], b.prints[2], "labels are part of what is asked for")
+	r.NotifyURL = ""
+	_, err = in.Enqueue(t.Context(), r)
+	require.NoError(t, err)
+	require.NotEqual(t, b.prints[2], b.prints[3], "and so is the address")
 }
 
 func TestAGroupThatIsNotTakenIsCalledOff(t *testing.T) {

@@ -93,12 +93,12 @@ func TestEventsMatchTheirSchemaAndGoldenFile(t *testing.T) {
 	}
 }
 
-// TestLabelledJobsMatchTheirSchema: labels and groups came later; events without them stay
-// as they were (the golden ones).
+// TestLabelledJobsMatchTheirSchema: labels, groups and addresses to be called came later;
+// events without them stay as they were (the golden ones).
 func TestLabelledJobsMatchTheirSchema(t *testing.T) {
 	t.Parallel()
 	h := header()
-	h.GroupID, h.Labels = h.JobID, []string{"desk=eu", "weekly"}
+	h.GroupID, h.Labels, h.NotifyURL = h.JobID, []string{"desk=eu", "weekly"}, "https://hooks.example.com/a"
 	var events []cloudevents.Event
 	add := func(e cloudevents.Event, err error) {
 		require.NoError(t, err)
@@ -114,7 +114,7 @@ func TestLabelledJobsMatchTheirSchema(t *testing.T) {
 	for _, state := range []job.State{job.Completed, job.Failed} {
 		add(event.NewFinished(job.Job{
 			JobID: h.JobID, TenantID: h.TenantID, JobType: h.JobType, Status: state, Ticker: "DAX", Parameters: h.Parameters, CreatedAt: at,
-			GroupID: h.GroupID, Labels: h.Labels, Results: []job.Row{},
+			GroupID: h.GroupID, Labels: h.Labels, NotifyURL: h.NotifyURL, Results: []job.Row{},
 		}))
 	}
 	require.Len(t, events, len(event.Types()))
@@ -124,7 +124,7 @@ func TestLabelledJobsMatchTheirSchema(t *testing.T) {
 		data, err := jsonschema.UnmarshalJSON(bytes.NewReader(e.Data()))
 		require.NoError(t, err)
 		require.NoError(t, compile(t, e.DataSchema(), raw).Validate(data), string(e.Data()))
-		require.Contains(t, string(e.Data()), `"labels":["desk=eu","weekly"]`)
+		require.Contains(t, string(e.Data()), `"labels":["desk=eu","weekly"],"notify_url":"https://hooks.example.com/a"`)
 	}
 }
 

@@ -81,6 +81,8 @@ type Header struct {
 	GroupID string `json:"group_id,omitempty"`
 	// Labels are the owner's words for it, sorted.
 	Labels []string `json:"labels,omitempty"`
+	// NotifyURL is the address that is called when the job has ended, if any.
+	NotifyURL string `json:"notify_url,omitempty"`
 }
 
 // Tenant is whose job it is.
@@ -102,6 +104,7 @@ type Job struct {
 	RetryOf      string     `json:"retry_of,omitempty"`
 	GroupID      string     `json:"group_id,omitempty"`
 	Labels       []string   `json:"labels,omitempty"`
+	NotifyURL    string     `json:"notify_url,omitempty"`
 	Attempts     int        `json:"attempts"`
 	CreatedAt    time.Time  `json:"created_at"`
 	StartedAt    *time.Time `json:"started_at,omitempty"`
@@ -120,7 +123,7 @@ type Job struct {
 func (j Job) Header() Header {
 	return Header{
 		JobID: j.JobID, TenantID: j.TenantID, JobType: j.JobType, Parameters: j.Parameters, CreatedAt: j.CreatedAt,
-		RetryOf: j.RetryOf, GroupID: j.GroupID, Labels: j.Labels,
+		RetryOf: j.RetryOf, GroupID: j.GroupID, Labels: j.Labels, NotifyURL: j.NotifyURL,
 	}
 }
 

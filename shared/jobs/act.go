@@ -77,7 +77,7 @@ func (s *Service) retry(ctx context.Context, id, key string) (enqueue.Accepted, 
 	ctx, cancel := context.WithTimeout(telemetry.Start(ctx), 8*time.Second)
 	defer cancel()
 	got, err := s.Enqueuer.Enqueue(ctx, enqueue.Request{Tenant: auth.FromContext(ctx), Key: key, Sweep: j.Parameters, Labels: j.Labels,
-		RetryOf: id, GroupID: j.GroupID, Shares: s.Keys.Shares()})
+		NotifyURL: j.NotifyURL, RetryOf: id, GroupID: j.GroupID, Shares: s.Keys.Shares()})
 	if err != nil {
 		return got, fmt.Errorf("retry job %s: %w", id, err)
 	}

@@ -104,7 +104,7 @@ func (s *Service) Find(ctx context.Context, id string) (Found, error) {
 func jobOf(h job.Header) job.Job {
 	return job.Job{
 		JobID: h.JobID, TenantID: h.TenantID, JobType: h.JobType, Status: job.Queued, Ticker: h.Parameters.Ticker,
-		Parameters: h.Parameters, RetryOf: h.RetryOf, GroupID: h.GroupID, Labels: h.Labels, CreatedAt: h.CreatedAt, Results: []job.Row{},
+		Parameters: h.Parameters, RetryOf: h.RetryOf, GroupID: h.GroupID, Labels: h.Labels, NotifyURL: h.NotifyURL, CreatedAt: h.CreatedAt, Results: []job.Row{},
 	}
 }
 

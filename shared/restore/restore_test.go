@@ -92,6 +92,12 @@ func TestFindBringsOpenJobsBack(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	queued, sweeping := b.add(job.Queued, nil), b.add(job.Running, running)
+	called := b.add(job.Queued, func(j *job.Job) { j.NotifyURL = "https://hooks.example.com/a" })
+	_, err := b.Find(t.Context(), called)
+	require.NoError(t, err)
+	back, err := b.waits.Get(t.Context(), called)
+	require.NoError(t, err)
+	require.Equal(t, "https://hooks.example.com/a", back.Header.NotifyURL)
 	for id, want := range map[string]wait.State{queued: wait.Parked, sweeping: wait.Waiting} {
 		var wg sync.WaitGroup
 		for range 8 { // a callback, its repeat and the supervisor

@@ -17,10 +17,11 @@ import (
 const (
 	headerVersion  = 1
 	labelledHeader = 2 // with flags of what follows: retry_of, the group, labels
-	newestHeader   = labelledHeader
+	notifiedHeader = 3 // with the address besides that is called at the end, as a word
+	newestHeader   = notifiedHeader
 )
 
-// Flags of a labelledHeader.
+// Flags of a labelledHeader and what came after.
 const (
 	hasRetryOf = 1 << iota
 	hasGroup
@@ -47,6 +48,9 @@ func encodeHeader(h job.Header) (string, error) {
 	b := []byte{headerVersion}
 	if h.GroupID != "" || len(h.Labels) > 0 {
 		b[0] = labelledHeader
+	}
+	if h.NotifyURL != "" {
+		b[0] = notifiedHeader
 	}
 	b = binary.AppendVarint(b, h.CreatedAt.UnixMilli())
 	p := h.Parameters
@@ -79,11 +83,14 @@ func encodeHeader(h job.Header) (string, error) {
 	for _, label := range h.Labels {
 		b = appendWord(b, label)
 	}
+	if b[0] == notifiedHeader {
+		b = appendWord(b, h.NotifyURL)
+	}
 	return string(b), nil
 }
 
-// readLabelled reads what a labelledHeader has at its end.
-func readLabelled(h *job.Header, b []byte) error {
+// readLabelled reads what a labelledHeader, or a later one, has at its end.
+func readLabelled(h *job.Header, version byte, b []byte) error {
 	if len(b) == 0 {
 		return errHeader
 	}
@@ -112,6 +119,12 @@ func readLabelled(h *job.Header, b []byte) error {
 			return err
 		}
 		h.Labels = append(h.Labels, label)
+	}
+	if version == notifiedHeader {
+		var err error
+		if h.NotifyURL, b, err = readWord(b); err != nil {
+			return err
+		}
 	}
 	if len(b) > 0 {
 		return errHeader
@@ -163,8 +176,8 @@ func decodeHeader(jobID, s string) (job.Header, error) {
 		}
 	}
 	h.CreatedAt = time.UnixMilli(created).UTC()
-	if version == labelledHeader {
-		if err := readLabelled(&h, b); err != nil {
+	if version >= labelledHeader {
+		if err := readLabelled(&h, version, b); err != nil {
 			return job.Header{}, err
 		}
 		return h, nil

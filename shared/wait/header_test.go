@@ -48,10 +48,13 @@ func TestHeaderVersions(t *testing.T) {
 		Parameters: job.Sweep{Ticker: "BTC-USD", FastRange: [2]int{5, 50}, SlowRange: [2]int{20, 200}, Step: 5, MinTrades: 50, StrategyType: job.MACD, ConfigPath: "standard"},
 	}, h)
 	h.RetryOf, h.GroupID, h.Labels = job.NewID(), job.NewID(), []string{"desk=eu", "weekly"}
-	for range 2 {
+	for _, version := range []string{"\x02", "\x02", "\x03", "\x03"} {
+		if version == "\x03" {
+			h.NotifyURL = "https://hooks.example.com/a"
+		}
 		s, err := encodeHeader(h)
 		require.NoError(t, err)
-		require.Equal(t, "\x02", s[:1])
+		require.Equal(t, version, s[:1])
 		back, err := decodeHeader("x", s)
 		require.NoError(t, err)
 		require.Equal(t, h, back)
@@ -61,7 +64,11 @@ func TestHeaderVersions(t *testing.T) {
 		}
 		h.RetryOf, h.Labels = "", nil
 	}
-	_, err = decodeHeader("x", "\x03whatever")
+	h.GroupID = ""
+	s, err := encodeHeader(h)
+	require.NoError(t, err)
+	require.Equal(t, "\x03", s[:1], "with nothing else to say")
+	_, err = decodeHeader("x", "\x04whatever")
 	require.ErrorIs(t, err, ErrNewer)
 	require.True(t, Unavailable(err))
 	_, err = decodeHeader("x", "\x00whatever")
@@ -88,6 +95,7 @@ func FuzzDecodeHeader(f *testing.F) {
 	f.Add("\x01")
 	f.Add("")
 	f.Add("\x02\xf6\xa9\xa8\x94\x95g\nd(\x90\x03\nd\x00\x14acme-capital\x04\x06\x0fBTC-USD\x00\x01\x0eweekly")
+	f.Add("\x03\xf6\xa9\xa8\x94\x95g\nd(\x90\x03\nd\x00\x14acme-capital\x04\x06\x0fBTC-USD\x00\x00\x11https://a")
 	f.Fuzz(func(t *testing.T, s string) {
 		h, err := decodeHeader("x", s)
 		if err != nil {
@@ -130,6 +138,9 @@ func TestScriptsReadTheTenant(t *testing.T) {
 		}
 		if rapid.Bool().Draw(t, "labelled") {
 			h.GroupID, h.Labels = job.NewID(), []string{"weekly"}
+		}
+		if rapid.Bool().Draw(t, "notified") {
+			h.NotifyURL = "https://hooks.example.com/a"
 		}
 		s, err := encodeHeader(h)
 		require.NoError(t, err)

@@ -370,7 +370,7 @@ func (w *World) Enqueue(_ context.Context, r enqueue.Request) (enqueue.Accepted,
 	if w.TakeErr != nil {
 		return enqueue.Accepted{}, w.TakeErr
 	}
-	h, known := job.Header{JobID: job.NewID(), TenantID: r.Tenant, Parameters: r.Sweep, RetryOf: r.RetryOf, GroupID: r.GroupID, Labels: r.Labels, CreatedAt: Created}, false
+	h, known := job.Header{JobID: job.NewID(), TenantID: r.Tenant, Parameters: r.Sweep, RetryOf: r.RetryOf, GroupID: r.GroupID, Labels: r.Labels, NotifyURL: r.NotifyURL, CreatedAt: Created}, false
 	full := false
 	w.Set(func() {
 		if full = w.MostTaken > 0 && len(w.Taken) >= w.MostTaken; full {
@@ -393,7 +393,7 @@ func (w *World) Enqueue(_ context.Context, r enqueue.Request) (enqueue.Accepted,
 func (w *World) EnqueueGroup(ctx context.Context, r enqueue.Request, tickers []string) (all []enqueue.Accepted, err error) {
 	for n, ticker := range tickers {
 		r.Sweep.Ticker = ticker
-		a, err := w.Enqueue(ctx, enqueue.Request{Tenant: r.Tenant, Sweep: r.Sweep, Labels: r.Labels, GroupID: r.GroupID, Shares: r.Shares})
+		a, err := w.Enqueue(ctx, enqueue.Request{Tenant: r.Tenant, Sweep: r.Sweep, Labels: r.Labels, NotifyURL: r.NotifyURL, GroupID: r.GroupID, Shares: r.Shares})
 		if err != nil {
 			return nil, err
 		}

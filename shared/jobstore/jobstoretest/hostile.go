@@ -32,6 +32,7 @@ func unreadable(t *testing.T, l jobstore.Store) {
 		"no job id":         func(e *cloudevents.Event) { data(t, e, func(h *job.Header) { h.JobID = "x" }) },
 		"group of nothing":  func(e *cloudevents.Event) { data(t, e, func(h *job.Header) { h.GroupID = "x" }) },
 		"strange label":     func(e *cloudevents.Event) { data(t, e, func(h *job.Header) { h.Labels = []string{"a\x00"} }) },
+		"no address":        func(e *cloudevents.Event) { data(t, e, func(h *job.Header) { h.NotifyURL = "http://example.com\n" }) },
 		"retry of nothing":  func(e *cloudevents.Event) { data(t, e, func(h *job.Header) { h.RetryOf = "x" }) },
 		"no creation": func(e *cloudevents.Event) {
 			data(t, e, func(h *job.Header) { h.CreatedAt = h.CreatedAt.AddDate(-1000, 0, 0) })

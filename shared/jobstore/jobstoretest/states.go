@@ -20,7 +20,7 @@ import (
 func life(t *testing.T, l jobstore.Store) {
 	require.NoError(t, l.Ping(t.Context()))
 	h := Header("default")
-	h.RetryOf, h.GroupID, h.Labels = job.NewID(), job.NewID(), []string{"desk=eu", "weekly"}
+	h.RetryOf, h.GroupID, h.Labels, h.NotifyURL = job.NewID(), job.NewID(), []string{"desk=eu", "weekly"}, "https://hooks.example.com/a?b=c&d"
 	e := Life(t, h)
 
 	for range 2 { // every event arrives twice
@@ -29,7 +29,7 @@ func life(t *testing.T, l jobstore.Store) {
 	j := get(t, l, h)
 	require.Equal(t, job.Job{
 		JobID: h.JobID, TenantID: "default", JobType: job.Type, Status: job.Queued, Ticker: "DAX",
-		Parameters: h.Parameters, RetryOf: h.RetryOf, GroupID: h.GroupID, Labels: h.Labels, CreatedAt: Start, Results: []job.Row{},
+		Parameters: h.Parameters, RetryOf: h.RetryOf, GroupID: h.GroupID, Labels: h.Labels, NotifyURL: h.NotifyURL, CreatedAt: Start, Results: []job.Row{},
 	}, j)
 
 	apply(t, l, e.Submitted)
@@ -58,6 +58,9 @@ func life(t *testing.T, l jobstore.Store) {
 	require.Equal(t, f.Job, again.Job)
 	j = get(t, l, h)
 	require.Equal(t, *f.Job, j)
+	found, err := l.Lookup(t.Context(), []string{h.JobID})
+	require.NoError(t, err)
+	require.Equal(t, h, found[0].Header())
 	ended, seconds := Start.Add(90*time.Second), 90.0
 	require.Equal(t, job.Completed, j.Status)
 	require.Equal(t, 100, j.Progress)

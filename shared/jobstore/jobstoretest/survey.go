@@ -1,6 +1,7 @@
 package jobstoretest
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -46,7 +47,7 @@ func pendingPages(t *testing.T, l jobstore.Store) {
 	var want []string
 	for i := range 7 {
 		h := Header([]string{"a", "b"}[i%2])
-		want = append(want, h.JobID)
+		want, h.NotifyURL = append(want, h.JobID), fmt.Sprintf("https://hooks.example.com/%d", i)
 		switch i {
 		case 4:
 			apply(t, l, Life(t, h).Submitted)
@@ -66,6 +67,9 @@ func pendingPages(t *testing.T, l jobstore.Store) {
 	}
 	all := walk(t, l, 100)
 	running, done, failed := all[4], all[5], all[6]
+	for i, j := range all {
+		require.Equal(t, fmt.Sprintf("https://hooks.example.com/%d", i), j.NotifyURL, "a job that is restored is called for, and so is an end that is told again")
+	}
 	require.Equal(t, job.Queued, all[0].Status)
 	require.Equal(t, job.Running, running.Status)
 	require.Equal(t, "t-1", running.TradingJobID)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
@@ -15,10 +16,15 @@ import (
 	"github.com/zixly/sweepline/shared/jobstore/internal/group"
 )
 
-// applySQL is the one statement that writes events; see migrations/00003 and 00007.
-var applySQL = "select * from pipeline_apply_v2(" + parameters(35) + ")"
+// applySQL is the statement that writes events; see migrations/00003 and 00007. Addresses to
+// be called, of those few jobs that have one, are written by a second one.
+var (
+	applySQL      = "select *, null from pipeline_apply_v2(" + parameters(35) + ")"
+	notifyURLsSQL = "select pipeline_notify_urls_v1(" + parameters(3) + ")"
+)
 
-// Apply stores events; see jobstore.Store. It takes one round trip.
+// Apply stores events; see jobstore.Store. It takes one round trip, or two where jobs have a
+// notify_url.
 func (l *Store) Apply(ctx context.Context, events ...cloudevents.Event) []jobstore.Applied {
 	return group.Each(ctx, &l.applies, events, func(err error) jobstore.Applied { return jobstore.Applied{Err: err} })
 }
@@ -37,7 +43,27 @@ func (l *Store) write(ctx context.Context, b fold.Batch) (fold.Written, error) {
 		w, err = readWritten(rows)
 		return err
 	})
+	if err == nil {
+		err = l.writeNotifyURLs(ctx, b.Changes)
+	}
 	return w, err
+}
+
+// writeNotifyURLs is a transaction of its own: what it fails for is written again with its
+// events.
+func (l *Store) writeNotifyURLs(ctx context.Context, changes []fold.Change) error {
+	changes = slices.DeleteFunc(slices.Clone(changes), func(c fold.Change) bool { return c.Header.NotifyURL == "" })
+	if len(changes) == 0 {
+		return nil
+	}
+	return l.call(ctx, l.cfg.Timeout, notifyURLsSQL, []any{
+		each(changes, func(c fold.Change) string { return c.Header.JobID }),
+		each(changes, func(c fold.Change) string { return c.Header.TenantID }),
+		each(changes, func(c fold.Change) string { return c.Header.NotifyURL }),
+	}, func(rows pgx.Rows) error {
+		rows.Close() // one, of nothing
+		return rows.Err()
+	})
 }
 
 // readWritten reads what pipeline_apply_v2 returns.

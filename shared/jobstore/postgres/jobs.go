@@ -16,7 +16,7 @@ import (
 
 // jobColumns are what a jobRow reads.
 const jobColumns = `id::text, tenant_id, job_type, status::text, parameters, result, metrics, error_code, error_message,
-    created_at, started_at, completed_at, attempts, trading_job_id, sweep_run_id, retry_of::text, group_id::text, labels`
+    created_at, started_at, completed_at, attempts, trading_job_id, sweep_run_id, retry_of::text, group_id::text, labels, notify_url`
 
 // listColumns leave the rows out.
 var listColumns = strings.Replace(jobColumns, "result,", "null::jsonb,", 1)
@@ -33,6 +33,7 @@ type jobRow struct {
 	parameters, best, metrics                 []byte
 	code, message, sweep, run, retryOf, group *string
 	labels                                    []byte
+	notifyURL                                 *string
 	created, started, completed               pgtype.Timestamptz
 	attempts                                  *int32
 }
@@ -40,7 +41,7 @@ type jobRow struct {
 func (r *jobRow) targets() []any {
 	return []any{
 		&r.id, &r.tenant, &r.jobType, &r.status, &r.parameters, &r.best, &r.metrics, &r.code, &r.message,
-		&r.created, &r.started, &r.completed, &r.attempts, &r.sweep, &r.run, &r.retryOf, &r.group, &r.labels,
+		&r.created, &r.started, &r.completed, &r.attempts, &r.sweep, &r.run, &r.retryOf, &r.group, &r.labels, &r.notifyURL,
 	}
 }
 
@@ -48,7 +49,7 @@ func (r *jobRow) job() job.Job {
 	j := job.Job{
 		JobID: r.id, TenantID: orEmpty(r.tenant), JobType: orEmpty(r.jobType), Status: job.State(orEmpty(r.status)),
 		ErrorCode: job.ErrorCode(orEmpty(r.code)), ErrorMessage: orEmpty(r.message),
-		TradingJobID: orEmpty(r.sweep), SweepRunID: orEmpty(r.run), RetryOf: orEmpty(r.retryOf), GroupID: orEmpty(r.group),
+		TradingJobID: orEmpty(r.sweep), SweepRunID: orEmpty(r.run), RetryOf: orEmpty(r.retryOf), GroupID: orEmpty(r.group), NotifyURL: orEmpty(r.notifyURL),
 		StartedAt: instant(r.started), CompletedAt: instant(r.completed),
 	}
 	if at := instant(r.created); at != nil {

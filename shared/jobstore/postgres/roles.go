@@ -95,7 +95,7 @@ func (l *Store) grant(ctx context.Context, tx pgx.Tx) ([]string, error) {
 		return nil, err
 	}
 	writers, err := texts(ctx, tx, `select p.oid::regprocedure::text from pg_proc p
-		where p.pronamespace = current_schema::regnamespace and p.proname ~ '^pipeline_(apply|collect|assess)_v[0-9]+$' order by 1`)
+		where p.pronamespace = current_schema::regnamespace and p.proname ~ '^pipeline_(apply|collect|assess|notify_urls)_v[0-9]+$' order by 1`)
 	if err != nil {
 		return nil, err
 	}

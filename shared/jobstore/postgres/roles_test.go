@@ -166,7 +166,7 @@ func TestAnInjectedStatementDoesNotLeaveItsTenant(t *testing.T) {
 	} {
 		require.Error(t, run(statement), statement)
 	}
-	for _, function := range []string{"pipeline_apply_v1", "pipeline_apply_v2", "pipeline_collect_v1", "pipeline_collect_v2", "pipeline_assess_v1"} {
+	for _, function := range []string{"pipeline_apply_v1", "pipeline_apply_v2", "pipeline_collect_v1", "pipeline_collect_v2", "pipeline_assess_v1", "pipeline_notify_urls_v1"} {
 		var may bool
 		require.NoError(t, conn.QueryRow(t.Context(), "select has_function_privilege(oid, 'execute') from pg_proc where proname = $1", function).Scan(&may))
 		require.False(t, may, function)

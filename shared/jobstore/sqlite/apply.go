@@ -22,8 +22,8 @@ import (
 // PostgreSQL's least. A change that says nothing new of a known job writes
 // nothing.
 const upsertJob = `
-insert into pipeline_jobs as j (id, tenant_id, job_type, status, parameters, created_at, started_at, attempts, trading_job_id, retry_of, group_id, labels)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+insert into pipeline_jobs as j (id, tenant_id, job_type, status, parameters, created_at, started_at, attempts, trading_job_id, retry_of, group_id, labels, notify_url)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 on conflict (id) do update set
     status         = case when j.status = 'QUEUED' then excluded.status else j.status end,
     started_at     = coalesce(min(j.started_at, excluded.started_at), j.started_at, excluded.started_at),
@@ -182,7 +182,7 @@ func (l *Store) putChange(ctx context.Context, tx *sql.Tx, c fold.Change) (forei
 		labels = jobstore.Labels(h.Labels)
 	}
 	_, err = tx.StmtContext(ctx, l.stmts.upsertJob).ExecContext(ctx, h.JobID, h.TenantID, h.JobType, string(c.Status), string(parameters),
-		h.CreatedAt.UnixMicro(), micros(c.StartedAt), c.Attempts, orNull(c.TradingJobID), orNull(h.RetryOf), orNull(h.GroupID), orNull(labels))
+		h.CreatedAt.UnixMicro(), micros(c.StartedAt), c.Attempts, orNull(c.TradingJobID), orNull(h.RetryOf), orNull(h.GroupID), orNull(labels), orNull(h.NotifyURL))
 	return false, err
 }
 

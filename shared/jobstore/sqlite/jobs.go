@@ -16,7 +16,7 @@ import (
 
 // jobColumns are read by scanJob.
 const jobColumns = `id, tenant_id, job_type, status, parameters, result, metrics, error_code, error_message,
-    created_at, started_at, completed_at, attempts, trading_job_id, sweep_run_id, retry_of, group_id, labels`
+    created_at, started_at, completed_at, attempts, trading_job_id, sweep_run_id, retry_of, group_id, labels, notify_url`
 
 // listColumns leave the rows out.
 var listColumns = strings.Replace(jobColumns, "result,", "null,", 1)
@@ -32,12 +32,12 @@ type scanner interface{ Scan(into ...any) error }
 func scanJob(row scanner, more ...any) (job.Job, error) {
 	var j job.Job
 	var parameters string
-	var best, metrics, code, message, tradingJob, sweepRun, retryOf, group, labels sql.NullString
+	var best, metrics, code, message, tradingJob, sweepRun, retryOf, group, labels, notifyURL sql.NullString
 	var created int64
 	var started, completed sql.NullInt64
 	err := row.Scan(append([]any{
 		&j.JobID, &j.TenantID, &j.JobType, &j.Status, &parameters, &best, &metrics, &code, &message,
-		&created, &started, &completed, &j.Attempts, &tradingJob, &sweepRun, &retryOf, &group, &labels,
+		&created, &started, &completed, &j.Attempts, &tradingJob, &sweepRun, &retryOf, &group, &labels, &notifyURL,
 	}, more...)...)
 	if err != nil {
 		return j, fmt.Errorf("read job: %w", err)
@@ -45,7 +45,7 @@ func scanJob(row scanner, more ...any) (job.Job, error) {
 	j.CreatedAt = jobstore.Between(time.UnixMicro(created))
 	j.StartedAt, j.CompletedAt = instant(started), instant(completed)
 	j.ErrorCode, j.ErrorMessage = job.ErrorCode(code.String), message.String
-	j.TradingJobID, j.SweepRunID, j.RetryOf, j.GroupID = tradingJob.String, sweepRun.String, retryOf.String, group.String
+	j.TradingJobID, j.SweepRunID, j.RetryOf, j.GroupID, j.NotifyURL = tradingJob.String, sweepRun.String, retryOf.String, group.String, notifyURL.String
 	return jobstore.Complete(jobstore.Decode(j, []byte(parameters), []byte(best.String), []byte(metrics.String), []byte(labels.String))), nil
 }
 

@@ -54,7 +54,7 @@ func TestWhatWasWrittenIsThereAgain(t *testing.T) {
 	require.Equal(t, job.Running, j.Status)
 	status, err := again.Status(t.Context())
 	require.NoError(t, err)
-	require.Len(t, status, 7)
+	require.Len(t, status, 8)
 	require.False(t, status[0].AppliedAt.IsZero())
 	done, err := again.Migrate(t.Context())
 	require.NoError(t, err)

@@ -21,7 +21,8 @@ end
 -- tenant_of reads the tenant of an encoded header (header.go), nil if there is none: it
 -- stands behind the version, seven numbers and the type of the job.
 local function tenant_of(h)
-  if not h or (string.byte(h) ~= 1 and string.byte(h) ~= 2) then return nil end
+  local version = h and string.byte(h) or 0
+  if version < 1 or version > 3 then return nil end
   local i, tenant = 2, nil
   for _ = 1, 7 do _, i = number(h, i) end
   for _ = 1, 2 do tenant, i = word(h, i) end

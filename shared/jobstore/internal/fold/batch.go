@@ -134,6 +134,7 @@ func (w Written) applied(x entry, winner bool) jobstore.Applied {
 	case x.End == nil:
 		return jobstore.Applied{}
 	}
+	stored.Job.NotifyURL = cmp.Or(stored.Job.NotifyURL, x.Change.Header.NotifyURL) // a database may have yet to write it
 	return jobstore.Applied{Job: &stored.Job, First: stored.First && winner}
 }
 

@@ -228,6 +228,8 @@ func check(e cloudevents.Event, h job.Header) error {
 		return fmt.Errorf("event %s has an invalid group_id", e.ID())
 	case !job.ValidLabels(h.Labels):
 		return fmt.Errorf("event %s has invalid labels", e.ID())
+	case h.NotifyURL != "" && !job.ValidNotifyURL(h.NotifyURL):
+		return fmt.Errorf("event %s has an invalid notify_url", e.ID())
 	}
 	if err := h.Parameters.Validate(); err != nil {
 		return fmt.Errorf("event %s: parameters: %w", e.ID(), err)
