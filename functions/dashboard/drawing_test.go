@@ -52,6 +52,21 @@ func TestWaterfall(t *testing.T) {
 	require.Equal(t, "50.0 s", w.Ticks[2].Label)
 }
 
+// A channel that was given up is seen, of a job that its owner cancelled, too.
+func TestWaterfallOfAFailedNotification(t *testing.T) {
+	t.Parallel()
+	for _, code := range []job.ErrorCode{job.TimedOut, job.Cancelled} {
+		w := draw(jobs.Found{Job: job.Job{Status: job.Failed, ErrorCode: code}, Settled: true}, []job.TimelineEvent{
+			{Type: event.SweepRequested, Time: at(0)},
+			{Type: event.JobFailed, Time: at(99), Error: "too slow"},
+			{Type: event.JobNotified, Time: at(100), Data: map[string]any{"channel": "slack"}},
+			{Type: event.JobNotified, Time: at(100), Error: "notify_url answered 404", Data: map[string]any{"channel": "url"}},
+		}, at(1000))
+		require.Equal(t, "Notified work slack", w.Bars[2].Name+" "+w.Bars[2].Kind+" "+w.Bars[2].Note)
+		require.Equal(t, "Not notified bad url notify_url answered 404", w.Bars[3].Name+" "+w.Bars[3].Kind+" "+w.Bars[3].Note+" "+w.Bars[3].Error)
+	}
+}
+
 func TestWaterfallOfAnOpenJob(t *testing.T) {
 	t.Parallel()
 	events := []job.TimelineEvent{{Type: event.SweepRequested, Time: at(0)}}

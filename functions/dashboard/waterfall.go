@@ -52,8 +52,8 @@ func draw(j jobs.Found, events []job.TimelineEvent, now time.Time) waterfall {
 	end := begin
 	for _, e := range events {
 		s := stepOf(e, last)
-		if cancelled && s.Kind == "bad" { // what its owner wanted is no failure
-			s.Name, s.Kind, s.Error = cancelNames[e.Type], "work", ""
+		if name := cancelNames[e.Type]; cancelled && s.Kind == "bad" && name != "" { // what its owner wanted is no failure
+			s.Name, s.Kind, s.Error = name, "work", ""
 		}
 		if n := len(steps); n > 0 && s.Error == steps[n-1].Error {
 			s.Error = "" // once is enough
@@ -120,6 +120,9 @@ func stepOf(e job.TimelineEvent, before time.Time) step {
 		s.Name, s.Note = "Notified", text("channel")
 		if again, _ := e.Data["again"].(bool); again {
 			s.Note += ", perhaps twice"
+		}
+		if s.Error != "" {
+			s.Name, s.Kind = "Not notified", "bad"
 		}
 	}
 	if late, _ := e.Data["late"].(bool); late {

@@ -15,7 +15,8 @@ import (
 //   - it is unknown whether the message was sent: the same, but the claim stays until
 //     its lease ends, and the next notification is marked as a possible repeat;
 //   - the channel refuses the message: a plain error, counted. After its Trigger's
-//     attempts the event is a dead letter for an operator.
+//     attempts the event is a dead letter for an operator;
+//   - the channel is given up (undelivered): no error, an outcome that is recorded.
 
 // pause is the retry delay of a channel that sends none.
 const pause = 5 * time.Second

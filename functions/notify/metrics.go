@@ -12,7 +12,8 @@ const (
 	outcomeSent = "sent"
 	// outcomeAgain: sent, possibly a second time, since an earlier attempt died
 	// before it recorded its outcome.
-	outcomeAgain  = "again"
+	outcomeAgain = "again"
+	// outcomeFailed: an attempt that sent nothing, as far as is known.
 	outcomeFailed = "failed"
 )
 

@@ -1,6 +1,7 @@
 // Package notify is the last step: it notifies people of the end of a job, by Slack,
-// by mail, or, if neither is configured, by a log line. Each channel is notified once
-// per job; JobNotified records it in the job store.
+// by mail, or, if neither is configured, by a log line, and calls the address that the
+// job's request named, if any. Each channel is notified once per job; JobNotified records
+// it in the job store.
 package notify
 
 import (
@@ -23,6 +24,7 @@ import (
 	"github.com/zixly/sweepline/shared/event"
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/notifyurl"
 	"github.com/zixly/sweepline/shared/once"
 	"github.com/zixly/sweepline/shared/sink"
 	"github.com/zixly/sweepline/shared/telemetry"
@@ -52,6 +54,14 @@ type Config struct {
 	Keep time.Duration `envconfig:"NOTIFY_KEEP" default:"168h"`
 	// TemplateDir holds files that replace built-in templates of the same name.
 	TemplateDir string `envconfig:"NOTIFY_TEMPLATE_DIR"`
+	notifyurl.Config
+	// NotifyURLSecret is what the keys are made of that calls of a notify_url are signed by,
+	// one for each tenant (sweepline notify-key), 16 bytes at least. Required with
+	// NOTIFY_URL_HOSTS. It is a secret.
+	NotifyURLSecret string `envconfig:"NOTIFY_URL_SECRET"`
+	// NotifyURLSecretOld is the one before: calls are signed by both until receivers have the
+	// new key.
+	NotifyURLSecretOld string `envconfig:"NOTIFY_URL_SECRET_OLD"`
 }
 
 // Guard is what notify needs of shared/once: claims on sending a notification. An
@@ -83,6 +93,7 @@ type Function struct {
 	guard    Guard
 	sender   Sender
 	channels []channel
+	url      *urlChannel // of jobs that have an address
 	now      func() time.Time
 	close    func() error
 	rows     Rows
@@ -152,6 +163,8 @@ func New(cfg Config, g Guard, s Sender, opts ...Option) (*Function, error) {
 		c, err := newMail(cfg, t)
 		f.channels, errs = append(f.channels, c), append(errs, err)
 	}
+	f.url, err = newURL(cfg, g, o.now)
+	errs = append(errs, err)
 	if len(f.channels) == 0 {
 		f.channels = []channel{logLine{o.log, o.box, t, f.described, f.picture}}
 	}
@@ -163,9 +176,9 @@ func New(cfg Config, g Guard, s Sender, opts ...Option) (*Function, error) {
 
 // Handle notifies every channel that has not been notified yet. An error means that
 // some are left: the broker redelivers the event, and only those are notified then. It
-// is a sink.Unavailable (503) while one of them is unavailable, for however long, and a
-// plain error (500) if all that are left refuse the message. An invalid event is
-// rejected (422).
+// is a sink.Unavailable (503) while one of them is unavailable, for however long (but see
+// urlPatience), and a plain error (500) if all that are left refuse the message. An invalid
+// event is rejected (422).
 func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevents.Event, error) {
 	d, err := read(e)
 	if err != nil {
@@ -174,7 +187,11 @@ func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevent
 	m := newMessage(d.Job, f.cfg.BaseURL)
 	var errs []error
 	var notified []event.Notified
-	for _, c := range f.channels {
+	channels := f.channels
+	if m.Job.NotifyURL != "" { // last, so that nobody waits for it
+		channels = append(slices.Clip(channels), f.url)
+	}
+	for _, c := range channels {
 		if slices.Contains(d.Notified, c.name()) {
 			continue
 		}
@@ -183,7 +200,7 @@ func (f *Function) Handle(ctx context.Context, e cloudevents.Event) (*cloudevent
 			errs = append(errs, fmt.Errorf("notify %s of job %s: %w", c.name(), m.Job.JobID, err))
 			continue
 		}
-		notified = append(notified, event.Notified{Channel: c.name(), NotifiedAt: done.at, Again: done.again})
+		notified = append(notified, event.Notified{Channel: c.name(), NotifiedAt: done.at, Again: done.again, Error: done.failed})
 	}
 	if err := f.report(ctx, e, m.Job, notified, len(errs)); err != nil {
 		errs = append(errs, fmt.Errorf("report notifications of job %s: %w", m.Job.JobID, err))
@@ -228,27 +245,34 @@ func read(e cloudevents.Event) (event.Finished, error) {
 	return d, j.Parameters.Validate()
 }
 
-// notification is when a channel was notified, and whether that may have been a repeat.
+// notification is when a channel was notified, and whether that may have been a repeat; or
+// when and why it was given up.
 type notification struct {
-	at    time.Time
-	again bool
+	at     time.Time
+	again  bool
+	failed string
 }
 
 // note is how a notification is kept with its claim, so that what is reported of it
 // while another channel is unavailable, for hours perhaps, is one event all the time,
 // and dropped as a duplicate.
 func (n notification) note() string {
+	text := n.at.Format(time.RFC3339Nano)
 	if n.again {
-		return n.at.Format(time.RFC3339Nano) + " again"
+		text += " again"
 	}
-	return n.at.Format(time.RFC3339Nano)
+	if n.failed != "" {
+		text += " failed " + n.failed
+	}
+	return text
 }
 
 // readNote is false for what is no note.
 func readNote(text string) (notification, bool) {
+	text, failed, _ := strings.Cut(text, " failed ")
 	at, again := strings.CutSuffix(text, " again")
 	t, err := time.Parse(time.RFC3339Nano, at)
-	return notification{t.UTC(), again}, err == nil
+	return notification{t.UTC(), again, failed}, err == nil
 }
 
 // once notifies one channel, unless that is done. The claim is marked done before the
@@ -266,9 +290,9 @@ func (f *Function) once(ctx context.Context, e cloudevents.Event, c channel, m m
 		return notification{}, &sink.Unavailable{RetryAfter: f.cfg.Timeout, Err: errors.New("another delivery holds the claim")}
 	case claim == once.Won || claim == once.Again:
 		done, err := f.send(ctx, c, m, key, claimed, claim == once.Again)
-		if err != nil {
+		if err != nil || done.failed != "" {
 			f.sent.WithLabelValues(c.name(), outcomeFailed).Inc()
-			return notification{}, err
+			return done, err
 		}
 		f.sent.WithLabelValues(c.name(), outcomeOf(claim)).Inc()
 		return done, nil
@@ -302,13 +326,17 @@ func (f *Function) send(ctx context.Context, c channel, m message, key string, c
 	sending, span := telemetry.Span(sending, "notify "+c.name(), trace.SpanKindClient, attribute.Bool("picture", m.Picture != nil))
 	err := c.send(sending, m)
 	telemetry.End(span, err)
+	n := notification{at: f.now().UTC(), again: again}
+	var lost *undelivered
 	switch {
+	case errors.As(err, &lost): // that is the outcome
+		n.failed = lost.reason
+		f.log.WarnContext(ctx, "notification given up", "channel", c.name(), "job_id", m.Job.JobID, "tenant_id", m.Job.TenantID, "error", err)
 	case isUncertain(err):
 		return notification{}, unavailable(err, f.lease())
 	case err != nil:
 		return notification{}, errors.Join(err, f.guard.Release(settle, key))
 	}
-	n := notification{f.now().UTC(), again}
 	if err := f.mark(settle, key, n); err != nil {
 		return notification{}, unavailable(fmt.Errorf("mark as sent: %w", err), f.lease())
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -322,7 +323,7 @@ func TestKeysAreRequired(t *testing.T) {
 }
 
 // TestSharedSettingsReachAllWhoNeedThem: operators can be named where the broker is
-// shown, and all functions that admit jobs keep the same slots.
+// shown, all functions that admit jobs keep the same slots, and who takes an address calls it.
 func TestSharedSettingsReachAllWhoNeedThem(t *testing.T) {
 	t.Parallel()
 	for _, r := range build(t, "base") {
@@ -336,6 +337,7 @@ func TestSharedSettingsReachAllWhoNeedThem(t *testing.T) {
 		}
 		shows := r.GetName() == "api" || r.GetName() == "dashboard"
 		require.Equal(t, shows, has("OPERATOR_TENANTS"), r.GetName())
+		require.Equal(t, slices.Contains([]string{"receive", "notify", "dashboard"}, r.GetName()), has("NOTIFY_URL_HOSTS"), r.GetName())
 		require.Equal(t, has("TRADING_API_MAX_CONCURRENT"), has("TENANT_SLOTS_KEPT"), r.GetName())
 	}
 }

@@ -58,10 +58,11 @@ var meanings = map[string]string{
 	"failed_at":         "When the job failed.",
 	"job":               "The job as the API shows it, with its best rows.",
 	"notified":          "Channels that are known to have been notified, in an event that is sent again.",
-	"channel":           "The channel that was notified.",
-	"notified_at":       "When the channel was notified.",
+	"channel":           "The channel that was notified, or given up.",
+	"notified_at":       "When the channel was notified, or given up.",
 	"again":             "The channel may have been notified before, by an attempt that died.",
 	"left":              "How many channels were still to be notified then.",
+	"error":             "Why the channel was given up; absent where it was notified.",
 }
 
 func eventsPage(t *testing.T) string {

@@ -31,6 +31,7 @@ var areas = []struct{ title, pkg, reader string }{
 	{"supervise", "functions/supervise", ""},
 	{"collect", "functions/collect", ""},
 	{"notify", "functions/notify", ""},
+	{"Addresses called at a job's end", "shared/notifyurl", ""},
 	{"api and dashboard", "shared/jobs", ""},
 	{"dashboard", "functions/dashboard", ""},
 	{"Traces", "shared/telemetry", ""},

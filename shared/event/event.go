@@ -163,10 +163,10 @@ type Finished struct {
 // Tenant is whose job it is.
 func (f Finished) Tenant() string { return f.Job.TenantID }
 
-// Notified is the data of JobNotified: one channel was notified.
+// Notified is the data of JobNotified: one channel was notified, or given up.
 type Notified struct {
 	job.Header
-	// Channel is "slack", "email" or "log".
+	// Channel is "slack", "email", "log" or "url", the address that the request named.
 	Channel    string    `json:"channel"`
 	NotifiedAt time.Time `json:"notified_at"`
 	// Again marks a channel that may have been notified before, by an attempt that
@@ -174,6 +174,8 @@ type Notified struct {
 	Again bool `json:"again,omitempty"`
 	// Left is how many channels were still to be notified then.
 	Left int `json:"left,omitempty"`
+	// Error says why the channel was given up; empty where it was notified.
+	Error string `json:"error,omitempty"`
 }
 
 // Steps of a job, the second half of an event's id.

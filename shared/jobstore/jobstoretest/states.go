@@ -72,10 +72,12 @@ func life(t *testing.T, l jobstore.Store) {
 	require.Equal(t, 0.11, j.Results[0].Score)
 	require.Equal(t, jobstore.Clean(Rows(12)[11]), j.Results[0])
 
-	apply(t, l, Notified(t, h, "slack"), Notified(t, h, "slack"), Notified(t, h, "email"))
+	givenUp, err := event.NewNotified(event.Notified{Header: h, Channel: "url", NotifiedAt: Start.Add(time.Hour), Error: "notify_url answered 404"})
+	require.NoError(t, err)
+	apply(t, l, Notified(t, h, "slack"), Notified(t, h, "slack"), Notified(t, h, "email"), givenUp)
 	require.Equal(t, []string{
 		event.SweepRequested, event.SweepSubmitted, event.SweepSubmitted, event.SweepCompleted, event.SweepCollected, event.JobCompleted,
-		event.JobNotified, event.JobNotified,
+		event.JobNotified, event.JobNotified, event.JobNotified,
 	}, timeline(t, l, h))
 	require.Equal(t, *f.Job, get(t, l, h))
 	require.Len(t, rowsOf(t, l, h, jobstore.ByScore), 12)
@@ -83,6 +85,7 @@ func life(t *testing.T, l jobstore.Store) {
 	events, err := l.Timeline(t.Context(), "default", h.JobID)
 	require.NoError(t, err)
 	require.Equal(t, h.JobID+"/submitted/2", events[2].ID)
+	require.Equal(t, []string{"", "notify_url answered 404"}, []string{events[7].Error, events[8].Error})
 	require.Equal(t, 2, events[2].Attempt)
 	require.Equal(t, Start.Add(5*time.Second), events[2].Time)
 	require.Equal(t, "t-2", events[2].Data["trading_job_id"])

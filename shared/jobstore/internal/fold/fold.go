@@ -171,6 +171,7 @@ func read(e cloudevents.Event) (Item, error) {
 		return of(e, func(d *event.Notified, x *Item) {
 			x.Change.Header = d.Header
 			x.Line.AllNotified = d.Left == 0
+			x.Line.Error = jobstore.Message(d.Error)
 		})
 	}
 	return Item{}, fmt.Errorf("event %s has unexpected type %s", e.ID(), e.Type())
