@@ -12,6 +12,7 @@ import (
 
 	"github.com/zixly/sweepline/shared/jobs"
 	"github.com/zixly/sweepline/shared/mailbox"
+	"github.com/zixly/sweepline/shared/notifyurl"
 )
 
 // Config is read from the environment.
@@ -20,6 +21,7 @@ type Config struct {
 	// https://jaeger.example/trace/{trace_id}.
 	// Without one, pages name the trace and link nowhere.
 	TraceURL string `envconfig:"TRACE_URL"`
+	notifyurl.Config
 }
 
 // messages are those that were not sent, where nothing can be: mailbox.Box.
@@ -47,6 +49,7 @@ type Function struct {
 	Deps
 
 	cfg      Config
+	hosts    *notifyurl.Hosts
 	jobs     *jobs.Service
 	handler  http.Handler
 	surfaces surfaces
@@ -60,7 +63,11 @@ func New(cfg Config, s *jobs.Service, d Deps) (*Function, error) {
 	if err := checkTraceURL(cfg.TraceURL); err != nil {
 		return nil, err
 	}
-	f := &Function{Deps: d, cfg: cfg, jobs: s}
+	hosts, err := notifyurl.New(cfg.Config)
+	if err != nil {
+		return nil, err
+	}
+	f := &Function{Deps: d, cfg: cfg, hosts: hosts, jobs: s}
 	f.handler = f.routes()
 	return f, nil
 }

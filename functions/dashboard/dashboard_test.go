@@ -3,6 +3,7 @@ package dashboard_test
 import (
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -44,6 +45,37 @@ func operated(t *testing.T, keys string, operators ...string) (*jobstest.World, 
 	_, h := serve(t, dashboard.Config{TraceURL: "https://traces.example/t/{trace_id}"}, w.OperatedService(t, keys, operators...),
 		dashboard.Deps{Trading: jobstest.Broker{World: w}})
 	return w, h
+}
+
+// The form has a field for an address to call where the installation allows a host.
+func TestAnAddressToCall(t *testing.T) {
+	t.Parallel()
+	good := url.Values{"ticker": {"DAX"}, "fast_from": {"10"}, "fast_to": {"20"}, "slow_from": {"30"}, "slow_to": {"60"}, "step": {"5"}, "notify_url": {"https://hooks.example.com/a?b=<c>"}}
+	w, _, h := setup(t, "")
+	require.NotContains(t, jobstest.Call(h, "GET", "/new").Body.String(), `name="notify_url"`)
+	require.Equal(t, 422, jobstest.Form(h, "/new", good).Code)
+
+	var cfg dashboard.Config
+	cfg.Hosts = []string{"hooks.example.com"}
+	_, h = serve(t, cfg, w.Service(t, ""), dashboard.Deps{})
+	require.Contains(t, jobstest.Call(h, "GET", "/new?"+good.Encode()).Body.String(), `name="notify_url" type="url" value="https://hooks.example.com/a?b=&lt;c&gt;"`)
+	require.Equal(t, 303, jobstest.Form(h, "/new", good).Code)
+	require.Equal(t, "https://hooks.example.com/a?b=<c>", w.Taken[0].NotifyURL)
+	good.Set("notify_url", "https://evil.example/")
+	for _, page := range []*httptest.ResponseRecorder{jobstest.Form(h, "/new", good), jobstest.Call(h, "GET", "/new?check=1&"+good.Encode())} {
+		require.Contains(t, page.Body.String(), `id="notify-fault">must name a host that this installation allows`)
+	}
+	require.Len(t, w.Taken, 1)
+	j := w.Stored("default", job.Failed)
+	j.NotifyURL = "https://hooks.example.com/a?b=<c>"
+	w.Jobs[j.JobID] = j
+	require.Contains(t, jobstest.Call(h, "GET", "/jobs/"+j.JobID).Body.String(), `<dt>Calls at its end</dt><dd class="mono wrap">https://hooks.example.com/a?b=&lt;c&gt;</dd>`)
+	require.Equal(t, 303, jobstest.Form(h, "/jobs/"+j.JobID+"/retry", url.Values{}).Code)
+	require.Equal(t, j.NotifyURL, w.Taken[1].NotifyURL)
+
+	cfg.Hosts = []string{"https://x"}
+	_, err := dashboard.New(cfg, w.Service(t, ""), dashboard.Deps{})
+	require.ErrorContains(t, err, "NOTIFY_URL_HOSTS")
 }
 
 func TestOnlyOperatorsSteerTheBroker(t *testing.T) {

@@ -24,7 +24,7 @@ import (
 type sweepForm struct {
 	Ticker, Labels, Strategy, Config   string
 	FastFrom, FastTo, SlowFrom, SlowTo string
-	Step, MinTrades                    string
+	Step, MinTrades, NotifyURL         string
 }
 
 // emptyForm asks for what the demo and the README ask for, so that all give the same best
@@ -36,7 +36,7 @@ var emptyForm = sweepForm{FastFrom: "5", FastTo: "50", SlowFrom: "20", SlowTo: "
 func (s *sweepForm) fields() map[string]*string {
 	return map[string]*string{
 		"ticker": &s.Ticker, "labels": &s.Labels, "strategy_type": &s.Strategy, "config_path": &s.Config, "fast_from": &s.FastFrom, "fast_to": &s.FastTo,
-		"slow_from": &s.SlowFrom, "slow_to": &s.SlowTo, "step": &s.Step, "min_trades": &s.MinTrades,
+		"slow_from": &s.SlowFrom, "slow_to": &s.SlowTo, "step": &s.Step, "min_trades": &s.MinTrades, "notify_url": &s.NotifyURL,
 	}
 }
 
@@ -73,6 +73,7 @@ func (s sweepForm) request() (job.Request, error) {
 	}
 	set("strategy_type", s.Strategy)
 	set("config_path", s.Config)
+	set("notify_url", s.NotifyURL)
 	for name, text := range map[string]string{"step": s.Step, "min_trades": s.MinTrades} {
 		if text != "" {
 			body[name] = whole(text)
@@ -88,6 +89,15 @@ func (s sweepForm) request() (job.Request, error) {
 		return job.Request{}, job.Invalid{{Field: "body", Message: "is not text"}}
 	}
 	return job.ParseRequest(data)
+}
+
+// asked is what the form asks for, if it may be.
+func (f *Function) asked(s sweepForm) (job.Request, error) {
+	r, err := s.request()
+	if err == nil {
+		err = f.hosts.Check(r.NotifyURL)
+	}
+	return r, err
 }
 
 // whole is a number where text is one; anything else is left to the rules.
@@ -110,13 +120,15 @@ type newView struct {
 	Notice     string
 	Key        string
 	Strategies []string
+	// CallsURLs says that there is a field for an address.
+	CallsURLs bool
 }
 
 // Problem joins the problems of one field.
 func (v newView) Problem(field string) string { return strings.Join(v.Problems[field], "; ") }
 
 func (f *Function) newView(r *http.Request, s sweepForm) newView {
-	v := newView{view: f.view(r), Form: s, Key: uuid.NewString(), Strategies: []string{job.SMA, job.EMA, job.MACD}}
+	v := newView{view: f.view(r), Form: s, Key: uuid.NewString(), Strategies: []string{job.SMA, job.EMA, job.MACD}, CallsURLs: f.hosts.Enabled()}
 	if r, err := s.request(); err == nil {
 		v.Combinations, v.Sweeps = r.Sweep.Combinations(), len(r.Tickers)
 	}
@@ -148,7 +160,7 @@ func (f *Function) newPage(w http.ResponseWriter, r *http.Request) {
 	s := readForm(r.URL.Query(), emptyForm)
 	v := f.newView(r, s)
 	if r.URL.Query().Has("check") {
-		_, err := s.request()
+		_, err := f.asked(s)
 		v.explain(err)
 	}
 	render(w, r, http.StatusOK, "new.html", v)
@@ -168,7 +180,7 @@ func (f *Function) submitFromPage(w http.ResponseWriter, r *http.Request) {
 	if uuid.Validate(key) == nil {
 		v.Key = key
 	}
-	asked, err := s.request()
+	asked, err := f.asked(s)
 	if err != nil {
 		v.explain(err)
 		render(w, r, http.StatusUnprocessableEntity, "new.html", v)
@@ -197,7 +209,7 @@ func (f *Function) takeIn(ctx context.Context, asked job.Request, key string) (s
 	ctx, cancel := context.WithTimeout(telemetry.Start(ctx), 8*time.Second)
 	defer cancel()
 	// No header holds a newline, so the key is none of the webhook's.
-	r := enqueue.Request{Tenant: auth.FromContext(ctx), Key: "form\n" + key, Sweep: asked.Sweep, Labels: asked.Labels, Shares: f.jobs.Keys.Shares()}
+	r := enqueue.Request{Tenant: auth.FromContext(ctx), Key: "form\n" + key, Sweep: asked.Sweep, Labels: asked.Labels, NotifyURL: asked.NotifyURL, Shares: f.jobs.Keys.Shares()}
 	var got []enqueue.Accepted
 	var err error
 	if asked.Tickers != nil {

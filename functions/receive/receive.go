@@ -17,6 +17,7 @@ import (
 	"github.com/zixly/sweepline/shared/enqueue"
 	"github.com/zixly/sweepline/shared/function"
 	"github.com/zixly/sweepline/shared/job"
+	"github.com/zixly/sweepline/shared/notifyurl"
 	"github.com/zixly/sweepline/shared/quota"
 	"github.com/zixly/sweepline/shared/rfc3339"
 	"github.com/zixly/sweepline/shared/sink"
@@ -43,6 +44,7 @@ type Config struct {
 	// ScheduleSecret signs the tokens of schedules, 16 bytes at least; without one there
 	// are none.
 	ScheduleSecret string `envconfig:"SCHEDULE_SECRET"`
+	notifyurl.Config
 }
 
 // enqueuer takes a job in: enqueue.Enqueuer.
@@ -61,6 +63,7 @@ type Function struct {
 	// path is that of WEBHOOK_BASE_URL, which proxies take away.
 	path      string
 	schedules auth.Schedules
+	hosts     *notifyurl.Hosts
 	guarded   http.Handler
 	pings     map[string]func(context.Context) error
 	close     func() error
@@ -85,6 +88,9 @@ func New(cfg Config, in enqueuer, keys *auth.Keys, pings map[string]func(context
 		public: strings.TrimRight(cfg.PublicURL, "/"), path: strings.TrimRight(u.EscapedPath(), "/"),
 	}
 	if f.schedules, err = auth.NewSchedules(cfg.ScheduleSecret); err != nil {
+		return nil, err
+	}
+	if f.hosts, err = notifyurl.New(cfg.Config); err != nil {
 		return nil, err
 	}
 	f.guarded = keys.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f.take(w, r, "") }))
@@ -162,7 +168,7 @@ type accepted struct {
 func (f *Function) take(w http.ResponseWriter, r *http.Request, key string) {
 	ctx, cancel := context.WithTimeout(r.Context(), acceptTimeout)
 	defer cancel()
-	req, ctx, err := read(ctx, w, r)
+	req, ctx, err := f.read(ctx, w, r)
 	if err != nil {
 		answerRefusal(w, err)
 		return

@@ -86,11 +86,16 @@ func setup(t *testing.T, keys string) (*desk, http.Handler) {
 	d := &desk{}
 	k, err := auth.New(auth.Config{Keys: authtest.Hashed(keys)})
 	require.NoError(t, err)
-	f, err := receive.New(receive.Config{BaseURL: "https://hooks.example/"}, d, k, nil)
+	return d, serve(t, receive.Config{BaseURL: "https://hooks.example/"}, d, k)
+}
+
+func serve(t *testing.T, cfg receive.Config, d *desk, k *auth.Keys) http.Handler {
+	t.Helper()
+	f, err := receive.New(cfg, d, k, nil)
 	require.NoError(t, err)
 	h, err := function.Handler("receive", f, prometheus.NewRegistry())
 	require.NoError(t, err)
-	return d, documented(t, h)
+	return documented(t, h)
 }
 
 func request(body string, header ...string) *http.Request {
@@ -138,6 +143,42 @@ func TestAccepted(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, w.Code)
 	require.Equal(t, "true", w.Header().Get("Idempotency-Replayed"))
 	require.Len(t, d.traces[1], 32, "a trace is begun where none is given")
+}
+
+// An address to call is taken where the installation allows its host, and refused where it
+// allows none.
+func TestNotifyURL(t *testing.T) {
+	t.Parallel()
+	body := func(address string) string { return strings.Replace(valid, `{`, `{"notify_url":"`+address+`",`, 1) }
+	d, h := setup(t, "")
+	w := do(h, request(body("https://hooks.example.com/a")))
+	require.Equal(t, http.StatusBadRequest, w.Code)
+	require.Contains(t, w.Body.String(), `"details":[{"field":"notify_url","message":"is not enabled on this installation"}]`)
+	require.Equal(t, http.StatusAccepted, do(h, request(valid)).Code)
+
+	k, err := auth.New(auth.Config{Keys: authtest.Hashed("")})
+	require.NoError(t, err)
+	cfg := receive.Config{BaseURL: "https://hooks.example/"}
+	cfg.Hosts = []string{"hooks.example.com", "127.0.0.1"}
+	h = serve(t, cfg, d, k)
+	for address, message := range map[string]string{
+		"https://evil.example/": "must name a host that this installation allows", "https://169.254.169.254/": "must name a host that this installation allows",
+		"http://hooks.example.com/": job.NotifyURLRule, "x": job.NotifyURLRule,
+	} {
+		w := do(h, request(body(address)))
+		require.Equal(t, http.StatusBadRequest, w.Code, address)
+		require.Contains(t, w.Body.String(), `"details":[{"field":"notify_url","message":"`+message+`"}]`)
+	}
+	require.Len(t, d.asked, 1)
+	require.Equal(t, http.StatusAccepted, do(h, request(body("http://127.0.0.1:8080/a"))).Code)
+	group := strings.Replace(body("https://hooks.example.com/a"), `"ticker":"DAX"`, `"tickers":["DAX","SMI"]`, 1)
+	require.Equal(t, http.StatusAccepted, do(h, request(group)).Code)
+	require.Equal(t, []string{"", "http://127.0.0.1:8080/a", "https://hooks.example.com/a", "https://hooks.example.com/a"},
+		[]string{d.asked[0].NotifyURL, d.asked[1].NotifyURL, d.asked[2].NotifyURL, d.asked[3].NotifyURL})
+
+	cfg.Hosts = []string{"https://x"}
+	_, err = receive.New(cfg, d, k, nil)
+	require.ErrorContains(t, err, "NOTIFY_URL_HOSTS")
 }
 
 func TestLabelsAndGroups(t *testing.T) {

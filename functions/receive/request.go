@@ -60,7 +60,7 @@ type request struct {
 
 // read makes a request to enqueue of an HTTP request, and takes up the trace that
 // the body's event carries, if it is one.
-func read(ctx context.Context, w http.ResponseWriter, r *http.Request) (request, context.Context, error) {
+func (f *Function) read(ctx context.Context, w http.ResponseWriter, r *http.Request) (request, context.Context, error) {
 	form, err := formOf(r.Header)
 	if err != nil {
 		return request{}, ctx, err
@@ -84,6 +84,9 @@ func read(ctx context.Context, w http.ResponseWriter, r *http.Request) (request,
 		ctx = telemetry.FromEvent(ctx, *e)
 	}
 	asked, err := job.ParseRequest(payload)
+	if err == nil {
+		err = f.hosts.Check(asked.NotifyURL)
+	}
 	var invalid job.Invalid
 	if errors.As(err, &invalid) {
 		problems = append(problems, invalid...)
@@ -91,7 +94,7 @@ func read(ctx context.Context, w http.ResponseWriter, r *http.Request) (request,
 	if len(problems) > 0 {
 		return request{}, ctx, problems
 	}
-	return request{enqueue.Request{Key: key, Sweep: asked.Sweep, Labels: asked.Labels}, asked.Tickers}, ctx, err
+	return request{enqueue.Request{Key: key, Sweep: asked.Sweep, Labels: asked.Labels, NotifyURL: asked.NotifyURL}, asked.Tickers}, ctx, err
 }
 
 // form is how a body carries its payload.

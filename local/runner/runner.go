@@ -21,6 +21,7 @@ import (
 	"github.com/zixly/sweepline/shared/broker/dispatch"
 	"github.com/zixly/sweepline/shared/enqueue"
 	"github.com/zixly/sweepline/shared/function"
+	"github.com/zixly/sweepline/shared/notifyurl"
 	"github.com/zixly/sweepline/shared/redisclient"
 	"github.com/zixly/sweepline/shared/seal"
 	"github.com/zixly/sweepline/shared/telemetry"
@@ -58,6 +59,8 @@ type Local struct {
 	broker *broker.Server
 	steps  []*step
 	keys   *auth.Keys
+	// notifyURLs are what schedules may have called.
+	notifyURLs *notifyurl.Hosts
 	// enqueue takes in what schedules ask for.
 	enqueue   *enqueue.Enqueuer
 	schedules *schedules

@@ -263,10 +263,15 @@ func (l *Local) openSchedules(dir string) (err error) {
 	if err != nil {
 		return err
 	}
+	for _, s := range all {
+		if err := l.notifyURLs.Check(s.asked.NotifyURL); err != nil {
+			return fmt.Errorf("PingSource %s: spec.data: %w", s.name, err)
+		}
+	}
 	l.schedules, err = newSchedules(all, l.DataDir, l.log, time.Now, func(ctx context.Context, tenant, key string, r job.Request) error {
 		ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
 		defer cancel()
-		asked := enqueue.Request{Tenant: tenant, Key: key, Sweep: r.Sweep, Labels: r.Labels, Shares: l.keys.Shares()}
+		asked := enqueue.Request{Tenant: tenant, Key: key, Sweep: r.Sweep, Labels: r.Labels, NotifyURL: r.NotifyURL, Shares: l.keys.Shares()}
 		if r.Tickers != nil {
 			_, err := l.enqueue.EnqueueGroup(ctx, asked, r.Tickers)
 			return err

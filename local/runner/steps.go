@@ -25,6 +25,7 @@ import (
 	"github.com/zixly/sweepline/shared/jobs"
 	"github.com/zixly/sweepline/shared/jobstore/postgres"
 	"github.com/zixly/sweepline/shared/mailbox"
+	"github.com/zixly/sweepline/shared/notifyurl"
 	"github.com/zixly/sweepline/shared/redisclient"
 	"github.com/zixly/sweepline/shared/restore"
 	"github.com/zixly/sweepline/shared/sink"
@@ -196,6 +197,9 @@ func (l *Local) functions(ctx context.Context, cfg Config) (map[string]any, erro
 	add := func(name string, fn any, err error) {
 		fns[name] = fn
 		errs = append(errs, err)
+	}
+	if l.notifyURLs, err = notifyurl.New(notifyConf.Config); err != nil {
+		return nil, err
 	}
 	f1, err := receive.FromDeps(receiveConf, waits, sender, keys)
 	add("receive", f1, err)

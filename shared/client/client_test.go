@@ -50,7 +50,9 @@ func setup(t *testing.T, keys, key string, operators ...string) served {
 	require.NoError(t, err)
 	read, err := api.New(s)
 	require.NoError(t, err)
-	take, err := receive.New(receive.Config{BaseURL: "http://localhost:8080"}, w, d.Keys, nil)
+	accept := receive.Config{BaseURL: "http://localhost:8080"}
+	accept.Hosts = []string{"hooks.example.com"}
+	take, err := receive.New(accept, w, d.Keys, nil)
 	require.NoError(t, err)
 	steps := map[string]http.Handler{}
 	for name, f := range map[string]function.HTTPFunction{"api": read, "receive": take} {
@@ -73,7 +75,7 @@ func TestEveryOperation(t *testing.T) {
 	s := setup(t, "acme:one", "one", "acme")
 	ctx := t.Context()
 
-	a, err := s.Submit(ctx, client.Request{Sweep: jobstest.Sweep, Labels: []string{"weekly"}}, "monday-1")
+	a, err := s.Submit(ctx, client.Request{Sweep: jobstest.Sweep, Labels: []string{"weekly"}, NotifyURL: "https://hooks.example.com/a"}, "monday-1")
 	require.NoError(t, err)
 	require.Equal(t, job.Queued, a.Status)
 	require.Equal(t, "http://localhost:8080/api/jobs/"+a.JobID+"/stream", a.StreamURL)
@@ -81,6 +83,7 @@ func TestEveryOperation(t *testing.T) {
 	require.Equal(t, jobstest.Sweep, s.world.Taken[0].Sweep)
 	require.Equal(t, "monday-1", s.world.Taken[0].Key)
 	require.Equal(t, []string{"weekly"}, s.world.Taken[0].Labels)
+	require.Equal(t, "https://hooks.example.com/a", s.world.Taken[0].NotifyURL)
 	tickers := client.Request{Sweep: jobstest.Sweep, Tickers: []string{"SMI", "CAC"}}
 	tickers.Ticker = ""
 	group, err := s.Submit(ctx, tickers, "")

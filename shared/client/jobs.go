@@ -22,6 +22,9 @@ type Request struct {
 	Labels []string
 	// Tickers are 50 at most; Ticker must then be empty.
 	Tickers []string
+	// NotifyURL is an address to be called when a job has ended; "" is none. The server must
+	// allow its host.
+	NotifyURL string
 }
 
 // MarshalJSON writes the body of POST /webhook/trading-sweep.
@@ -30,10 +33,11 @@ func (r Request) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		sweep
 
-		Ticker  string   `json:"ticker,omitempty"`
-		Tickers []string `json:"tickers,omitempty"`
-		Labels  []string `json:"labels,omitempty"`
-	}{sweep(r.Sweep), r.Ticker, r.Tickers, r.Labels})
+		Ticker    string   `json:"ticker,omitempty"`
+		Tickers   []string `json:"tickers,omitempty"`
+		Labels    []string `json:"labels,omitempty"`
+		NotifyURL string   `json:"notify_url,omitempty"`
+	}{sweep(r.Sweep), r.Ticker, r.Tickers, r.Labels, r.NotifyURL})
 }
 
 // Accepted is the answer to a sweep that was sent.

@@ -24,6 +24,8 @@ type Request struct {
 	// Tickers are those of a group of jobs, in the client's order; Sweep.Ticker is then
 	// the first of them. Nil for one job.
 	Tickers []string
+	// NotifyURL is the address to be called when a job has ended; "" is none.
+	NotifyURL string
 }
 
 // labelPattern leaves out what separates labels where people write them, and what
@@ -105,6 +107,12 @@ func ParseRequest(data []byte) (Request, error) {
 			p.add("tickers", "must not be empty")
 		default: // what is wrong with it is told of tickers
 			fields["ticker"] = json.RawMessage(`"` + placeholder + `"`)
+		}
+	}
+	if raw, present := fields["notify_url"]; present {
+		delete(fields, "notify_url")
+		if text(&r.NotifyURL)(raw) != nil || !ValidNotifyURL(r.NotifyURL) {
+			p.add("notify_url", "%s", NotifyURLRule)
 		}
 	}
 	group := fields["tickers"] == nil && r.Tickers != nil

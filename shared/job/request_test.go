@@ -20,6 +20,10 @@ func TestParseRequest(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"desk=eu", "weekly"}, r.Labels)
 	require.Nil(t, r.Tickers)
+	r, err = job.ParseRequest(of(`"ticker":"DAX","notify_url":"https://hooks.example.com/a"`))
+	require.NoError(t, err)
+	require.Equal(t, "https://hooks.example.com/a", r.NotifyURL)
+
 	r, err = job.ParseRequest(of(`"ticker":"DAX","labels":[]`))
 	require.NoError(t, err)
 	require.Nil(t, r.Labels)
@@ -39,6 +43,9 @@ func TestParseRequestRefuses(t *testing.T) {
 		return `["` + strings.Join(words, `","`) + `"]`
 	}
 	for more, want := range map[string]string{
+		`"ticker":"DAX","notify_url":"http://hooks.example.com/"`:     "notify_url: " + job.NotifyURLRule,
+		`"ticker":"DAX","notify_url":""`:                              "notify_url: " + job.NotifyURLRule,
+		`"ticker":"DAX","notify_url":null`:                            "notify_url: " + job.NotifyURLRule,
 		`"ticker":"DAX","labels":"weekly"`:                            "labels: must be a list of strings",
 		`"ticker":"DAX","labels":null`:                                "labels: must be a list of strings",
 		`"ticker":"DAX","labels":["a",1]`:                             "labels: must be a list of strings",

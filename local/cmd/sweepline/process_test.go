@@ -313,6 +313,8 @@ func TestWrongUse(t *testing.T) {
 		"file and flag":   {"submit", "-f", "-", "--step", "1"},
 		"token of what":   {"schedule-token", "weekly", "--tenant", "acme"},
 		"token unsigned":  {"schedule-token", "sweepline/weekly", "--tenant", "acme"},
+		"address of none": {"submit", "--ticker", "DAX", "--notify-url", "http://hooks.example.com/"},
+		"key of nothing":  {"notify-key", "acme"},
 		"bad sort":        {"jobs", "--sort", "best"},
 		"bad range":       {"submit", "--ticker", "DAX", "--fast", "10-50"},
 		"broken rule":     {"submit", "--ticker", "DAX", "--fast", "50:10"},

@@ -30,8 +30,8 @@ func TestReferenceIsCurrent(t *testing.T) {
 		"# The command\n\n" +
 		"`sweepline COMMAND --help` says the same. Commands that look and act talk to the sweepline of the flags below, of `SWEEPLINE_URL`, or of the\n" +
 		"current [context](#sweepline-context), else to `http://localhost:8080`. `SWEEPLINE_KEY` is the key for the server of `SWEEPLINE_URL` or, where that is not\n" +
-		"set, for `http://localhost:8080`; it is sent to no other. `--server` has the key that is named with the same address, if any. Commands that print data have `-o json`, and `--json`, which is the same, but for `map`, `open`\n" +
-		"and `schedule-token`; lists have `-o wide`, `jsonl`, `csv` and `name` as well. `make man` makes manual pages of all this.\n\n" +
+		"set, for `http://localhost:8080`; it is sent to no other. `--server` has the key that is named with the same address, if any. Commands that print data have `-o json`, and `--json`, which is the same, but for `map`, `open`,\n" +
+		"`schedule-token` and `notify-key`; lists have `-o wide`, `jsonl`, `csv` and `name` as well. `make man` makes manual pages of all this.\n\n" +
 		"These flags are those of every command that talks to a sweepline:\n\n| flag | default | |\n|---|---|---|\n")
 	root.PersistentFlags().VisitAll(func(f *pflag.Flag) { b.WriteString(rowOf(f)) })
 	b.WriteString("\nA job is named by its id, or by the first " + strconv.Itoa(jobstore.MinPrefix) + " or more digits of it where no other job's begins so, or by `…` and its end. Ids of requests\n" +

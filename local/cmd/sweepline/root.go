@@ -33,7 +33,7 @@ http://localhost:8080. Exit codes are in 'sweepline help exit-codes'.`,
 			root.AddCommand(c)
 		}
 	}
-	add("run", newUp(), newBroker(), newSimulator(), newMigrate(), newBench(), newTemplates(), newScheduleToken(), newContext())
+	add("run", newUp(), newBroker(), newSimulator(), newMigrate(), newBench(), newTemplates(), newScheduleToken(), newNotifyKey(), newContext())
 	add("jobs", newSubmit(), newJobs(), newJob(), newWatch(), newCancel(), newRetry(), newResults(), newMap(), newOpen())
 	add("mend", newTriggers(), newPause(), newResume(), newDeadLetters(), newRedrive(), newDiscard(), newReplay(), newDrained(), newLeftovers())
 	root.AddCommand(newVersion(), newExitCodes())

@@ -26,13 +26,14 @@ type submission struct {
 	fast, slow string
 	tickers    []string
 	labels     []string
+	notifyURL  string
 	file, key  string
 	watch      bool
 	out        output
 }
 
 // ofSweep are the flags that say what a file says.
-var ofSweep = []string{"ticker", "tickers", "fast", "slow", "step", "min-trades", "strategy", "config-path", "label"}
+var ofSweep = []string{"ticker", "tickers", "fast", "slow", "step", "min-trades", "strategy", "config-path", "label", "notify-url"}
 
 func newSubmit() *cobra.Command {
 	var s submission
@@ -88,6 +89,7 @@ watching, with 130; the jobs go on.`,
 	f.StringVar(&s.sweep.StrategyType, "strategy", job.SMA, "SMA, EMA or MACD")
 	f.StringVar(&s.sweep.ConfigPath, "config-path", "", "the trading API's configuration: minimum or standard")
 	f.StringSliceVarP(&s.labels, "label", "l", nil, "a word of yours to find the job by; several with a comma between")
+	f.StringVar(&s.notifyURL, "notify-url", "", "an address that is called when the job has ended, where the server allows its host")
 	f.StringVarP(&s.file, "file", "f", "", "a file with the request as JSON, or - for the standard input; in place of the flags above")
 	f.StringVar(&s.key, "idempotency-key", "", "sent again with the same key within 24 hours, it is the same job")
 	f.BoolVarP(&s.watch, "watch", "w", false, "show progress, then the results")
@@ -124,7 +126,7 @@ func (s *submission) request(cmd *cobra.Command) (api.Request, error) {
 	if err != nil {
 		return r, usageError{err}
 	}
-	r = api.Request{Sweep: asked.Sweep, Labels: asked.Labels, Tickers: asked.Tickers}
+	r = api.Request{Sweep: asked.Sweep, Labels: asked.Labels, Tickers: asked.Tickers, NotifyURL: asked.NotifyURL}
 	if r.Tickers != nil {
 		r.Ticker = ""
 	}
@@ -132,7 +134,7 @@ func (s *submission) request(cmd *cobra.Command) (api.Request, error) {
 }
 
 func (s *submission) flags() (r api.Request, err error) {
-	r = api.Request{Sweep: s.sweep, Labels: s.labels, Tickers: s.tickers}
+	r = api.Request{Sweep: s.sweep, Labels: s.labels, Tickers: s.tickers, NotifyURL: s.notifyURL}
 	r.StrategyType = strings.ToUpper(s.sweep.StrategyType)
 	if r.FastRange, err = parseRange("--fast", s.fast); err != nil {
 		return r, err

@@ -298,6 +298,9 @@ func printJobAnd(w io.Writer, j api.Job, wide bool) {
 	if len(j.Labels) > 0 {
 		fmt.Fprintf(w, "Labels   %s\n", printable(strings.Join(j.Labels, ", ")))
 	}
+	if j.NotifyURL != "" {
+		fmt.Fprintf(w, "Calls    %s\n", printable(j.NotifyURL))
+	}
 	for _, id := range j.RetriedBy {
 		fmt.Fprintf(w, "Retried  %s\n", printable(id))
 	}
