@@ -35,8 +35,6 @@ type Hosts struct {
 	listed map[string]bool
 	// below are the suffixes of wildcards, each with its dot.
 	below []string
-	// resolver is nil for the system's.
-	resolver *net.Resolver
 }
 
 var namePattern = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$`)
@@ -109,7 +107,9 @@ func canonical(host string) string {
 // names by itself.
 func (h *Hosts) Transport() *http.Transport {
 	t := transport.New(idle, nil)
-	t.DialContext = h.dial
+	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return h.dial(ctx, network, address, nil)
+	}
 	t.MaxResponseHeaderBytes = transport.MaxHeaderBytes
 	return t
 }
@@ -124,7 +124,8 @@ const (
 // ErrInside is wrapped where a host's address is not a public one.
 var ErrInside = errors.New("the host's address is not public")
 
-func (h *Hosts) dial(ctx context.Context, network, address string) (net.Conn, error) {
+// dial connects to a host. A nil resolver is the system's.
+func (h *Hosts) dial(ctx context.Context, network, address string, resolver *net.Resolver) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
@@ -132,7 +133,7 @@ func (h *Hosts) dial(ctx context.Context, network, address string) (net.Conn, er
 	if !h.has(host) { // Check was not asked
 		return nil, fmt.Errorf("dial %s: %w", host, ErrInside)
 	}
-	d := net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second, Resolver: h.resolver}
+	d := net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second, Resolver: resolver}
 	host = canonical(host)
 	if _, err := netip.ParseAddr(host); err != nil && host != "localhost" {
 		d.Control = refuseInside

@@ -74,10 +74,14 @@ func TestATransportThatStaysOutside(t *testing.T) {
 	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
 	require.NoError(t, err)
 	h := hosts(t, "*.example.com", "127.0.0.1", "localhost")
-	h.resolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+	resolver := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		return nameServer(net.IPv4(127, 0, 0, 1)), nil
 	}}
-	client := &http.Client{Transport: h.Transport()}
+	transport := h.Transport()
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return h.dial(ctx, network, address, resolver)
+	}
+	client := &http.Client{Transport: transport}
 	get := func(host string) error {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+net.JoinHostPort(host, port), http.NoBody)
 		require.NoError(t, err)

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -64,7 +63,7 @@ func key(secret, tenant string) []byte { return mac([]byte(secret), "notify-url\
 func mac(key []byte, texts ...string) []byte {
 	h := hmac.New(sha256.New, key)
 	for _, text := range texts {
-		_, _ = fmt.Fprint(h, text)
+		h.Write([]byte(text))
 	}
 	return h.Sum(nil)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
@@ -52,15 +51,16 @@ func (l *Store) write(ctx context.Context, b fold.Batch) (fold.Written, error) {
 // writeNotifyURLs is a transaction of its own: what it fails for is written again with its
 // events.
 func (l *Store) writeNotifyURLs(ctx context.Context, changes []fold.Change) error {
-	changes = slices.DeleteFunc(slices.Clone(changes), func(c fold.Change) bool { return c.Header.NotifyURL == "" })
-	if len(changes) == 0 {
+	var ids, tenants, urls []string
+	for _, c := range changes {
+		if h := c.Header; h.NotifyURL != "" {
+			ids, tenants, urls = append(ids, h.JobID), append(tenants, h.TenantID), append(urls, h.NotifyURL)
+		}
+	}
+	if len(ids) == 0 {
 		return nil
 	}
-	return l.call(ctx, l.cfg.Timeout, notifyURLsSQL, []any{
-		each(changes, func(c fold.Change) string { return c.Header.JobID }),
-		each(changes, func(c fold.Change) string { return c.Header.TenantID }),
-		each(changes, func(c fold.Change) string { return c.Header.NotifyURL }),
-	}, func(rows pgx.Rows) error {
+	return l.call(ctx, l.cfg.Timeout, notifyURLsSQL, []any{ids, tenants, urls}, func(rows pgx.Rows) error {
 		rows.Close() // one, of nothing
 		return rows.Err()
 	})
