@@ -62,7 +62,7 @@ var Pipeline = []Step{
 		Emits: []string{event.JobCompleted, event.JobFailed},
 	},
 	{
-		Name: "notify", Does: "tells people by Slack and mail",
+		Name: "notify", Does: "tells people by Slack and mail, and calls the addresses that requests name",
 		Takes: []string{event.JobCompleted, event.JobFailed},
 		Emits: []string{event.JobNotified},
 	},
