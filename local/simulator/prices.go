@@ -2,8 +2,9 @@ package simulator
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
-	"embed"
+	_ "embed"
 	"encoding/csv"
 	"encoding/hex"
 	"errors"
@@ -26,8 +27,12 @@ const (
 	maxDay       = 40
 )
 
-//go:embed prices/*.csv
-var builtin embed.FS
+// builtinName is the file of the prices that come with the program: a column for each
+// ticker. It is a tenth of a megabyte, and a third of that compressed.
+const builtinName = "eu-indices-1991-1998.csv"
+
+//go:embed prices/eu-indices-1991-1998.csv.gz
+var builtin []byte
 
 // series is one ticker's daily closes, oldest first, all finite and positive.
 type series struct {
@@ -59,7 +64,7 @@ func (s series) data() *dataAnswer {
 }
 
 // loadSeries finds the prices of ticker: first in dir (may be empty), then in
-// the built-in files; for any other ticker it makes a synthetic series.
+// the built-in file; for any other ticker it makes a synthetic series.
 func loadSeries(dir, ticker string, seed uint64) (series, error) {
 	if dir != "" {
 		root, err := os.OpenRoot(dir)
@@ -67,22 +72,34 @@ func loadSeries(dir, ticker string, seed uint64) (series, error) {
 			return series{}, fmt.Errorf("open prices folder: %w", err)
 		}
 		defer root.Close()
-		s, found, err := findSeries(root.FS(), ".", ticker)
+		s, found, err := findSeries(root.FS(), ticker)
 		if err != nil || found {
 			return s, err
 		}
 	}
-	s, found, err := findSeries(builtin, "prices", ticker)
+	s, found, err := builtinSeries(ticker)
 	if err != nil || found {
 		return s, err
 	}
 	return synthesize(ticker, seed), nil
 }
 
+func builtinSeries(ticker string) (series, bool, error) {
+	f, err := gzip.NewReader(bytes.NewReader(builtin))
+	if err != nil {
+		return series{}, false, fmt.Errorf("open built-in prices: %w", err)
+	}
+	closes, days, found, err := parsePrices(f, ticker)
+	if err != nil {
+		return series{}, false, fmt.Errorf("read built-in prices: %w", err)
+	}
+	return series{ticker: ticker, source: builtinName, closes: closes, days: days}, found, nil
+}
+
 // findSeries looks for a file named after the ticker, then for a column of that
 // name in any other file. Case does not matter; "/" in a ticker is "_" in a name.
-func findSeries(files fs.FS, dir, ticker string) (series, bool, error) {
-	names, err := fs.Glob(files, path.Join(dir, "*.[cC][sS][vV]"))
+func findSeries(files fs.FS, ticker string) (series, bool, error) {
+	names, err := fs.Glob(files, "*.[cC][sS][vV]")
 	if err != nil {
 		return series{}, false, fmt.Errorf("list prices: %w", err)
 	}
