@@ -15,7 +15,7 @@ import (
 
 // documentTag is the entity tag of the document.
 var documentTag = sync.OnceValue(func() string {
-	sum := sha256.Sum256(openapi.Document)
+	sum := sha256.Sum256(openapi.Document())
 	return `"` + hex.EncodeToString(sum[:16]) + `"`
 })
 
@@ -25,7 +25,7 @@ func getOpenAPI(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-cache") // it is public, and changes with an upgrade
 	h.Set("ETag", documentTag())
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(openapi.Document))
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(openapi.Document()))
 }
 
 // running is what this program is built of.

@@ -1,9 +1,14 @@
 package openapi_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
+	"errors"
+	"flag"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -12,6 +17,24 @@ import (
 	"github.com/zixly/sweepline/shared/openapi"
 	"github.com/zixly/sweepline/shared/openapi/openapitest"
 )
+
+var update = flag.Bool("update", false, "compress openapi.json")
+
+// TestCompressedIsCurrent: what programs carry is what people edit.
+func TestCompressedIsCurrent(t *testing.T) {
+	text, err := os.ReadFile("openapi.json")
+	require.NoError(t, err)
+	if *update {
+		var b bytes.Buffer
+		w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+		require.NoError(t, err)
+		_, err = w.Write(text)
+		require.NoError(t, errors.Join(err, w.Close()))
+		require.NoError(t, os.WriteFile("openapi.json.gz", b.Bytes(), 0o600))
+		return
+	}
+	require.True(t, bytes.Equal(text, openapi.Document()), "go test ./shared/openapi -update")
+}
 
 func TestDocument(t *testing.T) {
 	t.Parallel()
@@ -25,7 +48,7 @@ func TestDocument(t *testing.T) {
 	}
 	require.Greater(t, len(ids), 20)
 
-	_, err = openapitest.Read([]byte(strings.Replace(string(openapi.Document), `"openapi": "3.1.1",`, `"openapi": "3.1.1", "surprise": 1,`, 1)))
+	_, err = openapitest.Read([]byte(strings.Replace(string(openapi.Document()), `"openapi": "3.1.1",`, `"openapi": "3.1.1", "surprise": 1,`, 1)))
 	require.ErrorContains(t, err, "surprise")
 }
 
@@ -33,11 +56,11 @@ func TestExamplesAreValid(t *testing.T) {
 	t.Parallel()
 	d, err := openapitest.Load()
 	require.NoError(t, err)
-	n, problems := d.Examples(openapi.Document)
+	n, problems := d.Examples(openapi.Document())
 	require.Empty(t, problems)
 	require.Greater(t, n, 50)
 
-	bad := strings.Replace(string(openapi.Document), `"error": "no such job", "code"`, `"error": 1, "code"`, 1)
+	bad := strings.Replace(string(openapi.Document()), `"error": "no such job", "code"`, `"error": 1, "code"`, 1)
 	d, err = openapitest.Read([]byte(bad))
 	require.NoError(t, err)
 	_, problems = d.Examples([]byte(bad))
@@ -50,11 +73,11 @@ func TestComponents(t *testing.T) {
 	var d struct {
 		Components map[string]map[string]json.RawMessage `json:"components"`
 	}
-	require.NoError(t, json.Unmarshal(openapi.Document, &d))
+	require.NoError(t, json.Unmarshal(openapi.Document(), &d))
 	for kind, all := range d.Components {
 		for name := range all {
 			if kind != "securitySchemes" {
-				require.Contains(t, string(openapi.Document), `"$ref": "#/components/`+kind+`/`+name+`"`)
+				require.Contains(t, string(openapi.Document()), `"$ref": "#/components/`+kind+`/`+name+`"`)
 			}
 		}
 	}

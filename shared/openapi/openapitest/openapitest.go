@@ -38,7 +38,7 @@ type Document struct {
 const location = "https://sweepline.test/openapi.json"
 
 // Load reads the document, once for all tests of a process.
-var Load = sync.OnceValues(func() (*Document, error) { return Read(openapi.Document) })
+var Load = sync.OnceValues(func() (*Document, error) { return Read(openapi.Document()) })
 
 // Read reads a document and refuses one that is not OpenAPI 3.1.
 func Read(text []byte) (*Document, error) {
