@@ -162,7 +162,7 @@ func TestDocumentedSorts(t *testing.T) {
 			}
 		}
 	}
-	require.NoError(t, json.Unmarshal(openapi.Document, &d))
+	require.NoError(t, json.Unmarshal(openapi.Document(), &d))
 	var want []string
 	for _, c := range jobstore.RowColumns {
 		want = append(want, c.Name)
