@@ -30,7 +30,14 @@ const (
 	urlPatience = 4 * time.Minute
 	// urlFailing is how long it is remembered since when a receiver fails.
 	urlFailing = time.Hour
+	// mostCalls are under way at once: receivers that do not answer must leave the Trigger's
+	// other deliveries, eight by default, to Slack and mail.
+	mostCalls = 4
+	// callWait is how long a call waits for a place among them before it is left for later.
+	callWait = 250 * time.Millisecond
 )
+
+var errCalling = errors.New("other addresses are being called")
 
 // urlChannel calls the address that a job's request named, with the job's end as a
 // CloudEvent, signed as Standard Webhooks says. It is one channel of those jobs only.
@@ -41,6 +48,7 @@ type urlChannel struct {
 	now     func() time.Time
 	timeout time.Duration
 	client  *http.Client
+	calling chan struct{} // a place for each call
 }
 
 func newURL(cfg Config, g Guard, now func() time.Time) (*urlChannel, error) {
@@ -48,7 +56,7 @@ func newURL(cfg Config, g Guard, now func() time.Time) (*urlChannel, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &urlChannel{hosts: hosts, guard: g, now: now, timeout: cfg.Timeout, client: &http.Client{
+	c := &urlChannel{hosts: hosts, guard: g, now: now, timeout: cfg.Timeout, calling: make(chan struct{}, mostCalls), client: &http.Client{
 		Timeout: cfg.Timeout, Transport: bounded{hosts.Transport()}, CheckRedirect: transport.NoRedirects,
 	}}
 	if hosts.Enabled() {
@@ -75,6 +83,12 @@ func (u *undelivered) Unwrap() error { return u.cause }
 // send calls the job's address. Its error is an undelivered once nothing more is tried:
 // the receiver refuses the call, or has failed for urlPatience.
 func (c *urlChannel) send(ctx context.Context, m message) error {
+	select {
+	case c.calling <- struct{}{}:
+		defer func() { <-c.calling }()
+	case <-time.After(callWait):
+		return unavailable(errCalling, pause)
+	}
 	reason, err := c.call(ctx, m.Job)
 	var final *undelivered
 	if err != nil && !errors.As(err, &final) {

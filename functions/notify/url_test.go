@@ -268,6 +268,33 @@ func TestAURLThatFailsIsGivenUpInTime(t *testing.T) {
 }
 
 // What fails for a moment is sent, and another job's receiver has its own time.
+// Addresses that do not answer must not keep Slack from being told of other jobs.
+func TestURLsThatHangLeaveRoomForOthers(t *testing.T) {
+	t.Parallel()
+	reached, let := make(chan struct{}, 100), make(chan struct{})
+	hanging := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		reached <- struct{}{}
+		<-let
+	}))
+	t.Cleanup(hanging.Close)
+	slack := newSlackSink(t)
+	f, _, _ := calling(t, func(cfg *notify.Config) { cfg.SlackWebhookURL, cfg.Timeout = slack.url, time.Minute })
+	var all sync.WaitGroup
+	t.Cleanup(all.Wait)
+	t.Cleanup(func() { close(let) })
+	for range notify.MostCalls {
+		all.Go(func() { _, _ = f.Handle(t.Context(), withURL(t, completed(t), hanging.URL)) })
+	}
+	for range notify.MostCalls {
+		<-reached
+	}
+	_, err := f.Handle(t.Context(), withURL(t, completed(t), hanging.URL))
+	absent(t, err)
+	require.ErrorContains(t, err, "other addresses are being called")
+	require.Empty(t, reached)
+	require.Len(t, slack.got(), notify.MostCalls+1, "people are told first")
+}
+
 func TestAURLThatIsBack(t *testing.T) {
 	t.Parallel()
 	to := newReceiver(t)
