@@ -23,6 +23,7 @@ import (
 	kubescheme "k8s.io/client-go/kubernetes/scheme"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	eventingv1alpha1 "knative.dev/eventing/pkg/apis/eventing/v1alpha1"
+	eventingv1beta3 "knative.dev/eventing/pkg/apis/eventing/v1beta3"
 	"knative.dev/eventing/pkg/apis/feature"
 	"knative.dev/pkg/apis"
 	"sigs.k8s.io/kustomize/api/krusty"
@@ -72,7 +73,7 @@ func validate(text []byte, services *serviceSchema) error {
 	switch head.APIVersion {
 	case "serving.knative.dev/v1":
 		return services.validate(text)
-	case "eventing.knative.dev/v1", "eventing.knative.dev/v1alpha1":
+	case "eventing.knative.dev/v1", "eventing.knative.dev/v1alpha1", "eventing.knative.dev/v1beta3":
 		return validateEventing(text, head.Kind)
 	}
 	_, _, err := strict.UniversalDeserializer().Decode(text, nil, nil)
@@ -92,6 +93,8 @@ func validateEventing(text []byte, kind string) error {
 		o = &eventingv1.Trigger{}
 	case "EventPolicy":
 		o = &eventingv1alpha1.EventPolicy{}
+	case "EventType":
+		o = &eventingv1beta3.EventType{}
 	}
 	if err := yaml.UnmarshalStrict(text, o); err != nil {
 		return err
