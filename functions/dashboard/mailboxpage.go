@@ -55,7 +55,9 @@ func (f *Function) mailAlone(w http.ResponseWriter, r *http.Request) {
 	}
 	html := strings.Replace(m.HTML, "<head>", `<head><base target="_blank">`, 1)
 	if m.Picture != nil {
-		html = strings.ReplaceAll(html, m.PictureSrc, "data:image/png;base64,"+base64.StdEncoding.EncodeToString(m.Picture(r.Context())))
+		if picture := m.Picture(r.Context()); picture != nil { // else its words are shown
+			html = strings.ReplaceAll(html, m.PictureSrc, "data:image/png;base64,"+base64.StdEncoding.EncodeToString(picture))
+		}
 	}
 	w.Header().Set("Content-Security-Policy", mailPolicy)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
-	"net/url"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -42,13 +41,13 @@ var errCalling = errors.New("other addresses are being called")
 // urlChannel calls the address that a job's request named, with the job's end as a
 // CloudEvent, signed as Standard Webhooks says. It is one channel of those jobs only.
 type urlChannel struct {
-	hosts   *notifyurl.Hosts
-	keys    notifyurl.Keys
-	guard   Guard
-	now     func() time.Time
-	timeout time.Duration
-	client  *http.Client
-	calling chan struct{} // a place for each call
+	hosts        *notifyurl.Hosts
+	keys         notifyurl.Keys
+	guard        Guard
+	now          func() time.Time
+	timeout      time.Duration
+	roundTripper http.RoundTripper // an http.Client would read where a redirect leads
+	calling      chan struct{}     // a place for each call
 }
 
 func newURL(cfg Config, g Guard, now func() time.Time) (*urlChannel, error) {
@@ -56,9 +55,7 @@ func newURL(cfg Config, g Guard, now func() time.Time) (*urlChannel, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &urlChannel{hosts: hosts, guard: g, now: now, timeout: cfg.Timeout, calling: make(chan struct{}, mostCalls), client: &http.Client{
-		Timeout: cfg.Timeout, Transport: bounded{hosts.Transport()}, CheckRedirect: transport.NoRedirects,
-	}}
+	c := &urlChannel{hosts: hosts, guard: g, now: now, timeout: cfg.Timeout, calling: make(chan struct{}, mostCalls), roundTripper: bounded{hosts.Transport()}}
 	if hosts.Enabled() {
 		c.keys, err = notifyurl.NewKeys(cfg.NotifyURLSecret, cfg.NotifyURLSecretOld)
 	}
@@ -118,12 +115,8 @@ func (c *urlChannel) call(ctx context.Context, j job.Job) (reason string, err er
 	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteRequest: func(i httptrace.WroteRequestInfo) { written.Store(i.Err == nil) },
 	}))
-	resp, err := c.client.Do(req)
+	resp, err := c.roundTripper.RoundTrip(req)
 	if err != nil {
-		var where *url.Error
-		if errors.As(err, &where) {
-			err = where.Err // its own text repeats the address
-		}
 		err = fmt.Errorf("call notify_url: %w", err)
 		switch {
 		case errors.Is(err, notifyurl.ErrInside):

@@ -1,6 +1,7 @@
 package notify_test
 
 import (
+	"cmp"
 	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -179,6 +180,7 @@ func TestAURLThatIsRefusedIsGivenUp(t *testing.T) {
 	elsewhere := newReceiver(t)
 	for name, c := range map[string]struct {
 		status int
+		to     string // Location
 		url    string
 		hosts  []string
 		want   string
@@ -186,6 +188,7 @@ func TestAURLThatIsRefusedIsGivenUp(t *testing.T) {
 	}{
 		"refused":           {status: 404, want: "notify_url answered 404", calls: 1},
 		"redirect":          {status: 307, want: "notify_url answered 307", calls: 1},
+		"redirect nowhere":  {status: 302, to: "http://[::1/%zz", want: "notify_url answered 302", calls: 1},
 		"other host":        {url: "https://example.com/", want: "notify_url is not allowed on this installation"},
 		"other address":     {url: "http://127.0.0.2/", want: "notify_url is not allowed on this installation"},
 		"no longer enabled": {hosts: []string{}, want: "notify_url is not allowed on this installation"},
@@ -201,7 +204,7 @@ func TestAURLThatIsRefusedIsGivenUp(t *testing.T) {
 				}
 			}, notify.WithMetrics(reg))
 			to.answer(c.status)
-			to.header.Set("Location", elsewhere.url)
+			to.header.Set("Location", cmp.Or(c.to, elsewhere.url))
 			if c.url == "" {
 				c.url = to.url
 			}

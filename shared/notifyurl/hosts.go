@@ -5,6 +5,7 @@
 package notifyurl
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -72,7 +74,7 @@ func (h *Hosts) Check(address string) error {
 		return nil
 	case !h.Enabled():
 		return invalid("is not enabled on this installation")
-	case err != nil || !job.ValidNotifyURL(address):
+	case err != nil || !job.ValidNotifyURL(address) || !reachable(u):
 		return invalid(job.NotifyURLRule)
 	case !h.has(u.Hostname()):
 		return invalid("must name a host that this installation allows")
@@ -81,6 +83,14 @@ func (h *Hosts) Check(address string) error {
 }
 
 func invalid(message string) error { return job.Invalid{{Field: "notify_url", Message: message}} }
+
+// reachable reports whether there can be such a host and port.
+func reachable(u *url.URL) bool {
+	host := canonical(u.Hostname())
+	_, notIP := netip.ParseAddr(host)
+	port, err := strconv.ParseUint(cmp.Or(u.Port(), "443"), 10, 16)
+	return err == nil && port > 0 && (notIP == nil || namePattern.MatchString(host))
+}
 
 func (h *Hosts) has(host string) bool {
 	host = canonical(host)

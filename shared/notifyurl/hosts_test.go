@@ -32,6 +32,8 @@ func TestCheck(t *testing.T) {
 		"https://example.com/": "allows", "https://x.hooks.example.com/": "allows", "https://internal.example/": "allows", "https://xinternal.example/": "allows",
 		"https://.internal.example/": "", "https://hooks.example.com.evil.example/": "allows", "https://10.1.2.4/": "allows", "https://[::ffff:10.1.2.4]/": "allows",
 		"http://127.0.0.1/": "allows", "http://hooks.example.com/": "https URL", "https://u@hooks.example.com/": "https URL", "x": "https URL",
+		"https://..internal.example/": "https URL", "https://*.internal.example/": "https URL", "https://a;.internal.example/": "https URL",
+		"https://-.internal.example/": "https URL", "https://hooks.example.com:0/": "https URL", "https://hooks.example.com:99999/": "https URL",
 	} {
 		require.ErrorContains(t, h.Check(bad), want, bad)
 	}
