@@ -40,32 +40,32 @@ func ParseRole(name string) (Role, error) {
 	return "", fmt.Errorf("role %q must be one of %s, %s, %s", name, All, Receiver, Worker)
 }
 
-// Config says how to run. The fields with tags come from the environment, the
+// Config says how to run. The fields that are not ignored come from the environment, the
 // others from flags. Ports: 0 means any free one.
 type Config struct {
 	// Port is the public one: webhooks, API, dashboard.
-	Port int
+	Port int `ignored:"true"`
 	// BrokerPort is the broker's ingress, /{namespace}/{broker}.
-	BrokerPort int
+	BrokerPort int `ignored:"true"`
 	// TradingPort is the simulator's.
-	TradingPort int
+	TradingPort int `ignored:"true"`
 	// AdminPort serves metrics and health of the process.
-	AdminPort int
+	AdminPort int `ignored:"true"`
 	// DataDir keeps everything that outlives the process. Empty: sweepline
 	// under the user's data folder ($XDG_DATA_HOME, ~/.local/share).
-	DataDir string
+	DataDir string `ignored:"true"`
 	// Servers starts private Redis and PostgreSQL servers where no URL is set.
-	Servers bool
+	Servers bool `ignored:"true"`
 	// Role is the part of the work that this process does. Default All.
-	Role Role
+	Role Role `ignored:"true"`
 	// SimulatorDelay is how long the simulator lets a sweep take at least.
-	SimulatorDelay time.Duration
+	SimulatorDelay time.Duration `ignored:"true"`
 	// PricesDir holds CSV price files for the simulator; empty: what SIMULATOR_PRICES_DIR
 	// says.
-	PricesDir string
+	PricesDir string `ignored:"true"`
 
 	// SchedulesDir holds PingSource manifests to run; empty: none are.
-	SchedulesDir string
+	SchedulesDir string `ignored:"true"`
 
 	// RedisURL is a Redis of yours. Empty: an embedded one, or a private server.
 	RedisURL string `envconfig:"REDIS_URL"`

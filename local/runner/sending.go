@@ -34,7 +34,9 @@ type sending struct {
 	keep time.Duration
 
 	mu sync.Mutex
-	// earlier holds what an earlier process left, note by file.
+	// earlier holds what an earlier process left, note by file. What that process may have
+	// sent stays there, and its file in the folder, until it is known to have been sent:
+	// an attempt of this process that fails says nothing about the earlier one.
 	earlier map[string]string
 }
 
@@ -50,6 +52,9 @@ func openSending(dir string, g notify.Guard, keep time.Duration) (*sending, erro
 		return nil, fmt.Errorf("read unfinished messages: %w", err)
 	}
 	for _, e := range entries {
+		if !e.Type().IsRegular() { // none of ours
+			continue
+		}
 		file := filepath.Join(s.dir, e.Name())
 		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > keep {
 			_ = os.Remove(file) // it is looked at again at the next start
@@ -74,7 +79,6 @@ func (s *sending) ClaimNoted(ctx context.Context, key string, lease time.Duratio
 	name := fileOf(key)
 	s.mu.Lock()
 	note, before := s.earlier[name]
-	delete(s.earlier, name)
 	s.mu.Unlock()
 	if before && note != "" {
 		return once.Done, note, s.Guard.MarkDone(ctx, key, note, s.keep)
@@ -93,12 +97,29 @@ func (s *sending) MarkDone(ctx context.Context, key, note string, keep time.Dura
 	if err := os.WriteFile(filepath.Join(s.dir, fileOf(key)), []byte(note), 0o600); err != nil {
 		return fmt.Errorf("note that a message was sent: %w", err)
 	}
+	s.known(fileOf(key))
 	return s.Guard.MarkDone(ctx, key, note, keep)
 }
 
-// Release forgets a message that was not sent.
+// Release forgets a message that was not sent, but for one that an earlier process may
+// have sent.
 func (s *sending) Release(ctx context.Context, key string) error {
-	return errors.Join(s.Guard.Release(ctx, key), s.forget(fileOf(key)))
+	name := fileOf(key)
+	s.mu.Lock()
+	note, before := s.earlier[name]
+	s.mu.Unlock()
+	if before && note == "" {
+		return s.Guard.Release(ctx, key)
+	}
+	s.known(name)
+	return errors.Join(s.Guard.Release(ctx, key), s.forget(name))
+}
+
+// known forgets what an earlier process left of a message.
+func (s *sending) known(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.earlier, name)
 }
 
 // stored forgets the message that a notification in the job store tells of. Other events
@@ -111,7 +132,9 @@ func (s *sending) stored(e cloudevents.Event) error {
 	if err != nil {
 		return err
 	}
-	return s.forget(n.JobID + "." + n.Channel)
+	name := n.JobID + "." + n.Channel
+	s.known(name)
+	return s.forget(name)
 }
 
 func (s *sending) forget(name string) error {

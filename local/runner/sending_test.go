@@ -64,8 +64,8 @@ func TestUnfinishedMessagesOutliveTheProcess(t *testing.T) {
 	s := start()
 	claim(s, once.Again, "")
 	claim(s, once.Held, "")
-	require.NoError(t, s.Release(t.Context(), key)) // it was not sent after all
-	claim(s, once.Won, "")
+	require.NoError(t, s.Release(t.Context(), key)) // it was not sent this time
+	claim(s, once.Again, "")
 	claim(start(), once.Again, "") // killed again
 
 	s = start()
@@ -85,8 +85,15 @@ func TestUnfinishedMessagesOutliveTheProcess(t *testing.T) {
 	}
 	require.Empty(t, files())
 
-	claim(start(), once.Won, "")
+	s = start()
+	claim(s, once.Won, "")
+	require.NoError(t, s.Release(t.Context(), key)) // nobody has sent it
+	require.Empty(t, files())
+	claim(s, once.Won, "")
 	require.Len(t, files(), 1)
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "sending", "folder"), 0o700)) // somebody else's
+	start()
+	require.NoError(t, os.Remove(filepath.Join(dir, "sending", "folder")))
 	long := time.Now().Add(-2 * keep)
 	require.NoError(t, os.Chtimes(filepath.Join(dir, "sending", files()[0].Name()), long, long))
 	start()

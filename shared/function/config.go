@@ -61,7 +61,8 @@ func (l listener) at(port uint16) string {
 	return fmt.Sprintf("127.0.0.1:%d", port)
 }
 
-// Load fills structs with envconfig tags from the environment. Its error joins
+// Load fills structs from the environment: each field names its variable by a tag, or is
+// tagged ignored:"true"; it panics where one is neither. Its error joins
 // all that is missing, or names the variable that cannot be read; it never
 // holds a value. A variable whose tag says required:"nonempty" is missing where it
 // is set but empty, too.
@@ -100,11 +101,12 @@ func (l *loading) visit(v reflect.Value) {
 		}
 		name := f.Tag.Get("envconfig")
 		switch given, ok := l.set[name]; {
-		case name == "":
-			if f.Type.Kind() == reflect.Struct {
-				l.visit(field)
-			}
+		case name == "" && f.Type.Kind() == reflect.Struct:
+			l.visit(field)
 			continue
+		case name == "":
+			// envconfig would read the variable of the field's bare name: PORT, say.
+			panic(fmt.Sprintf("function.Load: field %s of %s has neither a variable (envconfig) nor ignored:\"true\"", f.Name, v.Type()))
 		case ok:
 			field.SetString(given)
 		}
