@@ -373,9 +373,13 @@ func (w *world) record(jobID string) wait.Record {
 	return r
 }
 
-// onlyEnd is the job's one end.
+// onlyEnd is the job's one end. It is waited for: the simulator's webhooks are sent beside
+// the test, and on a busy machine are behind its clock.
 func (w *world) onlyEnd(jobID string) cloudevents.Event {
 	w.t.Helper()
+	for late := time.Now().Add(10 * time.Second); !w.allEnded([]string{jobID}) && time.Now().Before(late); {
+		time.Sleep(10 * time.Millisecond)
+	}
 	ends := w.bus.ended(jobID)
 	require.Len(w.t, ends, 1, "ends of job %s", jobID)
 	return ends[0]
