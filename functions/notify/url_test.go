@@ -1,8 +1,8 @@
 package notify_test
 
 import (
-	"cmp"
 	"bytes"
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
