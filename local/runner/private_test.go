@@ -62,7 +62,7 @@ func TestTheSummaryShowsNoCredentials(t *testing.T) {
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, l.Close()) // nobody there, which a start does not mind
-	b := start(t, runner.Config{TradingURL: "http://who:hush@" + l.Addr().String() + "/v1?key=hush"})
+	b := start(t, runner.Config{TradingURL: "http://who:hush@" + l.Addr().String() + "/v1"})
 	require.NotContains(t, b.local.Summary(), "hush")
 	require.Contains(t, b.local.Summary(), "http://"+l.Addr().String()+"/v1")
 }
