@@ -377,9 +377,7 @@ func (w *world) record(jobID string) wait.Record {
 // the test, and on a busy machine are behind its clock.
 func (w *world) onlyEnd(jobID string) cloudevents.Event {
 	w.t.Helper()
-	for late := time.Now().Add(10 * time.Second); !w.allEnded([]string{jobID}) && time.Now().Before(late); {
-		time.Sleep(10 * time.Millisecond)
-	}
+	require.Eventually(w.t, func() bool { return w.allEnded([]string{jobID}) }, time.Minute, 5*time.Millisecond, "job %s has no end", jobID)
 	ends := w.bus.ended(jobID)
 	require.Len(w.t, ends, 1, "ends of job %s", jobID)
 	return ends[0]
