@@ -171,12 +171,13 @@ func TestKillNineInTheMiddleOfTwentyJobs(t *testing.T) {
 // are in files; with a Redis that lasts after its lease, which notify's tests see.
 func TestKillNineWhileAMessageIsSent(t *testing.T) {
 	t.Parallel()
-	sending, posts := make(chan struct{}, 10), make(chan struct{})
-	slack := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	sending, posts := make(chan struct{}, 10), make(chan int, 2)
+	slack := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		sending <- struct{}{}
 		select {
-		case <-posts:
+		case status := <-posts:
+			w.WriteHeader(status)
 		case <-r.Context().Done():
 		}
 	}))
@@ -189,9 +190,11 @@ func TestKillNineWhileAMessageIsSent(t *testing.T) {
 	require.NoError(t, err)
 	<-sending
 	p.kill()
-	close(posts)
+	posts <- http.StatusServiceUnavailable // which says nothing about the first
+	posts <- http.StatusOK
 
 	p = upWith(t, []string{"SLACK_WEBHOOK_URL=" + slack.URL}, dir)
+	<-sending
 	<-sending
 	var again any
 	require.Eventually(t, func() bool {
