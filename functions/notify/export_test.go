@@ -11,5 +11,5 @@ func (f *Function) Trust(t *tls.Config) {
 	}
 }
 
-// MostCalls of addresses are under way at once.
-const MostCalls = mostCalls
+// MostOfTenant calls of one tenant's addresses are under way at once.
+const MostOfTenant = mostOfTenant

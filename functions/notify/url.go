@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +33,8 @@ const (
 	// mostCalls are under way at once: receivers that do not answer must leave the Trigger's
 	// other deliveries, eight by default, to Slack and mail.
 	mostCalls = 4
+	// mostOfTenant are those of one tenant: one place is left for the others.
+	mostOfTenant = mostCalls - 1
 	// callWait is how long a call waits for a place among them before it is left for later.
 	callWait = 250 * time.Millisecond
 )
@@ -48,6 +51,7 @@ type urlChannel struct {
 	timeout      time.Duration
 	roundTripper http.RoundTripper // an http.Client would read where a redirect leads
 	calling      chan struct{}     // a place for each call
+	ofTenant     sync.Map          // a chan struct{} of places for each tenant
 }
 
 func newURL(cfg Config, g Guard, now func() time.Time) (*urlChannel, error) {
@@ -80,10 +84,18 @@ func (u *undelivered) Unwrap() error { return u.cause }
 // send calls the job's address. Its error is an undelivered once nothing more is tried:
 // the receiver refuses the call, or has failed for urlPatience.
 func (c *urlChannel) send(ctx context.Context, m message) error {
+	places, _ := c.ofTenant.LoadOrStore(m.Job.TenantID, make(chan struct{}, mostOfTenant))
+	mine, late := places.(chan struct{}), time.After(callWait) //nolint:forcetypeassert // nothing else is put there
+	select {
+	case mine <- struct{}{}:
+		defer func() { <-mine }()
+	case <-late:
+		return unavailable(errCalling, pause)
+	}
 	select {
 	case c.calling <- struct{}{}:
 		defer func() { <-c.calling }()
-	case <-time.After(callWait):
+	case <-late:
 		return unavailable(errCalling, pause)
 	}
 	reason, err := c.call(ctx, m.Job)

@@ -285,17 +285,25 @@ func TestURLsThatHangLeaveRoomForOthers(t *testing.T) {
 	var all sync.WaitGroup
 	t.Cleanup(all.Wait)
 	t.Cleanup(func() { close(let) })
-	for range notify.MostCalls {
+	for range notify.MostOfTenant {
 		all.Go(func() { _, _ = f.Handle(t.Context(), withURL(t, completed(t), hanging.URL)) })
 	}
-	for range notify.MostCalls {
+	for range notify.MostOfTenant {
 		<-reached
 	}
 	_, err := f.Handle(t.Context(), withURL(t, completed(t), hanging.URL))
 	absent(t, err)
 	require.ErrorContains(t, err, "other addresses are being called")
 	require.Empty(t, reached)
-	require.Len(t, slack.got(), notify.MostCalls+1, "people are told first")
+	require.Len(t, slack.got(), notify.MostOfTenant+1, "people are told first")
+
+	to := newReceiver(t)
+	d, err := event.Data[event.Finished](completed(t))
+	require.NoError(t, err)
+	d.Job.TenantID, d.Job.NotifyURL = "globex", to.url
+	_, err = f.Handle(t.Context(), finished(t, d.Job))
+	require.NoError(t, err)
+	require.Equal(t, 1, to.called(), "another tenant's is called meanwhile")
 }
 
 func TestAURLThatIsBack(t *testing.T) {
